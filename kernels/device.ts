@@ -1,0 +1,134 @@
+/** One GPU device: buffers, pipelines and small constants, all counted and all freed by `destroy`. */
+import { type AdapterSpec, requestAdapter } from "./adapter.ts";
+
+/** Constants of a launch: u32 words first, then f32 words, as the kernel's uniform struct has them. */
+export interface Constants {
+  u32?: readonly number[];
+  f32?: readonly number[];
+}
+
+const arenaBytes = 64 << 10;
+
+export class Gpu {
+  /** Bytes of all live buffers. */
+  allocatedBytes = 0;
+  /** Resolves with the reason when the device is lost or destroyed. */
+  readonly lost: Promise<string>;
+  #buffers = new Set<GPUBuffer>();
+  #pipelines = new Map<string, GPUComputePipeline>();
+  #arena: { buffer: GPUBuffer; used: number } | undefined;
+  #error: string | undefined;
+
+  private constructor(readonly device: GPUDevice, readonly name: string) {
+    this.lost = device.lost.then((info) => info.message || info.reason);
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#error ??= (event as GPUUncapturedErrorEvent).error.message;
+    });
+  }
+
+  /** Opens a device on the adapter that `spec` selects, with the adapter's own buffer limits.
+   * Throws InputError when there is none. */
+  static async open(spec: AdapterSpec = "default"): Promise<Gpu> {
+    const adapter = await requestAdapter(spec);
+    const wanted = [
+      "maxStorageBufferBindingSize",
+      "maxBufferSize",
+      "maxComputeWorkgroupStorageSize",
+      "maxComputeInvocationsPerWorkgroup",
+      "maxComputeWorkgroupSizeX",
+      "maxStorageBuffersPerShaderStage",
+    ] as const;
+    const requiredLimits: Record<string, number> = {};
+    for (const name of wanted) requiredLimits[name] = adapter.limits[name];
+    const features: GPUFeatureName[] = ["timestamp-query", "shader-f16"];
+    const device = await adapter.requestDevice({
+      requiredLimits,
+      requiredFeatures: features.filter((feature) => adapter.features.has(feature)),
+    });
+    return new Gpu(device, adapter.info.description || adapter.info.device || "unnamed adapter");
+  }
+
+  /** Makes a storage buffer that can be copied to and from. */
+  buffer(label: string, bytes: number, usage?: number): GPUBuffer {
+    const { maxBufferSize } = this.device.limits;
+    if (bytes > maxBufferSize) {
+      throw new RangeError(
+        `${label}: ${bytes} bytes are over this adapter's limit of ${maxBufferSize} for one buffer`,
+      );
+    }
+    const buffer = this.device.createBuffer({
+      label,
+      size: bytes,
+      usage: usage ?? (GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST),
+    });
+    this.#buffers.add(buffer);
+    this.allocatedBytes += bytes;
+    return buffer;
+  }
+
+  /** Frees a buffer now: buffers carry no garbage-collection pressure. */
+  free(buffer: GPUBuffer): void {
+    if (!this.#buffers.delete(buffer)) return;
+    this.allocatedBytes -= buffer.size;
+    buffer.destroy();
+  }
+
+  /** A compute pipeline for the entry point `main`, made once per code and overridable constants. */
+  pipeline(
+    label: string,
+    code: string,
+    constants: Record<string, number> = {},
+  ): GPUComputePipeline {
+    const key = JSON.stringify([constants, code]);
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      this.device.pushErrorScope("validation");
+      const module = this.device.createShaderModule({ label, code });
+      pipeline = this.device.createComputePipeline({
+        label,
+        layout: "auto",
+        compute: { module, entryPoint: "main", constants },
+      });
+      this.device.popErrorScope().then((error) => {
+        if (error) this.#error ??= `kernel ${label}: ${error.message}`;
+      });
+      this.#pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  /** A small uniform binding with fixed content, cut from a shared buffer. */
+  constants({ u32 = [], f32 = [] }: Constants): GPUBufferBinding {
+    const size = Math.ceil(((u32.length + f32.length) * 4) / 16) * 16;
+    const words = new ArrayBuffer(size);
+    new Uint32Array(words).set(u32);
+    new Float32Array(words).set(f32, u32.length);
+    const align = this.device.limits.minUniformBufferOffsetAlignment;
+    if (!this.#arena || this.#arena.used + size > arenaBytes) {
+      const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+      this.#arena = { buffer: this.buffer("constants", arenaBytes, usage), used: 0 };
+    }
+    const { buffer, used } = this.#arena;
+    this.device.queue.writeBuffer(buffer, used, words);
+    this.#arena.used = Math.ceil((used + size) / align) * align;
+    return { buffer, offset: used, size };
+  }
+
+  /** Throws the first error that WebGPU reported since the last call (they arrive late). */
+  async check(): Promise<void> {
+    // One turn of the event loop delivers what error scopes have found so far.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    const error = this.#error;
+    this.#error = undefined;
+    if (error) throw new Error(`${this.name}: ${error}`);
+  }
+
+  /** Frees everything. */
+  destroy(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+    this.#buffers.clear();
+    this.allocatedBytes = 0;
+    this.device.destroy();
+  }
+}

@@ -1,0 +1,101 @@
+/** Tensors on the GPU: a typed, shaped view of a buffer. */
+import type { Gpu } from "./device.ts";
+
+/** f16 values are stored in pairs in u32 words (`pack2x16float`), so no shader needs shader-f16. */
+export type DType = "f32" | "f16" | "u32" | "i32";
+
+/** A dense row-major view. `offset` counts elements and is a multiple of 4 wherever a kernel loads
+ * vectors; f16 extents are even in the last dimension. */
+export interface Tensor {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+/** Bytes of one element. */
+export function elementBytes(dtype: DType): number {
+  return dtype === "f16" ? 2 : 4;
+}
+
+/** Number of elements of a shape. */
+export function elements(shape: readonly number[]): number {
+  return shape.reduce((product, extent) => product * extent, 1);
+}
+
+/** Bytes that a tensor's elements take. */
+export function tensorBytes(tensor: Pick<Tensor, "shape" | "dtype">): number {
+  return elements(tensor.shape) * elementBytes(tensor.dtype);
+}
+
+/** Byte offset of a tensor in its buffer. */
+export function byteOffset(tensor: Tensor): number {
+  return tensor.offset * elementBytes(tensor.dtype);
+}
+
+/** Rows [start, start + count) of the first dimension, without copying. */
+export function rows(tensor: Tensor, start: number, count: number): Tensor {
+  const [extent = 0, ...rest] = tensor.shape;
+  if (start < 0 || count < 0 || start + count > extent) {
+    throw new RangeError(`rows ${start}..${start + count} of a tensor with ${extent} rows`);
+  }
+  return { ...tensor, offset: tensor.offset + start * elements(rest), shape: [count, ...rest] };
+}
+
+/** The same elements in another shape. */
+export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
+  if (elements(shape) !== elements(tensor.shape)) {
+    throw new RangeError(`[${tensor.shape}] can't be reshaped to [${shape}]`);
+  }
+  return { ...tensor, shape };
+}
+
+/** Makes a tensor with a buffer of its own (zeroed by WebGPU). */
+export function makeTensor(
+  gpu: Gpu,
+  label: string,
+  shape: readonly number[],
+  dtype: DType = "f32",
+): Tensor {
+  const bytes = Math.max(16, Math.ceil((elements(shape) * elementBytes(dtype)) / 16) * 16);
+  return { buffer: gpu.buffer(label, bytes), offset: 0, shape, dtype };
+}
+
+type Words = Float32Array | Uint32Array | Int32Array;
+
+/** Makes a tensor from data: f32/u32/i32 as they are, f16 from floats (converted here, at load). */
+export function tensorFrom(
+  gpu: Gpu,
+  label: string,
+  shape: readonly number[],
+  data: Words,
+  dtype: DType = data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u32",
+): Tensor {
+  const tensor = makeTensor(gpu, label, shape, dtype);
+  if (data.length !== elements(shape)) {
+    throw new RangeError(`${label}: ${data.length} values for the shape [${shape}]`);
+  }
+  upload(gpu, tensor, data);
+  return tensor;
+}
+
+/** Writes host data over a whole tensor, in chunks so that staging memory stays small. */
+export function upload(gpu: Gpu, tensor: Tensor, data: Words): void {
+  const bytes = tensor.dtype === "f16" ? halves(data) : new Uint8Array(
+    data.buffer as ArrayBuffer,
+    data.byteOffset,
+    data.byteLength,
+  );
+  const chunk = 16 << 20;
+  for (let at = 0; at < bytes.byteLength; at += chunk) {
+    const part = bytes.subarray(at, Math.min(at + chunk, bytes.byteLength));
+    gpu.device.queue.writeBuffer(tensor.buffer, byteOffset(tensor) + at, part);
+  }
+}
+
+/** Rounds floats to IEEE half precision, padded to whole 4-byte words. */
+export function halves(data: Words): Uint8Array<ArrayBuffer> {
+  const packed = new Float16Array(data.length + (data.length % 2));
+  packed.set(data);
+  return new Uint8Array(packed.buffer);
+}
