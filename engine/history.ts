@@ -1,0 +1,71 @@
+/** History on a GPU: the KV cache of every layer, ranks, and what crosses to another copy of it. */
+import type { ModelConfig } from "./config.ts";
+import type { Storage } from "./backbone.ts";
+import type { HistoryWindow } from "./window.ts";
+import type { Gpu } from "../kernels/device.ts";
+import { gatherSlice, scatterSlice } from "../kernels/history_copy.ts";
+import type { Step } from "../kernels/plan.ts";
+import { makeTensor, type Tensor, upload } from "../kernels/tensor.ts";
+
+export class History {
+  /** Rank of the token in each slot, i32 [slots]. */
+  readonly ranks: Tensor;
+  /** {used, noisyStart, noisyEnd, 0}: the slots that attention walks, i32 [4]. */
+  readonly span: Tensor;
+  readonly #keys: Tensor[];
+  readonly #values: Tensor[];
+  readonly #kvDim: number;
+
+  constructor(
+    private readonly gpu: Gpu,
+    config: ModelConfig,
+    readonly window: HistoryWindow,
+    private readonly storage: Storage,
+  ) {
+    const { slots } = window;
+    this.#kvDim = config.num_key_value_heads * config.head_dim;
+    const cache = (what: string) =>
+      Array.from(
+        { length: config.num_hidden_layers },
+        (_, i) => makeTensor(gpu, `history ${what} ${i}`, [slots, this.#kvDim], storage),
+      );
+    this.#keys = cache("keys");
+    this.#values = cache("values");
+    this.ranks = makeTensor(gpu, "history ranks", [slots], "i32");
+    this.span = makeTensor(gpu, "history span", [4], "i32");
+  }
+
+  /** The caches of one layer. */
+  layer(index: number): { keys: Tensor; values: Tensor } {
+    const keys = this.#keys[index];
+    const values = this.#values[index];
+    if (!keys || !values) throw new RangeError(`history has no layer ${index}`);
+    return { keys, values };
+  }
+
+  /** Tells the GPU which slots hold what: once per tick, before its plans are submitted. */
+  writeWindow(): void {
+    const { ranks, used, noisyStart, noisyEnd } = this.window;
+    upload(this.gpu, this.ranks, ranks);
+    upload(this.gpu, this.span, new Int32Array([used, noisyStart, noisyEnd, 0]));
+  }
+
+  /** A tensor for the K and V of `count` tokens in all layers: [layers, 2, count, kvDim]. */
+  makeSlice(label: string, count: number): Tensor {
+    return makeTensor(this.gpu, label, [this.#keys.length, 2, count, this.#kvDim], this.storage);
+  }
+
+  /** Steps that copy the K and V of the tokens' slots into a slice. */
+  gather(label: string, tokens: Tensor, slice: Tensor): Step[] {
+    return gatherSlice(this.gpu, { label, caches: this.#caches(), tokens, slice });
+  }
+
+  /** Steps that copy a slice into the tokens' slots. */
+  scatter(label: string, tokens: Tensor, slice: Tensor): Step[] {
+    return scatterSlice(this.gpu, { label, caches: this.#caches(), tokens, slice });
+  }
+
+  #caches() {
+    return this.#keys.map((_, i) => this.layer(i));
+  }
+}

@@ -1,0 +1,17 @@
+/**
+ * The engine as a library: open a checkpoint, open a session, push observations, take responses.
+ *
+ * @module
+ */
+export { type Checkpoint, openCheckpoint } from "./checkpoint.ts";
+export type { CodecConfig, ModelConfig, SolverConfig, SolverName, StackLayer } from "./config.ts";
+export { InputError } from "./errors.ts";
+export { openSession, type Session, type SessionInfo } from "./session.ts";
+export type { Placement, Precision, Sampling, Schedule, SessionOptions } from "./settings.ts";
+export {
+  type Observation,
+  type Response,
+  type StageTimes,
+  type UnitLayout,
+  unitLayout,
+} from "./unit.ts";

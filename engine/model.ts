@@ -1,0 +1,51 @@
+/** A checkpoint on one device: weights, history, and the rows of a tick. Both roles of a `fused`
+ * session share one. */
+import { Backbone, type Storage } from "./backbone.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { Embedding, type LatentShape, latentShape } from "./embedding.ts";
+import { History } from "./history.ts";
+import type { Settings } from "./settings.ts";
+import { solverProgram } from "./solver.ts";
+import { TickTokens } from "./tick_tokens.ts";
+import { type UnitLayout, unitLayout } from "./unit.ts";
+import { HistoryWindow } from "./window.ts";
+import type { Gpu } from "../kernels/device.ts";
+
+export class Model {
+  readonly layout: UnitLayout;
+  readonly latents: LatentShape;
+  readonly backbone: Backbone;
+  readonly embedding: Embedding;
+  readonly window: HistoryWindow;
+  readonly history: History;
+  readonly tokens: TickTokens;
+  readonly storage: Storage;
+
+  constructor(
+    readonly gpu: Gpu,
+    readonly checkpoint: Checkpoint,
+    readonly settings: Settings,
+  ) {
+    const { config } = checkpoint;
+    this.storage = settings.storage;
+    this.layout = unitLayout(config);
+    this.latents = latentShape(checkpoint, this.layout);
+    const taus = new Set([0]);
+    for (const step of solverProgram(settings.solver)) {
+      if (step.op === "evaluate") taus.add(step.tau);
+    }
+    this.backbone = new Backbone(gpu, checkpoint, settings.storage);
+    this.embedding = new Embedding(gpu, checkpoint, this.latents, [...taus], settings.storage);
+    const voiceUnits = (settings.voice?.length ?? 0) / this.layout.agentSamples;
+    this.window = new HistoryWindow(this.layout, {
+      promptTokens: settings.promptIds.length,
+      personaTokens: voiceUnits * this.layout.agentAudio +
+        (settings.personaFrame ? this.layout.agentVideo : 0),
+      historyUnits: settings.historyUnits,
+      sinkUnits: settings.sinkUnits,
+      noisySets: settings.solver.guidance === 1 ? 1 : 2,
+    });
+    this.history = new History(gpu, config, this.window, settings.storage);
+    this.tokens = new TickTokens(config, this.layout, this.window, voiceUnits);
+  }
+}

@@ -1,0 +1,95 @@
+/** What a session is asked for, and the resolved form that both roles build themselves from. */
+import type { Storage } from "./backbone.ts";
+import type { SolverConfig } from "./config.ts";
+import { InputError } from "./errors.ts";
+import { solvers } from "./solver.ts";
+import type { AdapterSpec } from "../kernels/adapter.ts";
+
+export type Schedule = "paper" | "eager";
+export type Placement = "auto" | "split" | "fused";
+export type Precision = "auto" | "f32" | "f16";
+
+/** How agent text is sampled; temperature 0 is greedy. */
+export interface Sampling {
+  /** 0 or more. */
+  temperature: number;
+  /** Keep the k likeliest tokens; 0 keeps all. */
+  topK: number;
+  /** Keep the likeliest tokens whose probabilities sum to p, 0 < p <= 1. */
+  topP: number;
+}
+
+/** Options of `openSession`; every one has a default. */
+export interface SessionOptions {
+  /** Seed of all noise and sampling, a whole number from 0 to 2^53 - 1 (0). */
+  seed?: number;
+  /** Overrides of the checkpoint's solver settings. */
+  solver?: Partial<SolverConfig>;
+  sampling?: Partial<Sampling>;
+  schedule?: Schedule;
+  placement?: Placement;
+  /** Adapters of the two roles ("default"); `fused` runs on the thinker's. */
+  thinker?: AdapterSpec;
+  performer?: AdapterSpec;
+  /** Storage of weights and history; auto: f32 below 100 million parameters, else f16. */
+  precision?: Precision;
+  /** Units of history, sinks among them (the checkpoint's). */
+  historyUnits?: number;
+  /** System prompt. */
+  prompt?: string;
+  /** Reference image: one RGB24 frame at the response's size. */
+  persona?: { frame: Uint8Array };
+  /** Reference voice: mono samples at the response's rate; what goes over 4 s is left out. */
+  voice?: Float32Array;
+}
+
+/** Everything a role needs to know; plain data, the same for both roles. */
+export interface Settings {
+  seed: number;
+  solver: SolverConfig;
+  sampling: Sampling;
+  schedule: Schedule;
+  storage: Storage;
+  historyUnits: number;
+  sinkUnits: number;
+  promptIds: number[];
+  personaFrame: Uint8Array | null;
+  /** Whole units of samples. */
+  voice: Float32Array | null;
+}
+
+/** Longest reference voice in units: 4 s at 160 ms. */
+export const maxVoiceUnits = 25;
+
+/** Checks the numbers of a solver. @throws InputError */
+export function checkSolver(solver: SolverConfig): SolverConfig {
+  if (!Object.hasOwn(solvers, solver.name)) {
+    throw new InputError(
+      `solver '${solver.name}' is unknown: it may be ${Object.keys(solvers).join(", ")}`,
+    );
+  }
+  requireNumber("solver steps", solver.steps, { min: 1, max: 1000, whole: true });
+  requireNumber("solver shift", solver.shift, { min: 0.01, max: 100 });
+  requireNumber("guidance", solver.guidance, { min: 0, max: 100 });
+  return solver;
+}
+
+/** Checks the numbers of sampling. @throws InputError */
+export function checkSampling(sampling: Sampling): Sampling {
+  requireNumber("temperature", sampling.temperature, { min: 0, max: 100 });
+  requireNumber("top-k", sampling.topK, { min: 0, max: 2 ** 31 - 1, whole: true });
+  requireNumber("top-p", sampling.topP, { min: 1e-6, max: 1 });
+  return sampling;
+}
+
+/** @throws InputError unless min <= value <= max (and whole, where asked). */
+export function requireNumber(
+  name: string,
+  value: number,
+  { min, max, whole = false }: { min: number; max: number; whole?: boolean },
+): void {
+  if (value >= min && value <= max && (!whole || Number.isInteger(value))) return;
+  throw new InputError(
+    `${name}: ${value} is not ${whole ? "a whole number " : ""}from ${min} to ${max}`,
+  );
+}
