@@ -1,0 +1,106 @@
+/**
+ * Reads the fields of untrusted JSON, each checked where it is read: a message names the key by its
+ * path, its value, and what it may be.
+ */
+import { InputError } from "./errors.ts";
+import { quoted } from "./quoted.ts";
+
+/** A number's least and greatest value. */
+export type Range = readonly [least: number, most: number];
+
+export class Fields {
+  readonly #json: Record<string, unknown>;
+
+  /**
+   * @param where The file, for messages.
+   * @param path The keys down to this object, e.g. "response.audio."; empty for the file's top.
+   * @throws InputError when `json` is no object.
+   */
+  constructor(json: unknown, readonly where: string, readonly path = "") {
+    if (typeof json !== "object" || json === null || Array.isArray(json)) {
+      const what = path === "" ? "the file" : path.replace(/\.$/, "");
+      throw new InputError(`${where}: ${what} is ${quoted(json)}; it must be an object`);
+    }
+    this.#json = json as Record<string, unknown>;
+  }
+
+  has(key: string): boolean {
+    return Object.hasOwn(this.#json, key) && this.#json[key] !== undefined;
+  }
+
+  get(key: string): unknown {
+    return Object.hasOwn(this.#json, key) ? this.#json[key] : undefined;
+  }
+
+  /** The error of a key: its path, its value, and what it may be. */
+  error(key: string, may: string): InputError {
+    const value = this.get(key);
+    const has = value === undefined ? "is missing" : `is ${quoted(value)}`;
+    return new InputError(`${this.where}: ${this.path}${key} ${has}; it may be ${may}`);
+  }
+
+  whole(key: string, [least, most]: Range): number {
+    const value = this.get(key);
+    if (!isWhole(value) || value < least || value > most) {
+      throw this.error(key, `a whole number from ${least} to ${most}`);
+    }
+    return value;
+  }
+
+  number(key: string, [least, most]: Range): number {
+    const value = this.get(key);
+    if (typeof value !== "number" || !(value >= least && value <= most)) {
+      throw this.error(key, `a number from ${least} to ${most}`);
+    }
+    return value;
+  }
+
+  boolean(key: string): boolean {
+    const value = this.get(key);
+    if (typeof value !== "boolean") throw this.error(key, "true or false");
+    return value;
+  }
+
+  oneOf<const T extends string>(key: string, names: readonly T[]): T {
+    const found = names.find((name) => name === this.get(key));
+    if (found === undefined) throw this.error(key, names.map(quoted).join(" or "));
+    return found;
+  }
+
+  /** Three whole numbers along time, height, width. */
+  triple(key: string, range: Range): [number, number, number] {
+    const value = this.get(key);
+    const [t, h, w, ...more] = Array.isArray(value) ? value as unknown[] : [];
+    const inRange = (n: unknown): n is number => isWhole(n) && n >= range[0] && n <= range[1];
+    if (!inRange(t) || !inRange(h) || !inRange(w) || more.length > 0) {
+      throw this.error(key, `three whole numbers from ${range[0]} to ${range[1]}`);
+    }
+    return [t, h, w];
+  }
+
+  list(key: string, range: Range): unknown[] {
+    const value = this.get(key);
+    if (!Array.isArray(value) || value.length < range[0] || value.length > range[1]) {
+      throw this.error(key, `a list of ${range[0]} to ${range[1]} entries`);
+    }
+    return value;
+  }
+
+  object(key: string): Fields {
+    return new Fields(this.get(key), this.where, `${this.path}${key}.`);
+  }
+
+  /** Refuses keys besides these: a misspelt option must not pass for its default. */
+  only(keys: readonly string[]): void {
+    const other = Object.keys(this.#json).find((key) => !keys.includes(key));
+    if (other !== undefined) {
+      throw new InputError(
+        `${this.where}: ${this.path}${other} is unknown; known here: ${keys.join(", ")}`,
+      );
+    }
+  }
+}
+
+function isWhole(value: unknown): value is number {
+  return Number.isSafeInteger(value);
+}

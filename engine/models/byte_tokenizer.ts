@@ -1,0 +1,62 @@
+/**
+ * A tokenizer of bytes in Hugging Face's `tokenizer.json` format: token b is byte b, so that every
+ * text can be said and heard with a vocabulary that a small model can hold.
+ */
+
+/** Special tokens, from id 256 on. */
+export const byteSpecials = ["<|sil|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"] as const;
+
+/** Id of the token that says nothing now. */
+export const byteFiller = 256;
+
+/**
+ * The letters that stand for bytes in byte-level vocabularies (GPT-2's): printable Latin-1 stands
+ * for itself, the other bytes for letters from U+0100 on.
+ */
+export function byteLetters(): string[] {
+  let next = 0x100;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
+    return String.fromCharCode(printable ? byte : next++);
+  });
+}
+
+/** The byte tokenizer as the content of a `tokenizer.json`. */
+export function byteTokenizerJson(): Record<string, unknown> {
+  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: false };
+  return {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: byteSpecials.map((content, i) => addedToken(256 + i, content)),
+    normalizer: null,
+    pre_tokenizer: { ...byteLevel, use_regex: false },
+    post_processor: null,
+    decoder: { ...byteLevel, use_regex: false },
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab: Object.fromEntries(byteLetters().map((letter, byte) => [letter, byte])),
+      merges: [],
+    },
+  };
+}
+
+/** An entry of a `tokenizer.json`'s added_tokens for a special token. */
+export function addedToken(id: number, content: string): Record<string, unknown> {
+  return {
+    id,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  };
+}

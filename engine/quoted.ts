@@ -1,0 +1,6 @@
+/** A value as it may stand in a one-line message: JSON, cut short, without control characters. */
+export function quoted(value: unknown): string {
+  if (value === undefined) return "missing";
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
