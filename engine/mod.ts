@@ -15,3 +15,5 @@ export {
   type UnitLayout,
   unitLayout,
 } from "./unit.ts";
+export { type AdapterDescription, listAdapters } from "../kernels/probe.ts";
+export type { AdapterSpec } from "../kernels/adapter.ts";

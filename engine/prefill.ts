@@ -89,7 +89,7 @@ export function receivePrefill(model: Model, slices: readonly ArrayBuffer[]): vo
 }
 
 /** Encodes the reference voice and image with the response codecs: latents as [tokens, channels]. */
-function personaLatents(model: Model): { audio: Tensor; video: Tensor } {
+export function personaLatents(model: Model): { audio: Tensor; video: Tensor } {
   const { gpu, checkpoint, layout, settings, storage } = model;
   const { audio, video } = checkpoint.config.response;
   const voice = settings.voice ?? new Float32Array(0);

@@ -10,7 +10,6 @@ import {
   checkSampling,
   checkSolver,
   maxVoiceUnits,
-  type Placement,
   requireNumber,
   type SessionOptions,
   type Settings,
@@ -20,10 +19,11 @@ import { openTokenizer, TextStream, type Tokenizer } from "./tokenizer.ts";
 import { clock, type RawResponse } from "./ticks.ts";
 import { type Observation, type Response, type UnitLayout, unitLayout } from "./unit.ts";
 import type { AdapterSpec } from "../kernels/adapter.ts";
+import { listAdapters } from "../kernels/probe.ts";
 
 /** Facts about an open session that a reader of its results needs. */
 export interface SessionInfo {
-  placement: Exclude<Placement, "auto">;
+  placement: "split" | "fused";
   thinker: { adapter: string; spec: AdapterSpec; allocatedBytes: number };
   performer: { adapter: string; spec: AdapterSpec; allocatedBytes: number };
   storage: "f32" | "f16";
@@ -82,9 +82,7 @@ export class Session implements AsyncIterable<Response> {
 
   async #open(options: SessionOptions): Promise<void> {
     const settings = this.#resolve(options);
-    const thinkerSpec = options.thinker ?? "default";
-    const performerSpec = options.performer ?? thinkerSpec;
-    const placement = choosePlacement(options.placement ?? "auto", thinkerSpec, performerSpec);
+    const { placement, thinker: thinkerSpec, performer: performerSpec } = await placeRoles(options);
     const fail = (error: Error) => this.#fail(error);
     const start = (role: Role) => {
       const handle = new RoleHandle(role, (message) => this.#receive(message), fail);
@@ -260,20 +258,33 @@ export class Session implements AsyncIterable<Response> {
   }
 }
 
-/** `auto` is split when the two specs name different adapters, else fused: on one adapter two copies
- * of weights and history only compete. */
-function choosePlacement(
-  placement: Placement,
-  thinker: AdapterSpec,
-  performer: AdapterSpec,
-): "split" | "fused" {
+/** Where the roles run. */
+interface Roles {
+  placement: "split" | "fused";
+  thinker: AdapterSpec;
+  performer: AdapterSpec;
+}
+
+/**
+ * `auto` is split where the roles' adapters differ: because the specs do, or because no spec is given
+ * and there are two graphics cards. On one adapter it is fused, which measured faster: two copies of
+ * weights and history only compete for it (NOTES.md).
+ */
+async function placeRoles(options: SessionOptions): Promise<Roles> {
+  const { placement = "auto", thinker = "default", performer = thinker } = options;
   if (placement === "fused" && performer !== thinker) {
     throw new InputError(
       `placement 'fused' has one adapter, but thinker is '${thinker}' and performer '${performer}': use 'split', or one adapter`,
     );
   }
-  if (placement !== "auto") return placement;
-  return thinker === performer ? "fused" : "split";
+  if (placement !== "fused" && !options.thinker && !options.performer) {
+    const [first, second] = (await listAdapters()).filter(({ software }) => !software);
+    if (first && second) {
+      return { placement: "split", thinker: first.spec, performer: second.spec };
+    }
+  }
+  if (placement !== "auto") return { placement, thinker, performer };
+  return { placement: thinker === performer ? "fused" : "split", thinker, performer };
 }
 
 function requireLength(what: string, data: { length: number } | null, length: number): void {

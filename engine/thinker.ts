@@ -39,6 +39,9 @@ const nothing = new Plan("nothing", []);
 export class Thinker {
   /** Latents of the last response, flat f32. */
   readonly latents: Tensor;
+  /** Embedded observation [observation tokens, hidden] as `encode` leaves it; the pass adds the typed
+   * text's rows and then works in place. */
+  readonly observed: Tensor;
   readonly #tokens: Tensor;
   readonly #typedIds: Tensor;
   readonly #textIds: Tensor;
@@ -68,13 +71,11 @@ export class Thinker {
     this.#slice = sendsSlices ? history.makeSlice("slice", sliceRows) : null;
 
     const x = makeTensor(gpu, "pass x", [passRows, D]);
-    const observed = rows(x, layout.response, layout.observation);
+    const observed = this.observed = rows(x, layout.response, layout.observation);
+    const videoStart = layout.userText + layout.userAudio;
     this.#encoders = {
       audio: this.#encoder("audio", rows(observed, layout.userText, layout.userAudio)),
-      video: this.#encoder(
-        "video",
-        rows(observed, layout.userText + layout.userAudio, layout.userVideo),
-      ),
+      video: this.#encoder("video", rows(observed, videoStart, layout.userVideo)),
     };
     this.#pass = new Plan("pass", this.#passSteps(x));
 

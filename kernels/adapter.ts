@@ -26,15 +26,28 @@ export function driverFiles(): string[] {
   for (const folder of driverFolders) {
     try {
       for (const entry of Deno.readDirSync(folder)) {
-        if (entry.name.endsWith(".json") && (folder.endsWith("icd.d") || /icd/.test(entry.name))) {
-          files.add(`${folder}/${entry.name}`);
-        }
+        if (isDriver(folder, entry.name)) files.add(`${folder}/${entry.name}`);
       }
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
   return [...files].sort();
+}
+
+function isDriver(folder: string, name: string): boolean {
+  if (!name.endsWith(".json") || !(folder.endsWith("icd.d") || name.includes("icd"))) return false;
+  // Mesa's hardware drivers complain on stderr where the kernel shows no graphics device.
+  return !/^(intel|radeon|nouveau|asahi|freedreno|panfrost|broadcom|virtio|powervr)/.test(name) ||
+    hasGraphicsDevice();
+}
+
+function hasGraphicsDevice(): boolean {
+  try {
+    return Deno.statSync("/dev/dri").isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 /** The driver file that a spec names; undefined for "default".

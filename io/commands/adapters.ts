@@ -1,0 +1,65 @@
+/** `adapters`: lists every adapter that can be reached, with the SPEC that selects it. */
+import { type CommandSpec, helpText, parseOptions } from "../options.ts";
+import { InputError } from "../../engine/errors.ts";
+import { type AdapterDescription, listAdapters } from "../../engine/mod.ts";
+
+export const summary = "list the adapters that can be reached, and the SPEC that selects each";
+
+const command = {
+  name: "adapters",
+  summary,
+  usage: "[options]",
+  options: {
+    json: { kind: "flag", help: "print the list as JSON on stdout, with all limits" },
+  },
+  examples: ["deno task adapters", "deno task adapters --json"],
+} satisfies CommandSpec<Record<string, { kind: "flag"; help: string }>>;
+
+/** Limits that decide which checkpoints fit and how fast kernels can be. */
+const shownLimits = [
+  ["maxStorageBufferBindingSize", "storage binding"],
+  ["maxBufferSize", "buffer"],
+  ["maxComputeWorkgroupStorageSize", "workgroup storage"],
+  ["maxComputeInvocationsPerWorkgroup", "invocations per workgroup"],
+] as const;
+
+/** Runs the command. @throws InputError when no adapter can be reached. */
+export async function run(args: string[]): Promise<number> {
+  const { options, operands, help } = parseOptions(command, args);
+  const write = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
+  if (help) {
+    write(helpText(command));
+    return 0;
+  }
+  if (operands[0] !== undefined) {
+    throw new InputError(`adapters takes no arguments, but got '${operands[0]}'`);
+  }
+  const adapters = await listAdapters();
+  if (adapters.length === 0) {
+    throw new InputError(
+      "no adapter can be reached: install a Vulkan driver ('apt-get install mesa-vulkan-drivers' for a CPU driver) or run 'deno task setup'",
+    );
+  }
+  write(
+    options.json ? `${JSON.stringify(adapters, null, 2)}\n` : adapters.map(describe).join("\n"),
+  );
+  return 0;
+}
+
+function describe(adapter: AdapterDescription): string {
+  const limits = shownLimits.map(([key, label]) => {
+    const value = adapter.limits[key] ?? 0;
+    return `${label} ${value >= 1 << 20 ? `${Math.floor(value / (1 << 20))} MiB` : value}`;
+  });
+  const useful = ["shader-f16", "timestamp-query", "subgroups"].filter((feature) =>
+    adapter.features.includes(feature)
+  );
+  return [
+    `${adapter.spec}: ${adapter.name}${adapter.software ? " (runs on the CPU)" : ""}`,
+    `  use it with    --thinker ${adapter.spec}  or  --performer ${adapter.spec}`,
+    `  driver file    ${adapter.driverFile ?? "chosen by WebGPU"}`,
+    `  features       ${useful.join(", ") || "none of shader-f16, timestamp-query, subgroups"}`,
+    `  limits         ${limits.join(", ")}`,
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,55 @@
+/** Lists every adapter that can be reached: each driver file is tried in a Worker of its own. */
+import { type AdapterSpec, driverFiles, stem } from "./adapter.ts";
+
+/** What an adapter says of itself. */
+export interface AdapterDescription {
+  /** The spec that selects it. */
+  spec: AdapterSpec;
+  name: string;
+  /** Runs on the CPU: right, but slow. */
+  software: boolean;
+  driverFile: string | null;
+  features: string[];
+  limits: Record<string, number>;
+}
+
+/** What a probing Worker posts. */
+export type ProbeReply = Omit<AdapterDescription, "spec" | "driverFile"> | null;
+
+/** Probes the default adapter and every driver file, one after the other (the driver variables
+ * belong to the process). Drivers that give no adapter are left out. */
+export async function listAdapters(): Promise<AdapterDescription[]> {
+  const found: AdapterDescription[] = [];
+  const files = driverFiles();
+  for (const file of files) {
+    const reply = await probe(file);
+    if (reply) found.push({ spec: shortest(file, files), driverFile: file, ...reply });
+  }
+  if (files.length === 0) {
+    const reply = await probe("default");
+    if (reply) found.push({ spec: "default", driverFile: null, ...reply });
+  }
+  return found;
+}
+
+function shortest(file: string, files: readonly string[]): AdapterSpec {
+  const name = stem(file);
+  return files.filter((other) => stem(other).includes(name)).length > 1 ? file : name;
+}
+
+function probe(spec: AdapterSpec): Promise<ProbeReply> {
+  const worker = new Worker(new URL("./probe_worker.ts", import.meta.url), { type: "module" });
+  return new Promise<ProbeReply>((resolve) => {
+    worker.onmessage = ({ data }: MessageEvent<ProbeReply>) => resolve(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      resolve(null);
+    };
+    worker.postMessage(spec);
+  }).finally(() => worker.terminate());
+}
+
+/** True for adapters that are known to run on the CPU. */
+export function isSoftware(name: string): boolean {
+  return /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(name);
+}

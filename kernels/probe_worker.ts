@@ -1,0 +1,26 @@
+/** Describes the adapter of the spec that it is sent; null when there is none. */
+import { requestAdapter } from "./adapter.ts";
+import { InputError } from "./errors.ts";
+import { isSoftware, type ProbeReply } from "./probe.ts";
+
+const worker = self as unknown as {
+  onmessage: ((event: MessageEvent<string>) => void) | null;
+  postMessage(reply: ProbeReply): void;
+};
+
+worker.onmessage = async ({ data }) => {
+  worker.postMessage(await describe(data));
+};
+
+async function describe(spec: string): Promise<ProbeReply> {
+  try {
+    const { info, features, limits } = await requestAdapter(spec);
+    const name = info.description || info.device || "unnamed adapter";
+    const numbers: Record<string, number> = {};
+    for (const key in limits) numbers[key] = limits[key as keyof GPUSupportedLimits] as number;
+    return { name, software: isSoftware(name), features: [...features].sort(), limits: numbers };
+  } catch (error) {
+    if (error instanceof InputError) return null;
+    throw error;
+  }
+}
