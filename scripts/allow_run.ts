@@ -1,0 +1,17 @@
+/**
+ * Prints what a task may start, as `--allow-run` takes it: each FFmpeg that io may choose (FFMPEG_BIN,
+ * ffmpeg-static's file, PATH) and the programs that the arguments name; `deno` means this Deno.
+ *
+ * Only what exists is named, because Deno comments on names that it cannot find.
+ */
+import { existing, ffmpegStatic, onPath } from "./programs.ts";
+
+const programs = existing([
+  Deno.env.get("FFMPEG_BIN"),
+  await ffmpegStatic(),
+  onPath("ffmpeg"),
+  ...Deno.args.map((name) => name === "deno" ? Deno.execPath() : onPath(name)),
+]);
+// An empty list would be an error.
+const list = programs.length > 0 ? programs.join(",") : "/usr/bin/ffmpeg";
+Deno.stdout.writeSync(new TextEncoder().encode(list));

@@ -1,0 +1,145 @@
+/**
+ * Installs what is missing on this machine: a Vulkan driver that WebGPU can use, and FFmpeg; with
+ * `--tests` also a second Vulkan driver, SwiftShader. Says nothing when nothing is missing.
+ *
+ *     deno task setup [--tests]
+ *
+ * Installers: apt-get (as root, or with sudo that needs no password), Homebrew, and for FFmpeg
+ * ffmpeg-static's own download. Where none may be used it says in one line what to install and
+ * leaves with exit code 2.
+ */
+import { parseArgs } from "@std/cli";
+import { findFfmpeg } from "../io/ffmpeg.ts";
+import { driverFiles, requestAdapter } from "../kernels/adapter.ts";
+import { existing, ffmpegStatic, onPath } from "./programs.ts";
+
+interface Need {
+  name: string;
+  isThere: () => Promise<boolean>;
+  /** The Debian package. */
+  apt: string;
+  /** The Homebrew formula; without one there is nothing to do on macOS. */
+  brew?: string;
+}
+
+const vulkan: Need = {
+  name: "a Vulkan driver",
+  isThere: () => requestAdapter().then(() => true, () => false),
+  apt: "mesa-vulkan-drivers",
+};
+
+const ffmpeg: Need = {
+  name: "FFmpeg",
+  isThere: () => findFfmpeg().then(() => true, () => false),
+  apt: "ffmpeg",
+  brew: "ffmpeg",
+};
+
+const swiftShader: Need = {
+  name: "SwiftShader's Vulkan driver (for tests with two adapters)",
+  isThere: () => Promise.resolve(driverFiles().some((file) => file.includes("swiftshader"))),
+  apt: "chromium-common",
+};
+
+function say(line: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`setup: ${line}\n`));
+}
+
+/** Runs a program silently; when it fails, says its last line. */
+async function runs(command: readonly string[]): Promise<boolean> {
+  const [program = "", ...args] = command;
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  try {
+    const output = await new Deno.Command(program, { args, env, stdin: "null" }).output();
+    if (output.success) return true;
+    const text = new TextDecoder();
+    const lines = `${text.decode(output.stdout)}\n${text.decode(output.stderr)}`.trim().split("\n");
+    say(`${command.join(" ")} failed: ${lines.at(-1)}`);
+  } catch (error) {
+    say(`${program} could not be started: ${error instanceof Error ? error.message : error}`);
+  }
+  return false;
+}
+
+/** What stands before `apt-get`: nothing as root, sudo where it asks for no password; undefined when
+ * packages may not be installed. */
+async function aptPrefix(): Promise<string[] | undefined> {
+  if (!onPath("apt-get")) return undefined;
+  if (Deno.uid() === 0) return [];
+  if (!onPath("sudo")) return undefined;
+  const { success } = await new Deno.Command("sudo", {
+    args: ["-n", "true"],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).output();
+  return success ? ["sudo", "-n"] : undefined;
+}
+
+async function installWithApt(needs: readonly Need[], prefix: readonly string[]): Promise<void> {
+  const packages = needs.map((need) => need.apt);
+  say(`installing ${packages.join(", ")} with apt-get, about a minute`);
+  const apt = [...prefix, "apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"];
+  if (!await runs([...apt, "update"])) return;
+  await runs([...apt, "install", "-y", "--no-install-recommends", ...packages]);
+}
+
+/** FFmpeg from the place where the package ffmpeg-static publishes its builds. */
+async function downloadFfmpeg(): Promise<void> {
+  const path = await ffmpegStatic();
+  if (path === undefined) return;
+  say("downloading FFmpeg with ffmpeg-static, about 80 MB");
+  const [folder = ".", cache = "."] = [path.slice(0, -"ffmpeg".length), Deno.env.get("HOME")];
+  const permissions = ["--allow-read", `--allow-write=${folder},${cache}`, "--allow-env"];
+  const install = `${folder}install.js`;
+  const done = await runs([
+    Deno.execPath(),
+    ...["run", "-q", "--no-prompt", ...permissions, "--allow-net", "--allow-sys", install],
+  ]);
+  // A download that broke off leaves a file that is no program.
+  if (!done && existing([path]).length > 0) await Deno.remove(path);
+}
+
+async function missingOf(needs: readonly Need[]): Promise<Need[]> {
+  const there = await Promise.all(needs.map((need) => need.isThere()));
+  return needs.filter((_, i) => !there[i]);
+}
+
+/** The one line that tells a person what to do. */
+function remedy(missing: readonly Need[]): string {
+  const what = missing.map((need) => need.name).join(" and ");
+  const apt = `sudo apt-get install -y ${missing.map((need) => need.apt).join(" ")}`;
+  if (onPath("apt-get")) return `${what} is missing: run '${apt}'`;
+  const formulas = missing.flatMap((need) => need.brew ?? []);
+  if (Deno.build.os === "darwin") {
+    return `${what} is missing: run 'brew install ${formulas.join(" ")}'`;
+  }
+  return `${what} is missing: install it with this system's package manager (Debian: '${apt}')`;
+}
+
+async function main(): Promise<number> {
+  const { tests, check } = parseArgs(Deno.args, { boolean: ["tests", "check"] });
+  const needs = tests ? [vulkan, ffmpeg, swiftShader] : [vulkan, ffmpeg];
+  const missing = await missingOf(needs);
+  if (missing.length === 0) return 0;
+  if (check) {
+    say(remedy(missing));
+    return 2;
+  }
+  const prefix = await aptPrefix();
+  const formulas = missing.flatMap((need) => need.brew ?? []);
+  if (prefix) await installWithApt(missing, prefix);
+  else if (onPath("brew") && formulas.length > 0) {
+    say(`installing ${formulas.join(", ")} with Homebrew, some minutes`);
+    await runs(["brew", "install", ...formulas]);
+  }
+  if (!await ffmpeg.isThere()) await downloadFfmpeg();
+  // WebGPU looks for drivers once in a process: only a new one sees what was installed.
+  const again = new Deno.Command(Deno.execPath(), {
+    args: ["task", "-q", "setup", ...Deno.args, "--check"],
+    stdin: "null",
+  });
+  return (await again.spawn().status).code;
+}
+
+if (import.meta.main) Deno.exit(await main());
