@@ -76,6 +76,25 @@ export async function openConfig(folder: string | URL): Promise<ModelConfig> {
 }
 
 /**
+ * Reads a checkpoint's config and the headers of its weights, and checks them as `openCheckpoint`
+ * does, without reading the weights themselves.
+ *
+ * @throws InputError
+ */
+export async function openHeaders(
+  folder: string | URL,
+): Promise<{ config: ModelConfig; tensors: Map<string, TensorHeader> }> {
+  const path = folderPath(folder);
+  const config = await openConfig(path);
+  using weights = await WeightFiles.open(path, expectedTensors(config));
+  const tensors = new Map<string, TensorHeader>();
+  for (const [name, { dtype, shape, length }] of weights.entries) {
+    tensors.set(name, { dtype, shape, length });
+  }
+  return { config, tensors };
+}
+
+/**
  * Opens a Hugging Face Qwen3 folder as it was downloaded, to read its `model.*` weights piecewise.
  *
  * @throws InputError when it is no Qwen3 folder, or its weights don't fit its config.
@@ -88,11 +107,15 @@ export async function openBackbone(folder: string | URL): Promise<Backbone> {
   return { config, weights: await WeightFiles.open(path, backboneTensors(config)), tokenizer };
 }
 
-/** Where a tensor lies: `begin` counts bytes from the start of its file. */
-interface WeightEntry {
+/** A tensor without its bytes; `length` counts them. */
+export interface TensorHeader {
   dtype: Dtype;
   shape: number[];
   length: number;
+}
+
+/** Where a tensor lies: `begin` counts bytes from the start of its file. */
+interface WeightEntry extends TensorHeader {
   begin: number;
   file: Deno.FsFile;
   path: string;

@@ -52,7 +52,7 @@ export function openTokenizer(
   return {
     encode: (text) => inner.encode(text, { add_special_tokens: false }).ids,
     decode(ids) {
-      const stream = new TextStream(this);
+      const stream = new TextStream({ bytes });
       return [...ids].map((id) => stream.push(id)).join("") + stream.flush();
     },
     bytes,

@@ -29,7 +29,7 @@ const meanSquare = {
   /** silu of a unit normal. */
   silu: 0.3557,
   /** log(power + 1e-5) of speech and of silence lies between -11.5 and 3. */
-  logmel: 30,
+  logmel: 60,
   /** What a residual branch adds, relative to its input. */
   branch: 0.25,
 };

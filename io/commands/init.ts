@@ -1,0 +1,150 @@
+/** `init`: writes a new checkpoint with seeded random weights. */
+import { type Backbone, openBackbone } from "../../engine/checkpoint.ts";
+import { InputError } from "../../engine/errors.ts";
+import { newCheckpoint } from "../../engine/models/new_checkpoint.ts";
+import { presetNames } from "../../engine/models/presets.ts";
+import { writeSafetensors } from "../../engine/safetensors_writer.ts";
+import { elementCount } from "../../engine/tensors.ts";
+import { type CommandSpec, helpText, type Option, parseOptions } from "../options.ts";
+
+export const summary = "make a checkpoint with seeded random weights";
+
+const dtypes = { f16: "F16", f32: "F32", bf16: "BF16" } as const;
+
+const spec = {
+  name: "init",
+  summary,
+  usage: "--preset NAME --seed N -o DIR [options]",
+  options: {
+    preset: { kind: "choice", choices: presetNames, help: "the model's shape" },
+    seed: { kind: "whole", min: 0, max: 0xffffffff, help: "seed of the weights (0)" },
+    output: { kind: "text", value: "DIR", short: "o", help: "the folder to write" },
+    dtype: { kind: "choice", choices: ["f16", "f32", "bf16"], help: "storage of weights (f16)" },
+    backbone: {
+      kind: "text",
+      value: "DIR",
+      help: "Qwen3 folder as downloaded from Hugging Face: its weights and tokenizer are taken",
+    },
+    force: { kind: "flag", help: "write into a folder that holds something already" },
+  },
+  examples: [
+    "wanstream init --preset nano --seed 1 -o out/nano",
+    "wanstream init --preset v0.1-0.6b --dtype bf16 --backbone Qwen3-0.6B -o out/v0.1",
+  ],
+} as const satisfies CommandSpec<Record<string, Option>>;
+
+/** Runs the command; `args` are those after its name. @returns The exit code. */
+export async function run(args: string[]): Promise<number> {
+  const { options, operands, help } = parseOptions(spec, args);
+  if (help) {
+    await Deno.stdout.write(new TextEncoder().encode(helpText(spec)));
+    return 0;
+  }
+  if (operands[0] !== undefined) {
+    throw new InputError(`init takes no operand '${operands[0]}': the folder is given with -o`);
+  }
+  const { preset, seed = 0, output, dtype = "f16" } = options;
+  if (preset === undefined) {
+    throw new InputError(`init needs --preset: one of ${presetNames.join(", ")}`);
+  }
+  if (output === undefined) throw new InputError("init needs -o DIR, the folder to write");
+  const folder = output.replace(/(?<=.)\/+$/, "");
+  await checkFree(folder, options.force);
+
+  let backbone: Backbone | undefined;
+  try {
+    if (options.backbone !== undefined) backbone = await openBackbone(options.backbone);
+    const checkpoint = newCheckpoint({
+      preset,
+      seed,
+      dtype: dtypes[dtype],
+      ...(backbone ? { backbone } : {}),
+    });
+    const done = await inNewFolder(folder, async (partial, interrupted) => {
+      for (const [name, text] of checkpoint.files) {
+        await Deno.writeTextFile(`${partial}/${name}`, text);
+      }
+      using file = await Deno.create(`${partial}/model.safetensors`);
+      await writeSafetensors(checkpoint.tensors, checkpoint.data, {
+        async write(bytes) {
+          if (interrupted()) throw new Interrupted();
+          for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+        },
+      });
+    });
+    if (!done) return 130;
+    const parameters = checkpoint.tensors.reduce((n, { shape }) => n + elementCount(shape), 0);
+    const random = backbone ? "random but for the backbone" : "random";
+    say(
+      `${folder}: ${preset}, ${(parameters / 1e6).toFixed(1)} million parameters, weights ` +
+        `${random} (seed ${seed}): not trained`,
+    );
+    return 0;
+  } finally {
+    backbone?.weights.close();
+  }
+}
+
+class Interrupted extends Error {}
+
+/**
+ * Lets `body` fill a folder beside `folder`, then puts what it wrote in place: nothing half-written
+ * is ever seen there, nor left behind.
+ *
+ * @returns False when Ctrl-C came in between.
+ */
+async function inNewFolder(
+  folder: string,
+  body: (partial: string, interrupted: () => boolean) => Promise<void>,
+): Promise<boolean> {
+  const partial = `${folder}.partial-${Deno.pid}`;
+  let stop = false;
+  const onSignal = () => void (stop = true);
+  Deno.addSignalListener("SIGINT", onSignal);
+  try {
+    await Deno.mkdir(partial, { recursive: true });
+    await body(partial, () => stop);
+    await Deno.mkdir(folder, { recursive: true });
+    for await (const { name } of Deno.readDir(partial)) {
+      await Deno.rename(`${partial}/${name}`, `${folder}/${name}`);
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof Interrupted) return false;
+    if (error instanceof InputError || !(error instanceof Error)) throw error;
+    if (!(error.name in Deno.errors)) throw error;
+    throw new InputError(
+      `${folder}: can't be written (${
+        error.message.split("\n")[0]
+      }); choose another folder with -o`,
+    );
+  } finally {
+    Deno.removeSignalListener("SIGINT", onSignal);
+    await Deno.remove(partial, { recursive: true }).catch(() => {});
+  }
+}
+
+/** Refuses a folder that holds something, unless forced. */
+async function checkFree(folder: string, force: boolean): Promise<void> {
+  let info: Deno.FileInfo;
+  try {
+    info = await Deno.stat(folder);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    throw new InputError(`${folder}: can't be used (${why}); choose another folder with -o`);
+  }
+  if (!info.isDirectory) {
+    throw new InputError(`${folder}: is a file; choose another name for the folder with -o`);
+  }
+  if (force) return;
+  for await (const { name } of Deno.readDir(folder)) {
+    throw new InputError(
+      `${folder}: holds ${name} already; choose another folder, or --force to write into it`,
+    );
+  }
+}
+
+function say(line: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
+}

@@ -1,0 +1,190 @@
+/** `inspect MODEL`: what a checkpoint is and what it costs, without reading its weights. */
+import { openHeaders } from "../../engine/checkpoint.ts";
+import { historyTokens, tokenHistoryBytes, unitCosts, weightBytes } from "../../engine/costs.ts";
+import { InputError } from "../../engine/errors.ts";
+import { elementCount, tensorPart } from "../../engine/tensors.ts";
+import { unitLayout } from "../../engine/unit.ts";
+import { type CommandSpec, helpText, type Option, parseOptions } from "../options.ts";
+
+export const summary = "show a checkpoint's shape, parameters, cost per unit and memory";
+
+const spec = {
+  name: "inspect",
+  summary,
+  usage: "MODEL [options]",
+  options: {
+    json: { kind: "flag", help: "one JSON object on stdout instead of a table" },
+  },
+  examples: ["wanstream inspect engine/models/nano", "wanstream inspect out/big --json"],
+} satisfies CommandSpec<Record<string, Option>>;
+
+/** Runs the command; `args` are those after its name. @returns The exit code. */
+export async function run(args: string[]): Promise<number> {
+  const { options, operands, help } = parseOptions(spec, args);
+  if (help) {
+    await write(helpText(spec));
+    return 0;
+  }
+  const [model, ...more] = operands;
+  if (model === undefined || more.length > 0) {
+    throw new InputError(
+      `inspect takes one MODEL folder, not ${operands.length}: try 'inspect engine/models/nano'`,
+    );
+  }
+  const report = await inspect(model);
+  await write(options.json ? `${JSON.stringify(report)}\n` : inspectionText(model, report));
+  return 0;
+}
+
+/** What `inspect --json` prints. */
+export type Inspection = Awaited<ReturnType<typeof inspect>>;
+
+/** Reads a checkpoint's config and headers. @throws InputError when they don't hold up. */
+export async function inspect(model: string) {
+  const { config, tensors } = await openHeaders(model);
+  const parameters: Record<string, number> = {};
+  let total = 0;
+  let storedBytes = 0;
+  const dtypes = new Set<string>();
+  for (const [name, { dtype, shape, length }] of tensors) {
+    const count = elementCount(shape);
+    const part = tensorPart(name);
+    parameters[part] = (parameters[part] ?? 0) + count;
+    total += count;
+    storedBytes += length;
+    dtypes.add(dtype);
+  }
+  parameters["total"] = total;
+  const layout = unitLayout(config);
+  const unitsPerMinute = 60_000 / config.unit_ms;
+  const memory = (storage: "f32" | "f16") => {
+    const token = tokenHistoryBytes(config, storage);
+    return {
+      weights: weightBytes(config, storage),
+      history: historyTokens(config) * token,
+      historyPerMinute: unitsPerMinute * layout.tokens * token,
+    };
+  };
+  return {
+    config,
+    tensors: tensors.size,
+    dtypes: [...dtypes].sort(),
+    storedBytes,
+    parameters,
+    tokensPerUnit: layout,
+    historyTokens: historyTokens(config),
+    historySeconds: (config.history_units * config.unit_ms) / 1000,
+    flopsPerUnit: unitCosts(config),
+    bytes: { f32: memory("f32"), f16: memory("f16") },
+  };
+}
+
+/** What `inspect` prints for people. */
+export function inspectionText(model: string, report: Inspection): string {
+  const { config: c, tokensPerUnit: layout, flopsPerUnit: flops } = report;
+  const { audio, video } = c.response;
+  const seconds = c.unit_ms / 1000;
+  const solver = `${c.solver.name}, ${count(c.solver.steps, "step")}, shift ${c.solver.shift}, ` +
+    `guidance ${c.solver.guidance}`;
+  const tick = flops.encode + flops.pass + flops.solve + flops.decode;
+  const rate = (
+    operations: number,
+  ) => [`${giga(operations)} GFLOP`, `${giga(operations / seconds)} GFLOP/s in real time`];
+  const grid = layout.agentVideoGrid.join("x");
+  const seen = layout.userVideoGrid.join("x");
+  const weights = c.random_weights_seed === undefined
+    ? "as trained"
+    : `RANDOM (seed ${c.random_weights_seed}): not trained`;
+  const sections: [string, string[][]][] = [
+    [model, [
+      [
+        "weights",
+        `${weights}, ${count(report.tensors, "tensor")} in ${report.dtypes.join(", ")}, ` +
+        `${mega(report.storedBytes)} MB on disk`,
+      ],
+      [
+        "backbone",
+        `${count(c.num_hidden_layers, "layer")} of ${c.hidden_size} / ` +
+        `${c.intermediate_size}, ${c.num_attention_heads} heads on ${c.num_key_value_heads} ` +
+        `x ${c.head_dim}, vocabulary ${c.vocab_size}`,
+      ],
+      [
+        "observes",
+        `${c.observation.video.width}x${c.observation.video.height} at ${c.fps} ` +
+        `frames/s, sound at ${c.observation.audio.sample_rate} Hz`,
+      ],
+      [
+        "responds",
+        `${video.width}x${video.height} at ${c.fps} frames/s, sound at ` +
+        `${audio.sample_rate} Hz, units of ${c.unit_ms} ms`,
+      ],
+      ["solver", solver],
+    ]],
+    ["Parameters", Object.entries(report.parameters).map(([part, n]) => [part, thousands(n)])],
+    ["Tokens per unit", [
+      [
+        "observation",
+        `${layout.observation}`,
+        `text ${layout.userText}, audio ` +
+        `${layout.userAudio}, video ${layout.userVideo} (${seen})`,
+      ],
+      ["language", `${layout.agentText}`],
+      [
+        "response",
+        `${layout.response}`,
+        `audio ${layout.agentAudio}, video ` +
+        `${layout.agentVideo} (${grid})`,
+      ],
+      ["total", `${layout.tokens}`],
+    ]],
+    ["Operations per unit, history full", [
+      ["encode", ...rate(flops.encode)],
+      ["pass", ...rate(flops.pass)],
+      ["solve, per step", ...rate(flops.step)],
+      ["solve", ...rate(flops.solve)],
+      ["decode", ...rate(flops.decode)],
+      ["total", ...rate(tick)],
+    ]],
+    [
+      "Memory of each role's device",
+      (["f32", "f16"] as const).map((storage) => {
+        const { weights, history, historyPerMinute } = report.bytes[storage];
+        return [
+          storage,
+          `weights ${mega(weights)} MB`,
+          `history ${mega(history)} MB`,
+          `(${mega(historyPerMinute)} MB per minute until full)`,
+        ];
+      }),
+    ],
+    ["History", [
+      [
+        "units",
+        `${c.history_units}`,
+        `${report.historySeconds.toFixed(1)} s, the first ` +
+        `${c.sink_units} never leave`,
+      ],
+      ["tokens", thousands(report.historyTokens)],
+    ]],
+  ];
+  return sections.map(([title, rows]) => `${title}\n${align(rows)}`).join("\n");
+}
+
+/** Rows as indented columns. */
+function align(rows: string[][]): string {
+  const width = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));
+  const line = (row: string[]) =>
+    row.map((cell, i) => i === row.length - 1 ? cell : cell.padEnd(width(i))).join("  ");
+  return rows.map((row) => `  ${line(row)}\n`).join("");
+}
+
+const thousands = (n: number) => n.toLocaleString("en-US");
+const mega = (bytes: number) => (bytes / 1e6).toLocaleString("en-US", { maximumFractionDigits: 1 });
+const giga = (operations: number) => (operations / 1e9).toPrecision(3);
+const count = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`;
+
+async function write(text: string): Promise<void> {
+  const writer = Deno.stdout.writable.getWriter();
+  await writer.write(new TextEncoder().encode(text));
+  writer.releaseLock();
+}
