@@ -9,6 +9,7 @@
  * leaves with exit code 2.
  */
 import { parseArgs } from "@std/cli";
+import config from "../deno.json" with { type: "json" };
 import { findFfmpeg } from "../io/ffmpeg.ts";
 import { driverFiles, requestAdapter } from "../kernels/adapter.ts";
 import { existing, ffmpegStatic, onPath } from "./programs.ts";
@@ -45,16 +46,17 @@ function say(line: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(`setup: ${line}\n`));
 }
 
-/** Runs a program silently; when it fails, says its last line. */
+/** Runs a program silently; when it fails, says why. */
 async function runs(command: readonly string[]): Promise<boolean> {
   const [program = "", ...args] = command;
-  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  const env = { DEBIAN_FRONTEND: "noninteractive", NO_COLOR: "1" };
   try {
     const output = await new Deno.Command(program, { args, env, stdin: "null" }).output();
     if (output.success) return true;
     const text = new TextDecoder();
     const lines = `${text.decode(output.stdout)}\n${text.decode(output.stderr)}`.trim().split("\n");
-    say(`${command.join(" ")} failed: ${lines.at(-1)}`);
+    const reason = lines.findLast((line) => /error|^E:/i.test(line)) ?? lines.at(-1);
+    say(`${program.replace(/.*[/\\]/, "")} ${args.at(-1)} failed: ${reason}`);
   } catch (error) {
     say(`${program} could not be started: ${error instanceof Error ? error.message : error}`);
   }
@@ -89,13 +91,17 @@ async function downloadFfmpeg(): Promise<void> {
   const path = await ffmpegStatic();
   if (path === undefined) return;
   say("downloading FFmpeg with ffmpeg-static, about 80 MB");
-  const [folder = ".", cache = "."] = [path.slice(0, -"ffmpeg".length), Deno.env.get("HOME")];
-  const permissions = ["--allow-read", `--allow-write=${folder},${cache}`, "--allow-env"];
-  const install = `${folder}install.js`;
-  const done = await runs([
-    Deno.execPath(),
-    ...["run", "-q", "--no-prompt", ...permissions, "--allow-net", "--allow-sys", install],
-  ]);
+  const folder = path.slice(0, Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")));
+  const home = Deno.env.get("HOME") ?? Deno.env.get("USERPROFILE") ?? ".";
+  const permissions = [
+    "--allow-env",
+    "--allow-net",
+    "--allow-read",
+    "--allow-sys",
+    `--allow-write=${folder},${home}`,
+  ];
+  const script = `${config.imports["ffmpeg-static"]}/install.js`;
+  const done = await runs([Deno.execPath(), "run", "-q", "--no-prompt", ...permissions, script]);
   // A download that broke off leaves a file that is no program.
   if (!done && existing([path]).length > 0) await Deno.remove(path);
 }
@@ -133,7 +139,7 @@ async function main(): Promise<number> {
     say(`installing ${formulas.join(", ")} with Homebrew, some minutes`);
     await runs(["brew", "install", ...formulas]);
   }
-  if (!await ffmpeg.isThere()) await downloadFfmpeg();
+  if (missing.includes(ffmpeg) && !onPath("ffmpeg")) await downloadFfmpeg();
   // WebGPU looks for drivers once in a process: only a new one sees what was installed.
   const again = new Deno.Command(Deno.execPath(), {
     args: ["task", "-q", "setup", ...Deno.args, "--check"],
