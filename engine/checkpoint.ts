@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import type { ModelConfig } from "./config.ts";
 import { type BackboneConfig, validateBackbone, validateConfig } from "./config_check.ts";
 import { InputError } from "./errors.ts";
-import { quoted } from "./quoted.ts";
+import { quoted, reason } from "./quoted.ts";
 import { type Dtype, dtypeBytes, headerLength, parseHeader } from "./safetensors.ts";
 import { backboneTensors, expectedTensors } from "./tensors.ts";
 
@@ -331,8 +331,7 @@ function unreadable(path: string, error: unknown): InputError {
       `${path}: no such file; give the folder of a checkpoint, or make one with 'init'`,
     );
   }
-  const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-  return new InputError(`${path}: can't be read (${why}); check its permissions`);
+  return new InputError(`${path}: can't be read (${reason(error)}); check its permissions`);
 }
 
 async function readJson(path: string, maxBytes: number): Promise<unknown> {
@@ -349,8 +348,9 @@ async function readJson(path: string, maxBytes: number): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new InputError(`${path}: is no valid JSON (${why}); download or write it again`);
+    throw new InputError(
+      `${path}: is no valid JSON (${reason(error)}); download or write it again`,
+    );
   }
 }
 

@@ -95,7 +95,9 @@ export class Fields {
     const other = Object.keys(this.#json).find((key) => !keys.includes(key));
     if (other !== undefined) {
       throw new InputError(
-        `${this.where}: ${this.path}${other} is unknown; known here: ${keys.join(", ")}`,
+        `${this.where}: ${this.path.replace(/\.$/, "")} has the key ${quoted(other)}; it may have ${
+          keys.join(", ")
+        }`,
       );
     }
   }

@@ -9,7 +9,7 @@ import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import type { ModelConfig } from "./config.ts";
 import { InputError } from "./errors.ts";
 import { byteLetters } from "./models/byte_tokenizer.ts";
-import { quoted } from "./quoted.ts";
+import { quoted, reason } from "./quoted.ts";
 
 export interface Tokenizer {
   /** Token ids of a text; special tokens written out in it (`<|im_end|>`) become their ids. */
@@ -70,8 +70,9 @@ function openInner(json: unknown): HuggingFaceTokenizer {
   try {
     return new HuggingFaceTokenizer(json as object, {});
   } catch (error) {
-    const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    throw new InputError(`tokenizer.json: can't be used (${why}); download it again`);
+    throw new InputError(
+      `tokenizer.json: can't be used (${reason(error)}); download it again`,
+    );
   }
 }
 

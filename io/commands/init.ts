@@ -3,6 +3,7 @@ import { type Backbone, openBackbone } from "../../engine/checkpoint.ts";
 import { InputError } from "../../engine/errors.ts";
 import { newCheckpoint } from "../../engine/models/new_checkpoint.ts";
 import { presetNames } from "../../engine/models/presets.ts";
+import { reason } from "../../engine/quoted.ts";
 import { writeSafetensors } from "../../engine/safetensors_writer.ts";
 import { elementCount } from "../../engine/tensors.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../options.ts";
@@ -131,8 +132,9 @@ async function checkFree(folder: string, force: boolean): Promise<void> {
     info = await Deno.stat(folder);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
-    const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    throw new InputError(`${folder}: can't be used (${why}); choose another folder with -o`);
+    throw new InputError(
+      `${folder}: can't be used (${reason(error)}); choose another folder with -o`,
+    );
   }
   if (!info.isDirectory) {
     throw new InputError(`${folder}: is a file; choose another name for the folder with -o`);

@@ -137,6 +137,8 @@ Deno.test("openCheckpoint() refuses files that are no JSON", async () => {
   await withCheckpoint(tinyConfig(), async (folder) => {
     await Deno.writeTextFile(`${folder}/tokenizer.json`, "{");
     await assertInputError(() => openCheckpoint(folder), "tokenizer.json: is no valid JSON");
+    await Deno.writeTextFile(`${folder}/tokenizer.json`, '{"\n\u001b[31m": x');
+    await assertInputError(() => openCheckpoint(folder), "tokenizer.json: is no valid JSON");
     await Deno.writeTextFile(`${folder}/config.json`, "");
     await assertInputError(() => openCheckpoint(folder), "config.json: is no valid JSON");
     await Deno.writeTextFile(`${folder}/config.json`, " ".repeat(2 << 20));

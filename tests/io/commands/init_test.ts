@@ -136,7 +136,11 @@ Deno.test("init leaves nothing behind when it is interrupted", async () => {
       stdout: "null",
       stderr: "null",
     }).spawn();
-    while ((await names(folder)).length === 0) await new Promise((done) => setTimeout(done, 20));
+    let ended = false;
+    child.status.then(() => ended = true);
+    while (!ended && (await names(folder)).length === 0) {
+      await new Promise((done) => setTimeout(done, 20));
+    }
     child.kill("SIGINT");
     assertEquals((await child.status).code, 130);
     assertEquals(await names(folder), []);
