@@ -10,11 +10,12 @@ export interface Constants {
 const arenaBytes = 64 << 10;
 
 export class Gpu {
-  /** Bytes of all live buffers. */
+  /** Bytes of all live buffers and textures. */
   allocatedBytes = 0;
   /** Resolves with the reason when the device is lost or destroyed. */
   readonly lost: Promise<string>;
   #buffers = new Set<GPUBuffer>();
+  #textures = new Map<GPUTexture, number>();
   #pipelines = new Map<string, GPUComputePipeline>();
   #arena: { buffer: GPUBuffer; used: number } | undefined;
   #error: string | undefined;
@@ -67,11 +68,39 @@ export class Gpu {
     return buffer;
   }
 
-  /** Frees a buffer now: buffers carry no garbage-collection pressure. */
-  free(buffer: GPUBuffer): void {
-    if (!this.#buffers.delete(buffer)) return;
-    this.allocatedBytes -= buffer.size;
-    buffer.destroy();
+  /** Makes a texture (zeroed by WebGPU) of `texelBytes` per texel that kernels read with
+   * `textureLoad`. */
+  texture(
+    label: string,
+    size: readonly [width: number, height: number],
+    format: GPUTextureFormat,
+    texelBytes: number,
+  ): GPUTexture {
+    const { maxTextureDimension2D: limit } = this.device.limits;
+    if (size.some((extent) => extent > limit)) {
+      throw new RangeError(
+        `${label}: a texture of [${size}] is over this adapter's limit ${limit}`,
+      );
+    }
+    const { TEXTURE_BINDING, STORAGE_BINDING, COPY_DST } = GPUTextureUsage;
+    const usage = TEXTURE_BINDING | STORAGE_BINDING | COPY_DST;
+    const texture = this.device.createTexture({ label, size: [...size], format, usage });
+    const bytes = size[0] * size[1] * texelBytes;
+    this.#textures.set(texture, bytes);
+    this.allocatedBytes += bytes;
+    return texture;
+  }
+
+  /** Frees a buffer or texture now: they carry no garbage-collection pressure. */
+  free(resource: GPUBuffer | GPUTexture): void {
+    if (resource instanceof GPUBuffer) {
+      if (!this.#buffers.delete(resource)) return;
+      this.allocatedBytes -= resource.size;
+    } else {
+      this.allocatedBytes -= this.#textures.get(resource) ?? 0;
+      if (!this.#textures.delete(resource)) return;
+    }
+    resource.destroy();
   }
 
   /** A compute pipeline for the entry point `main`, made once per code and overridable constants. */
@@ -127,7 +156,9 @@ export class Gpu {
   /** Frees everything. */
   destroy(): void {
     for (const buffer of this.#buffers) buffer.destroy();
+    for (const texture of this.#textures.keys()) texture.destroy();
     this.#buffers.clear();
+    this.#textures.clear();
     this.allocatedBytes = 0;
     this.device.destroy();
   }

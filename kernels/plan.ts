@@ -31,7 +31,17 @@ export interface Copy {
   readonly bytes: number;
 }
 
-export type Step = Dispatch | Copy;
+/** A copy from a buffer into a rectangle of a texture (kernels/image.ts). */
+export interface ImageCopy {
+  readonly kind: "image";
+  readonly label: string;
+  readonly source: GPUTexelCopyBufferInfo;
+  readonly target: GPUTexelCopyTextureInfo;
+  readonly size: readonly [width: number, height: number];
+  readonly bytes: number;
+}
+
+export type Step = Dispatch | Copy | ImageCopy;
 
 /** Copies a tensor's elements over another's of the same size (other buffer; whole 4-byte words). */
 export function copy(label: string, source: Tensor, target: Tensor): Copy {
@@ -54,7 +64,7 @@ export function dispatch(
   gpu: Gpu,
   label: string,
   pipeline: GPUComputePipeline,
-  bindings: readonly (Tensor | GPUBufferBinding)[],
+  bindings: readonly (Tensor | GPUBufferBinding | GPUTextureView)[],
   groups: readonly [number, number, number],
   cost: { flops?: number; bytes?: number } = {},
 ): Dispatch {
@@ -96,16 +106,10 @@ export class Plan {
     let pass: GPUComputePassEncoder | undefined;
     let pipeline: GPUComputePipeline | undefined;
     for (const step of this.steps) {
-      if (step.kind === "copy") {
+      if (step.kind !== "dispatch") {
         pass?.end();
         pass = pipeline = undefined;
-        encoder.copyBufferToBuffer(
-          step.source,
-          step.sourceOffset,
-          step.target,
-          step.targetOffset,
-          step.bytes,
-        );
+        encodeCopy(encoder, step);
         continue;
       }
       pass ??= encoder.beginComputePass();
@@ -119,12 +123,21 @@ export class Plan {
   /** Encodes as if nothing had been recorded: every bind group made anew. Only for benchmarks. */
   encodeAnew(gpu: Gpu, encoder: GPUCommandEncoder): void {
     const steps = this.steps.map((step): Step =>
-      step.kind === "copy"
+      step.kind !== "dispatch"
         ? step
         : { ...step, bindGroup: bind(gpu, step.label, step.pipeline, step.bindings) }
     );
     new Plan(this.label, steps).encode(encoder);
   }
+}
+
+function encodeCopy(encoder: GPUCommandEncoder, step: Copy | ImageCopy): void {
+  if (step.kind === "image") {
+    encoder.copyBufferToTexture(step.source, step.target, [...step.size]);
+    return;
+  }
+  const { source, sourceOffset, target, targetOffset, bytes } = step;
+  encoder.copyBufferToBuffer(source, sourceOffset, target, targetOffset, bytes);
 }
 
 /** Runs plans in one submit. */
