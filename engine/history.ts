@@ -7,6 +7,9 @@ import { gatherSlice, scatterSlice } from "../kernels/history_copy.ts";
 import type { Step } from "../kernels/plan.ts";
 import { makeTensor, type Tensor, upload } from "../kernels/tensor.ts";
 
+/** What the GPU's side needs to know of the slots. */
+export type Slots = Pick<HistoryWindow, "slots" | "ranks" | "used" | "noisyStart" | "noisyEnd">;
+
 export class History {
   /** Rank of the token in each slot, i32 [slots]. */
   readonly ranks: Tensor;
@@ -19,7 +22,7 @@ export class History {
   constructor(
     private readonly gpu: Gpu,
     config: ModelConfig,
-    readonly window: HistoryWindow,
+    readonly window: Slots,
     private readonly storage: Storage,
   ) {
     const { slots } = window;

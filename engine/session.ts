@@ -229,6 +229,19 @@ export class Session implements AsyncIterable<Response> {
     }
   }
 
+  /** Pushes all observations and gives the responses as they come: `push`, `end` and iteration in
+   * one. An error of the input ends the responses with that error. */
+  async *respond(
+    observations: Iterable<Observation> | AsyncIterable<Observation>,
+  ): AsyncGenerator<Response> {
+    const feed = async () => {
+      for await (const observation of observations) await this.push(observation);
+      this.end();
+    };
+    feed().catch((error) => this.#fail(error instanceof Error ? error : new Error(String(error))));
+    yield* this;
+  }
+
   /** Stops the Workers and frees the adapters. */
   close(): Promise<void> {
     this.#ended = true;
