@@ -9,14 +9,14 @@
  * is the last of its own st frames, and the first one is (kt - 1) dilation - (st - 1) frames before
  * them: `historyFrames`. Dilation above 1 goes with st = 1 only.
  *
- * An implicit matrix product of [positions, taps x channels] with [taps x channels, outputs]: 8
+ * An implicit matrix product of [positions, taps x channels] with [taps x channels, outputs]: 6
  * positions x 16 outputs per invocation in registers, both operands read from images
  * (kernels/image.ts). Weights are packed in panels of 16 (8 where there are no more) outputs, so that
  * an invocation walks its panel in order. Where taps are neighbours in memory (all of time for sound,
  * a line of a kernel as wide as its stride) they are merged into one longer run.
  *
- * Tried on llvmpipe (AVX2): 8 x 8 is 20 % slower; 16 x 16 is 15 % faster but takes twice as long to
- * compile (0.5 s); unrolling two steps is 10 % slower; workgroups of 16 are no better than of 8.
+ * Measured on llvmpipe (AVX2, two cores), 3x3 over 16x16x96, and time to compile: 6 x 16 37 GFLOP/s,
+ * 0.56 s; 8 x 16 39, 1.05 s; 4 x 16 28, 0.4 s; 8 x 8 30, 0.43 s; 12 x 8 34, 0.75 s.
  */
 import { dispatchGrid } from "./grid.ts";
 import {
@@ -25,7 +25,6 @@ import {
   imageFrom,
   imageReader,
   imageRows,
-  imageType,
   rowBytes,
   scratchImage,
   texelBytes,
@@ -291,7 +290,7 @@ function checkShapes(
 }
 
 /** Positions per invocation, invocations per workgroup. */
-const tile = 8;
+const tile = 6;
 const workgroup = 8;
 
 /** The kernel's text for one way of loading, storing and tiling. */
@@ -304,97 +303,96 @@ function shader({ vector, storesVectors, columns, dtype }: {
   const quads = Array.from({ length: columns / 4 }, (_, q) => q);
   const rows = Array.from({ length: tile }, (_, r) => r);
   const lanes = ["x", "y", "z", "w"];
-  const lines = (list: readonly string[]) => list.join("\n");
   const half = dtype === "f16";
-
-  // Texels that a step of four weight rows takes, and the four rows' vectors by name.
-  const stepTexels = half ? columns / 2 : columns;
-  const weights = lanes.flatMap((_, k) =>
-    quads.map((q) => {
-      const index = k * quads.length + q;
-      if (!half) return `let w${k}_${q} = read_weight(w + ${index}u);`;
-      const pair = index >> 1;
-      const words = index % 2 === 0 ? "xy" : "zw";
-      const texel = index % 2 === 0 ? `let h${pair} = read_weight(w + ${pair}u); ` : "";
-      return `${texel}let w${k}_${q} = vec4f(unpack2x16float(h${pair}.${words[0]}), ` +
-        `unpack2x16float(h${pair}.${words[1]}));`;
-    })
-  );
-  const bias = quads.map((q) =>
-    half ? `bitcast<vec4f>(read_weight(w + ${q}u))` : `read_weight(w + ${q}u)`
-  );
+  const x = imageReader("read_x", "x", vector ? "rgba32float" : "r32float");
+  const weight = imageReader("read_weight", "weight", weightFormat(dtype));
+  const sums = rows.flatMap((r) => quads.map((q) => `a${r}_${q}`));
+  const lines = (indent: string, list: readonly string[]) =>
+    list.map((line) => indent + line).join("\n");
 
   return fill(code, {
     columns,
     workgroup,
     tile,
-    weight_type: imageType(weightFormat(dtype)),
+    x: x.declaration,
+    weight: weight.declaration,
+    readers: `${x.code}\n${weight.code}`,
+    helpers: vector ? "" : readRun,
     y_type: storesVectors ? "vec4f" : "f32",
-    readers: lines([
-      imageReader("read_x", "x", vector ? "rgba32float" : "r32float"),
-      imageReader("read_weight", "weight", weightFormat(dtype)),
-    ]),
-    helpers: vector ? "" : scalarLoad,
     run_steps: vector ? "shape.run" : "((shape.run + 3u) / 4u)",
     step: vector ? 1 : 4,
     bias_texels: quads.length,
-    step_texels: stepTexels,
-    rows: lines(
-      rows.map((r) =>
-        `  let m${r} = min(first + ${r}u, last); let t${r} = m${r} / shape.plane * shape.step_t; ` +
-        `let h${r} = m${r} % shape.plane / shape.line * shape.step_h; ` +
-        `let v${r} = m${r} % shape.line * shape.step_w;`
-      ),
-    ),
+    step_texels: half ? columns / 2 : columns,
+    rows: lines("  ", rows.map(positionOf)),
     bias: lines(
-      rows.map((r) =>
-        `  ${quads.map((q) => `var a${r}_${q} = ${r === 0 ? bias[q] : `a0_${q}`};`).join(" ")}`
+      "  ",
+      sums.map((sum) => {
+        const texel = `read_weight(w + ${sum.split("_")[1]}u)`;
+        return `var ${sum} = ${half ? `bitcast<vec4f>(${texel})` : texel};`;
+      }),
+    ),
+    addresses: lines("        ", rows.map(addressOf)),
+    weights: lines("          ", weightLoads(quads, half)),
+    products: lines(
+      "          ",
+      rows.map((r) => {
+        const load = vector ? `read_x(at${r} + c)` : `read_run(at${r}, c)`;
+        // One change of an accumulator per four inputs: there are more than a CPU has registers.
+        const products = quads.map((q) =>
+          `a${r}_${q} += ${lanes.map((lane, k) => `w${k}_${q} * x.${lane}`).join(" + ")};`
+        );
+        return `{ let x = ${load}; ${products.join(" ")} }`;
+      }),
+    ),
+    quads: quads.length,
+    sums: sums.length,
+    list: sums.join(", "),
+    added: vector
+      ? "read_x(shape.add + at / 4u)"
+      : `vec4f(${lanes.map((_, i) => `read_x(shape.add + at + ${i}u)`)})`,
+    store: storesVectors ? "  y[shape.y_offset + at / 4u] = v;" : lines(
+      "  ",
+      lanes.map((lane, i) =>
+        `if (n + ${i}u < shape.outputs) { y[shape.y_offset + at + ${i}u] = v.${lane}; }`
       ),
     ),
-    // Unsigned numbers wrap where the padding reaches over the edge, and fail the comparison.
-    addresses: lines(
-      rows.map((r) =>
-        `        let y${r} = h${r} + dh - shape.pad_h; let x${r} = v${r} + dw - shape.pad_w; ` +
-        `let at${r} = select(0u, shape.origin + (t${r} + dt * shape.dilation) * shape.frame_texels + ` +
-        `y${r} * shape.line_texels + x${r} * shape.position_texels, ` +
-        `y${r} < shape.height && x${r} < shape.width);`
-      ),
-    ),
-    weights: lines(weights.map((line) => `          ${line}`)),
-    products: lines(rows.map((r) => {
-      const load = vector ? `read_x(at${r} + c)` : `read_run(at${r}, c)`;
-      const sums = lanes.flatMap((lane, k) =>
-        quads.map((q) => `a${r}_${q} += w${k}_${q} * x.${lane};`)
-      );
-      return `          { let x = ${load}; ${sums.join(" ")} }`;
-    })),
-    stores: lines(rows.map((r) => `  ${store(r, quads, vector, storesVectors)}`)),
   });
 }
 
+/** Time, line and column in the input where the taps of an invocation's r-th position start. */
+function positionOf(r: number): string {
+  return `let m${r} = min(first + ${r}u, last); let t${r} = m${r} / shape.plane * shape.step_t; ` +
+    `let h${r} = m${r} % shape.plane / shape.line * shape.step_h; ` +
+    `let v${r} = m${r} % shape.line * shape.step_w;`;
+}
+
+/** Where a tap's run starts in the image. Unsigned numbers wrap where the padding reaches over the
+ * edge, and fail the comparison. */
+function addressOf(r: number): string {
+  return `let y${r} = h${r} + dh - shape.pad_h; let x${r} = v${r} + dw - shape.pad_w; ` +
+    `let at${r} = select(0u, shape.origin + (t${r} + dt * shape.dilation) * shape.frame_texels + ` +
+    `y${r} * shape.line_texels + x${r} * shape.position_texels, ` +
+    `y${r} < shape.height && x${r} < shape.width);`;
+}
+
+/** Loads four rows of weights: w0_0, w0_1, ... w3_3. */
+function weightLoads(quads: readonly number[], half: boolean): string[] {
+  return [0, 1, 2, 3].flatMap((k) =>
+    quads.map((q) => {
+      const index = k * quads.length + q;
+      if (!half) return `let w${k}_${q} = read_weight(w + ${index}u);`;
+      const pair = index >> 1;
+      const [low, high] = index % 2 === 0 ? "xy" : "zw";
+      const texel = index % 2 === 0 ? `let h${pair} = read_weight(w + ${pair}u); ` : "";
+      return `${texel}let w${k}_${q} = ` +
+        `vec4f(unpack2x16float(h${pair}.${low}), unpack2x16float(h${pair}.${high}));`;
+    })
+  );
+}
+
 /** Loads four values of a run one by one; zeros past its end. */
-const scalarLoad = `
+const readRun = `
 fn read_run(at: u32, c: u32) -> vec4f {
   let v = vec4f(read_x(at + c), read_x(at + c + 1u), read_x(at + c + 2u), read_x(at + c + 3u));
   return select(vec4f(), v, vec4u(c, c + 1u, c + 2u, c + 3u) < vec4u(shape.run_values));
 }`;
-
-function store(r: number, quads: number[], vector: boolean, storesVectors: boolean): string {
-  const stores = quads.map((q) => {
-    const n = `n${q}`;
-    const added = vector
-      ? `read_x(shape.add + (m${r} * shape.outputs + ${n}) / 4u)`
-      : `vec4f(${
-        [0, 1, 2, 3].map((i) => `read_x(shape.add + m${r} * shape.outputs + ${n} + ${i}u)`)
-      })`;
-    const at = `(m${r} * shape.outputs + ${n})`;
-    const write = storesVectors
-      ? `if (${n} < shape.outputs) { y[shape.y_offset + ${at} / 4u] = v; }`
-      : ["x", "y", "z", "w"].map((lane, i) =>
-        `if (${n} + ${i}u < shape.outputs) { y[shape.y_offset + ${at} + ${i}u] = v.${lane}; }`
-      ).join(" ");
-    return `{ let ${n} = panel * ${4 * quads.length}u + ${4 * q}u; var v = a${r}_${q}; ` +
-      `if (shape.silu != 0u) { v = silu(v); } if (shape.add != 0u) { v += ${added}; } ${write} }`;
-  });
-  return `if (first + ${r}u < shape.rows) { ${stores.join(" ")} }`;
-}

@@ -1,7 +1,7 @@
 // 3-D convolution, causal in time, as an implicit matrix product (see conv.ts).
 //
-// Grid: one invocation per 8 positions x {{columns}} output channels; neighbours take neighbouring panels of
-// channels. Units of all offsets and strides into `x` are texels: 4 values, or 1 (`scalar`).
+// Grid: one invocation per {{tile}} positions x {{columns}} output channels; neighbours take neighbouring panels
+// of channels. Units of all offsets and strides into `x` are texels: 4 values, or 1 (`scalar`).
 //
 //   x       image: [state ++ x] flat from texel `origin`, and the tensor to add from `add`
 //   weight  image: by panel: bias, then [taps][run][{{columns}}]
@@ -41,17 +41,26 @@ struct Shape {
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(1) var x: texture_2d<f32>;
-@group(0) @binding(2) var weight: {{weight_type}};
+@group(0) @binding(1) {{x}}
+@group(0) @binding(2) {{weight}}
 @group(0) @binding(3) var<storage, read_write> y: array<{{y_type}}>;
 
 {{readers}}
 
-fn silu(v: vec4f) -> vec4f {
-  return v / (1.0 + exp(-v));
-}
-
 {{helpers}}
+
+// Ends four outputs from n on at a position.
+fn finish(m: u32, n: u32, sum: vec4f) {
+  var v = sum;
+  if (shape.silu != 0u) {
+    v = v / (1.0 + exp(-v));
+  }
+  let at = m * shape.outputs + n;
+  if (shape.add != 0u) {
+    v += {{added}};
+  }
+{{store}}
+}
 
 @compute @workgroup_size({{workgroup}})
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -77,5 +86,13 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       }
     }
   }
-{{stores}}
+  // One copy of the code that ends a position, not {{tile}}: compiling costs more than this array.
+  var sums = array<vec4f, {{sums}}>({{list}});
+  for (var i = 0u; i < {{sums}}u; i++) {
+    let m = first + i / {{quads}}u;
+    let n = panel * {{columns}}u + i % {{quads}}u * 4u;
+    if (m < shape.rows && n < shape.outputs) {
+      finish(m, n, sums[i]);
+    }
+  }
 }

@@ -2,9 +2,9 @@
  * Images: tensors laid flat into textures, for kernels that read much more than they write.
  *
  * llvmpipe gathers from a storage buffer lane by lane: where the processor has no AVX-512 that costs
- * 216 ns per vec4 load of 8 lanes (Mesa 22.3, AVX2), as workgroup memory does, but 22 ns from a texture and
- * 1.3 ns per multiply-add. A copy into a texture costs 15 us and the memory's speed. GPUs read
- * textures through caches of their own.
+ * 216 ns per vec4 load of 8 lanes (Mesa 22.3, AVX2), as workgroup memory does, but 22 ns from a
+ * sampled texture, half of that from a storage texture, and 1.3 ns per multiply-add. A copy into a
+ * texture costs 15 us and the memory's speed. GPUs read textures through caches of their own.
  *
  * A row of an image is 16 KiB: 1024 texels of four floats (rgba32float), of eight halves (rgba32uint),
  * or 4096 of one float (r32float, for what isn't a multiple of 4). Row 0 of a scratch image is zero:
@@ -29,19 +29,21 @@ export function imageRows(bytes: number): number {
   return Math.ceil(bytes / rowBytes);
 }
 
-/** WGSL for reading an image by the flat index of a texel: a function `name` that returns a texel of
- * the texture variable `texture`. */
-export function imageReader(name: string, texture: string, format: ImageFormat): string {
+/** WGSL for reading an image by the flat index of a texel: the declaration of a variable, to follow
+ * its attributes, and a function `name` that returns a texel (vec4f, vec4u, or f32). */
+export function imageReader(
+  name: string,
+  variable: string,
+  format: ImageFormat,
+): { declaration: string; code: string } {
   const width = rowBytes / texelBytes(format);
   const type = format === "rgba32uint" ? "vec4u" : format === "r32float" ? "f32" : "vec4f";
-  const at = `vec2u(i & ${width - 1}u, i >> ${Math.log2(width)}u)`;
-  const component = format === "r32float" ? ".x" : "";
-  return `fn ${name}(i: u32) -> ${type} { return textureLoad(${texture}, ${at}, 0)${component}; }`;
-}
-
-/** WGSL type of an image variable. */
-export function imageType(format: ImageFormat): string {
-  return format === "rgba32uint" ? "texture_2d<u32>" : "texture_2d<f32>";
+  const load = `textureLoad(${variable}, vec2u(i & ${width - 1}u, i >> ${Math.log2(width)}u))`;
+  return {
+    // A storage texture, not a sampled one: llvmpipe inlines its loads (twice as fast).
+    declaration: `var ${variable}: texture_storage_2d<${format}, read>;`,
+    code: `fn ${name}(i: u32) -> ${type} { return ${load}${format === "r32float" ? ".x" : ""}; }`,
+  };
 }
 
 const scratch = new WeakMap<Gpu, Map<string, GPUTexture>>();
@@ -53,13 +55,11 @@ const scratch = new WeakMap<Gpu, Map<string, GPUTexture>>();
  * @param bytes Bytes needed after row 0.
  */
 export function scratchImage(gpu: Gpu, format: "rgba32float" | "r32float", bytes: number) {
-  let height = 8;
-  while (height < 1 + imageRows(bytes)) height *= 2;
-  // Powers of two waste memory near the limit, but few textures serve all shapes.
-  height = Math.max(
-    Math.min(height, gpu.device.limits.maxTextureDimension2D),
-    1 + imageRows(bytes),
-  );
+  const rows = 1 + imageRows(bytes);
+  // Powers of two (less one) waste memory, but few textures serve all shapes.
+  let height = 7;
+  while (height < rows) height = 2 * height + 1;
+  height = Math.max(Math.min(height, gpu.device.limits.maxTextureDimension2D - 1), rows);
   let images = scratch.get(gpu);
   if (!images) scratch.set(gpu, images = new Map());
   const key = `${format} ${height}`;
@@ -70,7 +70,12 @@ export function scratchImage(gpu: Gpu, format: "rgba32float" | "r32float", bytes
 
 function makeImage(gpu: Gpu, label: string, format: ImageFormat, rows: number): GPUTexture {
   const texel = texelBytes(format);
-  return gpu.texture(label, [rowBytes / texel, rows], format, texel);
+  // llvmpipe compiles a kernel anew for textures whose height is a power of two and for others: here
+  // it never is.
+  let height = rows;
+  const limit = gpu.device.limits.maxTextureDimension2D;
+  while (height < limit && (height & (height - 1)) === 0) height++;
+  return gpu.texture(label, [rowBytes / texel, height], format, texel);
 }
 
 /** A texture with fixed content, e.g. weights. Free it with `gpu.free`. */
