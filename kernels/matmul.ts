@@ -1,0 +1,231 @@
+/**
+ * The matrix product of every linear layer: y[M, N] = x[M, K] W^T, with bias, SiLU, and residual.
+ *
+ * Tile: an invocation makes up to 9 rows x 8 outputs in registers and reads x and W from memory by
+ * vec4; lanes lie along the outputs. Rows are parted evenly (27 = 3 x 9, 18 = 2 x 9, 20 = 3 x 7), so
+ * that a ragged end wastes at most one row per tile, and a single row is the tile of 1 x 8.
+ * Accumulators change once per four inputs (a += x.x w0 + x.y w1 + x.z w2 + x.w w3): more of them
+ * than a CPU has registers, so each change is a load and a store. Measured on llvmpipe (AVX2, two
+ * cores, 64x1024x1024): 2 GFLOP/s from storage buffers, 33 from images, 42 with sums of four; a
+ * 16x8 or 8x16 tile gains 10% there, loses it on ragged ends and takes twice as long to compile.
+ */
+import type { Gpu } from "./device.ts";
+import { copyToImage, rowBytes, scratchImage } from "./image.ts";
+import code from "./matmul.wgsl" with { type: "text" };
+import { flatReader, type PackedWeight, panelReader, type WeightPart } from "./packed_weight.ts";
+import { dispatch, type Step } from "./plan.ts";
+import { fill } from "./shader.ts";
+import { type Tensor, tensorBytes } from "./tensor.ts";
+
+export { freeWeight, type PackedWeight, packWeight } from "./packed_weight.ts";
+
+export interface MatmulArguments {
+  label: string;
+  /** f32 [M, K]. */
+  x: Tensor;
+  weight: PackedWeight;
+  /** f32 [M, N], in another buffer than x, bias and residual. */
+  y: Tensor;
+  /** f32 [N]. */
+  bias?: Tensor;
+  /** f32 [M, N], added last. */
+  residual?: Tensor;
+  /** Applied after the bias. */
+  activation?: "silu";
+  /** y += instead of y =: the residual stream. */
+  accumulate?: boolean;
+}
+
+const maxTile = 9;
+
+/** Rows of a tile, so that all tiles of `rows` are about equally full. */
+export function rowTile(rows: number): number {
+  return Math.ceil(rows / Math.ceil(rows / maxTile));
+}
+
+/**
+ * Steps for y = silu?(x W^T + bias) + residual, or y += that.
+ *
+ * Offsets are multiples of 4; y, bias and residual may start anywhere when N is no multiple of 4.
+ *
+ * @throws RangeError when shapes don't fit, or y shares its buffer with what is read.
+ */
+export function matmul(gpu: Gpu, args: MatmulArguments): Step[] {
+  const { label, x, weight } = args;
+  const rows = check(args);
+  const tile = rowTile(rows);
+  const steps: Step[] = [];
+  let source: { binding: Tensor | GPUTextureView; start: number };
+  if (weight.image) {
+    const image = scratchImage(gpu, "rgba32float", tensorBytes(x));
+    steps.push(...copyToImage(`matmul ${label} x`, x, image, rowBytes));
+    source = { binding: image.createView(), start: rowBytes / 16 };
+  } else {
+    source = { binding: x, start: x.offset / 4 };
+  }
+  const scalar = weight.outputs % 4 !== 0;
+  // Lanes that share a SIMD register are enough on a CPU; a GPU wants whole warps.
+  const workgroup = weight.image ? 8 : 64;
+  const pipeline = gpu.pipeline("matmul", shader(weight, tile, scalar, workgroup));
+  for (const part of weight.parts) {
+    const panels = Math.ceil(part.outputs / 8);
+    const tiles = Math.ceil(rows / tile);
+    const constants = gpu.constants({
+      u32: [rows, panels, weight.inputs / 4, part.outputs, source.start]
+        .concat(targets(args, part, scalar)),
+    });
+    const { panels: w } = part;
+    const nothing = part.panels instanceof GPUTexture ? idle(gpu) : part.panels;
+    steps.push(dispatch(
+      gpu,
+      `matmul ${label}`,
+      pipeline,
+      [
+        constants,
+        source.binding,
+        w instanceof GPUTexture ? w.createView() : w,
+        args.y,
+        args.bias ?? nothing,
+        args.residual ?? nothing,
+      ],
+      [Math.ceil((panels * tiles) / workgroup), 1, 1],
+      {
+        flops: 2 * rows * part.outputs * weight.inputs,
+        bytes: tensorBytes(x) + 4 * rows * part.outputs +
+          part.outputs * weight.inputs * (weight.dtype === "f16" ? 2 : 4),
+      },
+    ));
+  }
+  return steps;
+}
+
+function check({ label, x, weight, y, bias, residual }: MatmulArguments): number {
+  const { outputs, inputs } = weight;
+  const rows = x.shape[0] ?? 0;
+  const whole = outputs % 4 === 0;
+  const fits = (tensor: Tensor, shape: number[]) =>
+    tensor.dtype === "f32" && String(tensor.shape) === String(shape) &&
+    (!whole || tensor.offset % 4 === 0);
+  if (
+    rows < 1 || String(x.shape) !== String([rows, inputs]) || x.offset % 4 !== 0 ||
+    x.dtype !== "f32" || !fits(y, [rows, outputs]) || (bias && !fits(bias, [outputs])) ||
+    (residual && !fits(residual, [rows, outputs]))
+  ) {
+    const shapes = [x, y, bias, residual].map((t) => t && `[${t.shape}] from ${t.offset}`);
+    throw new RangeError(
+      `matmul ${label}: x, y, bias, residual ${
+        shapes.join(", ")
+      } for a weight [${outputs}, ${inputs}]`,
+    );
+  }
+  if ([x, bias, residual].some((tensor) => tensor?.buffer === y.buffer)) {
+    throw new RangeError(`matmul ${label}: y shares a buffer with what is read (use accumulate)`);
+  }
+  return rows;
+}
+
+/** The rest of the constants, in units of y's elements or of vec4. */
+function targets(args: MatmulArguments, part: WeightPart, scalar: boolean): number[] {
+  const unit = scalar ? 1 : 4;
+  const { y, bias, residual, weight, accumulate, activation } = args;
+  return [
+    (y.offset + part.first) / unit,
+    weight.outputs / unit,
+    ((bias?.offset ?? 0) + part.first) / unit,
+    ((residual?.offset ?? 0) + part.first) / unit,
+    bias ? 1 : 0,
+    residual ? 1 : 0,
+    accumulate ? 1 : 0,
+    activation ? 1 : 0,
+  ];
+}
+
+const idleBuffers = new WeakMap<Gpu, Tensor>();
+
+/** Something to bind where a kernel reads nothing. */
+function idle(gpu: Gpu): Tensor {
+  let tensor = idleBuffers.get(gpu);
+  if (!tensor) {
+    tensor = { buffer: gpu.buffer("nothing", 16), offset: 0, shape: [4], dtype: "f32" };
+    idleBuffers.set(gpu, tensor);
+  }
+  return tensor;
+}
+
+function shader(weight: PackedWeight, tile: number, scalar: boolean, workgroup: number): string {
+  const all = Array.from({ length: tile }, (_, r) => r);
+  const panel = panelReader(weight, "weight_at", "weight");
+  const x = flatReader(weight.image ? "rgba32float" : undefined, "vec4f", "x_at", "x");
+  const half = weight.dtype === "f16";
+  const loads = "xyzw".split("").map((_, k) =>
+    half
+      ? `    let w${k} = weight_at(at + ${k}u);
+    let p${k} = vec4f(unpack2x16float(w${k}.x), unpack2x16float(w${k}.y));
+    let q${k} = vec4f(unpack2x16float(w${k}.z), unpack2x16float(w${k}.w));`
+      : `    let p${k} = weight_at(at + ${2 * k}u);
+    let q${k} = weight_at(at + ${2 * k + 1}u);`
+  );
+  const sum = (v: string, w: string) =>
+    ["x", "y", "z", "w"].map((c, k) => `${v}.${c} * ${w}${k}`).join(" + ");
+  return fill(code, {
+    tile,
+    workgroup,
+    unit: scalar ? "elements" : "vec4",
+    x_type: x.declaration,
+    weight_type: panel.declaration,
+    y_type: scalar ? "f32" : "vec4f",
+    readers: `${x.code}\n\n${panel.code}`,
+    finish: scalar ? finishScalar : finishVector,
+    start: all.map((r) =>
+      `  let x${r} = sizes.x + min(row + ${r}u, last) * sizes.quads;
+  var a${r} = vec4f();
+  var b${r} = vec4f();`
+    ).join("\n"),
+    texels: 4 * panel.texels,
+    step: [
+      ...all.map((r) => `    let v${r} = x_at(x${r} + i);`),
+      ...loads,
+      ...all.map((r) => `    a${r} += ${sum(`v${r}`, "p")};\n    b${r} += ${sum(`v${r}`, "q")};`),
+    ].join("\n"),
+    sums: 2 * tile,
+    list: all.map((r) => `a${r}, b${r}`).join(", "),
+  });
+}
+
+const finishVector = `fn finish(row: u32, column: u32, sum: vec4f) {
+  var value = sum;
+  if (sizes.has_bias != 0u) {
+    value += bias[sizes.bias + column / 4u];
+  }
+  if (sizes.silu != 0u) {
+    value /= 1.0 + exp(-value);
+  }
+  let at = row * sizes.stride + column / 4u;
+  if (sizes.has_residual != 0u) {
+    value += residual[sizes.residual + at];
+  }
+  if (sizes.accumulate != 0u) {
+    value += y[sizes.y + at];
+  }
+  y[sizes.y + at] = value;
+}`;
+
+const finishScalar = `fn finish(row: u32, column: u32, sum: vec4f) {
+  for (var c = 0u; c < min(4u, sizes.outputs - column); c++) {
+    var value = sum[c];
+    if (sizes.has_bias != 0u) {
+      value += bias[sizes.bias + column + c];
+    }
+    if (sizes.silu != 0u) {
+      value /= 1.0 + exp(-value);
+    }
+    let at = row * sizes.stride + column + c;
+    if (sizes.has_residual != 0u) {
+      value += residual[sizes.residual + at];
+    }
+    if (sizes.accumulate != 0u) {
+      value += y[sizes.y + at];
+    }
+    y[sizes.y + at] = value;
+  }
+}`;

@@ -1,0 +1,155 @@
+/**
+ * Weights in the layout that the matrix product and the embedding lookup read: panels of 8 outputs,
+ * [outputs / 8][inputs][8], so that an invocation walks its panel in order. Packed once, at load.
+ *
+ * A weight lies in a storage buffer, or in an image where the adapter reads images faster (see
+ * image.ts); one that is larger than a binding is split along its outputs into parts.
+ */
+import type { Gpu } from "./device.ts";
+import { imageFrom, rowBytes } from "./image.ts";
+import type { Tensor } from "./tensor.ts";
+
+export type WeightType = "f32" | "f16";
+
+/** Outputs [first, first + outputs) of a weight; `first` is a multiple of 8. */
+export interface WeightPart {
+  readonly first: number;
+  readonly outputs: number;
+  /** Flat panels: texels (or vec4 words) of four floats or eight halves. */
+  readonly panels: Tensor | GPUTexture;
+}
+
+/** A matrix [outputs, inputs] (PyTorch's layout of a linear layer's weight), packed. */
+export interface PackedWeight {
+  readonly label: string;
+  readonly outputs: number;
+  readonly inputs: number;
+  readonly dtype: WeightType;
+  /** True when the parts are images. */
+  readonly image: boolean;
+  readonly parts: readonly WeightPart[];
+}
+
+/** True where kernels that read much should read from images: llvmpipe gathers from storage buffers
+ * lane by lane, 20 times slower (image.ts has the figures). */
+export function prefersImages(gpu: Gpu): boolean {
+  return gpu.name.startsWith("llvmpipe");
+}
+
+/**
+ * Packs and uploads a weight.
+ *
+ * @param weight [outputs, inputs], row-major; several matrices that share their input (q, k, v) are
+ * concatenated along the outputs first.
+ * @param inputs A multiple of 4.
+ * @param options Set by tests: where to keep it, and the largest part in bytes.
+ */
+export function packWeight(
+  gpu: Gpu,
+  label: string,
+  weight: Float32Array,
+  outputs: number,
+  inputs: number,
+  dtype: WeightType,
+  options: { image?: boolean; partBytes?: number } = {},
+): PackedWeight {
+  if (weight.length !== outputs * inputs || inputs % 4 !== 0 || outputs < 1) {
+    throw new RangeError(
+      `${label}: ${weight.length} values for [${outputs}, ${inputs}] (inputs: a multiple of 4)`,
+    );
+  }
+  const image = options.image ?? prefersImages(gpu);
+  const { maxTextureDimension2D, maxStorageBufferBindingSize, maxBufferSize } = gpu.device.limits;
+  const limit = options.partBytes ??
+    (image
+      ? maxTextureDimension2D * rowBytes
+      : Math.min(maxStorageBufferBindingSize, maxBufferSize));
+  const panelBytes = 8 * inputs * (dtype === "f16" ? 2 : 4);
+  const partOutputs = 8 * Math.floor(limit / panelBytes);
+  if (partOutputs === 0) throw new RangeError(`${label}: ${inputs} inputs are too many for a part`);
+  const parts: WeightPart[] = [];
+  for (let first = 0; first < outputs; first += partOutputs) {
+    const count = Math.min(partOutputs, outputs - first);
+    const rows = weight.subarray(first * inputs, (first + count) * inputs);
+    const words = panelWords(rows, count, inputs, dtype);
+    parts.push({ first, outputs: count, panels: place(gpu, label, words, dtype, image) });
+  }
+  return { label, outputs, inputs, dtype, image, parts };
+}
+
+/** Frees a weight's memory. */
+export function freeWeight(gpu: Gpu, weight: PackedWeight): void {
+  for (const { panels } of weight.parts) {
+    gpu.free(panels instanceof GPUTexture ? panels : panels.buffer);
+  }
+}
+
+type Words = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+function panelWords(
+  rows: Float32Array,
+  outputs: number,
+  inputs: number,
+  dtype: WeightType,
+): Words {
+  const panels = Math.ceil(outputs / 8);
+  const packed = new Float32Array(panels * inputs * 8);
+  for (let n = 0; n < outputs; n++) {
+    let to = (n >> 3) * inputs * 8 + (n & 7);
+    const end = (n + 1) * inputs;
+    for (let from = n * inputs; from < end; from++, to += 8) packed[to] = rows[from] ?? 0;
+  }
+  return dtype === "f32" ? packed : new Uint32Array(new Float16Array(packed).buffer);
+}
+
+function place(
+  gpu: Gpu,
+  label: string,
+  words: Words,
+  dtype: WeightType,
+  image: boolean,
+): Tensor | GPUTexture {
+  if (image) return imageFrom(gpu, label, dtype === "f32" ? "rgba32float" : "rgba32uint", words);
+  const buffer = gpu.buffer(label, words.byteLength);
+  const chunk = 4 << 20;
+  for (let at = 0; at < words.length; at += chunk) {
+    gpu.device.queue.writeBuffer(buffer, at * 4, words.subarray(at, at + chunk));
+  }
+  return { buffer, offset: 0, shape: [words.length], dtype: dtype === "f32" ? "f32" : "u32" };
+}
+
+/** How a kernel reads packed panels: the rest of `var` in a declaration, a function `name` from a
+ * flat texel index to a vec4f or vec4u, and the texels per input. */
+export function panelReader(
+  { image, dtype }: Pick<PackedWeight, "image" | "dtype">,
+  name: string,
+  variable: string,
+): { declaration: string; code: string; texels: number } {
+  const vector = dtype === "f32" ? "vec4f" : "vec4u";
+  const format = dtype === "f32" ? "rgba32float" : "rgba32uint";
+  const { declaration, code } = flatReader(image ? format : undefined, vector, name, variable);
+  return { declaration, code, texels: dtype === "f32" ? 2 : 1 };
+}
+
+/** The same for activations: an f32 tensor in vec4, in an image (`format`) or a storage buffer. */
+export function flatReader(
+  format: GPUTextureFormat | undefined,
+  vector: string,
+  name: string,
+  variable: string,
+): { declaration: string; code: string } {
+  return format
+    ? {
+      // A storage texture, not a sampled one: llvmpipe inlines its loads (twice as fast).
+      declaration: ` ${variable}: texture_storage_2d<${format}, read>`,
+      code: `fn ${name}(i: u32) -> ${vector} {
+  return textureLoad(${variable}, vec2u(i & 1023u, i >> 10u));
+}`,
+    }
+    : {
+      declaration: `<storage, read> ${variable}: array<${vector}>`,
+      code: `fn ${name}(i: u32) -> ${vector} {
+  return ${variable}[i];
+}`,
+    };
+}

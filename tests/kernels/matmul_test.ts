@@ -1,0 +1,146 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { freeWeight, matmul, packWeight, rowTile } from "../../kernels/matmul.ts";
+import { readTensor } from "../../kernels/readback.ts";
+import { makeTensor, rows, type Tensor } from "../../kernels/tensor.ts";
+import { matmul as reference, silu } from "../reference/matmul.ts";
+import { integer, normal, random, roundToHalf } from "../reference/random.ts";
+import { assertClose, poisoned, run, surrounded, withGpu } from "./support.ts";
+import type { Gpu } from "../../kernels/device.ts";
+
+interface Case {
+  rows: number;
+  outputs: number;
+  inputs: number;
+  dtype: "f32" | "f16";
+  image: boolean;
+  bias?: boolean;
+  residual?: boolean;
+  accumulate?: boolean;
+  silu?: boolean;
+  partBytes?: number;
+}
+
+async function check(gpu: Gpu, c: Case, seed = 1): Promise<void> {
+  const next = random(seed);
+  const { rows: M, outputs: N, inputs: K } = c;
+  const xs = normal(next, M * K);
+  const weights = normal(next, N * K, 1 / Math.sqrt(K));
+  const biases = normal(next, N);
+  const others = normal(next, M * N);
+  const before = normal(next, M * N);
+  const x = surrounded(gpu, "x", [M, K], xs, { offset: 4 * integer(next, 0, 5) });
+  const weight = packWeight(gpu, "w", weights, N, K, c.dtype, {
+    image: c.image,
+    ...(c.partBytes ? { partBytes: c.partBytes } : {}),
+  });
+  const offset = N % 4 === 0 ? 8 : 3;
+  const y = c.accumulate
+    ? surrounded(gpu, "y", [M, N], before, { offset })
+    : poisoned(gpu, "y", [M, N], { offset });
+  const bias = surrounded(gpu, "bias", [N], biases, { offset });
+  const residual = surrounded(gpu, "residual", [M, N], others, { offset });
+  const steps = matmul(gpu, {
+    label: "test",
+    x,
+    weight,
+    y,
+    ...(c.bias ? { bias } : {}),
+    ...(c.residual ? { residual } : {}),
+    ...(c.silu ? { activation: "silu" as const } : {}),
+    ...(c.accumulate ? { accumulate: true } : {}),
+  });
+  run(gpu, ...steps);
+  const stored = c.dtype === "f16" ? roundToHalf(weights) : weights;
+  const expected = reference(xs, stored, c).map((sum, i) => {
+    const biased = sum + (c.bias ? biases[i % N] ?? NaN : 0);
+    return (c.silu ? silu(biased) : biased) + (c.residual ? others[i] ?? NaN : 0) +
+      (c.accumulate ? before[i] ?? NaN : 0);
+  });
+  const actual = await readTensor(gpu, y);
+  assertClose(actual, expected, { absolute: 1e-5, relative: 1e-5, shape: [M, N] });
+  // Nothing around y was touched.
+  const around: Tensor = { ...y, offset: 0, shape: [offset + M * N + 8] };
+  const whole = await readTensor(gpu, around);
+  assertEquals(whole.filter(Number.isNaN).length, offset + 8);
+  freeWeight(gpu, weight);
+  for (const tensor of [x, y, bias, residual]) gpu.free(tensor.buffer);
+}
+
+for (const image of [true, false]) {
+  const where = image ? "images" : "storage buffers";
+
+  withGpu(`matmul() equals float64 at the models' shapes, from ${where}`, async (gpu) => {
+    for (const dtype of ["f32", "f16"] as const) {
+      for (const [M, N, K] of [[27, 320, 192], [18, 192, 512], [36, 48, 192], [1, 272, 192]]) {
+        await check(gpu, { rows: M ?? 0, outputs: N ?? 0, inputs: K ?? 0, dtype, image });
+      }
+    }
+  });
+
+  withGpu(`matmul() equals float64 at odd shapes, from ${where}`, async (gpu) => {
+    for (
+      const [M, N, K] of [[1, 1, 4], [2, 3, 8], [3, 4, 12], [9, 8, 32], [10, 13, 20], [20, 160, 48]]
+    ) {
+      await check(gpu, { rows: M ?? 0, outputs: N ?? 0, inputs: K ?? 0, dtype: "f32", image }, M);
+    }
+  });
+
+  withGpu(`matmul() adds bias, activation, residual, and to y, from ${where}`, async (gpu) => {
+    const shape = { rows: 5, inputs: 16, dtype: "f32", image } as const;
+    for (const outputs of [20, 7]) {
+      await check(gpu, { ...shape, outputs, bias: true });
+      await check(gpu, { ...shape, outputs, bias: true, silu: true });
+      await check(gpu, { ...shape, outputs, accumulate: true });
+      await check(gpu, { ...shape, outputs, bias: true, silu: true, residual: true });
+      await check(gpu, { ...shape, outputs, bias: true, residual: true, accumulate: true });
+    }
+  });
+
+  withGpu(`matmul() splits a weight that is larger than a binding, from ${where}`, async (gpu) => {
+    // 2 panels of 8 outputs per part: 3 parts, the last ragged.
+    const shape = { rows: 3, outputs: 44, inputs: 64, image, bias: true } as const;
+    await check(gpu, { ...shape, dtype: "f32", partBytes: 2 * 8 * 64 * 4 + 100 });
+    await check(gpu, { ...shape, dtype: "f16", partBytes: 2 * 8 * 64 * 2 + 100 });
+  });
+}
+
+withGpu("matmul() at a deep product stays within float32's error", async (gpu) => {
+  for (const dtype of ["f32", "f16"] as const) {
+    await check(gpu, { rows: 4, outputs: 40, inputs: 3072, dtype, image: true });
+  }
+});
+
+withGpu("matmul() takes rows of a larger tensor", async (gpu) => {
+  const next = random(9);
+  const xs = normal(next, 12 * 16);
+  const weights = normal(next, 8 * 16);
+  const all = surrounded(gpu, "x", [12, 16], xs);
+  const y = poisoned(gpu, "y", [12, 8]);
+  const weight = packWeight(gpu, "w", weights, 8, 16, "f32");
+  run(gpu, ...matmul(gpu, { label: "rows", x: rows(all, 4, 3), weight, y: rows(y, 7, 3) }));
+  const expected = new Float64Array(12 * 8).fill(NaN);
+  expected.set(
+    reference(xs.subarray(4 * 16, 7 * 16), weights, { rows: 3, outputs: 8, inputs: 16 }),
+    7 * 8,
+  );
+  const actual = await readTensor(gpu, y);
+  assertClose(actual.subarray(56, 80), expected.subarray(56, 80), { absolute: 1e-5 });
+  assertEquals(actual.filter(Number.isNaN).length, 9 * 8);
+});
+
+withGpu("matmul() refuses shapes that don't fit and a y that is read", (gpu) => {
+  const weight = packWeight(gpu, "w", new Float32Array(8 * 16), 8, 16, "f32");
+  const x = makeTensor(gpu, "x", [2, 16]);
+  const y = makeTensor(gpu, "y", [2, 8]);
+  const bad = (args: Partial<Parameters<typeof matmul>[1]>, message: string) =>
+    assertThrows(() => matmul(gpu, { label: "bad", x, weight, y, ...args }), RangeError, message);
+  bad({ x: makeTensor(gpu, "x", [2, 12]) }, "matmul bad");
+  bad({ y: makeTensor(gpu, "y", [3, 8]) }, "matmul bad");
+  bad({ bias: makeTensor(gpu, "b", [4]) }, "matmul bad");
+  bad({ residual: y }, "shares a buffer");
+  assertThrows(() => packWeight(gpu, "w", new Float32Array(8 * 6), 8, 6, "f32"), RangeError);
+});
+
+Deno.test("rowTile() parts rows evenly", () => {
+  assertEquals([1, 2, 9, 10, 18, 20, 27, 36, 64].map(rowTile), [1, 2, 9, 5, 9, 7, 9, 9, 8]);
+});
