@@ -6,14 +6,7 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { InputError } from "./errors.ts";
 import { Queue } from "./queue.ts";
 import type { FromRole, Role, ToRole } from "./role_worker.ts";
-import {
-  checkSampling,
-  checkSolver,
-  maxVoiceUnits,
-  requireNumber,
-  type SessionOptions,
-  type Settings,
-} from "./settings.ts";
+import { resolveSettings, type SessionOptions, type Settings } from "./settings.ts";
 import { TypedText } from "./typed_text.ts";
 import { openTokenizer, TextStream, type Tokenizer } from "./tokenizer.ts";
 import { clock, type RawResponse } from "./ticks.ts";
@@ -81,7 +74,7 @@ export class Session implements AsyncIterable<Response> {
   }
 
   async #open(options: SessionOptions): Promise<void> {
-    const settings = this.#resolve(options);
+    const settings = resolveSettings(this.checkpoint, options, this.tokenizer);
     const { placement, thinker: thinkerSpec, performer: performerSpec } = await placeRoles(options);
     const fail = (error: Error) => this.#fail(error);
     const start = (role: Role) => {
@@ -130,49 +123,6 @@ export class Session implements AsyncIterable<Response> {
         (personaFrame ? this.layout.agentVideo : 0),
       settings: shown,
     };
-  }
-
-  #resolve(options: SessionOptions): Settings {
-    const { config } = this.checkpoint;
-    const seed = options.seed ?? 0;
-    requireNumber("seed", seed, { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true });
-    const historyUnits = options.historyUnits ?? config.history_units;
-    const sinkUnits = config.sink_units;
-    if (!(Number.isInteger(historyUnits) && historyUnits >= sinkUnits + 2)) {
-      throw new InputError(
-        `history units: ${historyUnits} is too few: ${
-          sinkUnits + 2
-        } or more, of which ${sinkUnits} never leave`,
-      );
-    }
-    const { width, height } = config.response.video;
-    const frame = options.persona?.frame ?? null;
-    if (frame && frame.length !== width * height * 3) {
-      throw new InputError(
-        `persona: ${frame.length} bytes: an RGB24 frame of ${width}x${height} has ${
-          width * height * 3
-        }`,
-      );
-    }
-    return {
-      seed,
-      solver: checkSolver({ ...config.solver, ...options.solver }),
-      sampling: checkSampling({ temperature: 0, topK: 0, topP: 1, ...options.sampling }),
-      schedule: options.schedule ?? "paper",
-      storage: this.#storage(options),
-      historyUnits,
-      sinkUnits,
-      promptIds: options.prompt ? this.tokenizer.encode(options.prompt) : [],
-      personaFrame: frame,
-      voice: options.voice ? wholeUnits(options.voice, this.layout.agentSamples) : null,
-    };
-  }
-
-  #storage({ precision = "auto" }: SessionOptions): "f32" | "f16" {
-    if (precision !== "auto") return precision;
-    let bytes = 0;
-    for (const tensor of this.checkpoint.tensors.values()) bytes += tensor.bytes.length;
-    return bytes < 200e6 ? "f32" : "f16";
   }
 
   /** What the session runs on and with. */
@@ -303,15 +253,6 @@ async function placeRoles(options: SessionOptions): Promise<Roles> {
 function requireLength(what: string, data: { length: number } | null, length: number): void {
   if (!data || data.length === length) return;
   throw new InputError(`observation: ${data.length} ${what}: one unit has ${length}`);
-}
-
-/** Pads with silence to whole units; cuts at the longest reference voice. */
-function wholeUnits(samples: Float32Array, unitSamples: number): Float32Array | null {
-  const units = Math.min(maxVoiceUnits, Math.ceil(samples.length / unitSamples));
-  if (units === 0) return null;
-  const whole = new Float32Array(units * unitSamples);
-  whole.set(samples.subarray(0, whole.length));
-  return whole;
 }
 
 /** A role's Worker seen from the session. */

@@ -1,8 +1,11 @@
 /** What a session is asked for, and the resolved form that both roles build themselves from. */
 import type { Storage } from "./backbone.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import type { SolverConfig } from "./config.ts";
 import { InputError } from "./errors.ts";
 import { solvers } from "./solver.ts";
+import { openTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { unitLayout } from "./unit.ts";
 import type { AdapterSpec } from "../kernels/adapter.ts";
 
 export type Schedule = "paper" | "eager";
@@ -60,6 +63,70 @@ export interface Settings {
 
 /** Longest reference voice in units: 4 s at 160 ms. */
 export const maxVoiceUnits = 25;
+
+/**
+ * Options with every default filled in and checked.
+ *
+ * @throws InputError that names the option, its value and what it may be.
+ */
+export function resolveSettings(
+  checkpoint: Checkpoint,
+  options: SessionOptions,
+  tokenizer: Tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config),
+): Settings {
+  const { config } = checkpoint;
+  const seed = options.seed ?? 0;
+  requireNumber("seed", seed, { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true });
+  const historyUnits = options.historyUnits ?? config.history_units;
+  const sinkUnits = config.sink_units;
+  if (!(Number.isInteger(historyUnits) && historyUnits >= sinkUnits + 2)) {
+    throw new InputError(
+      `history units: ${historyUnits} is too few: ${
+        sinkUnits + 2
+      } or more, of which ${sinkUnits} never leave`,
+    );
+  }
+  const { width, height } = config.response.video;
+  const frame = options.persona?.frame ?? null;
+  if (frame && frame.length !== width * height * 3) {
+    throw new InputError(
+      `persona: ${frame.length} bytes: an RGB24 frame of ${width}x${height} has ${
+        width * height * 3
+      }`,
+    );
+  }
+  const { agentSamples } = unitLayout(config);
+  return {
+    seed,
+    solver: checkSolver({ ...config.solver, ...options.solver }),
+    sampling: checkSampling({ temperature: 0, topK: 0, topP: 1, ...options.sampling }),
+    schedule: options.schedule ?? "paper",
+    storage: storageFor(checkpoint, options.precision ?? "auto"),
+    historyUnits,
+    sinkUnits,
+    promptIds: options.prompt ? tokenizer.encode(options.prompt) : [],
+    personaFrame: frame,
+    voice: options.voice ? wholeUnits(options.voice, agentSamples) : null,
+  };
+}
+
+/** Small checkpoints in f32, which llvmpipe reads faster; large ones in f16, which halves their
+ * bytes. */
+function storageFor(checkpoint: Checkpoint, precision: Precision): Storage {
+  if (precision !== "auto") return precision;
+  let bytes = 0;
+  for (const tensor of checkpoint.tensors.values()) bytes += tensor.bytes.length;
+  return bytes < 200e6 ? "f32" : "f16";
+}
+
+/** Pads with silence to whole units; cuts at the longest reference voice. */
+function wholeUnits(samples: Float32Array, unitSamples: number): Float32Array | null {
+  const units = Math.min(maxVoiceUnits, Math.ceil(samples.length / unitSamples));
+  if (units === 0) return null;
+  const whole = new Float32Array(units * unitSamples);
+  whole.set(samples.subarray(0, whole.length));
+  return whole;
+}
 
 /** Checks the numbers of a solver. @throws InputError */
 export function checkSolver(solver: SolverConfig): SolverConfig {

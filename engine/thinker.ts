@@ -57,7 +57,7 @@ export class Thinker {
   #fence!: Readback;
 
   private constructor(readonly model: Model, sendsSlices: boolean) {
-    const { gpu, checkpoint, layout, history, settings } = model;
+    const { gpu, checkpoint, layout, history } = model;
     const { config } = checkpoint;
     const D = config.hidden_size;
     const passRows = layout.response + layout.observation;
