@@ -10,6 +10,7 @@
  * 16x8 or 8x16 tile gains 10% there, loses it on ragged ends and takes twice as long to compile.
  */
 import type { Gpu } from "./device.ts";
+import { dispatchGrid } from "./grid.ts";
 import { copyToImage, rowBytes, scratchImage } from "./image.ts";
 import code from "./matmul.wgsl" with { type: "text" };
 import { flatReader, type PackedWeight, panelReader, type WeightPart } from "./packed_weight.ts";
@@ -88,7 +89,7 @@ export function matmul(gpu: Gpu, args: MatmulArguments): Step[] {
         args.bias ?? nothing,
         args.residual ?? nothing,
       ],
-      [Math.ceil((panels * tiles) / workgroup), 1, 1],
+      dispatchGrid(gpu, panels * tiles, workgroup),
       {
         flops: 2 * rows * part.outputs * weight.inputs,
         bytes: tensorBytes(x) + 4 * rows * part.outputs +

@@ -37,11 +37,12 @@ struct Sizes {
 {{finish}}
 
 @compute @workgroup_size({{workgroup}})
-fn main(@builtin(global_invocation_id) id: vec3u) {
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let item = id.y * groups.x * {{workgroup}}u + id.x;
   // Invocations past the end compute the last row again and store nothing: an early return would mask
   // every load and store after it, which llvmpipe takes 1.6 times as long to compile.
-  let panel = id.x % sizes.panels;
-  let row = id.x / sizes.panels * {{tile}}u;
+  let panel = item % sizes.panels;
+  let row = item / sizes.panels * {{tile}}u;
   let last = sizes.rows - 1u;
 {{start}}
   var at = panel * sizes.quads * {{texels}}u;

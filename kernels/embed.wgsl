@@ -1,0 +1,48 @@
+// y[row] = table[ids[row]] + add, read from a packed weight's panels (see embed.ts).
+//
+// Grid: one invocation per vec4 of y.
+//   ids [rows] u32, table panels (packed_weight.ts), add [quads] vec4, y [rows][quads] vec4
+
+struct Sizes {
+  rows: u32,
+  // In vec4, but ids in elements.
+  quads: u32,
+  ids: u32,
+  add: u32,
+  y: u32,
+  // Table rows of this dispatch, and the table's last one.
+  first: u32,
+  count: u32,
+  last: u32,
+}
+
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var{{table_type}};
+@group(0) @binding(3) var<storage, read> add: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+
+{{reader}}
+
+// Value of a table row at one input.
+fn value(row: u32, input: u32) -> f32 {
+  let texel = row / 8u * sizes.quads * 4u + input;
+  let column = row % 8u;
+{{value}}
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.y * groups.x * 64u + id.x;
+  if (i >= sizes.rows * sizes.quads) {
+    return;
+  }
+  let quad = i % sizes.quads;
+  let row = min(ids[sizes.ids + i / sizes.quads], sizes.last) - sizes.first;
+  // Rows of other dispatches wrap round to large numbers or lie past the end.
+  if (row < sizes.count) {
+    let k = quad * 4u;
+    let values = vec4f(value(row, k), value(row, k + 1u), value(row, k + 2u), value(row, k + 3u));
+    y[sizes.y + i] = values + add[sizes.add + quad];
+  }
+}
