@@ -48,7 +48,7 @@ export function embed(
   const value = table.dtype === "f32"
     ? "  return table_at(texel * 2u + column / 4u)[column % 4u];"
     : "  return unpack2x16float(table_at(texel)[column / 2u])[column % 2u];";
-  const shader = fill(embedCode, { table_type: declaration, reader: code, value });
+  const shader = fill(embedCode, { table: declaration, reader: code, value });
   const pipeline = gpu.pipeline("embed", shader);
   return table.parts.map(({ first, outputs, panels }) => {
     const u32 = [rows, width / 4, ids.offset, add.offset / 4, y.offset / 4];

@@ -18,7 +18,7 @@ struct Sizes {
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> ids: array<u32>;
-@group(0) @binding(2) var{{table_type}};
+@group(0) @binding(2) {{table}}
 @group(0) @binding(3) var<storage, read> add: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 

@@ -13,7 +13,7 @@ import type { Gpu } from "./device.ts";
 import { dispatchGrid } from "./grid.ts";
 import { copyToImage, rowBytes, scratchImage } from "./image.ts";
 import code from "./matmul.wgsl" with { type: "text" };
-import { flatReader, type PackedWeight, panelReader, type WeightPart } from "./packed_weight.ts";
+import { type PackedWeight, panelReader, texelReader, type WeightPart } from "./packed_weight.ts";
 import { dispatch, type Step } from "./plan.ts";
 import { fill } from "./shader.ts";
 import { type Tensor, tensorBytes } from "./tensor.ts";
@@ -156,7 +156,7 @@ function idle(gpu: Gpu): Tensor {
 function shader(weight: PackedWeight, tile: number, scalar: boolean, workgroup: number): string {
   const all = Array.from({ length: tile }, (_, r) => r);
   const panel = panelReader(weight, "weight_at", "weight");
-  const x = flatReader(weight.image ? "rgba32float" : undefined, "vec4f", "x_at", "x");
+  const x = texelReader("x_at", "x", "rgba32float", weight.image);
   const half = weight.dtype === "f16";
   const loads = "xyzw".split("").map((_, k) =>
     half
@@ -172,8 +172,8 @@ function shader(weight: PackedWeight, tile: number, scalar: boolean, workgroup: 
     tile,
     workgroup,
     unit: scalar ? "elements" : "vec4",
-    x_type: x.declaration,
-    weight_type: panel.declaration,
+    x: x.declaration,
+    weight: panel.declaration,
     y_type: scalar ? "f32" : "vec4f",
     readers: `${x.code}\n\n${panel.code}`,
     finish: scalar ? finishScalar : finishVector,

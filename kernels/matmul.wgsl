@@ -26,8 +26,8 @@ struct Sizes {
 }
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var{{x_type}};
-@group(0) @binding(2) var{{weight_type}};
+@group(0) @binding(1) {{x}}
+@group(0) @binding(2) {{weight}}
 @group(0) @binding(3) var<storage, read_write> y: array<{{y_type}}>;
 @group(0) @binding(4) var<storage, read> bias: array<{{y_type}}>;
 @group(0) @binding(5) var<storage, read> residual: array<{{y_type}}>;

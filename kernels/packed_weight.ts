@@ -6,7 +6,7 @@
  * image.ts); one that is larger than a binding is split along its outputs into parts.
  */
 import type { Gpu } from "./device.ts";
-import { imageFrom, rowBytes } from "./image.ts";
+import { imageFrom, imageReader, rowBytes } from "./image.ts";
 import type { Tensor } from "./tensor.ts";
 
 export type WeightType = "f32" | "f16";
@@ -118,38 +118,28 @@ function place(
   return { buffer, offset: 0, shape: [words.length], dtype: dtype === "f32" ? "f32" : "u32" };
 }
 
-/** How a kernel reads packed panels: the rest of `var` in a declaration, a function `name` from a
- * flat texel index to a vec4f or vec4u, and the texels per input. */
+/** WGSL for reading packed panels by the flat index of a texel (vec4f, or vec4u of eight halves): the
+ * declaration of a variable, a function `name`, and the texels per input. */
 export function panelReader(
   { image, dtype }: Pick<PackedWeight, "image" | "dtype">,
   name: string,
   variable: string,
 ): { declaration: string; code: string; texels: number } {
-  const vector = dtype === "f32" ? "vec4f" : "vec4u";
   const format = dtype === "f32" ? "rgba32float" : "rgba32uint";
-  const { declaration, code } = flatReader(image ? format : undefined, vector, name, variable);
-  return { declaration, code, texels: dtype === "f32" ? 2 : 1 };
+  return { ...texelReader(name, variable, format, image), texels: dtype === "f32" ? 2 : 1 };
 }
 
-/** The same for activations: an f32 tensor in vec4, in an image (`format`) or a storage buffer. */
-export function flatReader(
-  format: GPUTextureFormat | undefined,
-  vector: string,
+/** WGSL for reading four-word texels by their flat index, from an image or a storage buffer. */
+export function texelReader(
   name: string,
   variable: string,
+  format: "rgba32float" | "rgba32uint",
+  image: boolean,
 ): { declaration: string; code: string } {
-  return format
-    ? {
-      // A storage texture, not a sampled one: llvmpipe inlines its loads (twice as fast).
-      declaration: ` ${variable}: texture_storage_2d<${format}, read>`,
-      code: `fn ${name}(i: u32) -> ${vector} {
-  return textureLoad(${variable}, vec2u(i & 1023u, i >> 10u));
-}`,
-    }
-    : {
-      declaration: `<storage, read> ${variable}: array<${vector}>`,
-      code: `fn ${name}(i: u32) -> ${vector} {
-  return ${variable}[i];
-}`,
-    };
+  if (image) return imageReader(name, variable, format);
+  const type = format === "rgba32float" ? "vec4f" : "vec4u";
+  return {
+    declaration: `var<storage, read> ${variable}: array<${type}>;`,
+    code: `fn ${name}(i: u32) -> ${type} { return ${variable}[i]; }`,
+  };
 }
