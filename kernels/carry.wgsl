@@ -1,0 +1,34 @@
+// state[s] = state[s + frames], for frames that are fewer than the state's: a column at a time, in
+// place, ascending; what lies past the state's end comes from x (see carry.ts).
+//
+// Grid: one invocation per column. state [kept][columns], x [frames][columns]; from their offsets.
+
+struct Sizes {
+  columns: u32,
+  kept: u32,
+  frames: u32,
+  state_at: u32,
+  x_at: u32,
+}
+
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> state: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let column = id.y * groups.x * 64u + id.x;
+  if (column >= sizes.columns) {
+    return;
+  }
+  for (var s = 0u; s < sizes.kept; s++) {
+    let source = s + sizes.frames;
+    var value = 0.0;
+    if (source < sizes.kept) {
+      value = state[sizes.state_at + source * sizes.columns + column];
+    } else {
+      value = x[sizes.x_at + (source - sizes.kept) * sizes.columns + column];
+    }
+    state[sizes.state_at + s * sizes.columns + column] = value;
+  }
+}

@@ -1,0 +1,37 @@
+// log(mel power + 1e-5) of spectra (see logmel.ts).
+//
+// Grid: one invocation per frame and mel. spectrum image [frames][bins / 2]: two complex numbers per
+// texel; filters image: by mel (first texel of a spectrum, texels, where its weights start, 0), then the
+// weights, each for both parts of a number.
+
+struct Sizes {
+  frames: u32,
+  mels: u32,
+  // Texels of a spectrum, and where the first one starts.
+  texels: u32,
+  spectrum_at: u32,
+  y_at: u32,
+}
+
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) {{spectrum}}
+@group(0) @binding(2) {{filters}}
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+{{readers}}
+
+@compute @workgroup_size(8)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let item = id.y * groups.x * 8u + id.x;
+  if (item >= sizes.frames * sizes.mels) {
+    return;
+  }
+  let filter_row = vec4u(read_filters(item % sizes.mels));
+  let source = sizes.spectrum_at + item / sizes.mels * sizes.texels + filter_row.x;
+  var power = 0.0;
+  for (var i = 0u; i < filter_row.y; i++) {
+    let z = read_spectrum(source + i);
+    power += dot(z * z, read_filters(filter_row.z + i));
+  }
+  y[sizes.y_at + item] = log(power + 1e-5);
+}

@@ -1,0 +1,33 @@
+// y[t hop + i] = x[t][i] + x[t - 1][hop + i], where `tail` stands for x[-1] (see overlap_add.ts).
+//
+// Grid: one invocation per sample. x [frames][2 hop], tail [hop], y [frames hop]; from their offsets.
+
+struct Sizes {
+  samples: u32,
+  hop: u32,
+  x_at: u32,
+  tail_at: u32,
+  y_at: u32,
+}
+
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> tail: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let sample = id.y * groups.x * 64u + id.x;
+  if (sample >= sizes.samples) {
+    return;
+  }
+  let frame = sample / sizes.hop;
+  let i = sample % sizes.hop;
+  var before = 0.0;
+  if (frame == 0u) {
+    before = tail[sizes.tail_at + i];
+  } else {
+    before = x[sizes.x_at + (2u * frame - 1u) * sizes.hop + i];
+  }
+  y[sizes.y_at + sample] = x[sizes.x_at + 2u * frame * sizes.hop + i] + before;
+}
