@@ -171,6 +171,7 @@ async function* readSamples(
 export class WavWriter {
   readonly #file: Deno.FsFile;
   #bytes = 0;
+  #open = true;
 
   private constructor(file: Deno.FsFile) {
     this.#file = file;
@@ -204,8 +205,10 @@ export class WavWriter {
     this.#bytes += view.byteLength;
   }
 
-  /** Puts the lengths into the header and closes the file. */
+  /** Puts the lengths into the header and closes the file; once is enough. */
   async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
     for (const [at, length] of [[4, 36 + this.#bytes], [40, this.#bytes]] as const) {
       const field = new DataView(new ArrayBuffer(4));
       field.setUint32(0, Math.min(length, 0xffffffff), true);

@@ -151,6 +151,7 @@ async function readLine(bytes: ByteQueue): Promise<string | null> {
 export class Y4mWriter {
   readonly #file: Deno.FsFile;
   readonly #frameBytes: number;
+  #open = true;
 
   private constructor(file: Deno.FsFile, frameBytes: number) {
     this.#file = file;
@@ -177,8 +178,10 @@ export class Y4mWriter {
     }
   }
 
+  /** Closes the file; once is enough. */
   close(): void {
-    this.#file.close();
+    if (this.#open) this.#file.close();
+    this.#open = false;
   }
 
   async #text(text: string): Promise<void> {

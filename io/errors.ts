@@ -1,0 +1,5 @@
+/** A run that can't be finished for a reason outside of it: FFmpeg died, the disk is full. One line. */
+export class RunError extends Error {
+  override name = "RunError";
+  readonly exitCode = 1;
+}
