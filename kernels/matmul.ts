@@ -1,5 +1,5 @@
 /**
- * The matrix product of every linear layer: y[M, N] = x[M, K] W^T, with bias, SiLU, and residual.
+ * The matrix product of every linear layer: y[M, N] = x[M, K] W^T, with bias and activation.
  *
  * Tile: an invocation makes up to 9 rows x 8 outputs in registers and reads x and W from memory by
  * vec4; lanes lie along the outputs. Rows are parted evenly (27 = 3 x 9, 18 = 2 x 9, 20 = 3 x 7), so
@@ -25,12 +25,13 @@ export interface MatmulArguments {
   /** f32 [M, K]. */
   x: Tensor;
   weight: PackedWeight;
-  /** f32 [M, N], in another buffer than x, bias and residual. */
+  /** f32 [M, N] (a gated weight: [M, N / 2]), in another buffer than x and bias. */
   y: Tensor;
-  /** f32 [N]. */
+  /** Divides every row of x by sqrt(mean(x^2) + eps) first: an RMSNorm whose weight is the `scale`
+   * that W was packed with. */
+  norm?: { eps: number };
+  /** f32 [N]; not with a gated weight. */
   bias?: Tensor;
-  /** f32 [M, N], added last. */
-  residual?: Tensor;
   /** Applied after the bias. */
   activation?: "silu";
   /** y += instead of y =: the residual stream. */
@@ -45,9 +46,10 @@ export function rowTile(rows: number): number {
 }
 
 /**
- * Steps for y = silu?(x W^T + bias) + residual, or y += that.
+ * Steps for y = silu?(norm?(x) W^T + bias), or y += that. With a gated weight the product
+ * is silu(gate) * up (SwiGLU, Shazeer 2020).
  *
- * Offsets are multiples of 4; y, bias and residual may start anywhere when N is no multiple of 4.
+ * Offsets are multiples of 4; y and bias may start anywhere when N is no multiple of 4.
  *
  * @throws RangeError when shapes don't fit, or y shares its buffer with what is read.
  */
@@ -65,15 +67,18 @@ export function matmul(gpu: Gpu, args: MatmulArguments): Step[] {
     source = { binding: x, start: x.offset / 4 };
   }
   const scalar = weight.outputs % 4 !== 0;
+  const normed = args.norm !== undefined;
   // Lanes that share a SIMD register are enough on a CPU; a GPU wants whole warps.
   const workgroup = weight.image ? 8 : 64;
-  const pipeline = gpu.pipeline("matmul", shader(weight, tile, scalar, workgroup));
+  const pipeline = gpu.pipeline("matmul", shader({ weight, tile, scalar, normed, workgroup }));
   for (const part of weight.parts) {
     const panels = Math.ceil(part.outputs / 8);
     const tiles = Math.ceil(rows / tile);
+    const width = weight.gated ? part.outputs / 2 : part.outputs;
     const constants = gpu.constants({
-      u32: [rows, panels, weight.inputs / 4, part.outputs, source.start]
+      u32: [rows, panels, weight.inputs / 4, width, source.start]
         .concat(targets(args, part, scalar)),
+      f32: [args.norm?.eps ?? 0],
     });
     const { panels: w } = part;
     const nothing = part.panels instanceof GPUTexture ? idle(gpu) : part.panels;
@@ -87,12 +92,11 @@ export function matmul(gpu: Gpu, args: MatmulArguments): Step[] {
         w instanceof GPUTexture ? w.createView() : w,
         args.y,
         args.bias ?? nothing,
-        args.residual ?? nothing,
       ],
       dispatchGrid(gpu, panels * tiles, workgroup),
       {
         flops: 2 * rows * part.outputs * weight.inputs,
-        bytes: tensorBytes(x) + 4 * rows * part.outputs +
+        bytes: tensorBytes(x) + 4 * rows * width +
           part.outputs * weight.inputs * (weight.dtype === "f16" ? 2 : 4),
       },
     ));
@@ -100,8 +104,9 @@ export function matmul(gpu: Gpu, args: MatmulArguments): Step[] {
   return steps;
 }
 
-function check({ label, x, weight, y, bias, residual }: MatmulArguments): number {
-  const { outputs, inputs } = weight;
+function check({ label, x, weight, y, bias }: MatmulArguments): number {
+  const { inputs, gated } = weight;
+  const outputs = gated ? weight.outputs / 2 : weight.outputs;
   const rows = x.shape[0] ?? 0;
   const whole = outputs % 4 === 0;
   const fits = (tensor: Tensor, shape: number[]) =>
@@ -109,17 +114,14 @@ function check({ label, x, weight, y, bias, residual }: MatmulArguments): number
     (!whole || tensor.offset % 4 === 0);
   if (
     rows < 1 || String(x.shape) !== String([rows, inputs]) || x.offset % 4 !== 0 ||
-    x.dtype !== "f32" || !fits(y, [rows, outputs]) || (bias && !fits(bias, [outputs])) ||
-    (residual && !fits(residual, [rows, outputs]))
+    x.dtype !== "f32" || !fits(y, [rows, outputs]) || (bias && (gated || !fits(bias, [outputs])))
   ) {
-    const shapes = [x, y, bias, residual].map((t) => t && `[${t.shape}] from ${t.offset}`);
+    const shapes = [x, y, bias].map((t) => t && `[${t.shape}] from ${t.offset}`);
     throw new RangeError(
-      `matmul ${label}: x, y, bias, residual ${
-        shapes.join(", ")
-      } for a weight [${outputs}, ${inputs}]`,
+      `matmul ${label}: x, y, bias ${shapes.join(", ")} for a weight [${outputs}, ${inputs}]`,
     );
   }
-  if ([x, bias, residual].some((tensor) => tensor?.buffer === y.buffer)) {
+  if ([x, bias].some((tensor) => tensor?.buffer === y.buffer)) {
     throw new RangeError(`matmul ${label}: y shares a buffer with what is read (use accumulate)`);
   }
   return rows;
@@ -128,16 +130,16 @@ function check({ label, x, weight, y, bias, residual }: MatmulArguments): number
 /** The rest of the constants, in units of y's elements or of vec4. */
 function targets(args: MatmulArguments, part: WeightPart, scalar: boolean): number[] {
   const unit = scalar ? 1 : 4;
-  const { y, bias, residual, weight, accumulate, activation } = args;
+  const { y, bias, weight, accumulate, activation } = args;
+  const first = weight.gated ? part.first / 2 : part.first;
   return [
-    (y.offset + part.first) / unit,
-    weight.outputs / unit,
-    ((bias?.offset ?? 0) + part.first) / unit,
-    ((residual?.offset ?? 0) + part.first) / unit,
+    (y.offset + first) / unit,
+    (y.shape[1] ?? 0) / unit,
+    ((bias?.offset ?? 0) + first) / unit,
     bias ? 1 : 0,
-    residual ? 1 : 0,
     accumulate ? 1 : 0,
     activation ? 1 : 0,
+    weight.gated ? 1 : 0,
   ];
 }
 
@@ -153,7 +155,13 @@ function idle(gpu: Gpu): Tensor {
   return tensor;
 }
 
-function shader(weight: PackedWeight, tile: number, scalar: boolean, workgroup: number): string {
+function shader({ weight, tile, scalar, normed, workgroup }: {
+  weight: PackedWeight;
+  tile: number;
+  scalar: boolean;
+  normed: boolean;
+  workgroup: number;
+}): string {
   const all = Array.from({ length: tile }, (_, r) => r);
   const panel = panelReader(weight, "weight_at", "weight");
   const x = texelReader("x_at", "x", "rgba32float", weight.image);
@@ -180,16 +188,21 @@ function shader(weight: PackedWeight, tile: number, scalar: boolean, workgroup: 
     start: all.map((r) =>
       `  let x${r} = sizes.x + min(row + ${r}u, last) * sizes.quads;
   var a${r} = vec4f();
-  var b${r} = vec4f();`
+  var b${r} = vec4f();${normed ? `\n  var s${r} = 0.0;` : ""}`
     ).join("\n"),
     texels: 4 * panel.texels,
     step: [
       ...all.map((r) => `    let v${r} = x_at(x${r} + i);`),
       ...loads,
       ...all.map((r) => `    a${r} += ${sum(`v${r}`, "p")};\n    b${r} += ${sum(`v${r}`, "q")};`),
+      ...(normed ? all.map((r) => `    s${r} += dot(v${r}, v${r});`) : []),
     ].join("\n"),
+    scale: normed
+      ? all.map((r) => `  s${r} = 1.0 / sqrt(s${r} / (4.0 * f32(sizes.quads)) + sizes.eps);`)
+        .join("\n")
+      : "",
     sums: 2 * tile,
-    list: all.map((r) => `a${r}, b${r}`).join(", "),
+    list: all.map((r) => normed ? `a${r} * s${r}, b${r} * s${r}` : `a${r}, b${r}`).join(", "),
   });
 }
 
@@ -202,9 +215,6 @@ const finishVector = `fn finish(row: u32, column: u32, sum: vec4f) {
     value /= 1.0 + exp(-value);
   }
   let at = row * sizes.stride + column / 4u;
-  if (sizes.has_residual != 0u) {
-    value += residual[sizes.residual + at];
-  }
   if (sizes.accumulate != 0u) {
     value += y[sizes.y + at];
   }
@@ -221,9 +231,6 @@ const finishScalar = `fn finish(row: u32, column: u32, sum: vec4f) {
       value /= 1.0 + exp(-value);
     }
     let at = row * sizes.stride + column + c;
-    if (sizes.has_residual != 0u) {
-      value += residual[sizes.residual + at];
-    }
     if (sizes.accumulate != 0u) {
       value += y[sizes.y + at];
     }

@@ -1,28 +1,29 @@
-// y[rows, outputs] (+)= f(x[rows, inputs] W^T + bias) + residual. See matmul.ts for the tile.
+// y[rows, outputs] (+)= f(x[rows, inputs] W^T + bias), f the activation or the gate. See
+// matmul.ts for the tile.
 //
 // Grid: one invocation per {{tile}} rows x 8 outputs, neighbours along the outputs.
 //   x         [rows][inputs] in vec4, from `sizes.x`
 //   weight    [panels][inputs][8]: two vec4 of floats, or one vec4 of eight halves, per input
 //   y         [rows][stride], from `sizes.y`
-//   bias      [outputs], residual [rows][stride]; anything where the flags don't ask for them
+//   bias      [outputs]; anything where `has_bias` is 0
 
 struct Sizes {
   rows: u32,
   panels: u32,
   // Groups of four inputs.
   quads: u32,
-  // Outputs of this dispatch.
+  // Columns of y in this dispatch.
   outputs: u32,
-  // In vec4: where x, y, bias and residual start, and their rows' length ({{unit}} each for y's).
+  // Where x (in vec4), y and bias (in {{unit}}) start, and the length of y's rows.
   x: u32,
   y: u32,
   stride: u32,
   bias: u32,
-  residual: u32,
   has_bias: u32,
-  has_residual: u32,
   accumulate: u32,
   silu: u32,
+  gated: u32,
+  eps: f32,
 }
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
@@ -30,7 +31,6 @@ struct Sizes {
 @group(0) @binding(2) {{weight}}
 @group(0) @binding(3) var<storage, read_write> y: array<{{y_type}}>;
 @group(0) @binding(4) var<storage, read> bias: array<{{y_type}}>;
-@group(0) @binding(5) var<storage, read> residual: array<{{y_type}}>;
 
 {{readers}}
 
@@ -50,13 +50,19 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 {{step}}
     at += {{texels}}u;
   }
+{{scale}}
   // One copy of the code that ends a row, not {{tile}}: compiling costs more than this array.
   var sums = array<vec4f, {{sums}}>({{list}});
   let count = min({{sums}}u, (max(row, sizes.rows) - row) * 2u);
-  for (var j = 0u; j < count; j++) {
-    let column = panel * 8u + j % 2u * 4u;
+  for (var j = 0u; j < count; j += 1u + sizes.gated) {
+    var column = panel * 8u + j % 2u * 4u;
+    var value = sums[j];
+    if (sizes.gated != 0u) {
+      column = panel * 4u;
+      value = value / (1.0 + exp(-value)) * sums[j + 1u];
+    }
     if (column < sizes.outputs) {
-      finish(row + j / 2u, column, sums[j]);
+      finish(row + j / 2u, column, value);
     }
   }
 }

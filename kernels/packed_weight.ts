@@ -27,6 +27,8 @@ export interface PackedWeight {
   readonly dtype: WeightType;
   /** True when the parts are images. */
   readonly image: boolean;
+  /** True when the first half of the outputs gates the second (see packWeight). */
+  readonly gated: boolean;
   readonly parts: readonly WeightPart[];
 }
 
@@ -36,13 +38,24 @@ export function prefersImages(gpu: Gpu): boolean {
   return gpu.name.startsWith("llvmpipe");
 }
 
+export interface PackOptions {
+  /** [inputs], multiplied into every row: the weight of an RMSNorm before the product. */
+  scale?: Float32Array;
+  /** The rows are a gate's and then an up projection's; the product gives silu(gate) * up. */
+  gated?: boolean;
+  /** Where to keep it (where this adapter reads fastest), and the largest part in bytes. */
+  image?: boolean;
+  partBytes?: number;
+}
+
 /**
  * Packs and uploads a weight.
  *
  * @param weight [outputs, inputs], row-major; several matrices that share their input (q, k, v) are
  * concatenated along the outputs first.
+ * @param outputs A multiple of 8 when gated.
  * @param inputs A multiple of 4.
- * @param options Set by tests: where to keep it, and the largest part in bytes.
+ * @throws RangeError when sizes don't fit.
  */
 export function packWeight(
   gpu: Gpu,
@@ -51,14 +64,18 @@ export function packWeight(
   outputs: number,
   inputs: number,
   dtype: WeightType,
-  options: { image?: boolean; partBytes?: number } = {},
+  options: PackOptions = {},
 ): PackedWeight {
-  if (weight.length !== outputs * inputs || inputs % 4 !== 0 || outputs < 1) {
+  const { scale, gated = false, image = prefersImages(gpu) } = options;
+  if (
+    weight.length !== outputs * inputs || inputs % 4 !== 0 || outputs < 1 ||
+    (gated && outputs % 8 !== 0) || (scale && scale.length !== inputs)
+  ) {
     throw new RangeError(
-      `${label}: ${weight.length} values for [${outputs}, ${inputs}] (inputs: a multiple of 4)`,
+      `${label}: ${weight.length} values for [${outputs}, ${inputs}] ` +
+        `(inputs in fours${gated ? ", gated outputs in eights" : ""})`,
     );
   }
-  const image = options.image ?? prefersImages(gpu);
   const { maxTextureDimension2D, maxStorageBufferBindingSize, maxBufferSize } = gpu.device.limits;
   const limit = options.partBytes ??
     (image
@@ -67,14 +84,24 @@ export function packWeight(
   const panelBytes = 8 * inputs * (dtype === "f16" ? 2 : 4);
   const partOutputs = 8 * Math.floor(limit / panelBytes);
   if (partOutputs === 0) throw new RangeError(`${label}: ${inputs} inputs are too many for a part`);
+  // Gated: a panel holds four gates and the four outputs that they gate.
+  const half = outputs / 2;
+  const rowOf = (n: number) => gated ? (n >> 3) * 4 + (n & 3) + (n & 4 ? half : 0) : n;
   const parts: WeightPart[] = [];
   for (let first = 0; first < outputs; first += partOutputs) {
     const count = Math.min(partOutputs, outputs - first);
-    const rows = weight.subarray(first * inputs, (first + count) * inputs);
-    const words = panelWords(rows, count, inputs, dtype);
+    const packed = new Float32Array(Math.ceil(count / 8) * 8 * inputs);
+    for (let n = 0; n < count; n++) {
+      const from = rowOf(first + n) * inputs;
+      let to = (n >> 3) * inputs * 8 + (n & 7);
+      for (let k = 0; k < inputs; k++, to += 8) {
+        packed[to] = (weight[from + k] ?? 0) * (scale ? scale[k] ?? 1 : 1);
+      }
+    }
+    const words = dtype === "f32" ? packed : new Uint32Array(new Float16Array(packed).buffer);
     parts.push({ first, outputs: count, panels: place(gpu, label, words, dtype, image) });
   }
-  return { label, outputs, inputs, dtype, image, parts };
+  return { label, outputs, inputs, dtype, image, gated, parts };
 }
 
 /** Frees a weight's memory. */
@@ -85,22 +112,6 @@ export function freeWeight(gpu: Gpu, weight: PackedWeight): void {
 }
 
 type Words = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
-
-function panelWords(
-  rows: Float32Array,
-  outputs: number,
-  inputs: number,
-  dtype: WeightType,
-): Words {
-  const panels = Math.ceil(outputs / 8);
-  const packed = new Float32Array(panels * inputs * 8);
-  for (let n = 0; n < outputs; n++) {
-    let to = (n >> 3) * inputs * 8 + (n & 7);
-    const end = (n + 1) * inputs;
-    for (let from = n * inputs; from < end; from++, to += 8) packed[to] = rows[from] ?? 0;
-  }
-  return dtype === "f32" ? packed : new Uint32Array(new Float16Array(packed).buffer);
-}
 
 function place(
   gpu: Gpu,

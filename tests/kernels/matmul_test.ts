@@ -1,8 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { freeWeight, matmul, packWeight, rowTile } from "../../kernels/matmul.ts";
 import { readTensor } from "../../kernels/readback.ts";
-import { makeTensor, rows, type Tensor } from "../../kernels/tensor.ts";
+import type { PackOptions } from "../../kernels/packed_weight.ts";
+import { makeTensor, reshape, rows, type Tensor } from "../../kernels/tensor.ts";
 import { matmul as reference, silu } from "../reference/matmul.ts";
+import { rmsnorm, swiglu } from "../reference/rows.ts";
 import { integer, normal, random, roundToHalf } from "../reference/random.ts";
 import { assertClose, poisoned, run, surrounded, withGpu } from "./support.ts";
 import type { Gpu } from "../../kernels/device.ts";
@@ -14,23 +16,27 @@ interface Case {
   dtype: "f32" | "f16";
   image: boolean;
   bias?: boolean;
-  residual?: boolean;
   accumulate?: boolean;
   silu?: boolean;
   partBytes?: number;
+  norm?: boolean;
+  gated?: boolean;
 }
 
 async function check(gpu: Gpu, c: Case, seed = 1): Promise<void> {
   const next = random(seed);
-  const { rows: M, outputs: N, inputs: K } = c;
+  const { rows: M, inputs: K } = c;
+  const N = c.gated ? c.outputs / 2 : c.outputs;
   const xs = normal(next, M * K);
-  const weights = normal(next, N * K, 1 / Math.sqrt(K));
+  const weights = normal(next, c.outputs * K, 1 / Math.sqrt(K));
+  const scale = normal(next, K, 0.2, 1);
   const biases = normal(next, N);
-  const others = normal(next, M * N);
   const before = normal(next, M * N);
   const x = surrounded(gpu, "x", [M, K], xs, { offset: 4 * integer(next, 0, 5) });
-  const weight = packWeight(gpu, "w", weights, N, K, c.dtype, {
+  const weight = packWeight(gpu, "w", weights, c.outputs, K, c.dtype, {
     image: c.image,
+    gated: c.gated ?? false,
+    ...(c.norm ? { scale } : {}),
     ...(c.partBytes ? { partBytes: c.partBytes } : {}),
   });
   const offset = N % 4 === 0 ? 8 : 3;
@@ -38,22 +44,24 @@ async function check(gpu: Gpu, c: Case, seed = 1): Promise<void> {
     ? surrounded(gpu, "y", [M, N], before, { offset })
     : poisoned(gpu, "y", [M, N], { offset });
   const bias = surrounded(gpu, "bias", [N], biases, { offset });
-  const residual = surrounded(gpu, "residual", [M, N], others, { offset });
   const steps = matmul(gpu, {
     label: "test",
     x,
     weight,
     y,
     ...(c.bias ? { bias } : {}),
-    ...(c.residual ? { residual } : {}),
     ...(c.silu ? { activation: "silu" as const } : {}),
     ...(c.accumulate ? { accumulate: true } : {}),
+    ...(c.norm ? { norm: { eps: 1e-5 } } : {}),
   });
   run(gpu, ...steps);
-  const stored = c.dtype === "f16" ? roundToHalf(weights) : weights;
-  const expected = reference(xs, stored, c).map((sum, i) => {
+  const scaled = c.norm ? weights.map((w, i) => w * (scale[i % K] ?? NaN)) : weights;
+  const stored = c.dtype === "f16" ? roundToHalf(scaled) : scaled;
+  const input = c.norm ? rmsnorm(xs, new Float32Array(K).fill(1), 1e-5) : xs;
+  const product = reference(input, stored, c);
+  const expected = (c.gated ? gate(product, M, N) : product).map((sum, i) => {
     const biased = sum + (c.bias ? biases[i % N] ?? NaN : 0);
-    return (c.silu ? silu(biased) : biased) + (c.residual ? others[i] ?? NaN : 0) +
+    return (c.silu ? silu(biased) : biased) +
       (c.accumulate ? before[i] ?? NaN : 0);
   });
   const actual = await readTensor(gpu, y);
@@ -63,7 +71,13 @@ async function check(gpu: Gpu, c: Case, seed = 1): Promise<void> {
   const whole = await readTensor(gpu, around);
   assertEquals(whole.filter(Number.isNaN).length, offset + 8);
   freeWeight(gpu, weight);
-  for (const tensor of [x, y, bias, residual]) gpu.free(tensor.buffer);
+  for (const tensor of [x, y, bias]) gpu.free(tensor.buffer);
+}
+
+/** silu(gate) * up of rows [gate | up]. */
+function gate(x: Float64Array, rows: number, width: number): Float64Array {
+  assertEquals(x.length, rows * 2 * width);
+  return swiglu(x, width);
 }
 
 for (const image of [true, false]) {
@@ -85,15 +99,27 @@ for (const image of [true, false]) {
     }
   });
 
-  withGpu(`matmul() adds bias, activation, residual, and to y, from ${where}`, async (gpu) => {
+  withGpu(`matmul() adds bias, activation, and to y, from ${where}`, async (gpu) => {
     const shape = { rows: 5, inputs: 16, dtype: "f32", image } as const;
     for (const outputs of [20, 7]) {
       await check(gpu, { ...shape, outputs, bias: true });
       await check(gpu, { ...shape, outputs, bias: true, silu: true });
       await check(gpu, { ...shape, outputs, accumulate: true });
-      await check(gpu, { ...shape, outputs, bias: true, silu: true, residual: true });
-      await check(gpu, { ...shape, outputs, bias: true, residual: true, accumulate: true });
+      await check(gpu, { ...shape, outputs, bias: true, silu: true });
+      await check(gpu, { ...shape, outputs, bias: true, accumulate: true });
     }
+  });
+
+  withGpu(`matmul() norms its rows and gates its outputs, from ${where}`, async (gpu) => {
+    const shape = { rows: 11, image } as const;
+    for (const dtype of ["f32", "f16"] as const) {
+      await check(gpu, { ...shape, dtype, outputs: 64, inputs: 192, norm: true });
+      await check(gpu, { ...shape, dtype, outputs: 72, inputs: 36, gated: true });
+      await check(gpu, { ...shape, dtype, outputs: 1024, inputs: 192, gated: true, norm: true });
+    }
+    const small = { ...shape, dtype: "f32", gated: true, partBytes: 3 * 8 * 20 * 4 } as const;
+    await check(gpu, { ...small, outputs: 56, inputs: 20, accumulate: true });
+    await check(gpu, { ...shape, dtype: "f32", outputs: 7, inputs: 8, norm: true, bias: true });
   });
 
   withGpu(`matmul() splits a weight that is larger than a binding, from ${where}`, async (gpu) => {
@@ -137,8 +163,21 @@ withGpu("matmul() refuses shapes that don't fit and a y that is read", (gpu) => 
   bad({ x: makeTensor(gpu, "x", [2, 12]) }, "matmul bad");
   bad({ y: makeTensor(gpu, "y", [3, 8]) }, "matmul bad");
   bad({ bias: makeTensor(gpu, "b", [4]) }, "matmul bad");
-  bad({ residual: y }, "shares a buffer");
-  assertThrows(() => packWeight(gpu, "w", new Float32Array(8 * 6), 8, 6, "f32"), RangeError);
+  const square = packWeight(gpu, "w", new Float32Array(64), 8, 8, "f32");
+  bad({ x: reshape(rows(y, 0, 1), [1, 8]), y: rows(y, 1, 1), weight: square }, "shares a buffer");
+  const gated = packWeight(gpu, "w", new Float32Array(8 * 16), 8, 16, "f32", { gated: true });
+  bad({ weight: gated }, "matmul bad");
+  bad({ weight: gated, y: makeTensor(gpu, "y", [2, 4]), bias: makeTensor(gpu, "b", [4]) }, "bad");
+  const pack = (outputs: number, inputs: number, options: PackOptions = {}) =>
+    assertThrows(
+      () =>
+        packWeight(gpu, "w", new Float32Array(outputs * inputs), outputs, inputs, "f32", options),
+      RangeError,
+    );
+  pack(8, 6);
+  pack(12, 8, { gated: true });
+  pack(8, 8, { scale: new Float32Array(4) });
+  pack(8, 8, { partBytes: 8 * 8 * 4 - 1 });
 });
 
 Deno.test("rowTile() parts rows evenly", () => {
