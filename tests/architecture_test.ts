@@ -89,14 +89,13 @@ Deno.test("in the engine only checkpoint.ts opens files, and nothing starts prog
   assertEquals(openers, ["engine/checkpoint.ts"]);
 });
 
-Deno.test("every shader lies beside the TypeScript that dispatches it", () => {
+Deno.test("every shader lies in kernels beside the one file that dispatches it", () => {
   const shaders = floors.filter((path) => path.endsWith(".wgsl"));
   assert(shaders.length > 0);
   for (const shader of shaders) {
-    assert(shader.startsWith("kernels/"), `${shader} is not in kernels/`);
-    const beside = shader.replace(/\.wgsl$/, ".ts");
-    assert(exists(beside), `${shader} has no ${beside}`);
-    assert(references(beside).includes(shader), `${beside} doesn't import ${shader}`);
+    const users = sources.filter((path) => references(path).includes(shader));
+    assertEquals(users.length, 1, `${shader} is used by ${users.join(" and ") || "nobody"}`);
+    assertEquals([shader, ...users].map((path) => resolve(path, ".")), ["kernels/", "kernels/"]);
   }
 });
 
