@@ -18,7 +18,7 @@ import { dispatch, type Step } from "./plan.ts";
 import { fill } from "./shader.ts";
 import { type Tensor, tensorBytes } from "./tensor.ts";
 
-export { freeWeight, type PackedWeight, packWeight } from "./packed_weight.ts";
+export { freeWeight, type PackedWeight, type PackOptions, packWeight } from "./packed_weight.ts";
 
 export interface MatmulArguments {
   label: string;

@@ -71,8 +71,9 @@ export function sample(gpu: Gpu, args: SampleArguments): Dispatch[] {
   ];
 }
 
+/** Invocations: on a CPU one SIMD register's, since a workgroup has one core to itself. */
 function lanes(gpu: Gpu): number {
-  return prefersImages(gpu) ? 64 : 256;
+  return prefersImages(gpu) ? 8 : 256;
 }
 
 function greedy(gpu: Gpu): string {
