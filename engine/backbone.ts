@@ -4,6 +4,7 @@
  */
 import { toF32 } from "./checkpoint.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import type { Storage } from "./config.ts";
 import type { History } from "./history.ts";
 import type { Gpu } from "../kernels/device.ts";
 import { attention } from "../kernels/attention.ts";
@@ -13,9 +14,6 @@ import { qkRotary, rotaryTurns } from "../kernels/qk_rotary.ts";
 import { rmsnorm } from "../kernels/rmsnorm.ts";
 import { swiglu } from "../kernels/swiglu.ts";
 import { makeTensor, rows, type Tensor, tensorFrom } from "../kernels/tensor.ts";
-
-/** Storage type of weights and history; sums are always f32. */
-export type Storage = "f32" | "f16";
 
 interface Layer {
   inputNorm: Tensor;

@@ -6,8 +6,8 @@
  */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import type { ModelConfig } from "./config.ts";
-import { type BackboneConfig, validateBackbone, validateConfig } from "./config_check.ts";
+import type { BackboneConfig, ModelConfig } from "./config.ts";
+import { validateBackbone, validateConfig } from "./config_check.ts";
 import { InputError } from "./errors.ts";
 import { quoted, reason } from "./quoted.ts";
 import { type Dtype, dtypeBytes, headerLength, parseHeader } from "./safetensors.ts";

@@ -106,3 +106,22 @@ export interface ModelConfig {
   /** Set by `init`: the weights are seeded random numbers, not trained. */
   random_weights_seed?: number;
 }
+
+/** Qwen3's own keys. */
+export type BackboneConfig = Pick<
+  ModelConfig,
+  | "hidden_size"
+  | "intermediate_size"
+  | "num_hidden_layers"
+  | "num_attention_heads"
+  | "num_key_value_heads"
+  | "head_dim"
+  | "rms_norm_eps"
+  | "rope_theta"
+  | "rope_scaling"
+  | "vocab_size"
+  | "tie_word_embeddings"
+>;
+
+/** Storage type of weights and history on the GPU; sums are always f32. */
+export type Storage = "f32" | "f16";

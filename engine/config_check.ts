@@ -3,6 +3,7 @@
  * nothing whose size alone would take the machine down. What passes here can be built.
  */
 import type {
+  BackboneConfig,
   CodecConfig,
   ModelConfig,
   ObservationEncoder,
@@ -15,22 +16,6 @@ import type { Shape4 } from "./stack_shapes.ts";
 import { codecShapes, mediumShape, observationShape, stackShapes } from "./stack_shapes.ts";
 import { elementCount, expectedTensors } from "./tensors.ts";
 import { unitLayout } from "./unit.ts";
-
-/** Qwen3's own keys. */
-export type BackboneConfig = Pick<
-  ModelConfig,
-  | "hidden_size"
-  | "intermediate_size"
-  | "num_hidden_layers"
-  | "num_attention_heads"
-  | "num_key_value_heads"
-  | "head_dim"
-  | "rms_norm_eps"
-  | "rope_theta"
-  | "rope_scaling"
-  | "vocab_size"
-  | "tie_word_embeddings"
->;
 
 /** Limits on what a config may ask for; above them a number is a mistake or an attack. */
 const limits = {

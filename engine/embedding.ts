@@ -3,8 +3,9 @@
  * become logits and velocities. A token's modality is told by its type embedding (and its position),
  * never by routing.
  */
-import { checkpointTensor, type Storage } from "./backbone.ts";
+import { checkpointTensor } from "./backbone.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import type { Storage } from "./config.ts";
 import { TokenType, type UnitLayout } from "./unit.ts";
 import type { Gpu } from "../kernels/device.ts";
 import { timeFeatures } from "../kernels/elementwise.ts";

@@ -1,6 +1,5 @@
 /** History on a GPU: the KV cache of every layer, ranks, and what crosses to another copy of it. */
-import type { ModelConfig } from "./config.ts";
-import type { Storage } from "./backbone.ts";
+import type { ModelConfig, Storage } from "./config.ts";
 import type { HistoryWindow } from "./window.ts";
 import type { Gpu } from "../kernels/device.ts";
 import { gatherSlice, scatterSlice } from "../kernels/history_copy.ts";

@@ -1,7 +1,8 @@
 /** A checkpoint on one device: weights, history, and the rows of a tick. Both roles of a `fused`
  * session share one. */
-import { Backbone, type Storage } from "./backbone.ts";
+import { Backbone } from "./backbone.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import type { Storage } from "./config.ts";
 import { Embedding, type LatentShape, latentShape } from "./embedding.ts";
 import { History } from "./history.ts";
 import type { Settings } from "./settings.ts";

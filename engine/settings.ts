@@ -1,7 +1,6 @@
 /** What a session is asked for, and the resolved form that both roles build themselves from. */
-import type { Storage } from "./backbone.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import type { SolverConfig } from "./config.ts";
+import type { SolverConfig, Storage } from "./config.ts";
 import { InputError } from "./errors.ts";
 import { solvers } from "./solver.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer.ts";

@@ -7,9 +7,8 @@
  * convolution's, samples before a window's, the second half of the last overlapping frame. At the
  * start of a stream it is zero.
  */
-import type { Storage } from "./backbone.ts";
 import { type Checkpoint, toF32 } from "./checkpoint.ts";
-import type { StackLayer } from "./config.ts";
+import type { StackLayer, Storage } from "./config.ts";
 import { InputError } from "./errors.ts";
 import { type Shape4, stackShapes } from "./stack_shapes.ts";
 import { carry } from "../kernels/carry.ts";

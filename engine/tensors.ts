@@ -2,8 +2,7 @@
  * Names and shapes of a checkpoint's tensors, as PyTorch and Hugging Face's Qwen3 have them:
  * a linear layer's weight is [out, in], a convolution's [out, in, time, height, width].
  */
-import type { ModelConfig, StackLayer } from "./config.ts";
-import type { BackboneConfig } from "./config_check.ts";
+import type { BackboneConfig, ModelConfig, StackLayer } from "./config.ts";
 import { codecShapes, mediumShape, observationShape, stackShapes } from "./stack_shapes.ts";
 import type { Shape4 } from "./stack_shapes.ts";
 import { tokenTypes } from "./unit.ts";

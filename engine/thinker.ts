@@ -227,7 +227,7 @@ export class Thinker {
       ...audio.steps,
       clampSamples(gpu, { label: "agent", x: audio.output, y: this.#media.audio }),
       ...video.steps,
-      packPixels(gpu, { label: "agent", x: video.output, pixels: this.#media.frames }),
+      ...packPixels(gpu, { label: "agent", x: video.output, pixels: this.#media.frames }),
     ];
   }
 
