@@ -8,9 +8,11 @@
 /** One layer of a streaming stack: a codec's encoder or decoder, or an observation's encoder.
  * Tensors are [time, height, width, channels], channels last; audio has height = width = 1. */
 export type StackLayer =
-  /** Convolution, causal in time (kernel, stride, dilation are [time, height, width]). Pads with
-   * (kernel - stride) x dilation past frames in time and (kernel - stride) / 2 zeros on both sides
-   * in space, so that every extent is divided by its stride exactly. */
+  /** Convolution, causal in time; kernel and stride are [time, height, width]. Pads with
+   * (kernel - stride) x dilation past frames in time, so that an output frame sees nothing after its
+   * own stride of input frames, and with (kernel - stride) / 2 zeros on both sides in space: every
+   * extent is divided by its stride exactly. Dilation spreads the taps in time only; above 1 it needs
+   * a time stride of 1. */
   | {
     op: "conv";
     channels: number;
@@ -30,7 +32,8 @@ export type StackLayer =
   | { op: "shuffle"; factor: [number, number, number] }
   /** Frames of 2 hop samples into hop samples each, the halves of neighbours added (audio only). */
   | { op: "overlap_add"; hop: number }
-  /** log(mel power + 1e-5) of Hann windows that end where the hop ends (audio only). */
+  /** log(mel power + 1e-5) of periodic Hann windows that end where the hop ends, by triangles of
+   * height 1 on HTK's mel scale from 0 to half of the sample rate (audio only). */
   | { op: "logmel"; window: number; fft: number; hop: number; mels: number };
 
 /** A causal codec: encoder and decoder stacks around latents of `latent_channels`. */
