@@ -8,6 +8,8 @@ export interface Constants {
 }
 
 const arenaBytes = 64 << 10;
+const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = GPUBufferUsage;
+const storage = STORAGE | UNIFORM | COPY_SRC | COPY_DST;
 
 export class Gpu {
   /** Bytes of all live buffers and textures. */
@@ -50,7 +52,7 @@ export class Gpu {
     return new Gpu(device, adapter.info.description || adapter.info.device || "unnamed adapter");
   }
 
-  /** Makes a storage buffer that can be copied to and from. */
+  /** Makes a storage buffer that can be copied to and from, and bound as a uniform. */
   buffer(label: string, bytes: number, usage?: number): GPUBuffer {
     const { maxBufferSize } = this.device.limits;
     if (bytes > maxBufferSize) {
@@ -61,7 +63,7 @@ export class Gpu {
     const buffer = this.device.createBuffer({
       label,
       size: bytes,
-      usage: usage ?? (GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST),
+      usage: usage ?? storage,
     });
     this.#buffers.add(buffer);
     this.allocatedBytes += bytes;
