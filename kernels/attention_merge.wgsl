@@ -1,0 +1,43 @@
+// Joins the splits of attention.wgsl: a mean of theirs, weighted by each one's sum under one maximum.
+//
+// Grid: one lane per row, head and vec4 of the head.
+//   partials  [rows * heads][splits][vectors + 1]: unnormalised sums, then {maximum, sum, 0, 0}
+//   results   [rows * heads][vectors]
+
+struct Sizes {
+  rows: u32,
+  splits: u32,
+  vectors: u32,
+  // In vec4.
+  target_start: u32,
+}
+
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> partials: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> results: array<vec4f>;
+
+@compute @workgroup_size({{lanes}})
+fn main(
+  @builtin(global_invocation_id) id: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+) {
+  let i = id.y * groups.x * {{lanes}}u + id.x;
+  if (i >= sizes.rows * sizes.vectors) {
+    return;
+  }
+  let at = i / sizes.vectors * sizes.splits * (sizes.vectors + 1u);
+  var highest = -1e30;
+  var sum = 0.0;
+  var total = vec4f();
+  for (var split = 0u; split < sizes.splits; split++) {
+    let part = at + split * (sizes.vectors + 1u);
+    let weight = partials[part + sizes.vectors].xy;
+    let maximum = max(highest, weight.x);
+    let old = exp2(highest - maximum);
+    let new_ = exp2(weight.x - maximum);
+    total = total * old + partials[part + i % sizes.vectors] * new_;
+    sum = sum * old + weight.y * new_;
+    highest = maximum;
+  }
+  results[sizes.target_start + i] = select(vec4f(), total / sum, sum > 0.0);
+}
