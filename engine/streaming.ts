@@ -23,7 +23,7 @@ import {
 import type { Gpu } from "../kernels/device.ts";
 import { freeTables, logmel, logmelTables, spectrumChannels } from "../kernels/logmel.ts";
 import { overlapAdd } from "../kernels/overlap_add.ts";
-import { Plan, type Step, submit } from "../kernels/plan.ts";
+import type { Step } from "../kernels/plan.ts";
 import { Readback } from "../kernels/readback.ts";
 import { shuffle, unshuffle } from "../kernels/shuffle.ts";
 import {
@@ -119,11 +119,6 @@ export class StreamingStack {
   /** Frees the stack's memory. */
   destroy(): void {
     this.#free();
-  }
-
-  /** Runs the stack once over what `input` holds. Only submits. */
-  run(): void {
-    submit(this.gpu, new Plan(this.options.prefix, this.steps));
   }
 }
 

@@ -7,7 +7,7 @@
  * twice, which is cheaper than to keep a row.
  */
 import type { Gpu } from "./device.ts";
-import { dispatchGrid } from "./grid.ts";
+import { dispatchGrid, groupSize } from "./grid.ts";
 import {
   copyToImage,
   imageReader,
@@ -53,7 +53,9 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
   const scaled = weight
     ? "read_x(source + c) * scale * read_x(sizes.weight_at + c)"
     : "read_x(source + c)";
+  const workgroup = groupSize(gpu);
   const text = fill(code, {
+    workgroup,
     values,
     type,
     x: reader.declaration,
@@ -90,7 +92,7 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
       name,
       gpu.pipeline(name, text),
       [sizes, image.createView(), y],
-      dispatchGrid(gpu, positions, 8),
+      dispatchGrid(gpu, positions, workgroup),
       { flops: 4 * count, bytes: 2 * tensorBytes(x) },
     ),
   ];

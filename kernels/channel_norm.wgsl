@@ -19,9 +19,9 @@ struct Sizes {
 
 {{reader}}
 
-@compute @workgroup_size(8)
+@compute @workgroup_size({{workgroup}})
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let position = id.y * groups.x * 8u + id.x;
+  let position = id.y * groups.x * {{workgroup}}u + id.x;
   if (position >= sizes.positions) {
     return;
   }

@@ -18,7 +18,7 @@
  * Measured on llvmpipe (AVX2, two cores), 3x3 over 16x16x96, and time to compile: 6 x 16 37 GFLOP/s,
  * 0.56 s; 8 x 16 39, 1.05 s; 4 x 16 28, 0.4 s; 8 x 8 30, 0.43 s; 12 x 8 34, 0.75 s.
  */
-import { dispatchGrid } from "./grid.ts";
+import { dispatchGrid, groupSize } from "./grid.ts";
 import {
   copyToImage,
   type ImageFormat,
@@ -234,14 +234,10 @@ export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: 
       activation === "silu" ? 1 : 0,
     ],
   });
+  const workgroup = groupSize(gpu);
   const pipeline = gpu.pipeline(
     name,
-    shader({
-      vector,
-      storesVectors,
-      columns,
-      dtype: weight.dtype,
-    }),
+    shader({ workgroup, vector, storesVectors, columns, dtype: weight.dtype }),
   );
   const items = Math.ceil(rows / tile) * panels;
   const weights = outputs * inputs * kernel[0] * kernel[1] * kernel[2];
@@ -289,12 +285,12 @@ function checkShapes(
   }
 }
 
-/** Positions per invocation, invocations per workgroup. */
+/** Positions per invocation. */
 const tile = 6;
-const workgroup = 8;
 
 /** The kernel's text for one way of loading, storing and tiling. */
-function shader({ vector, storesVectors, columns, dtype }: {
+function shader({ workgroup, vector, storesVectors, columns, dtype }: {
+  workgroup: number;
   vector: boolean;
   storesVectors: boolean;
   columns: number;

@@ -15,7 +15,7 @@
  */
 import { conv, type ConvWeight, packConv } from "./conv.ts";
 import type { Gpu } from "./device.ts";
-import { dispatchGrid } from "./grid.ts";
+import { dispatchGrid, groupSize } from "./grid.ts";
 import { copyToImage, imageFrom, imageReader, rowBytes, scratchImage } from "./image.ts";
 import { dispatch, type Step } from "./plan.ts";
 import { fill } from "./shader.ts";
@@ -127,7 +127,9 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
     imageReader("read_spectrum", "spectrum", "rgba32float"),
     imageReader("read_filters", "filters", "rgba32float"),
   ];
+  const workgroup = groupSize(gpu);
   const text = fill(code, {
+    workgroup,
     spectrum: readers[0]?.declaration ?? "",
     filters: readers[1]?.declaration ?? "",
     readers: readers.map((reader) => reader.code).join("\n"),
@@ -152,7 +154,7 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
         tables.filters.createView(),
         y,
       ],
-      dispatchGrid(gpu, frames * mels, 8),
+      dispatchGrid(gpu, frames * mels, workgroup),
       { flops: 6 * frames * texels * 4, bytes: tensorBytes(spectrum) + tensorBytes(y) },
     ),
   ];

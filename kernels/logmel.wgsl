@@ -20,9 +20,9 @@ struct Sizes {
 
 {{readers}}
 
-@compute @workgroup_size(8)
+@compute @workgroup_size({{workgroup}})
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let item = id.y * groups.x * 8u + id.x;
+  let item = id.y * groups.x * {{workgroup}}u + id.x;
   if (item >= sizes.frames * sizes.mels) {
     return;
   }

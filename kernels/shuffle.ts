@@ -8,7 +8,7 @@
  * written by vec4 where runs allow it.
  */
 import type { Gpu } from "./device.ts";
-import { dispatchGrid } from "./grid.ts";
+import { dispatchGrid, groupSize } from "./grid.ts";
 import { copyToImage, imageReader, rowBytes, scratchImage } from "./image.ts";
 import { dispatch, type Step } from "./plan.ts";
 import { fill } from "./shader.ts";
@@ -95,7 +95,9 @@ ${["x", "y", "z", "w"].map((lane) => `    v.${lane} = read_x(at); ${next}`).join
     y[to + i] = v;`
     : `    y[to + i] = read_x(at); ${next}`;
   const values = vector ? 4 : 1;
+  const workgroup = groupSize(gpu);
   const text = fill(code, {
+    workgroup,
     x: reader.declaration,
     reader: reader.code,
     y_type: vector ? "vec4f" : "f32",
@@ -114,7 +116,7 @@ ${["x", "y", "z", "w"].map((lane) => `    v.${lane} = read_x(at); ${next}`).join
       name,
       gpu.pipeline(name, text),
       [sizes, image.createView(), y],
-      dispatchGrid(gpu, runs, 8),
+      dispatchGrid(gpu, runs, workgroup),
       { bytes: 2 * tensorBytes(x) },
     ),
   ];

@@ -32,9 +32,9 @@ struct Copy {
 
 {{reader}}
 
-@compute @workgroup_size(8)
+@compute @workgroup_size({{workgroup}})
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let item = id.y * groups.x * 8u + id.x;
+  let item = id.y * groups.x * {{workgroup}}u + id.x;
   if (item >= sizes.runs) {
     return;
   }
