@@ -41,7 +41,10 @@ const containers: Record<string, Container> = {
   ".mp4": { format: "mp4", video: common, audio: ["alac"], subtitles: "mov_text", more: faststart },
   ".mov": { format: "mov", video: common, audio: ["alac"], subtitles: "mov_text", more: faststart },
   ".webm": {
-    ...{ format: "webm", video: ["libvpx-vp9", "libvpx"], audio: ["libopus"], more: [] },
+    format: "webm",
+    video: ["libvpx-vp9", "libvpx"],
+    audio: ["libopus"],
+    more: [],
     subtitles: "webvtt",
   },
 };

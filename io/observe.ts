@@ -72,6 +72,11 @@ async function openMedia(
   };
 }
 
+/** Makes sure that a file is there, is no folder, has content and may be read. @throws InputError */
+export async function checkInput(path: string): Promise<void> {
+  await look(path);
+}
+
 /** Refuses what is no file with content, and tells by its first bytes what it is. */
 async function look(path: string): Promise<{ bytes: number; kind: "wav" | "y4m" | "other" }> {
   const info = await fileInfo(path);

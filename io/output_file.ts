@@ -84,6 +84,12 @@ export class Outputs {
     }
   }
 
+  /** Removes one file that won't be finished. */
+  async drop(file: OutputFile): Promise<void> {
+    this.#claimed.splice(this.#claimed.indexOf(file), 1);
+    await remove(file.temporary);
+  }
+
   /** Gives all files their names. */
   async commit(): Promise<void> {
     for (const file of this.#claimed.splice(0)) await Deno.rename(file.temporary, file.path);

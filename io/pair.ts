@@ -71,6 +71,11 @@ export class ObservationReader implements AsyncIterable<Observation> {
     }
   }
 
+  /** Lets go of the source when no (more) units are wanted; it may be called at any time. */
+  async close(): Promise<void> {
+    await this.#source.close();
+  }
+
   /** Waits until the next unit can be given; false when both streams have ended before that. */
   async #fill(): Promise<boolean> {
     const needs = this.#needs();

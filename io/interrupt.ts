@@ -1,0 +1,47 @@
+/** Ctrl-C and termination as an AbortSignal. */
+
+/** Exit code of a run that was interrupted. */
+export const interruptedCode = 130;
+
+/** Signals that ask a program to end, on this system. */
+const signals: Deno.Signal[] = Deno.build.os === "windows"
+  ? ["SIGINT", "SIGBREAK"]
+  : ["SIGINT", "SIGTERM"];
+
+/** One Ctrl-C may arrive several times within milliseconds: from the terminal, and passed on by
+ * `deno task` or npx. */
+const echoMs = 500;
+
+/** The first signal aborts `signal`; one that comes later calls `impatient`. */
+export class Interrupt implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #impatient: () => void;
+  #firstAt = 0;
+  readonly #listener = () => {
+    if (!this.#controller.signal.aborted) {
+      this.#firstAt = performance.now();
+      this.#controller.abort();
+    } else if (performance.now() - this.#firstAt > echoMs) this.#impatient();
+  };
+
+  constructor(impatient: () => void) {
+    this.#impatient = impatient;
+    for (const name of signals) Deno.addSignalListener(name, this.#listener);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  [Symbol.dispose](): void {
+    for (const name of signals) Deno.removeSignalListener(name, this.#listener);
+  }
+}
+
+/** Resolves when the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

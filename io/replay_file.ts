@@ -1,0 +1,348 @@
+/**
+ * A replay from file to file: opens the input, claims the outputs, runs the session, and finishes what
+ * it wrote however the run ends: complete, cut off, or interrupted.
+ */
+import type { ModelConfig } from "../engine/config.ts";
+import { InputError } from "../engine/errors.ts";
+import {
+  fileDigest,
+  type HeaderEvent,
+  sideShape,
+  snakeCase,
+  type SummaryEvent,
+  summaryEvent,
+} from "./events.ts";
+import { type Ffmpeg, findFfmpeg } from "./ffmpeg.ts";
+import { mediaExtensions } from "./ffmpeg_encode.ts";
+import { aborted, interruptedCode } from "./interrupt.ts";
+import { checkInput, type InputFacts, openInput, readPicture, readSound } from "./observe.ts";
+import type { OutputFile, Outputs } from "./output_file.ts";
+import type { ObservationReader } from "./pair.ts";
+import { Progress } from "./progress.ts";
+import { replay, type ReplaySession } from "./replay.ts";
+import { ReplayLog } from "./replay_log.ts";
+import {
+  captionsPath,
+  checkExtension,
+  needsFfmpeg,
+  openResponse,
+  responseExtensions,
+  type ResponseWriter,
+} from "./respond.ts";
+import { sideBySide } from "./side_by_side.ts";
+import { type StreamShape, streamShapes } from "./stream_shape.ts";
+import { readUserText, type UserText } from "./user_text.ts";
+
+/** What is asked for: files and limits. */
+export interface ReplayRequest {
+  input: string;
+  output: string;
+  /** Checkpoint folder, for the header. */
+  model: string;
+  config: ModelConfig;
+  events?: string | undefined;
+  sideBySide?: string | undefined;
+  userText?: string | undefined;
+  persona?: string | undefined;
+  voice?: string | undefined;
+  /** Most units; all by default. */
+  units?: number | undefined;
+  /** Path of FFmpeg. */
+  ffmpeg?: string | undefined;
+  quiet: boolean;
+  /** The options as given, for the header. */
+  options: Record<string, unknown>;
+}
+
+/** Reference image and voice, as a session takes them. */
+export interface References {
+  persona?: { frame: Uint8Array };
+  voice?: Float32Array;
+}
+
+/** A session that is open, with what its events' header says of it. */
+export interface OpenedSession {
+  session: ReplaySession;
+  /** Printable facts. */
+  info: unknown;
+  /** The same in one line for people. */
+  line: string;
+  checkpointDigest: string;
+}
+
+/** How a replay ended. */
+export interface ReplayResult {
+  /** 0, 3 (the recording broke off) or 130 (interrupted). */
+  exitCode: number;
+  /** Null when there was not one unit: then nothing was written. */
+  summary: SummaryEvent | null;
+}
+
+/** Seconds of reference voice that are read. */
+const voiceSeconds = 4;
+const encoder = new TextEncoder();
+
+/** Writes a line for people. */
+export function say(line: string): void {
+  Deno.stderr.writeSync(encoder.encode(`${line}\n`));
+}
+
+/**
+ * Replays a recording into files. The caller commits or discards `outputs`.
+ *
+ * @param open Opens the session; called when input and outputs are known to be good.
+ * @throws InputError for bad input, RunError when FFmpeg fails.
+ */
+export async function replayFile(
+  request: ReplayRequest,
+  outputs: Outputs,
+  open: (references: References) => Promise<OpenedSession>,
+  signal: AbortSignal,
+): Promise<ReplayResult> {
+  const { config, quiet } = request;
+  const { user, agent } = streamShapes(config);
+  const files = await claim(request, outputs);
+  let found: Promise<Ffmpeg> | null = null;
+  const ffmpeg = () => found ??= findFfmpeg(request.ffmpeg);
+  if (needsFfmpeg(request.output) || files.sideBySide) await ffmpeg();
+
+  const userText: UserText = request.userText === undefined
+    ? new Map()
+    : await readUserText(request.userText, config.unit_ms);
+  const references: References = {};
+  if (request.persona !== undefined) {
+    references.persona = { frame: await readPicture(request.persona, agent, ffmpeg) };
+  }
+  if (request.voice !== undefined) {
+    references.voice = await readSound(request.voice, agent, voiceSeconds, ffmpeg);
+  }
+  const { observations, facts } = await openInput(request.input, user, ffmpeg);
+  const log = new ReplayLog(files.events, config.unit_ms);
+  let writer: ResponseWriter | null = null;
+  let session: ReplaySession | null = null;
+  try {
+    writer = await openResponse(files.response, files.captions, agent, ffmpeg);
+    const opened = await beforeAbort(open(references), signal);
+    if (opened === null) {
+      say("interrupted before the first unit: nothing was written");
+      return { exitCode: interruptedCode, summary: null };
+    }
+    session = opened.session;
+    if (!quiet) introduce(request, opened);
+    await log.add(await header(request, opened, facts, user, agent));
+
+    const wallMs = await work({
+      request,
+      facts,
+      session,
+      observations,
+      userText,
+      writer,
+      log,
+      signal,
+    });
+    const units = log.times.length;
+    const ended = signal.aborted ? "interrupted" : observations.cut ? "cut off" : "complete";
+    explain(request, observations, ended, units, userText);
+    const exitCode = { complete: 0, "cut off": 3, interrupted: interruptedCode }[ended];
+    if (units === 0) return { exitCode, summary: null };
+    await writer.finish();
+    writer = null;
+    const paths = await finishOutputs(request, files, outputs, log, ffmpeg, agent, signal);
+    const summary = summaryEvent({
+      ended,
+      times: log.times,
+      digests: log.digests,
+      unitMs: config.unit_ms,
+      wallMs,
+      cut: observations.cut,
+      outputs: paths,
+    });
+    await log.add(summary);
+    return { exitCode: signal.aborted ? interruptedCode : exitCode, summary };
+  } finally {
+    await writer?.abort();
+    await session?.close();
+    await observations.close();
+    log.close();
+  }
+}
+
+/** Says what works here, and when it was never trained. */
+function introduce({ model, config }: ReplayRequest, { line }: OpenedSession): void {
+  say(line);
+  const seed = config.random_weights_seed;
+  if (seed === undefined) return;
+  say(`${model} has random weights (seed ${seed}), not trained ones: the response is noise`);
+}
+
+/** What is opened, unless the signal comes first: then null, and it is closed when it opens. */
+async function beforeAbort(
+  opening: Promise<OpenedSession>,
+  signal: AbortSignal,
+): Promise<OpenedSession | null> {
+  const opened = await Promise.race([opening, aborted(signal).then(() => null)]);
+  if (opened === null) opening.then(({ session }) => session.close(), () => {});
+  return opened;
+}
+
+/** Runs the session with a progress bar. @returns Milliseconds of work. */
+async function work(run: {
+  request: ReplayRequest;
+  facts: InputFacts;
+  session: ReplaySession;
+  observations: ObservationReader;
+  userText: UserText;
+  writer: ResponseWriter;
+  log: ReplayLog;
+  signal: AbortSignal;
+}): Promise<number> {
+  const { request, writer, log } = run;
+  const unitMs = request.config.unit_ms;
+  const progress = new Progress(total(run.facts, request.units, unitMs), request.quiet);
+  try {
+    return await replay({
+      ...run,
+      maxUnits: request.units ?? Infinity,
+      write: (response) => writer.write(response),
+      async written(response, times) {
+        await log.addUnit(response, times);
+        progress.update(log.times.length, (log.times.length * unitMs) / 1000);
+      },
+    });
+  } finally {
+    progress.clear();
+  }
+}
+
+interface Files {
+  response: OutputFile;
+  captions: OutputFile;
+  events: OutputFile | null;
+  sideBySide: OutputFile | null;
+}
+
+/** Checks names and claims all outputs, before any work. */
+async function claim(request: ReplayRequest, outputs: Outputs): Promise<Files> {
+  const { output, events, sideBySide: both } = request;
+  checkExtension("-o", output, responseExtensions);
+  if (both !== undefined) {
+    checkExtension("--side-by-side", both, mediaExtensions);
+    if (!needsFfmpeg(output)) {
+      throw new InputError(
+        `--side-by-side needs a response with picture and sound, '${output}' holds one of them: ` +
+          `let -o end in ${mediaExtensions.join(", ")}`,
+      );
+    }
+  }
+  for (const path of [request.input, request.persona, request.voice, request.userText]) {
+    if (path !== undefined) await checkInput(path);
+  }
+  return {
+    response: await outputs.claim(output),
+    captions: await outputs.claim(captionsPath(output)),
+    events: events === undefined ? null : await outputs.claim(events),
+    sideBySide: both === undefined ? null : await outputs.claim(both),
+  };
+}
+
+async function header(
+  request: ReplayRequest,
+  opened: OpenedSession,
+  facts: InputFacts,
+  user: StreamShape,
+  agent: StreamShape,
+): Promise<HeaderEvent> {
+  const { config } = request;
+  return {
+    type: "header",
+    format: 1,
+    program: "wanstream 0.1.0",
+    checkpoint: {
+      path: request.model,
+      digest: opened.checkpointDigest,
+      random_weights_seed: config.random_weights_seed ?? null,
+    },
+    input: { ...facts, sha256: await fileDigest(facts.path) },
+    stream: {
+      unit_ms: config.unit_ms,
+      fps: config.fps,
+      user: sideShape(user),
+      agent: sideShape(agent),
+    },
+    session: snakeCase(opened.info),
+    options: request.options,
+  };
+}
+
+/** Seconds of stream that will come, when the input's header says its length. */
+function total(facts: InputFacts, units: number | undefined, unitMs: number): number | null {
+  const limit = units === undefined ? Infinity : (units * unitMs) / 1000;
+  if (facts.seconds === null) return limit < Infinity ? limit : null;
+  return Math.min(facts.seconds, limit);
+}
+
+/** Says what isn't as it should be. */
+function explain(
+  request: ReplayRequest,
+  observations: ObservationReader,
+  ended: SummaryEvent["ended"],
+  units: number,
+  userText: UserText,
+): void {
+  const seconds = ((units * request.config.unit_ms) / 1000).toFixed(2);
+  const answered = units === 1 ? "1 whole unit" : `${units || "no"} whole units`;
+  if (ended === "cut off" && observations.cut) {
+    const at = observations.cut.seconds.toFixed(2);
+    say(
+      `${request.input}: the recording breaks off at ${at} s (${observations.cut.reason}): ` +
+        `${answered} before that (${seconds} s) ${units === 1 ? "was" : "were"} answered` +
+        (units === 0 ? "; nothing was written" : ""),
+    );
+  } else if (ended === "interrupted") {
+    say(
+      `interrupted after ${answered} (${seconds} s)` +
+        (units === 0 ? ": nothing was written" : ": finishing what is there"),
+    );
+  }
+  const unread = [...userText.keys()].filter((unit) => unit >= units).length;
+  if (unread > 0 && ended !== "interrupted") {
+    say(`${request.userText}: ${unread} of its times lie after the last unit (${seconds} s)`);
+  }
+}
+
+/** Makes the side-by-side picture, if asked for. @returns The outputs by kind. */
+async function finishOutputs(
+  request: ReplayRequest,
+  files: Files,
+  outputs: Outputs,
+  log: ReplayLog,
+  ffmpeg: () => Promise<Ffmpeg>,
+  agent: StreamShape,
+  signal: AbortSignal,
+): Promise<Record<string, string>> {
+  const paths: Record<string, string> = {
+    response: files.response.path,
+    text: files.captions.path,
+    ...(files.events ? { events: files.events.path } : {}),
+  };
+  if (files.sideBySide === null) return paths;
+  if (!signal.aborted) {
+    if (!request.quiet) say(`putting both ends side by side in ${files.sideBySide.path}`);
+    const missing = await sideBySide(await ffmpeg(), {
+      input: request.input,
+      response: files.response.temporary,
+      output: files.sideBySide,
+      agent,
+      units: log.times.length,
+      spoken: log.spoken,
+    }, signal);
+    if (missing !== null && !signal.aborted) {
+      say(`the agent's text is a subtitle track, not part of the picture: ${missing}`);
+    }
+  }
+  // Interrupted: half of it would be of no use.
+  if (signal.aborted) await outputs.drop(files.sideBySide);
+  else paths["side_by_side"] = files.sideBySide.path;
+  return paths;
+}
