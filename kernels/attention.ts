@@ -18,7 +18,7 @@ import code from "./attention.wgsl" with { type: "text" };
 import mergeCode from "./attention_merge.wgsl" with { type: "text" };
 import type { Gpu } from "./device.ts";
 import { dispatchGrid } from "./grid.ts";
-import { copyToImage, imageRows, rowBytes, scratchImage } from "./image.ts";
+import { copyToImage, imageReader, imageRows, rowBytes, scratchImage } from "./image.ts";
 import { prefersImages } from "./packed_weight.ts";
 import { type Dispatch, dispatch, type Step } from "./plan.ts";
 import { fill } from "./shader.ts";
@@ -78,7 +78,10 @@ export function attentionVariant(
   // is worth its merging from some tens of keys.
   const wanted = software ? 16 : 8192 / kvHeads;
   const splits = Math.max(1, Math.min(Math.floor(wanted / tiles), Math.floor(slots / 32)));
-  return { image: prefersImages(gpu), lanes: software ? 8 : 64, queries, splits };
+  const imageHeight = 2 + imageRows(4 * rows * heads * headDim) +
+    2 * imageRows(4 * slots * kvHeads * headDim) + imageRows(4 * slots);
+  const image = prefersImages(gpu) && imageHeight <= gpu.device.limits.maxTextureDimension2D;
+  return { image, lanes: software ? 8 : 64, queries, splits };
 }
 
 /**
@@ -200,17 +203,19 @@ function imageSource(gpu: Gpu, label: string, args: AttentionArguments): Source 
   const steps = tensors.flatMap((tensor, i) =>
     copyToImage(`attention ${label}`, tensor, image, (starts[i] ?? 0) * rowBytes)
   );
-  const read = (name: string, type: string, value: string) =>
-    `fn ${name}(i: u32) -> ${type} {\n  return ${value};\n}`;
-  const texel = "textureLoad(image, vec2u(i & 1023u, i >> 10u))";
-  const bits = `bitcast<vec4u>(${texel})`;
-  const half = args.keys.dtype === "f16";
+  const reader = imageReader("texel", "image", "rgba32float");
+  const read = (name: string, type: string) => {
+    const value = type === "vec4f" ? "texel(i)" : `bitcast<${type}>(texel(i))`;
+    return `fn ${name}(i: u32) -> ${type} {\n  return ${value};\n}`;
+  };
+  const cache = args.keys.dtype === "f16" ? "vec4u" : "vec4f";
   const readers = [
-    "@group(0) @binding(4) var image: texture_storage_2d<rgba32float, read>;",
-    read("query_at", "vec4f", texel),
-    read("key_at", half ? "vec4u" : "vec4f", half ? bits : texel),
-    read("value_at", half ? "vec4u" : "vec4f", half ? bits : texel),
-    read("rank_texel", "vec4i", `bitcast<vec4i>(${texel})`),
+    `@group(0) @binding(4) ${reader.declaration}`,
+    reader.code,
+    read("query_at", "vec4f"),
+    read("key_at", cache),
+    read("value_at", cache),
+    read("rank_texel", "vec4i"),
   ];
   return {
     steps,
