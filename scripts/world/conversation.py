@@ -1,0 +1,354 @@
+"""A conversation of the world: who does what when, and what the agent should do, from one seed.
+
+`Conversation(seed)` decides everything in samples on one clock; render.py turns it into sound,
+pictures and tokens. Conversations are built scene by scene: the user's part is drawn at random, the
+agent's follows from the rules below (the oracle), so that every response has a truth.
+"""
+
+import numpy as np
+
+from . import draw, voices, words
+from .stream import FRAME, UNIT, is_evaluation, seconds
+
+# The oracle's rules, in units.
+ANSWER_DELAYS, DELAY_WEIGHTS = (1, 2, 3), (0.55, 0.33, 0.12)
+STOP_AFTER = 2  # the first silent unit after the one in which an interruption begins
+TYPED_STOP_AFTER = 1
+NAMING_SILENCE = 10  # names a new card after so long a silence (+-1)
+GREETING_DELAYS = (2, 3)
+BREAK_REACTION = 2  # 'mm' or a nod after a piece of a story has ended
+MEMORY = 24  # how long after a change 'and before?' may be asked
+
+
+class Conversation:
+    """Fields for render.py: `units`, `user_clips` (start, samples, gain, moves mouth), `agent_clips`
+    (start, samples), `typed` and `tokens` (unit -> word), `cards` (sample, card or None), `presence`
+    (sample, bool), `nods` (sample), `events` (the truth's list of dicts), and the looks."""
+
+    def __init__(self, seed, length=None):
+        """seed: 0-99999 for training, 100000-199999 for evaluation; length in seconds (drawn from
+        10-60 when absent)."""
+        rng = self.rng = np.random.default_rng([seed, 1])
+        self.seed = seed
+        self.user_clips, self.agent_clips, self.nods, self.events = [], [], [], []
+        self.typed, self.tokens = {}, {}
+        self.cards, self.presence = [(0, None)], [(0, False)]
+        self.card, self.previous, self.changed = None, None, -(10**9)
+        self.discussed = True
+        self.quiet = 0  # since when nobody speaks and nothing new is shown
+        self.voice = voices.speaker(rng, seed)
+        self.face = draw.face(rng)
+        self.total = seconds(length if length is not None else rng.uniform(10, 60))
+        self._build()
+        self.units = -(-self.total // UNIT)
+        last = [start + len(samples) for start, samples, *_ in self.user_clips + self.agent_clips]
+        self.units = max([self.units] + [-(-end // UNIT) + 2 for end in last])
+
+    # Scenes: each starts at sample t and returns the sample at which it is over.
+
+    def _build(self):
+        t = self._arrive(0, at_start=self.rng.random() < 0.5)
+        scenes = {
+            self._ask_scene: 0.60,
+            self._show_scene: 0.18,
+            self._story: 0.09,
+            self._rest: 0.09,
+            self._leave: 0.04,
+        }
+        while t < self.total - seconds(2):
+            if self.card is None:
+                t = self._show(t)
+            scene = self.rng.choice(len(scenes), p=list(scenes.values()))
+            t = list(scenes)[scene](t)
+
+    def _uniform(self, low, high):
+        """Samples between low and high seconds."""
+        return seconds(self.rng.uniform(low, high))
+
+    def _chance(self, p):
+        return self.rng.random() < p
+
+    def _event(self, type, **fields):
+        event = {"type": type, **fields}
+        self.events.append(event)
+        return event
+
+    def _arrive(self, t, at_start=False):
+        if at_start:
+            self.presence = [(0, True)]
+            if self._chance(0.5):
+                self._set_card(0)
+            return t + self._uniform(0.2, 1.0)
+        t += self._uniform(0.6, 3.0)
+        t -= t % FRAME
+        self.presence.append((t, True))
+        unit = t // UNIT + int(self.rng.choice(GREETING_DELAYS))
+        start, end = self._agent_says(words.GREETING, unit)
+        self._event("greeting", appeared=t // UNIT, start=start // UNIT, words=words.GREETING)
+        return end + self._uniform(0.1, 0.6)
+
+    def _leave(self, t):
+        t = self._idle(t, self._uniform(0.3, 1.0))
+        t += -t % FRAME
+        self.presence.append((t, False))
+        self.cards.append((t, None))
+        self.card, self.discussed = None, True
+        return self._arrive(t + self._uniform(1.0, 2.0))
+
+    def _set_card(self, t):
+        """Shows another card at sample t."""
+        pick = lambda options: options[int(self.rng.integers(len(options)))]
+        while True:
+            card = (pick(list(words.COLOURS)), pick(words.SHAPES), int(self.rng.integers(1, 5)))
+            if self.card is None or card[:2] != self.card[:2]:
+                break
+        if self.card is not None:
+            self.previous, self.changed = self.card, t
+        self.card, self.discussed = card, False
+        self.cards.append((t, card))
+        self.quiet = max(self.quiet, t)
+
+    def _show(self, t):
+        t += -t % FRAME
+        self._set_card(t)
+        return t + self._uniform(0.1, 0.4)
+
+    def _show_scene(self, t):
+        t = self._show(self._idle(t, self._uniform(0.2, 0.8)))
+        follow = self.rng.random()
+        if follow < 0.45:
+            return self._ask(t + self._uniform(0.0, 0.5))
+        if follow < 0.6:
+            return self._ask(t + self._uniform(0.0, 0.5), kind="before")
+        return self._idle(t, self._uniform(2.2, 3.5))
+
+    def _ask_scene(self, t):
+        return self._ask(self._idle(t, self._uniform(0.2, 2.0)))
+
+    def _rest(self, t):
+        return self._idle(t, self._uniform(1.5, 4.0))
+
+    def _idle(self, t, length):
+        """Nobody speaks; noises may happen; the agent names a card that nobody asks about."""
+        end = t + length
+        if not self.discussed:
+            named = self.quiet + (NAMING_SILENCE + int(self.rng.integers(-1, 2))) * UNIT
+            if end > named - 2 * UNIT:
+                unit = named // UNIT
+                start, stop = self._agent_says(words.naming(self.card), unit)
+                self.discussed = True
+                self._event("naming", start=start // UNIT, card=self.card, words=words.naming(self.card))
+                stop = self._during_speech(start, stop)
+                return max(end, stop + self._uniform(0.2, 0.6))
+        elif length > seconds(1.0) and self._chance(0.35):
+            self._distract(t + self._uniform(0.1, 0.5), during_answer=False)
+        return end
+
+    def _ask(self, t, kind=None, interrupts=False, not_before=0):
+        """A question, spoken or typed, and its answer."""
+        rng = self.rng
+        recent = self.previous is not None and t - self.changed < MEMORY * UNIT
+        if kind is None:
+            kinds = ["colour", "shape", "both", "count", "before"]
+            weights = np.array([0.26, 0.26, 0.22, 0.18, 0.08 if recent else 0])
+            kind = kinds[rng.choice(5, p=weights / weights.sum())]
+        if kind == "before" and not recent:
+            kind = "both"
+        if self._chance(0.1):
+            start, end, event = self._typed_question(t, kind)
+        else:
+            start, end, event = self._spoken_question(t, kind)
+        self.discussed = True
+        self.quiet = max(self.quiet, end)
+        said = words.answer(kind, self.card, self.previous)
+        delay = int(rng.choice(ANSWER_DELAYS, p=DELAY_WEIGHTS))
+        unit = max(not_before, (end - 1) // UNIT + delay)
+        event.update(
+            start=start // UNIT,
+            end=(end - 1) // UNIT,
+            end_sample=end,
+            interrupts=interrupts,
+            card=self.card,
+            previous=self.previous,
+            words=said,
+            answer=unit,
+        )
+        begin, stop = self._agent_says(said, unit)
+        return self._during_speech(begin, stop)
+
+    def _typed_question(self, t, kind):
+        text = str(self.rng.choice(words.TYPED[kind]))
+        end = self._type(t, text)
+        return t, end, self._event("question", kind=kind, text=text, typed=True, pauses=[])
+
+    def _type(self, t, text):
+        """One word a unit; returns the end of the last word's unit."""
+        unit = t // UNIT
+        for word in text.split():
+            self.typed[unit] = word
+            unit += 1
+        return unit * UNIT
+
+    def _spoken_question(self, t, kind):
+        rng = self.rng
+        options = words.QUESTIONS[kind]
+        pieces = options[int(rng.integers(len(options)))]
+        asks = pieces[0].split()[0] in ("what", "which", "how")
+        final = "?" if asks else "."
+        pauses, start = [], t
+        if len(pieces) > 1 and self._chance(0.4):
+            # An unfinished piece is drawn out and its tone stays up.
+            t = self._user_says(t, pieces[0] + ",", slower=0.75)
+            resume = t + seconds(rng.uniform(1, 4) * 0.16)
+            pauses.append([t, resume])
+            t = self._user_says(resume, " ".join(pieces[1:]) + final)
+        else:
+            t = self._user_says(t, " ".join(pieces) + final)
+        if kind != "before" and t - start > seconds(0.7) and self._chance(0.12):
+            change = start + int(rng.uniform(0.1, 0.9) * (t - start - seconds(0.5)))
+            change -= change % FRAME
+            if change > self.cards[-1][0]:
+                self._set_card(change)
+        text = " ".join(pieces)
+        return start, t, self._event("question", kind=kind, text=text, typed=False, pauses=pauses)
+
+    def _during_speech(self, begin, stop):
+        """What may happen while the agent speaks: an interruption, a noise, a 'mhm', or nothing."""
+        happens = self.rng.random()
+        room = stop - begin - 5 * UNIT
+        if room > 0 and happens < 0.3:
+            onset = begin + 2 * UNIT + int(self.rng.uniform(0, 1) * room)
+            return self._interrupt(onset)
+        if room > 0 and happens < 0.6:
+            onset = begin + 2 * UNIT + int(self.rng.uniform(0, 1) * room)
+            end = self._distract(onset, during_answer=True)
+            return max(end, stop) + self._uniform(0.15, 0.5)
+        return stop + self._uniform(0.15, 0.5)
+
+    def _interrupt(self, onset):
+        rng = self.rng
+        unit = onset // UNIT
+        if rng.random() < 0.25:
+            text = str(rng.choice(words.STOPS))
+            typed = self._chance(0.3)
+            stop = self._cut(unit + (TYPED_STOP_AFTER if typed else STOP_AFTER))
+            end = self._type(onset, text) if typed else self._user_says(onset, text + "!")
+            self._event("interruption", onset=unit, stop=stop, text=text, typed=typed)
+            return max(end, stop * UNIT) + self._uniform(0.5, 1.5)
+        event = self._event("interruption", onset=unit)
+        # Cut first: the answer to come must stay.
+        kept = self._cut(unit + STOP_AFTER)
+        end = self._ask(onset, interrupts=True, not_before=kept + 1)
+        question = next(e for e in reversed(self.events) if e.get("interrupts") and e["start"] == unit)
+        event.update(stop=kept, text=question["text"], typed=question["typed"])
+        return end
+
+    def _cut(self, unit):
+        """The agent falls silent where a unit begins."""
+        at = unit * UNIT
+        kept = []
+        for start, samples in self.agent_clips:
+            if start >= at:
+                continue
+            if start + len(samples) > at:
+                samples = samples[: at - start].copy()
+                fade = min(320, len(samples))
+                samples[-fade:] *= np.linspace(1, 0, fade)
+            kept.append((start, samples))
+        self.agent_clips = kept
+        self.tokens = {u: word for u, word in self.tokens.items() if u < unit}
+        self.quiet = at
+        return unit
+
+    def _story(self, t):
+        t = self._idle(t, self._uniform(0.3, 1.0))
+        pieces = words.STORIES[int(self.rng.integers(len(words.STORIES)))]
+        event = self._event("story", start=t // UNIT, text=" / ".join(pieces), breaks=[])
+        for i, piece in enumerate(pieces):
+            last = i == len(pieces) - 1
+            t = self._user_says(t, piece + ("." if last else ","))
+            if last:
+                break
+            unit = (t - 1) // UNIT + BREAK_REACTION
+            spoken = self._chance(0.65)
+            if spoken:
+                self._agent_says(words.BACKCHANNEL, unit)
+            else:
+                self.nods.append(unit * UNIT)
+            event["breaks"].append({"end": (t - 1) // UNIT, "reaction": unit, "spoken": spoken})
+            t += seconds(self.rng.uniform(4, 7) * 0.16)
+        event["end"] = (t - 1) // UNIT
+        self.quiet = t
+        return t + self._uniform(0.6, 1.2)
+
+    def _distract(self, t, during_answer):
+        """A cough, a knock, talk in the background, or (while the agent speaks) a 'mhm'."""
+        rng = self.rng
+        kinds = ["cough", "knock", "talk"] + ["mhm", "mhm"] * during_answer
+        kind = str(rng.choice(kinds))
+        if kind == "cough":
+            clip = (t, voices.cough(rng), float(rng.uniform(0.5, 1.2)), False)
+        elif kind == "knock":
+            clip = (t, voices.knock(rng), float(rng.uniform(0.5, 1.2)), False)
+        elif kind == "talk":
+            other = voices.speaker(rng, self.seed)
+            clip = (t, voices.say(str(rng.choice(words.BACKGROUND)) + ".", *other), 0.1, False)
+        else:
+            clip = (t, voices.say(str(rng.choice(words.MHM)) + ".", *self.voice), 0.6, True)
+        self.user_clips.append(clip)
+        end = t + len(clip[1])
+        self._event(
+            "distraction", kind=kind, start=t // UNIT, end=(end - 1) // UNIT, during_answer=during_answer
+        )
+        return end
+
+    def _user_says(self, t, text, slower=1.0):
+        voice, pitch, speed = self.voice
+        samples = voices.say(text, voice, pitch, max(80, int(speed * slower)))
+        self.user_clips.append((t, samples, 1.0, True))
+        return t + len(samples)
+
+    def _agent_says(self, said, unit):
+        """Speaks from somewhere in this unit on, at most one word a unit; returns start and end.
+        Words begin with a video frame."""
+        start = t = unit * UNIT + int(self.rng.integers(0, 3)) * FRAME
+        for word in said:
+            samples = voices.agent_word(word)
+            self.agent_clips.append((t, samples))
+            self.tokens[t // UNIT] = word
+            end = t + len(samples)
+            t = max(end + 80, t + UNIT)
+            t += -t % FRAME
+        self.quiet = max(self.quiet, end)
+        return start, end
+
+
+def truth(conversation):
+    """The truth record: {seed, units, evaluation, events, timeline}, JSON-ready. timeline has one
+    entry per unit: user and agent (do they sound?), word, typed, card, previous, present."""
+    c = conversation
+    timeline = [
+        {"user": False, "agent": False, "word": c.tokens.get(unit), "typed": c.typed.get(unit)}
+        for unit in range(c.units)
+    ]
+    for clips, key in ((c.user_clips, "user"), (c.agent_clips, "agent")):
+        for start, samples, *rest in clips:
+            if key == "user" and not rest[1]:
+                continue
+            for unit in range(start // UNIT, (start + len(samples) - 1) // UNIT + 1):
+                timeline[unit][key] = True
+    for unit, entry in enumerate(timeline):
+        end = (unit + 1) * UNIT
+        seen = [card for at, card in c.cards if at < end]
+        entry["card"] = seen[-1]
+        older = [card for card in seen[:-1] if card is not None]
+        entry["previous"] = older[-1] if older else None
+        entry["present"] = [there for at, there in c.presence if at < end][-1]
+    return {
+        "seed": c.seed,
+        "units": c.units,
+        "evaluation": is_evaluation(c.seed),
+        "voice": "%s, pitch %d, speed %d" % c.voice,
+        "events": c.events,
+        "timeline": timeline,
+    }

@@ -1,0 +1,109 @@
+"""The world: the same from the same seed, and every truth record keeps the oracle's rules.
+
+    cd scripts && /usr/bin/python3 -m unittest world.tests.test_world
+"""
+
+import json
+import unittest
+
+import numpy as np
+
+from world import render, voices, words
+from world.conversation import GREETING_DELAYS, STOP_AFTER, Conversation, truth
+from world.lessons import Lesson
+from world.stream import FRAMES, UNIT
+
+SEEDS = range(100_000, 100_030)
+
+
+class World(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.conversations = [Conversation(seed, length=30) for seed in SEEDS]
+        cls.truths = [truth(c) for c in cls.conversations]
+        cls.events = [(t, e) for t in cls.truths for e in t["events"]]
+
+    def of_type(self, type):
+        return [(t, e) for t, e in self.events if e["type"] == type]
+
+    def test_same_seed_gives_the_same_streams(self):
+        a, b = Conversation(5, length=12), Conversation(5, length=12)
+        self.assertEqual(json.dumps(truth(a)), json.dumps(truth(b)))
+        for stream in (render.user_audio, render.agent_audio, render.user_frames, render.agent_states):
+            np.testing.assert_array_equal(stream(a), stream(b))
+        self.assertNotEqual(json.dumps(truth(a)), json.dumps(truth(Conversation(6, length=12))))
+
+    def test_frames_of_some_units_are_those_of_all(self):
+        c = self.conversations[0]
+        part = render.user_frames(c, first=3, last=7)
+        np.testing.assert_array_equal(part, render.user_frames(c)[3 * FRAMES : 7 * FRAMES])
+
+    def test_streams_have_whole_units_in_range(self):
+        c = self.conversations[1]
+        for sound in (render.user_audio(c), render.agent_audio(c)):
+            self.assertEqual(len(sound), c.units * UNIT)
+            self.assertLessEqual(np.abs(sound).max(), 1)
+        self.assertEqual(len(render.agent_states(c)), c.units * FRAMES)
+
+    def test_every_behaviour_happens(self):
+        types = {event["type"] for _, event in self.events}
+        self.assertEqual(
+            types, {"question", "interruption", "distraction", "story", "greeting", "naming"}
+        )
+        kinds = {event["kind"] for _, event in self.of_type("question")}
+        self.assertEqual(kinds, set(words.QUESTIONS))
+        self.assertTrue(any(event["typed"] for _, event in self.of_type("question")))
+        self.assertTrue(any(event["pauses"] for _, event in self.of_type("question")))
+
+    def test_answers_begin_one_to_three_units_after_the_question_and_are_right(self):
+        for t, event in self.of_type("question"):
+            self.assertIn(event["answer"] - event["end"], (1, 2, 3))
+            entry = t["timeline"][event["end"]]
+            self.assertEqual(event["card"], entry["card"])
+            self.assertEqual(event["words"], words.answer(event["kind"], entry["card"], entry["previous"]))
+            self.assertEqual(t["timeline"][event["answer"]]["word"], event["words"][0])
+
+    def test_the_agent_is_silent_two_units_after_an_interruption_begins(self):
+        self.assertGreater(len(self.of_type("interruption")), 5)
+        for t, event in self.of_type("interruption"):
+            self.assertLessEqual(event["stop"] - event["onset"], STOP_AFTER)
+            self.assertTrue(t["timeline"][event["onset"]]["agent"])
+            self.assertFalse(t["timeline"][event["stop"]]["agent"])
+
+    def test_pauses_inside_questions_are_not_answered(self):
+        for t, event in self.of_type("question"):
+            for start, end in event["pauses"]:
+                self.assertGreaterEqual(end - start, UNIT)
+                for unit in range(start // UNIT, end // UNIT + 1):
+                    if not event["interrupts"]:
+                        self.assertFalse(t["timeline"][unit]["agent"])
+
+    def test_greetings_follow_an_arrival(self):
+        for _, event in self.of_type("greeting"):
+            self.assertIn(event["start"] - event["appeared"], GREETING_DELAYS)
+
+    def test_words_take_one_slot_each_where_they_sound(self):
+        for t in self.truths:
+            for entry in t["timeline"]:
+                if entry["word"] is not None:
+                    self.assertTrue(entry["agent"])
+
+    def test_evaluation_voices_are_not_heard_in_training(self):
+        base = lambda evaluation: {v[0].split("+")[0] for v in voices.speakers(evaluation)}
+        self.assertFalse(base(True) & base(False))
+
+    def test_user_words_begin_anywhere_in_a_unit(self):
+        offsets = [start % UNIT for c in self.conversations for start, *_ in c.user_clips]
+        self.assertGreater(len(set(offsets)), len(offsets) // 2)
+
+    def test_lessons_write_down_what_is_said(self):
+        lesson = Lesson(1, length=15)
+        for event in lesson.events:
+            if event["type"] == "reading":
+                count = len(event["text"].split()) + 3
+                said = [lesson.tokens[u] for u in range(event["end"] - count + 1, event["end"] + 1)]
+                self.assertEqual(" ".join(said[:-3]), event["text"])
+
+
+if __name__ == "__main__":
+    unittest.main()
