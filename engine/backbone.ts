@@ -8,22 +8,19 @@ import type { Storage } from "./config.ts";
 import type { History } from "./history.ts";
 import type { Gpu } from "../kernels/device.ts";
 import { attention } from "../kernels/attention.ts";
-import { matmul, type PackedWeight, packWeight } from "../kernels/matmul.ts";
+import { matmul, type PackedWeight, type PackOptions, packWeight } from "../kernels/matmul.ts";
 import type { Step } from "../kernels/plan.ts";
 import { qkRotary, rotaryTurns } from "../kernels/qk_rotary.ts";
 import { rmsnorm } from "../kernels/rmsnorm.ts";
-import { swiglu } from "../kernels/swiglu.ts";
 import { makeTensor, rows, type Tensor, tensorFrom } from "../kernels/tensor.ts";
 
 interface Layer {
-  inputNorm: Tensor;
-  /** q, k and v rows of one product. */
+  /** q, k and v rows of one product, the input norm's weight in them. */
   qkv: PackedWeight;
   qNorm: Tensor;
   kNorm: Tensor;
   output: PackedWeight;
-  postNorm: Tensor;
-  /** gate and up rows of one product. */
+  /** gate and up rows of one product, the post-attention norm's weight in them. */
   gateUp: PackedWeight;
   down: PackedWeight;
 }
@@ -45,10 +42,7 @@ export class Backbone {
   readonly #finalNorm: Tensor;
   readonly #turns: Tensor;
   readonly #axes: Tensor;
-  readonly #scratch = new Map<
-    number,
-    Record<"norm" | "qkv" | "q" | "heads" | "mlp" | "act", Tensor>
-  >();
+  readonly #scratch = new Map<number, Record<"qkv" | "q" | "heads" | "act", Tensor>>();
 
   constructor(
     private readonly gpu: Gpu,
@@ -60,7 +54,13 @@ export class Backbone {
       const data = checkpointTensor(checkpoint, name);
       return tensorFrom(gpu, name, [data.length], data);
     };
-    const weight = (label: string, names: string[], outputs: number, inputs: number) =>
+    const weight = (
+      label: string,
+      names: string[],
+      outputs: number,
+      inputs: number,
+      options: PackOptions = {},
+    ) =>
       packWeight(
         gpu,
         label,
@@ -68,6 +68,7 @@ export class Backbone {
         outputs,
         inputs,
         storage,
+        options,
       );
     const qDim = c.num_attention_heads * c.head_dim;
     const kvDim = c.num_key_value_heads * c.head_dim;
@@ -75,14 +76,18 @@ export class Backbone {
       const p = `model.layers.${i}`;
       const attn = ["q", "k", "v"].map((name) => `${p}.self_attn.${name}_proj.weight`);
       const mlp = ["gate", "up"].map((name) => `${p}.mlp.${name}_proj.weight`);
+      const scale = (name: string) => checkpointTensor(checkpoint, `${p}.${name}.weight`);
       this.#layers.push({
-        inputNorm: vector(`${p}.input_layernorm.weight`),
-        qkv: weight(`${p} qkv`, attn, qDim + 2 * kvDim, c.hidden_size),
+        qkv: weight(`${p} qkv`, attn, qDim + 2 * kvDim, c.hidden_size, {
+          scale: scale("input_layernorm"),
+        }),
         qNorm: vector(`${p}.self_attn.q_norm.weight`),
         kNorm: vector(`${p}.self_attn.k_norm.weight`),
         output: weight(`${p} output`, [`${p}.self_attn.o_proj.weight`], c.hidden_size, qDim),
-        postNorm: vector(`${p}.post_attention_layernorm.weight`),
-        gateUp: weight(`${p} gate_up`, mlp, 2 * c.intermediate_size, c.hidden_size),
+        gateUp: weight(`${p} gate_up`, mlp, 2 * c.intermediate_size, c.hidden_size, {
+          scale: scale("post_attention_layernorm"),
+          gated: true,
+        }),
         down: weight(
           `${p} down`,
           [`${p}.mlp.down_proj.weight`],
@@ -107,16 +112,10 @@ export class Backbone {
     this.#layers.forEach((layer, i) => {
       const last = i === this.#layers.length - 1;
       const name = `${label} ${i}`;
-      const { norm, qkv, q } = scratch;
+      const { qkv, q } = scratch;
+      const norm = { eps: c.rms_norm_eps };
       steps.push(
-        rmsnorm(this.gpu, {
-          label: `${name} input`,
-          x,
-          weight: layer.inputNorm,
-          eps: c.rms_norm_eps,
-          y: norm,
-        }),
-        ...matmul(this.gpu, { label: `${name} qkv`, x: norm, weight: layer.qkv, y: qkv }),
+        ...matmul(this.gpu, { label: `${name} qkv`, x, norm, weight: layer.qkv, y: qkv }),
         qkRotary(this.gpu, {
           label: name,
           qkv,
@@ -156,20 +155,13 @@ export class Backbone {
           y: part(x),
           accumulate: true,
         }),
-        rmsnorm(this.gpu, {
-          label: `${name} post`,
-          x: part(x),
-          weight: layer.postNorm,
-          eps: c.rms_norm_eps,
-          y: part(norm),
-        }),
         ...matmul(this.gpu, {
           label: `${name} gate_up`,
-          x: part(norm),
+          x: part(x),
+          norm,
           weight: layer.gateUp,
-          y: part(scratch.mlp),
+          y: part(scratch.act),
         }),
-        swiglu(this.gpu, { label: name, x: part(scratch.mlp), y: part(scratch.act) }),
         ...matmul(this.gpu, {
           label: `${name} down`,
           x: part(scratch.act),
@@ -198,11 +190,9 @@ export class Backbone {
       const make = (name: string, width: number) =>
         makeTensor(this.gpu, `span of ${count}: ${name}`, [count, width]);
       scratch = {
-        norm: make("norm", c.hidden_size),
         qkv: make("qkv", qDim + 2 * kvDim),
         q: make("q", qDim),
         heads: make("heads", qDim),
-        mlp: make("mlp", 2 * c.intermediate_size),
         act: make("act", c.intermediate_size),
       };
       this.#scratch.set(count, scratch);

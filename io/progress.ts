@@ -49,7 +49,7 @@ export class Progress {
     this.#last = now;
     const elapsed = (now - this.#start) / 1000;
     const position = { units, seconds, total: this.#total, elapsed };
-    write(`\r\x1b[K${progressLine(position, Deno.consoleSize().columns)}`);
+    write(`\r\x1b[K${progressLine(position, Deno.consoleSize().columns || 80)}`);
   }
 
   /** Clears the line, so that what follows stands alone. */

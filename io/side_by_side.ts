@@ -48,7 +48,8 @@ export async function sideBySide(
     return "this FFmpeg can't draw text (it has no subtitles filter)";
   }
   const said = await render(ffmpeg, task, user, container, true, signal);
-  if (!said.some((line) => /fontselect:|fontconfig error|no (usable )?fonts?/i.test(line))) {
+  // libass asks for glyph 0 when there is no font at all (for other glyphs: when one isn't in any).
+  if (!said.some((line) => /with glyph 0x0 |can't find selected font provider/.test(line))) {
     return null;
   }
   await render(ffmpeg, task, user, container, false, signal);

@@ -4,7 +4,6 @@ import { embed, fillRows } from "../../kernels/embed.ts";
 import { freeWeight, packWeight } from "../../kernels/packed_weight.ts";
 import { readTensor } from "../../kernels/readback.ts";
 import { rmsnorm } from "../../kernels/rmsnorm.ts";
-import { swiglu } from "../../kernels/swiglu.ts";
 import { makeTensor, rows } from "../../kernels/tensor.ts";
 import { integer, normal, random, roundToHalf } from "../reference/random.ts";
 import * as reference from "../reference/rows.ts";
@@ -35,23 +34,6 @@ withGpu("rmsnorm() of zeros is zero, and eps counts", async (gpu) => {
   run(gpu, rmsnorm(gpu, { label: "test", x, weight, eps: 1e-6, y }));
   const big = 1e-3 / Math.sqrt(1e-6 / 4 + 1e-6);
   assertClose(await readTensor(gpu, y), [0, 0, 0, 0, big, 0, 0, 0], { relative: 1e-5 });
-});
-
-withGpu("swiglu() equals float64, also where exp overflows", async (gpu) => {
-  for (const [M, I] of [[27, 512], [1, 4], [3, 36]] as const) {
-    const xs = normal(random(I), M * 2 * I, 2);
-    xs[0] = -200;
-    xs[1] = 200;
-    const x = surrounded(gpu, "x", [M, 2 * I], xs);
-    const y = poisoned(gpu, "y", [M, I]);
-    run(gpu, swiglu(gpu, { label: "test", x, y }));
-    const expected = reference.swiglu(xs, I);
-    assertClose(await readTensor(gpu, y), expected, {
-      absolute: 1e-6,
-      relative: 1e-5,
-      shape: [M, I],
-    });
-  }
 });
 
 withGpu("embed() looks rows up in packed tables of every storage and in parts", async (gpu) => {
@@ -124,7 +106,6 @@ withGpu("the row kernels refuse shapes that don't fit", (gpu) => {
   const bad = [
     () => rmsnorm(gpu, { label, x, weight: make(4), eps: 0, y }),
     () => rmsnorm(gpu, { label, x, weight, eps: 0, y: x }),
-    () => swiglu(gpu, { label, x, y }),
     () => embed(gpu, { label, ids, table, add: make(4), y }),
     () => embed(gpu, { label, ids: make(2), table, add: weight, y }),
     () => fillRows(gpu, { label, row: make(4), y }),
