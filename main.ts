@@ -21,7 +21,7 @@ async function main([name, ...args]: string[]): Promise<number> {
     const lines = Object.entries(commands).map(async ([name, load]) =>
       `  ${name.padEnd(10)}${(await load()).summary}\n`
     );
-    const text = "Usage: wanstream COMMAND [options]\n\nCommands (each has --help):\n" +
+    const text = "Usage: deno task COMMAND [options]\n\nCommands (each has --help):\n" +
       (await Promise.all(lines)).join("");
     await Deno.stdout.write(new TextEncoder().encode(text));
     return name === undefined ? 2 : 0;

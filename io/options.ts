@@ -217,7 +217,7 @@ export function helpText<T extends Record<string, Option>>(spec: CommandSpec<T>)
   return [
     `${spec.name}: ${spec.summary}`,
     "",
-    `Usage: wanstream ${spec.name} ${spec.usage}`,
+    `Usage: deno task ${spec.name} ${spec.usage}`,
     "",
     "Options:",
     ...lines,

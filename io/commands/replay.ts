@@ -78,8 +78,8 @@ const spec = {
     json: { kind: "flag", help: "summary as JSON on standard output" },
   },
   examples: [
-    "wanstream replay talk.mp4 -o answer.mkv --seed 7 --side-by-side both.mkv",
-    'wanstream replay question.wav -o answer.wav --prompt "You are brief." --events events.jsonl',
+    "deno task replay talk.mp4 -o answer.mkv --seed 7 --side-by-side both.mkv",
+    'deno task replay question.wav -o answer.wav --prompt "You are brief." --events events.jsonl',
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 

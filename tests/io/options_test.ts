@@ -19,7 +19,7 @@ const spec = {
     schedule: { kind: "choice", choices: ["paper", "eager"], help: "when" },
     force: { kind: "flag", help: "overwrite" },
   },
-  examples: ["wanstream try a.mp4 -o b.mkv"],
+  examples: ["deno task try a.mp4 -o b.mkv"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
 const parse = (...args: string[]) => parseOptions(spec, args);
@@ -110,11 +110,11 @@ Deno.test("helpText() shows usage, every option and the examples", () => {
   const text = helpText(spec);
   for (
     const part of [
-      "Usage: wanstream try INPUT -o OUTPUT",
+      "Usage: deno task try INPUT -o OUTPUT",
       "-o, --output FILE",
       "--history-units N",
       "--schedule paper|eager",
-      "wanstream try a.mp4 -o b.mkv",
+      "deno task try a.mp4 -o b.mkv",
     ]
   ) assertStringIncludes(text, part);
 });

@@ -1,0 +1,94 @@
+import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
+import type { Response } from "../../engine/unit.ts";
+import { snakeCase, summaryEvent, unitEvent } from "../../io/events.ts";
+import { progressLine } from "../../io/progress.ts";
+import { report } from "../../io/report.ts";
+import { latency, percentile, type UnitTimes } from "../../io/statistics.ts";
+
+const times = (total: number): UnitTimes => ({
+  encode: 1,
+  pass: 2,
+  sendSlice: 0.25,
+  solve: total - 8,
+  sendLatents: 0.25,
+  decode: 3,
+  wait: 1,
+  write: 0.5,
+  total,
+});
+
+Deno.test("percentile() takes the nearest rank", () => {
+  const values = Array.from({ length: 100 }, (_, i) => 100 - i);
+  assertEquals([0, 0.5, 0.95, 1].map((p) => percentile(values, p)), [1, 50, 95, 100]);
+  assertEquals(percentile([7], 0.95), 7);
+  assert(Number.isNaN(percentile([], 0.5)));
+});
+
+Deno.test("latency() gives p50 and p95 of every stage", () => {
+  const all = latency(Array.from({ length: 20 }, (_, i) => times(10 + i)));
+  assertEquals(all.total, { p50: 19, p95: 28 });
+  assertEquals(all.solve, { p50: 11, p95: 20 });
+  assertEquals(Object.keys(all).length, 9);
+});
+
+Deno.test("unitEvent() tells a voice from silence by its level", () => {
+  const response = (level: number): Response => ({
+    unit: 3,
+    text: "hi",
+    tokens: [4],
+    audio: new Float32Array(2560).fill(level),
+    frames: new Uint8Array(),
+    digest: "ab",
+    historyTokens: 9,
+    stages: times(20),
+  });
+  const loud = unitEvent(response(0.01), times(20), 160);
+  assertEquals([loud.audio_active, loud.audio_rms, loud.start, loud.end], [true, 0.01, 0.48, 0.64]);
+  assertEquals(loud.ms["send_slice"], 0.25);
+  assertEquals(unitEvent(response(0.001), times(20), 160).audio_active, false);
+});
+
+Deno.test("report() shows units, speed, stages and files", () => {
+  const summary = summaryEvent({
+    ended: "complete",
+    times: Array.from({ length: 50 }, () => times(120)),
+    digests: Array(50).fill("00"),
+    unitMs: 160,
+    wallMs: 4000,
+    cut: null,
+    outputs: { response: "a.mkv", side_by_side: "b.mkv" },
+  });
+  assertAlmostEquals(summary.real_time_factor, 0.5);
+  const text = report(summary);
+  for (
+    const part of [
+      "units             50 (8.00 s of stream)",
+      "0.500 (4.00 s of work, 2.00 times as fast as real time)",
+      "  send slice            0.3       0.3",
+      "  total               120.0     120.0",
+      "response          a.mkv",
+      "side by side      b.mkv",
+    ]
+  ) assertStringIncludes(text, part);
+});
+
+Deno.test("progressLine() fits any width and counts down where the length is known", () => {
+  const at = { units: 50, seconds: 8, total: 20, elapsed: 4 };
+  assertEquals(
+    progressLine(at, 80),
+    "unit 50  0:08 of 0:20  [############------------------]  2.00x  0:06 left",
+  );
+  assertEquals(progressLine({ ...at, total: null }, 80), "unit 50  0:08  2.00x");
+  assertEquals(progressLine({ ...at, elapsed: 0 }, 80).includes("left"), false);
+  for (let columns = 0; columns < 90; columns++) {
+    assert(progressLine(at, columns).length <= Math.max(0, columns - 1));
+  }
+});
+
+Deno.test("snakeCase() renames keys at every depth", () => {
+  assertEquals(snakeCase({ topK: [{ aB: 1 }], x: null, s: "keepMe" }), {
+    top_k: [{ a_b: 1 }],
+    x: null,
+    s: "keepMe",
+  });
+});
