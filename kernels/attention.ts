@@ -9,10 +9,11 @@
  * Nothing is shared between lanes: no barriers and no workgroup memory, which are slow on llvmpipe.
  * Few rows leave lanes idle: then the keys are split among lanes too, and a second dispatch merges.
  *
- * Measured on llvmpipe (two cores, AVX2), 18 rows, 1300 keys, 6 heads of 32 over 2: one query per lane
- * with storage buffers 31 ms, three 13 ms; K and V in uniform windows of 64 KiB 2.0 ms, in images
- * 1.1 ms. There it was of no use to take 2 or 4 keys per step (fewer rescalings, twice the time to
- * compile) or to let a lane hold more than 4 queries.
+ * Measured on llvmpipe (two cores, AVX2), 18 rows, 1300 keys, 6 heads of 32 over 2, best of many: one
+ * query per lane with storage buffers 31 ms, three 13 ms; K and V in uniform windows of 64 KiB 1.8 ms
+ * (a dispatch per window, and merging), in images 1.1 to 1.5 ms. There it was of no use to take 2 or
+ * 4 keys per step (fewer rescalings, up to twice the time to compile), to let a lane hold more than 4
+ * queries, or to split the keys of more rows than a few. Private arrays for q and the sums: 5 s to compile.
  */
 import code from "./attention.wgsl" with { type: "text" };
 import mergeCode from "./attention_merge.wgsl" with { type: "text" };
