@@ -76,7 +76,9 @@ Deno.test("main.ts only chooses a command", () => {
   assertEquals(
     forbidden(
       (path) => path === "main.ts",
-      (to) => to.startsWith("io/commands/") || /^(io|engine|kernels)\/errors\.ts$/.test(to),
+      (to) =>
+        to.startsWith("io/commands/") || /^(io|engine|kernels)\/errors\.ts$/.test(to) ||
+        to === "io/options.ts",
     ),
     [],
   );

@@ -263,7 +263,7 @@ folderTest("replay refuses bad input in one line and leaves nothing behind", asy
     [[wav, "-o", out, "--events", `${folder}/old.wav`], "exists: add --force"],
     [[wav, "-o", out, "--events", out], "is asked for twice"],
     [[wav, "-o", wav, "--force"], "is an input as well"],
-    [[wav, "-o", "/proc/out.wav"], "its folder can't be written"],
+    [[wav, "-o", `${folder}/old.wav/out.wav`], "its folder can't be written"],
     [[wav, "-o", `${folder}/out.mp3`], "-o: '"],
     [[wav, "-o", `${folder}/out`], "should end in .mkv"],
     [
