@@ -1,0 +1,60 @@
+"""Every stage of nano's training, one after the other, and the export.
+
+    /usr/bin/python3 -m train.all --out FOLDER [--hours H] [--threads 2] [--to CHECKPOINT]  (in scripts/)
+
+What is done already is skipped, what was broken off goes on: run it again after an interruption.
+"""
+
+import argparse
+import os
+
+import torch
+
+from .codecs import train_codec
+from .distill import train_student
+from .export import export
+from .look import train_look
+from .loop import say
+from .talk import train_talk
+
+# Share of the time that each stage gets, and its steps when no time is given.
+SHARES = {
+    "look": (0.04, 600),
+    "codec_video": (0.16, 6000),
+    "codec_audio": (0.10, 4000),
+    "lessons": (0.15, 2000),
+    "conversations": (0.45, 8000),
+    "student": (0.10, 600),
+}
+
+
+def run(stage, out, steps, minutes):
+    if stage == "look":
+        train_look(out, steps, minutes)
+    elif stage.startswith("codec_"):
+        train_codec(stage[6:], out, steps, minutes)
+    elif stage == "student":
+        train_student(out, steps, minutes)
+    else:
+        train_talk(stage, out, steps, minutes)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--hours", type=float, help="time for all; without it each stage's steps")
+    parser.add_argument("--to", help="checkpoint folder to write; default OUT/export")
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    for stage, (share, steps) in SHARES.items():
+        if os.path.exists(os.path.join(args.out, f"{stage}.safetensors")):
+            say(f"{stage}: there already")
+            continue
+        minutes = args.hours * 60 * share if args.hours else None
+        run(stage, args.out, 10**9 if minutes else steps, minutes)
+    export(args.out, "student", args.to or os.path.join(args.out, "export"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Conversations as tensors for the training pass, made on the fly from seeds."""
+
+import numpy as np
+import torch
+
+from . import stacks
+from .codecs import encode
+from .tokenizer import FILLER, IDS
+from world import render, words
+from world.conversation import Conversation, truth
+from world.lessons import Lesson
+from world.stream import FRAMES, TRAINING_SEEDS
+
+COLOURS, SHAPES = list(words.COLOURS), words.SHAPES
+
+
+def card_labels(card):
+    """(colour, shape, count), each 0 where there is no card."""
+    if card is None:
+        return 0, 0, 0
+    return COLOURS.index(card[0]) + 1, SHAPES.index(card[1]) + 1, card[2]
+
+
+class Material:
+    """Crops of conversations of one kind (Conversation or Lesson) with latents of frozen codecs.
+
+    A step meets `fresh` new conversations; the rest of its batch are other crops of the last
+    `pool` ones, which are kept in memory. All of it follows from the step's number, so a resumed run
+    meets the same batches.
+    """
+
+    def __init__(self, config, codecs, kind=Conversation, units=64, fresh=2, pool=192):
+        self.config, self.codecs, self.kind, self.units = config, codecs, kind, units
+        self.fresh, self.pool = fresh, pool
+        self.mel = config["observation"]["audio"]["encoder"][0]
+        self.video_latents, self.kept = {}, {}
+
+    def batch(self, step, size, seed=0):
+        """The batch of a training step."""
+        rng = np.random.default_rng([seed, 79, step])
+        newest = (step + 1) * self.fresh
+        oldest = max(0, newest - self.pool)
+        numbers = list(range(newest - self.fresh, newest))[:size]
+        numbers += rng.integers(oldest, newest, size - len(numbers)).tolist()
+        self.kept = {number: c for number, c in self.kept.items() if number >= oldest}
+        return collate([self.crop(self.conversation(number), rng) for number in numbers])
+
+    def conversation(self, number):
+        """A whole conversation as tensors, 12-24 s long."""
+        if number not in self.kept:
+            seed = TRAINING_SEEDS.start + number % len(TRAINING_SEEDS)
+            length = (12, 16, 24)[number % 3]
+            self.kept[number] = self.tensors(self.kind(seed, length=length))
+        return self.kept[number]
+
+    def crop(self, whole, rng):
+        """`first` is the crop's first unit, 0 at a conversation's start, which is met often."""
+        spare = max(0, len(whole["text"]) - self.units)
+        first = 0 if rng.random() < 0.4 else int(rng.integers(0, spare + 1))
+        example = {"first": first}
+        for key, value in whole.items():
+            if key in ("mel", "frames"):
+                step = value.shape[1] // len(whole["text"])
+                example[key] = value[:, first * step : (first + self.units) * step]
+            else:
+                example[key] = value[first : first + self.units]
+        missing = self.units - len(example["text"])
+        return pad(example, missing) if missing else example
+
+    def tensors(self, c):
+        timeline = truth(c)["timeline"]
+        token = lambda word: FILLER if word is None else IDS[word]
+        frames = torch.from_numpy(render.user_frames(c))
+        mel = stacks.logmel(torch.from_numpy(render.user_audio(c))[None], self.mel)[0]
+        return {
+            "text": torch.tensor([token(entry["word"]) for entry in timeline]),
+            "typed": torch.tensor(
+                [-1 if entry["typed"] is None else IDS[entry["typed"]] for entry in timeline]
+            ),
+            "cards": torch.tensor(
+                [card_labels(e["card"]) + card_labels(e["previous"]) for e in timeline]
+            ),
+            "active": torch.tensor([entry["agent"] for entry in timeline]),
+            "frames": frames.permute(3, 0, 1, 2),
+            "mel": mel[..., None, None],
+            "audio_latents": self.encode_audio(render.agent_audio(c), c.units),
+            "video_latents": self.encode_video(render.agent_states(c)),
+        }
+
+    def encode_audio(self, sound, units):
+        x = torch.from_numpy(sound)[None, None, :, None, None]
+        with torch.no_grad():
+            z = encode(self.codecs, "audio", x)[0, :, :, 0, 0].T
+        return z.reshape(units, len(z) // units, -1)
+
+    def encode_video(self, states):
+        """Latents [units, 4, channels]; a unit's depend on its own frames alone: made once each."""
+        groups = [tuple(states[i : i + FRAMES].flatten().tolist()) for i in range(0, len(states), FRAMES)]
+        new = [group for group in dict.fromkeys(groups) if group not in self.video_latents]
+        if len(self.video_latents) > 60000:
+            self.video_latents.clear()
+            new = list(dict.fromkeys(groups))
+        for at in range(0, len(new), 16):
+            part = new[at : at + 16]
+            frames = np.stack([render.agent_frames(np.reshape(g, (FRAMES, 4))) for g in part])
+            x = torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+            with torch.no_grad():
+                z = encode(self.codecs, "video", x)
+            for group, latents in zip(part, z.permute(0, 2, 3, 4, 1).flatten(1, 3)):
+                self.video_latents[group] = latents
+        return torch.stack([self.video_latents[group] for group in groups])
+
+
+def pad(example, missing):
+    """Repeats the last unit; the loss leaves padded units out."""
+    padded = dict(example)
+    padded["length"] = len(example["text"])
+    for key, value in example.items():
+        if key == "first":
+            continue
+        if key in ("mel", "frames"):
+            per_unit = value.shape[1] // len(example["text"])
+            tail = value[:, -per_unit:].repeat(1, missing, *[1] * (value.dim() - 2))
+            padded[key] = torch.cat([value, tail], 1)
+        else:
+            tail = value[-1:].repeat(missing, *[1] * (value.dim() - 1))
+            padded[key] = torch.cat([value, tail])
+    return padded
+
+
+def collate(examples):
+    """Stacks examples; adds `counts` [B, L]: where the loss is taken."""
+    units = len(examples[0]["text"])
+    batch = {
+        key: torch.stack([example[key] for example in examples])
+        for key in examples[0]
+        if key not in ("first", "length")
+    }
+    batch["frames"] = batch["frames"].float() / 127.5 - 1
+    first = torch.tensor([example["first"] for example in examples])
+    length = torch.tensor([example.get("length", units) for example in examples])
+    at = torch.arange(units)[None]
+    # A crop from the middle doesn't know what came before: its first units aren't judged.
+    known = (first[:, None] == 0) | (at >= 10)
+    batch["counts"] = known & (at < length[:, None])
+    return batch

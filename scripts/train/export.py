@@ -1,0 +1,115 @@
+"""Writes a checkpoint folder for the engine: config.json, model.safetensors (f16), tokenizer.json and
+README.md, the model card.
+
+    /usr/bin/python3 -m train.export --out FOLDER --stage conversations --to CHECKPOINT  (in scripts/)
+"""
+
+import argparse
+import json
+import os
+
+import torch
+
+from . import safetensors_file
+from .model import expected_tensors
+from .shape import config
+from .tokenizer import tokenizer_json
+
+STAGES = ["look", "codec_audio", "codec_video", "lessons", "conversations", "student"]
+
+
+def export(out, stage, folder, solver=None):
+    """Writes OUT/STAGE.safetensors as a checkpoint folder; solver: overrides of the config's."""
+    c = config()
+    c["solver"].update(solver or {})
+    weights = safetensors_file.read(os.path.join(out, f"{stage}.safetensors"))
+    shapes = expected_tensors(c)
+    for name, shape in shapes.items():
+        if list(weights[name].shape) != shape:
+            raise ValueError(f"{name} has shape {list(weights[name].shape)}, the config says {shape}")
+        if not torch.isfinite(weights[name]).all():
+            raise ValueError(f"{name} is not finite")
+    os.makedirs(folder, exist_ok=True)
+    halves = {name: weights[name].half() for name in shapes}
+    safetensors_file.write(os.path.join(folder, "model.safetensors"), halves)
+    write_json(os.path.join(folder, "config.json"), c)
+    write_json(os.path.join(folder, "tokenizer.json"), tokenizer_json())
+    with open(os.path.join(folder, "README.md"), "w") as file:
+        file.write(card(c, out, stage, sum(w.numel() for w in halves.values())))
+
+
+def write_json(path, value):
+    with open(path, "w") as file:
+        json.dump(value, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+
+
+def last_figures(out, name):
+    """Step, seconds and the last figures in OUT/NAME.jsonl, or None."""
+    path = os.path.join(out, f"{name}.jsonl")
+    if not os.path.exists(path):
+        return None
+    figures = {}
+    with open(path) as file:
+        for line in file:
+            figures.update(json.loads(line))
+    return figures
+
+
+def card(c, out, stage, parameters):
+    """The model card, from the logs that lie in OUT."""
+    rows = []
+    for name in STAGES:
+        figures = last_figures(out, name)
+        if figures is None:
+            continue
+        shown = {k: v for k, v in figures.items() if k not in ("step", "seconds", "lr", "norm")}
+        text = ", ".join(f"{k} {v:.4g}" for k, v in shown.items())
+        rows.append(f"| {name} | {figures['step']:,} | {figures['seconds'] / 60:.1f} | {text} |")
+        if name == stage:
+            break
+    metrics = ""
+    path = os.path.join(out, f"rollout_{stage}.json")
+    if os.path.exists(path):
+        with open(path) as file:
+            measured = json.load(file)
+        lines = [f"| {key.replace('_', ' ')} | {value} |" for key, value in measured.items()]
+        metrics = "\n".join(["", "## Measured in PyTorch, closed loop", "", "| what | value |", "|---|---:|", *lines, ""])
+    video = c["response"]["video"]
+    return f"""# nano
+
+A checkpoint for wanstream, trained from nothing by this repository's scripts on a world that they
+make: 'show and tell' (`scripts/world/`). {parameters:,} parameters, stored as f16.
+
+Response: {video["width"]}x{video["height"]} at {c["fps"]} frames/s, sound at 16 kHz, in units of {c["unit_ms"]} ms.
+It speaks with one synthetic voice (espeak-ng) and one drawn face, about coloured shapes on cards.
+
+## Training
+
+Made again by `cd scripts && /usr/bin/python3 -m train.all --out FOLDER` (see `scripts/train/`).
+Minutes are wall time on the machine that trained it. Seeds 0-99999 of the world are for training,
+100000-199999 (with other voice bases) for evaluation.
+
+| stage | steps | minutes | last figures |
+|---|---:|---:|---|
+{chr(10).join(rows)}
+{metrics}
+## What it can't do
+
+It knows the words of its world and no others, sees cards with one to four shapes in six colours
+and five forms, and remembers about {c["history_units"] * c["unit_ms"] / 1000:.0f} seconds.
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", required=True, help="folder of the training run")
+    parser.add_argument("--stage", default="conversations", choices=STAGES)
+    parser.add_argument("--to", required=True, help="the checkpoint folder to write")
+    parser.add_argument("--steps", type=int, help="solver steps")
+    args = parser.parse_args()
+    export(args.out, args.stage, args.to, {"steps": args.steps} if args.steps else None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Stage 1, seeing: the picture encoder of observations learns to read single cards and faces.
+
+    /usr/bin/python3 -m train.look --out FOLDER [--steps N | --minutes M]     (in scripts/)
+
+Colour, shape and count of the card and the user's mouth are read off the encoder's output by linear
+heads that are thrown away afterwards. Writes OUT/look.safetensors.
+"""
+
+import argparse
+import os
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from . import safetensors_file, stacks
+from .data import COLOURS, SHAPES, card_labels
+from .loop import train
+from .shape import config
+from world import draw, render
+from world.stream import FRAMES
+
+HEADS = {"colour": 7, "shape": 6, "count": 5, "mouth": 3}
+
+
+def example(rng):
+    """One unit of pictures uint8 [4, 64, 64, 3] and its labels."""
+    card = None
+    if rng.random() < 0.9:
+        card = (COLOURS[rng.integers(6)], SHAPES[rng.integers(5)], int(rng.integers(1, 5)))
+    who = draw.face(rng) if rng.random() < 0.9 else None
+    place = (*(float(v) for v in rng.integers(-4, 5, 2) / 2), float(rng.choice([0.8, 0.9, 1.0])))
+    mouth, blink, sway = int(rng.integers(6)), int(rng.random() < 0.1), int(rng.integers(-1, 2))
+    picture = draw.user_picture.__wrapped__(who, mouth, blink, sway, card, place)
+    frames = np.repeat(picture[None], FRAMES, 0)
+    offsets = rng.integers(draw.USER_SIZE**2 * 3, size=FRAMES)
+    speaks = 0 if who is None else 1 + (mouth > 1)
+    return render.camera(frames, rng, offsets), (*card_labels(card), speaks)
+
+
+def batch(rng, size):
+    frames, labels = zip(*(example(rng) for _ in range(size)))
+    x = torch.from_numpy(np.stack(frames)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+    return x, torch.tensor(labels)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    train_look(args.out, args.steps, args.minutes)
+
+
+def train_look(out, steps, minutes=None, seed=0):
+    c = config()
+    layers = c["observation"]["video"]["encoder"]
+    name = "observation.video.encoder"
+    torch.manual_seed(seed)
+    shapes, (t, h, w, channels) = stacks.stack_tensors(layers, [FRAMES, 64, 64, 3], name)
+    weights = {key: stacks.initial(key, shape) for key, shape in shapes.items()}
+    for head, classes in HEADS.items():
+        weights[f"heads.{head}"] = torch.randn(classes, t * h * w * channels) * 0.02
+    for tensor in weights.values():
+        tensor.requires_grad_(True)
+
+    def outputs(x):
+        y = stacks.run(weights, name, layers, x).flatten(1)
+        return [F.linear(y, weights[f"heads.{head}"]) for head in HEADS]
+
+    def step_loss(step):
+        x, labels = batch(np.random.default_rng([seed, 78, step]), 48)
+        loss, right = 0, {}
+        for i, (head, logits) in enumerate(zip(HEADS, outputs(x))):
+            loss = loss + F.cross_entropy(logits, labels[:, i])
+            right[head] = (logits.detach().argmax(1) == labels[:, i]).float().mean()
+        return loss, right
+
+    trained = train("look", out, weights, step_loss, steps, rate=2e-3, seed=seed, minutes=minutes)
+    kept = {key: value for key, value in trained.items() if key.startswith(name)}
+    safetensors_file.write(os.path.join(out, "look.safetensors"), kept)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,458 @@
+"""The model of a checkpoint's config.json in PyTorch: tensors by the engine's names, the training
+pass over whole conversations at once, and the unit-by-unit pass that inference makes.
+
+Training pass: the clean tokens of L units carry history; beside them stand noisy copies of each
+unit's response latents, which see the clean tokens before their unit, their unit's observation and
+text, and each other (the ranks of engine/unit.ts). Attention is computed in chunks of units, each
+against the window of history that it can see, so that the window costs no more than it must.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from . import stacks
+
+TYPES = {"userText": 0, "userAudio": 1, "userVideo": 2, "agentText": 3, "agentAudio": 4, "agentVideo": 5}
+TYPE_COUNT = 7
+TAU_FEATURES = 256
+CHUNK = 16  # units per attention chunk
+
+
+class Layout:
+    """Tokens of a unit, as unitLayout in engine/unit.ts. Rows of a unit in the training pass: user
+    text | user audio | user video | agent text | agent audio | agent video | noisy audio | noisy
+    video."""
+
+    def __init__(self, c):
+        unit_ms, fps = c["unit_ms"], c["fps"]
+        self.frames = unit_ms * fps // 1000
+        size = lambda side: c[side]["video"]
+        picture = lambda side: [self.frames, size(side)["height"], size(side)["width"], 3]
+        sound = lambda side: [unit_ms * c[side]["audio"]["sample_rate"] // 1000, 1, 1, 1]
+        self.inputs = {
+            (side, medium): (picture if medium == "video" else sound)(side)
+            for side in ("observation", "response")
+            for medium in ("audio", "video")
+        }
+        observed = {m: self.encoded(c, "observation", m) for m in ("audio", "video")}
+        latent = {m: self.encoded(c, "response", m) for m in ("audio", "video")}
+        self.user_text = c["user_text_slots"]
+        self.agent_text = c["agent_text_slots"]
+        self.user_audio, self.user_grid = observed["audio"][0], observed["video"][:3]
+        self.agent_audio, self.agent_grid = latent["audio"][0], latent["video"][:3]
+        self.user_video, self.agent_video = math.prod(self.user_grid), math.prod(self.agent_grid)
+        self.channels = {"audio": observed["audio"][3], "video": observed["video"][3]}
+        self.observation = self.user_text + self.user_audio + self.user_video
+        self.response = self.agent_audio + self.agent_video
+        self.clean = self.observation + self.agent_text + self.response
+        self.rows = self.clean + self.response
+
+    def encoded(self, c, side, medium):
+        layers = c[side][medium]["encoder"]
+        if layers == "codec":
+            layers = c["response"][medium]["encoder"]
+        return stacks.stack_tensors(layers, self.inputs[side, medium], "")[1]
+
+    def positions(self, span):
+        """[rows, 3] of unit 0: time, height, width (engine/unit.ts)."""
+        line = lambda count: [[i * span // max(count, 1)] * 3 for i in range(count)]
+        def grid(extents):
+            t, h, w = extents
+            start = lambda i: i * span // t
+            return [[start(i), start(i) + y, start(i) + x] for i in range(t) for y in range(h) for x in range(w)]
+        response = line(self.agent_audio) + grid(self.agent_grid)
+        observation = line(self.user_text) + line(self.user_audio) + grid(self.user_grid)
+        return torch.tensor(observation + line(self.agent_text) + response + response)
+
+    def ranks(self):
+        """[rows] rank within the unit: observation 0, text 1.., response last; noisy rows have the
+        rank of the last text token: what they see of clean history."""
+        slots = self.agent_text
+        text = list(range(1, slots + 1))
+        return torch.tensor(
+            [0] * self.observation + text + [slots + 1] * self.response + [slots] * self.response
+        )
+
+
+def expected_tensors(c):
+    """Name to shape of every tensor of a checkpoint, as expectedTensors in engine/tensors.ts."""
+    d, inner, head = c["hidden_size"], c["intermediate_size"], c["head_dim"]
+    queries, keys = c["num_attention_heads"] * head, c["num_key_value_heads"] * head
+    tensors = {"model.embed_tokens.weight": [c["vocab_size"], d]}
+    for i in range(c["num_hidden_layers"]):
+        p = f"model.layers.{i}."
+        tensors[p + "input_layernorm.weight"] = [d]
+        tensors[p + "self_attn.q_proj.weight"] = [queries, d]
+        tensors[p + "self_attn.k_proj.weight"] = [keys, d]
+        tensors[p + "self_attn.v_proj.weight"] = [keys, d]
+        tensors[p + "self_attn.o_proj.weight"] = [d, queries]
+        tensors[p + "self_attn.q_norm.weight"] = [head]
+        tensors[p + "self_attn.k_norm.weight"] = [head]
+        tensors[p + "post_attention_layernorm.weight"] = [d]
+        tensors[p + "mlp.gate_proj.weight"] = [inner, d]
+        tensors[p + "mlp.up_proj.weight"] = [inner, d]
+        tensors[p + "mlp.down_proj.weight"] = [d, inner]
+    tensors["model.norm.weight"] = [d]
+    if not c["tie_word_embeddings"]:
+        tensors["lm_head.weight"] = [c["vocab_size"], d]
+
+    def linear(name, out, inputs):
+        tensors[f"{name}.weight"], tensors[f"{name}.bias"] = [out, inputs], [out]
+
+    tensors["type_embedding.weight"] = [TYPE_COUNT, d]
+    tensors["no_picture_embedding"] = [d]
+    tensors["no_sound_embedding"] = [d]
+    linear("tau_embedding.linear1", d, TAU_FEATURES)
+    linear("tau_embedding.linear2", d, d)
+    layout = Layout(c)
+    for medium in ("audio", "video"):
+        layers, name = c["observation"][medium]["encoder"], f"observation.{medium}"
+        if layers != "codec":
+            shape = layout.inputs["observation", medium]
+            tensors.update(stacks.stack_tensors(layers, shape, f"{name}.encoder")[0])
+        linear(f"{name}.projection", d, layout.channels[medium])
+    for medium in ("audio", "video"):
+        codec, name = c["response"][medium], f"response.{medium}"
+        shape = layout.inputs["response", medium]
+        encoder, latents = stacks.stack_tensors(codec["encoder"], shape, f"{name}.encoder")
+        decoder, _ = stacks.stack_tensors(codec["decoder"], latents, f"{name}.decoder")
+        tensors.update({**encoder, **decoder})
+        linear(f"{name}.input", d, codec["latent_channels"])
+        linear(f"{name}.output", codec["latent_channels"], d)
+    return tensors
+
+
+def initial_weights(c, seed=0):
+    """Fresh float32 tensors."""
+    torch.manual_seed(seed)
+    d = c["hidden_size"]
+    weights = {}
+    for name, shape in expected_tensors(c).items():
+        value = stacks.initial(name, shape)
+        if name in ("model.embed_tokens.weight", "type_embedding.weight") or name.startswith("no_"):
+            value = torch.randn(shape) / math.sqrt(d)
+        elif ".output.weight" in name:
+            value = value * 0.3
+        elif name.endswith(("o_proj.weight", "down_proj.weight")):
+            value = value / math.sqrt(2 * c["num_hidden_layers"])
+        weights[name] = value
+    # Log-mel values lie around -7 +- 3: the first convolution takes that out.
+    if c["observation"]["audio"]["encoder"] != "codec":
+        name = "observation.audio.encoder.1"
+        weights[f"{name}.weight"] /= 3
+        weights[f"{name}.bias"] = 7 * weights[f"{name}.weight"].sum((1, 2, 3, 4))
+    return weights
+
+
+def rms_norm(x, weight, eps):
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+class Model:
+    """weights: name -> tensor (with gradients in training); c: a checkpoint's config."""
+
+    def __init__(self, c, weights):
+        self.c, self.w, self.layout = c, weights, Layout(c)
+        self.eps = c["rms_norm_eps"]
+        self._angles, self._masks = {}, {}
+
+    # Into the residual stream.
+
+    def tau_rows(self, tau):
+        """tau [...] -> [..., hidden]."""
+        half = TAU_FEATURES // 2
+        rate = torch.exp(-math.log(1e4) * torch.arange(half, device=tau.device) / half)
+        angle = 1000 * tau[..., None] * rate
+        x = torch.cat([angle.cos(), angle.sin()], -1)
+        w = self.w
+        x = F.silu(F.linear(x, w["tau_embedding.linear1.weight"], w["tau_embedding.linear1.bias"]))
+        return F.linear(x, w["tau_embedding.linear2.weight"], w["tau_embedding.linear2.bias"])
+
+    def type_row(self, name):
+        return self.w["type_embedding.weight"][TYPES[name]]
+
+    def latent_rows(self, audio, video, tau):
+        """Latents [..., tokens, channels] at tau [...] -> [..., response tokens, hidden]."""
+        w, rows = self.w, []
+        for medium, z in (("audio", audio), ("video", video)):
+            x = F.linear(z, w[f"response.{medium}.input.weight"], w[f"response.{medium}.input.bias"])
+            rows.append(x + self.type_row("agent" + medium.capitalize()))
+        return torch.cat(rows, -2) + self.tau_rows(tau)[..., None, :]
+
+    def observed_rows(self, medium, x, units, first=0):
+        """Observations of whole conversations [B, C, T, H, W] -> [B, units, tokens, hidden]. With
+        first=1 the stack's first layer (log-mel) has been applied already."""
+        w, layers = self.w, self.c["observation"][medium]["encoder"]
+        name = f"observation.{medium}"
+        y = stacks.run(w, f"{name}.encoder", layers, x, first)
+        y = y.permute(0, 2, 3, 4, 1).reshape(len(y), units, -1, y.shape[1])
+        y = F.linear(y, w[f"{name}.projection.weight"], w[f"{name}.projection.bias"])
+        return y + self.type_row("user" + medium.capitalize())
+
+    def text_rows(self, ids, type):
+        return F.embedding(ids, self.w["model.embed_tokens.weight"]) + self.type_row(type)
+
+    # Out of it.
+
+    def velocity(self, normed):
+        """[..., response tokens, hidden] -> audio and video velocities."""
+        parts = normed.split([self.layout.agent_audio, self.layout.agent_video], -2)
+        w = self.w
+        return tuple(
+            F.linear(x, w[f"response.{m}.output.weight"], w[f"response.{m}.output.bias"])
+            for m, x in zip(("audio", "video"), parts)
+        )
+
+    def logits(self, normed):
+        table = "model.embed_tokens.weight" if self.c["tie_word_embeddings"] else "lm_head.weight"
+        return F.linear(normed, self.w[table])
+
+    def final_norm(self, x):
+        return rms_norm(x, self.w["model.norm.weight"], self.eps)
+
+    # The Transformer.
+
+    def angles(self, positions):
+        """Whole positions [..., 3] -> (cos, sin), each [..., head_dim]."""
+        c = self.c
+        half = c["head_dim"] // 2
+        rates = c["rope_theta"] ** (-torch.arange(half, device=positions.device) / half)
+        axis = torch.zeros(half, dtype=torch.long, device=positions.device)
+        scaling = c.get("rope_scaling")
+        if scaling:
+            for which in (1, 2):
+                axis[which : 3 * scaling["mrope_section"][which] : 3] = which
+        angles = positions.float()[..., axis] * rates
+        angles = torch.cat([angles, angles], -1)
+        return angles.cos(), angles.sin()
+
+    def qkv(self, i, x, turns):
+        """x [..., rows, hidden] -> q [..., rows, heads, head_dim], k and v with fewer heads."""
+        w, c, p = self.w, self.c, f"model.layers.{i}."
+        y = rms_norm(x, w[p + "input_layernorm.weight"], self.eps)
+        parts = [F.linear(y, w[p + f"self_attn.{n}_proj.weight"]) for n in "qkv"]
+        q, k, v = (part.view(*part.shape[:-1], -1, c["head_dim"]) for part in parts)
+        q = self.rotate(rms_norm(q, w[p + "self_attn.q_norm.weight"], self.eps), turns)
+        k = self.rotate(rms_norm(k, w[p + "self_attn.k_norm.weight"], self.eps), turns)
+        return q, k, v
+
+    @staticmethod
+    def rotate(x, turns):
+        cos, sin = (t.unsqueeze(-2) for t in turns)
+        left, right = x.chunk(2, -1)
+        return x * cos + torch.cat([-right, left], -1) * sin
+
+    def finish(self, i, x, attended):
+        w, p = self.w, f"model.layers.{i}."
+        x = x + F.linear(attended.flatten(-2), w[p + "self_attn.o_proj.weight"])
+        y = rms_norm(x, w[p + "post_attention_layernorm.weight"], self.eps)
+        gate = F.linear(y, w[p + "mlp.gate_proj.weight"])
+        up = F.linear(y, w[p + "mlp.up_proj.weight"])
+        return x + F.linear(F.silu(gate) * up, w[p + "mlp.down_proj.weight"])
+
+    def mask(self, first, last, units, window, noisy_context, device):
+        """Additive [queries of units first..last, clean keys of the chunk's window]: 0 or -inf."""
+        key = (first, last, units, window, noisy_context, device)
+        if key in self._masks:
+            return self._masks[key]
+        lay = self.layout
+        start = max(0, first - window + 1)
+        ranks = lay.ranks()
+        span = lay.agent_text + 2
+        unit_q = torch.arange(first, last).repeat_interleave(lay.rows)
+        unit_k = torch.arange(start, last).repeat_interleave(lay.clean)
+        row = torch.arange(lay.rows).repeat(last - first)
+        noisy = row >= lay.clean
+        response = (row >= lay.observation + lay.agent_text) & ~noisy
+        limit = unit_q * span + ranks.repeat(last - first)
+        if noisy_context is False:
+            # The unconditional set sees neither observation nor text of its unit.
+            limit = torch.where(noisy, unit_q * span - 1, limit)
+        rank_k = unit_k * span + ranks[: lay.clean].repeat(last - start)
+        # History holds `window` units when a row is computed: responses come a tick later.
+        oldest = unit_q - window + 1 + response.long()
+        sees = (rank_k[None] <= limit[:, None]) & (unit_k[None] >= oldest[:, None])
+        mask = torch.zeros(sees.shape).masked_fill(~sees, -math.inf).to(device)
+        self._masks[key] = mask
+        return mask
+
+    def attend(self, q, k, v, typed, window, noisy_context):
+        """q [B, L, rows, H, d], k and v [B, L, rows, KV, d] -> [B, L, rows, H, d]."""
+        lay, c = self.layout, self.c
+        b, units, rows, heads, d = q.shape
+        kv = c["num_key_value_heads"]
+        group = heads // kv
+        q = q.view(b, units, rows, kv, group, d) * d**-0.5
+        k_clean, v_clean = k[:, :, : lay.clean], v[:, :, : lay.clean]
+        k_noisy, v_noisy = k[:, :, lay.clean :], v[:, :, lay.clean :]
+        # A slot of user text where nothing was typed is seen by nobody.
+        empty = torch.zeros(b, units, lay.clean, device=q.device)
+        empty[:, :, : lay.user_text] = torch.where(typed >= 0, 0.0, -math.inf)
+        out = []
+        for first in range(0, units, CHUNK):
+            last = min(units, first + CHUNK)
+            start, n = max(0, first - window + 1), last - first
+            mask = self.mask(first, last, units, window, noisy_context, q.device)
+            part = q[:, first:last].permute(0, 3, 4, 1, 2, 5)  # [B, KV, G, n, rows, d]
+            keys = k_clean[:, start:last].permute(0, 3, 4, 1, 2).reshape(b, kv, 1, d, -1)
+            values = v_clean[:, start:last].permute(0, 3, 1, 2, 4).reshape(b, kv, 1, -1, d)
+            flat = part.reshape(b, kv, 1, group * n * rows, d)
+            scores = (flat @ keys).view(b, kv, group, n * rows, -1)
+            scores = scores + (mask + empty[:, start:last].reshape(b, 1, 1, 1, -1))
+            # Noisy rows also see their unit's noisy rows; the clean ones don't.
+            own_k = k_noisy[:, first:last].permute(0, 3, 1, 4, 2)[:, :, None]  # [B, KV, 1, n, d, R]
+            own = part @ own_k
+            own[..., : lay.clean, :] = -math.inf
+            own = own.view(b, kv, group, n * rows, -1)
+            # One softmax over both sets of keys.
+            weights = torch.cat([scores, own], -1).softmax(-1)
+            far, near = weights.split([scores.shape[-1], own.shape[-1]], -1)
+            y = (far.reshape(b, kv, 1, group * n * rows, -1) @ values).view(b, kv, group, n, rows, d)
+            own_v = v_noisy[:, first:last].permute(0, 3, 1, 2, 4)[:, :, None]
+            y = y + near.reshape(b, kv, group, n, rows, -1) @ own_v
+            out.append(y.permute(0, 3, 4, 1, 2, 5).reshape(b, n, rows, heads, d))
+        return torch.cat(out, 1)
+
+    def forward(self, batch, z, tau, noisy_context=True, first_unit=0):
+        """The training pass.
+
+        batch: typed [B, L] (-1: nothing), text [B, L], audio (log-mel or samples) and video
+        observations as `observe` takes them, latents audio [B, L, tokens, channels] and video, the
+        clean (history's) ones. z: the noisy latents, at tau [B, L]. Returns the normed rows
+        [B, L, rows, hidden]: of use are the last observation row (text logits) and the noisy ones.
+        """
+        lay, c = self.layout, self.c
+        typed, text = batch["typed"], batch["text"]
+        b, units = text.shape
+        zero = torch.zeros_like(tau)
+        rows = [
+            self.text_rows(typed.clamp(min=0), "userText")[:, :, None],
+            *self.observe(batch, units),
+            self.text_rows(text, "agentText")[:, :, None],
+            self.latent_rows(batch["audio_latents"], batch["video_latents"], zero),
+            self.latent_rows(*z, tau),
+        ]
+        x = torch.cat(rows, 2)
+        key = (units, first_unit, x.device)
+        if key not in self._angles:
+            span = c["positions_per_unit"]
+            at = torch.arange(first_unit, first_unit + units) * span
+            positions = lay.positions(span)[None] + at[:, None, None]
+            self._angles[key] = self.angles(positions.to(x.device))
+        turns = self._angles[key]
+        for i in range(c["num_hidden_layers"]):
+            q, k, v = self.qkv(i, x, turns)
+            attended = self.attend(q, k, v, typed[..., None], c["history_units"], noisy_context)
+            x = self.finish(i, x, attended)
+        return self.final_norm(x)
+
+    def observe(self, batch, units):
+        return (
+            self.observed_rows("audio", batch["mel"], units, first=1),
+            self.observed_rows("video", batch["frames"], units),
+        )
+
+    def heads(self, normed):
+        """(text logits [B, L, vocabulary], (audio velocity, video velocity), last observation rows)."""
+        lay = self.layout
+        last = normed[:, :, lay.observation - 1]
+        return self.logits(last), self.velocity(normed[:, :, lay.clean :]), last
+
+
+class Stream:
+    """The pass that inference makes, unit by unit with a cache of keys and values; batched over B
+    conversations. Mirrors engine/thinker.ts and performer.ts without their GPU."""
+
+    def __init__(self, model, batch, device="cpu"):
+        self.model, self.b, self.device = model, batch, device
+        c = model.c
+        shape = (batch, 0, c["num_key_value_heads"], c["head_dim"])
+        keys = torch.zeros(shape, device=device)
+        hidden = torch.zeros(batch, 0, dtype=torch.bool, device=device)
+        self.cache = [(keys, keys, hidden) for _ in range(c["num_hidden_layers"])]
+        self.unit = 0  # the next one
+
+    def rows(self, x, kinds, at_unit):
+        """Rotary turns of rows `kinds` (indices into the layout's rows) of a unit."""
+        c, lay = self.model.c, self.model.layout
+        positions = lay.positions(c["positions_per_unit"])[kinds] + at_unit * c["positions_per_unit"]
+        return self.model.angles(positions.to(x.device))
+
+    def span(self, x, turns, visible_self, cache, keep, hidden=None):
+        """Runs rows x [B, n, hidden] that see `cache` (a list per layer of (k, v)) and, among
+        themselves, visible_self [n, n]; appends their keys where keep. hidden: rows nobody sees
+        [B, n]."""
+        m = self.model
+        c = m.c
+        group = c["num_attention_heads"] // c["num_key_value_heads"]
+        for i in range(c["num_hidden_layers"]):
+            q, k, v = m.qkv(i, x, turns)
+            old_k, old_v, old_hidden = cache[i]
+            keys, values = torch.cat([old_k, k], 1), torch.cat([old_v, v], 1)
+            n, past = x.shape[1], old_k.shape[1]
+            bias = torch.zeros(self.b, n, past + n, device=x.device)
+            bias[:, :, :past].masked_fill_(old_hidden[:, None], -math.inf)
+            bias[:, :, past:].masked_fill_(~visible_self, -math.inf)
+            new_hidden = hidden
+            if hidden is None:
+                new_hidden = torch.zeros(self.b, n, dtype=torch.bool, device=self.device)
+            bias[:, :, past:].masked_fill_(new_hidden[:, None], -math.inf)
+            full = lambda y: y.repeat_interleave(group, 2).permute(0, 2, 1, 3)
+            scores = q.permute(0, 2, 1, 3) @ full(keys).transpose(2, 3) * c["head_dim"] ** -0.5
+            y = (scores + bias[:, None]).nan_to_num(neginf=-1e30).softmax(-1) @ full(values)
+            x = m.finish(i, x, y.permute(0, 2, 1, 3))
+            if keep:
+                cache[i] = (keys, values, torch.cat([old_hidden, new_hidden], 1))
+        return m.final_norm(x)
+
+    def trim(self, rows):
+        """Drops the oldest `rows` rows."""
+        if rows > 0:
+            self.cache = [tuple(part[:, rows:] for part in layer) for layer in self.cache]
+
+    def think(self, typed, audio_rows, video_rows, previous, choose):
+        """The language/state pass of the next unit: typed [B] ids or -1, observation rows [B, n, D],
+        previous latents (None before unit 0), choose(logits) -> ids [B]. Returns ids."""
+        m, lay = self.model, self.model.layout
+        unit = self.unit
+        window = m.c["history_units"]
+        # The window holds units unit - window + 1 .. unit.
+        if unit >= window:
+            self.trim(lay.clean)
+        everything = lambda n: torch.ones(n, n, dtype=torch.bool, device=self.device)
+        if previous is not None:
+            rows = torch.arange(lay.observation + lay.agent_text, lay.clean)
+            x = m.latent_rows(*previous, torch.zeros(self.b, device=self.device))
+            self.span(x, self.rows(x, rows, unit - 1), everything(lay.response), self.cache, True)
+        x = torch.cat(
+            [m.text_rows(typed.clamp(min=0), "userText")[:, None], audio_rows, video_rows], 1
+        )
+        hidden = torch.zeros(self.b, lay.observation, dtype=torch.bool, device=self.device)
+        hidden[:, 0] = typed < 0
+        turns = self.rows(x, torch.arange(lay.observation), unit)
+        normed = self.span(x, turns, everything(lay.observation), self.cache, True, hidden)
+        logits = m.logits(normed[:, -1])
+        ids = choose(logits)
+        x = m.text_rows(ids, "agentText")[:, None]
+        turns = self.rows(x, torch.tensor([lay.observation]), unit)
+        self.span(x, turns, everything(1), self.cache, True)
+        self.unit += 1
+        return ids, logits
+
+    def velocity(self, z, tau):
+        """Velocities of the unit thought last, at tau."""
+        m, lay = self.model, self.model.layout
+        x = m.latent_rows(*z, torch.full((self.b,), float(tau), device=self.device))
+        rows = torch.arange(lay.clean, lay.rows)
+        everything = torch.ones(lay.response, lay.response, dtype=torch.bool, device=self.device)
+        normed = self.span(x, self.rows(x, rows, self.unit - 1), everything, self.cache, False)
+        return m.velocity(normed)
+
+    def solve(self, z, taus):
+        """Euler from taus[0] = 1 to taus[-1] = 0."""
+        for here, there in zip(taus, taus[1:]):
+            v = self.velocity(z, here)
+            z = tuple(part + (there - here) * rate for part, rate in zip(z, v))
+        return z

@@ -1,0 +1,252 @@
+"""Closed-loop figures of a trained stage in PyTorch, on the world's seeds: a quick look while
+training. What is reported to users is measured by the engine (`wanstream eval`), not by this.
+
+    /usr/bin/python3 -m train.rollout --out FOLDER --stage conversations --seeds 90000 24   (in scripts/)
+
+The user's part is played as recorded; the agent hears it and lives on what it says itself. Prints a
+table; writes OUT/rollout_STAGE.json. --keep N writes the first N conversations as mp4.
+"""
+
+import argparse
+import json
+import os
+
+import numpy as np
+import torch
+
+from . import safetensors_file, stacks
+from .codecs import decode
+from .data import Material
+from .model import Model, Stream
+from .shape import config
+from .tokenizer import FILLER, FIRST_WORD, WORDS
+from world import render
+from world.conversation import Conversation, truth
+from world.stream import SAMPLE_RATE, UNIT
+
+LOUD = 0.01  # RMS of a unit in which the agent is active
+
+
+def solver_taus(steps, shift=1.0):
+    taus = [1 - i / steps for i in range(steps + 1)]
+    return [shift * tau / (1 + (shift - 1) * tau) for tau in taus]
+
+
+def roll(model, examples, steps, seed=0, units=None):
+    """Runs conversations (Material.tensors) closed loop, together: (token ids [B, L], latents)."""
+    units = units or min(len(example["text"]) for example in examples)
+    b = len(examples)
+    stream = Stream(model, b)
+    batch = {
+        "mel": torch.stack([e["mel"][:, : units * 16] for e in examples]),
+        "frames": torch.stack([e["frames"][:, : units * 4] for e in examples]).float() / 127.5 - 1,
+        "typed": torch.stack([e["typed"][:units] for e in examples]),
+    }
+    generator = torch.Generator().manual_seed(seed)
+    taus = solver_taus(steps)
+    ids, latents, previous = [], ([], []), None
+    with torch.no_grad():
+        audio, video = model.observe(batch, units)
+        for unit in range(units):
+            chosen, _ = stream.think(
+                batch["typed"][:, unit], audio[:, unit], video[:, unit], previous, lambda l: l.argmax(-1)
+            )
+            z = tuple(
+                torch.randn(b, *example.shape[1:], generator=generator)
+                for example in (examples[0]["audio_latents"], examples[0]["video_latents"])
+            )
+            previous = stream.solve(z, taus)
+            ids.append(chosen)
+            for kept, part in zip(latents, previous):
+                kept.append(part)
+    return torch.stack(ids, 1), tuple(torch.stack(part, 1) for part in latents)
+
+
+def sounds(weights, audio_latents):
+    """[B, L, tokens, channels] -> samples [B, L x UNIT]."""
+    with torch.no_grad():
+        z = audio_latents.flatten(1, 2).transpose(1, 2)[..., None, None]
+        return decode(weights, "audio", z)[:, 0, :, 0, 0].clamp(-1, 1)
+
+
+def pictures(weights, video_latents, grid):
+    """[1, L, tokens, channels] -> uint8 [frames, 128, 128, 3]."""
+    with torch.no_grad():
+        z = video_latents.unflatten(2, grid).flatten(1, 2).permute(0, 4, 1, 2, 3)
+        y = decode(weights, "video", z)[0].permute(1, 2, 3, 0)
+    return ((y.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+
+
+def word_of(token):
+    """The world's word of a token; None for the filler; bytes as they are."""
+    if token == FILLER:
+        return None
+    at = token - FIRST_WORD
+    return WORDS[at] if 0 <= at < len(WORDS) else f"<{token}>"
+
+
+def loudness(sound):
+    return np.sqrt(np.mean(np.reshape(sound, (-1, UNIT)) ** 2, 1))
+
+
+class Tally:
+    """Counts of what happened, over conversations."""
+
+    def __init__(self):
+        self.lists = {}
+
+    def add(self, name, value):
+        self.lists.setdefault(name, []).append(float(value))
+
+    def rate(self, name):
+        values = self.lists.get(name, [])
+        return "too few (%d)" % len(values) if len(values) < 10 else round(float(np.mean(values)), 4)
+
+    def quantile(self, name, q):
+        values = self.lists.get(name, [])
+        return "too few (%d)" % len(values) if len(values) < 10 else float(np.quantile(values, q))
+
+
+def judge(tally, record, words, active):
+    """words: the agent's word or None per unit; active: bool per unit; both from the model."""
+    units = len(words)
+    events = [event for event in record["events"] if event.get("start", event.get("onset", 0)) < units]
+    onsets = [e["onset"] for e in events if e["type"] == "interruption"]
+    starts = sorted(e["start"] for e in events if e["type"] in ("question", "story"))
+    truth_active = [entry["agent"] for entry in record["timeline"][:units]]
+    for event in events:
+        if event["type"] == "question":
+            end = event["end"]
+            for first, last in event["pauses"]:
+                pause = range(first // UNIT + 1, last // UNIT + 1)
+                if not event["interrupts"]:
+                    tally.add("false starts", any(active[u] for u in pause if u < units))
+            later = [u for u in starts + onsets if u > end] + [units]
+            until = min(later)
+            if until < min(end + 4, units) or end + 4 >= units:
+                continue
+            responses = [u for u in range(end + 1, min(end + 9, units)) if active[u]]
+            tally.add("missed", not responses)
+            if responses:
+                tally.add("delay", responses[0] - end)
+            whole = end + 5 + 2 * len(event["words"]) + 2
+            if until >= whole:
+                said = [w for w in words[end + 1 : min(until, whole + 3)] if w is not None]
+                tally.add("right", said[: len(event["words"])] == event["words"])
+                tally.add(f"right {event['kind']}", said[: len(event["words"])] == event["words"])
+        elif event["type"] == "interruption":
+            onset = event["onset"]
+            if onset + 6 < units and active[onset] and active[onset - 1]:
+                silent = [u for u in range(onset, onset + 7) if not active[u]]
+                tally.add("stop delay", (silent[0] - onset) if silent else 7)
+        elif event["type"] == "distraction" and event["during_answer"]:
+            at = event["start"]
+            if at + 2 < units and truth_active[at + 2] and active[at]:
+                tally.add("selectivity", active[at + 2] or active[min(at + 3, units - 1)])
+        elif event["type"] in ("naming", "greeting"):
+            near = words[max(0, event["start"] - 4) : event["start"] + 5 + 2 * len(event["words"])]
+            said = [w for w in near if w is not None]
+            tally.add(event["type"] + " right", said[: len(event["words"])] == event["words"])
+    for mine, theirs in zip(active, truth_active):
+        tally.add("hit" if mine and theirs else "false alarm" if mine else "miss" if theirs else "quiet", 1)
+    tally.add("first second", any(active[:6]) and not any(truth_active[:9]))
+
+
+def forced_distance(model, weights, material, examples, steps):
+    """Log-mel distance of sampled voice to the truth on active units, history and text given; and the
+    codec's own floor. Mean absolute difference of natural logarithms."""
+    batch = {key: torch.stack([e[key][:64] for e in examples]) for key in ("typed", "text")}
+    batch["mel"] = torch.stack([e["mel"][:, : 64 * 16] for e in examples])
+    batch["frames"] = torch.stack([e["frames"][:, : 64 * 4] for e in examples]).float() / 127.5 - 1
+    for medium in ("audio", "video"):
+        batch[f"{medium}_latents"] = torch.stack([e[f"{medium}_latents"][:64] for e in examples])
+    torch.manual_seed(1)
+    z = tuple(torch.randn_like(batch[f"{m}_latents"]) for m in ("audio", "video"))
+    with torch.no_grad():
+        taus = solver_taus(steps)
+        for here, there in zip(taus, taus[1:]):
+            tau = torch.full(batch["text"].shape, here)
+            v = model.heads(model.forward(batch, z, tau))[1]
+            z = tuple(a + (there - here) * b for a, b in zip(z, v))
+        truth_sound = torch.stack([torch.from_numpy(e["sound"][: 64 * UNIT]) for e in examples])
+        layer = {"window": 400, "fft": 512, "hop": 160, "mels": 40}
+        mel = lambda sound: stacks.logmel(sound, layer)
+        active = torch.stack([e["active"][:64] for e in examples]).repeat_interleave(16, 1).float()
+        reference = mel(truth_sound)
+        distance = lambda x: float(((mel(x) - reference).abs().mean(1) * active).sum() / active.sum())
+        return distance(sounds(weights, z[0])), distance(sounds(weights, batch["audio_latents"]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--stage", default="conversations")
+    parser.add_argument("--seeds", type=int, nargs=2, default=[90_000, 24], metavar=("FIRST", "COUNT"))
+    parser.add_argument("--seconds", type=float, default=24)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--keep", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    c = config()
+    weights = safetensors_file.read(os.path.join(args.out, f"{args.stage}.safetensors"))
+    model, material = Model(c, weights), Material(c, weights)
+    conversations = [Conversation(args.seeds[0] + i, length=args.seconds) for i in range(args.seeds[1])]
+    examples = []
+    for conversation in conversations:
+        examples.append({**material.tensors(conversation), "sound": render.agent_audio(conversation)})
+    tally = Tally()
+    ids, latents = roll(model, examples, args.steps)
+    voice = sounds(weights, latents[0]).numpy()
+    for i, conversation in enumerate(conversations):
+        words = [word_of(token) for token in ids[i].tolist()]
+        judge(tally, truth(conversation), words, loudness(voice[i]) > LOUD)
+        if i < args.keep:
+            keep(args.out, args.stage, conversation, words, voice[i], pictures(weights, latents[1][i : i + 1], tuple(model.layout.agent_grid)))
+    hit, alarm, miss = (len(tally.lists.get(name, [])) for name in ("hit", "false alarm", "miss"))
+    distance, floor = forced_distance(model, weights, material, examples[:8], args.steps)
+    figures = {
+        "conversations": len(conversations),
+        "questions": len(tally.lists.get("right", [])),
+        "answers_right": tally.rate("right"),
+        **{f"answers_right_{k}": tally.rate(f"right {k}") for k in ("colour", "shape", "both", "count", "before")},
+        "delay_p50": tally.quantile("delay", 0.5),
+        "delay_p95": tally.quantile("delay", 0.95),
+        "missed": tally.rate("missed"),
+        "false_starts": tally.rate("false starts"),
+        "stop_delay_p50": tally.quantile("stop delay", 0.5),
+        "stop_delay_p95": tally.quantile("stop delay", 0.95),
+        "selectivity": tally.rate("selectivity"),
+        "naming_right": tally.rate("naming right"),
+        "greeting_right": tally.rate("greeting right"),
+        "activity_f1": round(2 * hit / max(1, 2 * hit + alarm + miss), 4),
+        "said_in_the_first_second": tally.rate("first second"),
+        "log_mel_distance_forced": round(distance, 4),
+        "log_mel_distance_codec": round(floor, 4),
+        "solver_steps": args.steps,
+    }
+    for key, value in figures.items():
+        print(f"{key.replace('_', ' '):28s} {value}")
+    with open(os.path.join(args.out, f"rollout_{args.stage}.json"), "w") as file:
+        json.dump(figures, file, indent=1)
+
+
+def keep(out, stage, conversation, words, voice, frames):
+    """Writes user and agent side by side as an mp4, and the agent's words per unit as text."""
+    folder = os.path.join(out, "rollouts")
+    os.makedirs(folder, exist_ok=True)
+    stem = os.path.join(folder, f"{stage}_{conversation.seed}")
+    user = render.user_frames(conversation)[: len(frames)]
+    render.write_wav(f"{stem}_user.wav", render.user_audio(conversation)[: len(voice)])
+    render.write_wav(f"{stem}_agent.wav", voice)
+    wavs = [f"{stem}_user.wav", f"{stem}_agent.wav"]
+    render.write_mp4(f"{stem}.mp4", render.side_by_side(user, frames), wavs)
+    with open(f"{stem}.txt", "w") as file:
+        for unit, entry in enumerate(truth(conversation)["timeline"][: len(words)]):
+            shown = " ".join(entry["card"][:2] + (str(entry["card"][2]),)) if entry["card"] else "-"
+            user_side = ("speaks" if entry["user"] else "") + (entry["typed"] or "")
+            file.write(f"{unit:4d} {user_side:10s} {shown:18s} truth {entry['word'] or '':10s} said {words[unit] or ''}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Streaming stacks (StackLayer in engine/config.ts) over whole recordings at once.
+
+Tensors are [batch, channels, time, height, width]. Before the first unit lie zeros, at every layer's
+input, as the engine's fresh state has them; so a recording run at once equals one run unit by unit.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+EPS = 1e-6  # of every RMSNorm in a stack
+
+
+def layer_tensors(layer, channels):
+    """Names within the layer to shapes, as layerTensors in engine/tensors.ts."""
+    op = layer["op"]
+    if op == "conv":
+        out = layer["channels"]
+        return {"weight": [out, channels, *layer["kernel"]], "bias": [out]}
+    if op == "residual":
+        inner = layer.get("channels", channels)
+        return {
+            "norm.weight": [channels],
+            "conv1.weight": [inner, channels, *layer["kernel"]],
+            "conv1.bias": [inner],
+            "conv2.weight": [channels, inner, 1, 1, 1],
+            "conv2.bias": [channels],
+        }
+    if op == "rmsnorm":
+        return {"weight": [channels]}
+    return {}
+
+
+def shape_after(layer, shape):
+    """[time, height, width, channels] of one unit after a layer."""
+    t, h, w, c = shape
+    op = layer["op"]
+    if op == "conv":
+        st, sh, sw = layer.get("stride", [1, 1, 1])
+        return [t // st, h // sh, w // sw, layer["channels"]]
+    if op in ("unshuffle", "shuffle"):
+        ft, fh, fw = layer["factor"]
+        if op == "unshuffle":
+            return [t // ft, h // fh, w // fw, c * ft * fh * fw]
+        return [t * ft, h * fh, w * fw, c // (ft * fh * fw)]
+    if op == "overlap_add":
+        return [t * layer["hop"], 1, 1, 1]
+    if op == "logmel":
+        return [t // layer["hop"], 1, 1, layer["mels"]]
+    return shape
+
+
+def stack_tensors(layers, shape, name):
+    """All tensors of a stack for input of `shape`, and the output's shape."""
+    tensors = {}
+    for i, layer in enumerate(layers):
+        for key, extents in layer_tensors(layer, shape[3]).items():
+            tensors[f"{name}.{i}.{key}"] = extents
+        shape = shape_after(layer, shape)
+    return tensors, shape
+
+
+def run(weights, name, layers, x, first=0):
+    """Runs layers[first:] of the stack `name` over x."""
+    for i, layer in enumerate(layers):
+        if i >= first:
+            x = apply(weights, f"{name}.{i}", layer, x)
+    return x
+
+
+def apply(weights, name, layer, x):
+    op = layer["op"]
+    if op == "conv":
+        stride, dilation = layer.get("stride", [1, 1, 1]), layer.get("dilation", 1)
+        return conv(x, weights[f"{name}.weight"], weights[f"{name}.bias"], stride, dilation)
+    if op == "residual":
+        y = F.silu(rms_norm(x, weights[f"{name}.norm.weight"]))
+        first = weights[f"{name}.conv1.weight"], weights[f"{name}.conv1.bias"]
+        y = F.silu(conv(y, *first, [1, 1, 1], layer.get("dilation", 1)))
+        return x + conv(y, weights[f"{name}.conv2.weight"], weights[f"{name}.conv2.bias"])
+    if op == "silu":
+        return F.silu(x)
+    if op == "rmsnorm":
+        return rms_norm(x, weights[f"{name}.weight"])
+    if op == "unshuffle":
+        return unshuffle(x, layer["factor"])
+    if op == "shuffle":
+        return shuffle(x, layer["factor"])
+    if op == "overlap_add":
+        return overlap_add(x)
+    if op == "logmel":
+        return logmel(x[:, 0, :, 0, 0], layer)[..., None, None]
+    raise ValueError(f"unknown layer {op}")
+
+
+def conv(x, weight, bias, stride=(1, 1, 1), dilation=1):
+    """Causal in time, centred in space. Fewer dimensions where the kernel allows: 2-3x faster."""
+    (kt, kh, kw), (st, sh, sw) = weight.shape[2:], stride
+    past, down, across = (kt - st) * dilation, (kh - sh) // 2, (kw - sw) // 2
+    b, c, t, h, w = x.shape
+    if h == w == kh == kw == 1:
+        flat = F.pad(x[:, :, :, 0, 0], (past, 0))
+        y = F.conv1d(flat, weight[:, :, :, 0, 0], bias, stride=st, dilation=dilation)
+        return y[..., None, None]
+    if kt == 1 and st == 1:
+        flat = x.transpose(1, 2).reshape(b * t, c, h, w)
+        y = F.conv2d(flat, weight[:, :, 0], bias, stride=(sh, sw), padding=(down, across))
+        return y.view(b, t, *y.shape[1:]).transpose(1, 2)
+    x = F.pad(x, (0, 0, 0, 0, past, 0))
+    spacing = (dilation, 1, 1)
+    return F.conv3d(x, weight, bias, stride, padding=(0, down, across), dilation=spacing)
+
+
+def rms_norm(x, weight):
+    scale = torch.rsqrt(x.pow(2).mean(1, keepdim=True) + EPS)
+    return x * scale * weight.view(1, -1, 1, 1, 1)
+
+
+def unshuffle(x, factor):
+    """channel = ((c ft + dt) fh + dh) fw + dw."""
+    (b, c, t, h, w), (ft, fh, fw) = x.shape, factor
+    x = x.reshape(b, c, t // ft, ft, h // fh, fh, w // fw, fw)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, -1, t // ft, h // fh, w // fw)
+
+
+def shuffle(x, factor):
+    (b, c, t, h, w), (ft, fh, fw) = x.shape, factor
+    x = x.reshape(b, c // (ft * fh * fw), ft, fh, fw, t, h, w)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, -1, t * ft, h * fh, w * fw)
+
+
+def overlap_add(x):
+    frames = x[:, :, :, 0, 0].transpose(1, 2)  # [B, T, 2 hop]
+    head, tail = frames.chunk(2, dim=2)
+    y = head + F.pad(tail, (0, 0, 1, 0))[:, :-1]
+    return y.reshape(len(y), 1, -1, 1, 1)
+
+
+_filters = {}
+
+
+def mel_filters(fft, mels, sample_rate=16000):
+    """[mels, fft / 2 + 1]: triangles of height 1, evenly spaced on HTK's mel scale."""
+    if (fft, mels) not in _filters:
+        top = 2595 * math.log10(1 + sample_rate / 2 / 700)
+        points = torch.linspace(0, top, mels + 2, dtype=torch.float64)
+        points = 700 * (10 ** (points / 2595) - 1)
+        bins = torch.linspace(0, sample_rate / 2, fft // 2 + 1, dtype=torch.float64)
+        rise = (bins - points[:-2, None]) / (points[1:-1] - points[:-2])[:, None]
+        fall = (points[2:, None] - bins) / (points[2:] - points[1:-1])[:, None]
+        _filters[fft, mels] = torch.minimum(rise, fall).clamp(min=0).float()
+    return _filters[fft, mels]
+
+
+def logmel(samples, layer):
+    """[B, samples] -> [B, mels, frames]: log(mel power + 1e-5) of windows that end with their hop."""
+    window, fft, hop = layer["window"], layer["fft"], layer["hop"]
+    frames = F.pad(samples, (window - hop, 0)).unfold(1, window, hop)
+    frames = frames * torch.hann_window(window, device=samples.device)
+    power = torch.fft.rfft(frames, fft).abs() ** 2
+    filters = mel_filters(fft, layer["mels"]).to(samples.device)
+    return (power @ filters.T + 1e-5).log().transpose(1, 2)
+
+
+def initial(name, shape):
+    """A tensor's first values: norms 1, biases 0, the last convolution of a residual small."""
+    if name.endswith("norm.weight") or len(shape) == 1 and name.endswith(".weight"):
+        return torch.ones(shape)
+    if name.endswith("bias"):
+        return torch.zeros(shape)
+    fan = math.prod(shape[1:])
+    return torch.randn(shape) * (0.3 if ".conv2." in name else 1.0) / math.sqrt(fan)

@@ -1,0 +1,185 @@
+"""Stages 1 and 2: reading and speaking as lessons, then duplex conversations; the same pass for both.
+
+    /usr/bin/python3 -m train.talk lessons --out FOLDER [--minutes M]     (in scripts/)
+    /usr/bin/python3 -m train.talk conversations --out FOLDER [--minutes M]
+
+Needs OUT/codec_audio.safetensors and codec_video.safetensors; `lessons` starts from
+OUT/look.safetensors where it is, `conversations` from OUT/lessons.safetensors. Writes
+OUT/lessons.safetensors or OUT/conversations.safetensors: all tensors of a checkpoint, in f32.
+"""
+
+import argparse
+import os
+
+import torch
+import torch.nn.functional as F
+
+from . import safetensors_file
+from .data import Material
+from .loop import train
+from .model import Model, expected_tensors, initial_weights
+from .shape import config
+from .tokenizer import FILLER
+from world.conversation import Conversation
+from world.lessons import Lesson
+
+KINDS = {"lessons": Lesson, "conversations": Conversation}
+PROBES = [7, 6, 5] * 2  # colour, shape, count of the card and of the one before
+WORD_WEIGHT = 4.0
+VIDEO_WEIGHT = 0.7
+PROBE_WEIGHT = 0.15
+HISTORY_NOISE = 0.3
+
+
+def draw_tau(shape, device="cpu"):
+    """Logit-normal, with a fifth uniform so that both ends are met."""
+    normal = torch.sigmoid(torch.randn(shape, device=device))
+    return torch.where(torch.rand(shape, device=device) < 0.2, torch.rand(shape, device=device), normal)
+
+
+def noisy(batch, tau):
+    """(z at tau, velocity that leads there) for audio and video."""
+    z, v = [], []
+    for medium in ("audio", "video"):
+        clean = batch[f"{medium}_latents"]
+        eps = torch.randn_like(clean)
+        t = tau[..., None, None]
+        z.append((1 - t) * clean + t * eps)
+        v.append(eps - clean)
+    return tuple(z), tuple(v)
+
+
+def with_history_noise(batch):
+    """The batch with clean latents blurred a little, as one's own outputs are."""
+    blurred = dict(batch)
+    sigma = torch.rand(len(batch["text"]), 1, 1, 1) * HISTORY_NOISE
+    for medium in ("audio", "video"):
+        z = batch[f"{medium}_latents"]
+        blurred[f"{medium}_latents"] = z + sigma.to(z.device) * torch.randn_like(z)
+    return blurred
+
+
+def flow_losses(velocities, targets, counts, active):
+    """Mean square errors of audio and video velocities; units with voice count three times."""
+    weight = counts * (1 + 2 * active.float())
+    each = [(mine - theirs).pow(2).mean((2, 3)) for mine, theirs in zip(velocities, targets)]
+    audio = (each[0] * weight).sum() / weight.sum()
+    video = (each[1] * counts).sum() / counts.sum()
+    return audio, video
+
+
+def text_loss(logits, text, counts):
+    weight = counts * torch.where(text == FILLER, 1.0, WORD_WEIGHT)
+    loss = F.cross_entropy(logits.transpose(1, 2), text, reduction="none")
+    return (loss * weight).sum() / weight.sum()
+
+
+def word_accuracy(logits, text, counts):
+    words = counts & (text != FILLER)
+    right = (logits.argmax(-1) == text) & words
+    return right.sum() / words.sum().clamp(min=1)
+
+
+def step_loss(model, probe, batch):
+    """Loss of one batch, and its figures."""
+    counts = batch["counts"].float()
+    tau = draw_tau(batch["text"].shape, batch["text"].device)
+    z, targets = noisy(batch, tau)
+    normed = model.forward(with_history_noise(batch), z, tau)
+    logits, velocities, last = model.heads(normed)
+    audio, video = flow_losses(velocities, targets, counts, batch["active"])
+    text = text_loss(logits, batch["text"], counts)
+    loss = text + audio + VIDEO_WEIGHT * video
+    figures = {"text": text, "audio": audio, "video": video}
+    if probe is not None:
+        guesses = F.linear(last, probe).split(PROBES, -1)
+        each = [
+            (F.cross_entropy(guess.transpose(1, 2), batch["cards"][..., i], reduction="none") * counts)
+            for i, guess in enumerate(guesses)
+        ]
+        seen = sum(part.sum() for part in each) / counts.sum() / len(each)
+        loss = loss + PROBE_WEIGHT * seen
+        figures["probe"] = seen
+    figures = {key: value.detach() for key, value in figures.items()}
+    figures["words"] = word_accuracy(logits.detach(), batch["text"], batch["counts"])
+    return loss, figures
+
+
+def load_codecs(out):
+    codecs = {}
+    for medium in ("audio", "video"):
+        codecs.update(safetensors_file.read(os.path.join(out, f"codec_{medium}.safetensors")))
+    return codecs
+
+
+def start_weights(c, out, stage, seed):
+    """Weights to start a stage from: fresh, over them what earlier stages have learned."""
+    weights = initial_weights(c, seed)
+    earlier = {"lessons": "look", "conversations": "lessons"}[stage]
+    path = os.path.join(out, f"{earlier}.safetensors")
+    if os.path.exists(path):
+        weights.update(safetensors_file.read(path))
+    weights.update(load_codecs(out))
+    return {name: weights[name] for name in expected_tensors(c)}
+
+
+def is_codec(name):
+    return name.startswith(("response.audio.encoder.", "response.audio.decoder.")) or name.startswith(
+        ("response.video.encoder.", "response.video.decoder.")
+    )
+
+
+def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=64, **options):
+    """One stage; returns and writes all weights of a checkpoint."""
+    c = config()
+    weights = start_weights(c, out, stage, seed)
+    learned = {name: w.requires_grad_(True) for name, w in weights.items() if not is_codec(name)}
+    probe = None
+    if probe_weight:
+        torch.manual_seed(seed)
+        probe = (torch.randn(sum(PROBES), c["hidden_size"]) * 0.02).requires_grad_(True)
+        learned = {**learned, "probe": probe}
+    model = Model(c, weights)
+    material = Material(c, load_codecs(out), KINDS[stage], units)
+
+    trained = train(
+        stage,
+        out,
+        learned,
+        lambda step: step_loss(model, probe, material.batch(step, size, seed)),
+        steps,
+        rate=rate,
+        warmup=60,
+        decay=0.02,
+        seed=seed,
+        save_every=50,
+        report_every=10,
+        minutes=minutes,
+        average=0.995,
+        **options,
+    )
+    result = {name: trained.get(name, weights[name]).detach() for name in expected_tensors(c)}
+    safetensors_file.write(os.path.join(out, f"{stage}.safetensors"), result)
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("stage", choices=list(KINDS))
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--no-probe", action="store_true", help="without the auxiliary card probe")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    probe = not args.no_probe
+    train_talk(
+        args.stage, args.out, args.steps, args.minutes, size=args.batch, rate=args.rate, probe_weight=probe
+    )
+
+
+if __name__ == "__main__":
+    main()

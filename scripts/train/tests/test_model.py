@@ -1,0 +1,118 @@
+"""The training pass equals inference unit by unit.
+
+    cd scripts && /usr/bin/python3 -m unittest train.tests.test_model
+"""
+
+import unittest
+
+import torch
+
+from train import stacks
+from train.model import Model, Stream, initial_weights
+from train.shape import config
+
+
+def small():
+    """nano's shape with a short window, so that units leave history in the test."""
+    c = config(hidden=64, layers=3, inner=96, heads=4)
+    c["history_units"] = 5
+    return c
+
+
+def random_batch(c, batch, units):
+    generator = torch.Generator().manual_seed(3)
+    normal = lambda *shape: torch.randn(*shape, generator=generator)
+    typed = torch.randint(0, c["vocab_size"], (batch, units), generator=generator)
+    typed[torch.rand(batch, units, generator=generator) < 0.6] = -1
+    mels = c["observation"]["audio"]["encoder"][0]["mels"]
+    audio, video = c["response"]["audio"], c["response"]["video"]
+    return {
+        "typed": typed,
+        "text": torch.randint(0, c["vocab_size"], (batch, units), generator=generator),
+        "mel": normal(batch, mels, units * 16, 1, 1) * 3 - 7,
+        "frames": normal(batch, 3, units * 4, 64, 64).clamp(-1, 1),
+        "audio_latents": normal(batch, units, 2, audio["latent_channels"]),
+        "video_latents": normal(batch, units, 4, video["latent_channels"]),
+    }
+
+
+class TrainingPass(unittest.TestCase):
+    def check(self, c, units, guided):
+        model = Model(c, {k: v for k, v in initial_weights(c, 1).items()})
+        batch = random_batch(c, 2, units)
+        z = tuple(torch.randn_like(batch[f"{m}_latents"]) for m in ("audio", "video"))
+        tau = torch.linspace(0.1, 1, 2 * units).view(2, units)
+        with torch.no_grad():
+            normed = model.forward(batch, z, tau, noisy_context=not guided)
+            logits, velocities, _ = model.heads(normed)
+            stream = Stream(model, 2)
+            audio, video = model.observe(batch, units)
+            previous = None
+            for unit in range(units):
+                if guided:  # the unconditional set doesn't see its own unit's observation and text
+                    break
+                text = batch["text"][:, unit]
+                _, got = stream.think(
+                    batch["typed"][:, unit], audio[:, unit], video[:, unit], previous, lambda _: text
+                )
+                self.assertLess((got - logits[:, unit]).abs().max(), 1e-4)
+                for row in range(2):
+                    now = tuple(part[:, unit] for part in z)
+                    v = stream.velocity(now, tau[row, unit])
+                    for mine, theirs in zip(v, velocities):
+                        self.assertLess((mine[row] - theirs[row, unit]).abs().max(), 1e-4)
+                previous = tuple(batch[f"{m}_latents"][:, unit] for m in ("audio", "video"))
+
+    def test_parallel_pass_gives_the_velocities_of_unit_by_unit(self):
+        self.check(small(), 9, False)
+
+    def test_so_it_does_over_several_attention_chunks(self):
+        self.check(small(), 20, False)
+
+    def test_unconditional_velocities_ignore_their_units_observation_and_text(self):
+        c = small()
+        model = Model(c, initial_weights(c, 1))
+        batch = random_batch(c, 2, 4)
+        other = {**batch, "text": batch["text"].clone(), "mel": batch["mel"].clone()}
+        other["text"][:, 3] += 1
+        other["text"] %= c["vocab_size"]
+        other["mel"][:, :, 48:] += 1
+        z = tuple(torch.randn_like(batch[f"{m}_latents"]) for m in ("audio", "video"))
+        tau = torch.full((2, 4), 0.5)
+        with torch.no_grad():
+            for context, same in ((False, True), (True, False)):
+                a, b = (
+                    model.heads(model.forward(each, z, tau, noisy_context=context))[1][0][:, 3]
+                    for each in (batch, other)
+                )
+                self.assertEqual(bool((a - b).abs().max() < 1e-6), same)
+
+    def test_nothing_sees_the_future(self):
+        c = small()
+        model = Model(c, initial_weights(c, 1))
+        batch = random_batch(c, 1, 6)
+        other = {key: value.clone() for key, value in batch.items()}
+        other["mel"][:, :, 64:] += 1
+        other["frames"][:, :, 16:] *= -1
+        other["audio_latents"][:, 4:] += 1
+        z = tuple(torch.randn_like(batch[f"{m}_latents"]) for m in ("audio", "video"))
+        tau = torch.full((1, 6), 0.5)
+        with torch.no_grad():
+            a, b = (model.forward(each, z, tau)[:, :4] for each in (batch, other))
+        self.assertLess((a - b).abs().max(), 1e-5)
+
+
+class Stacks(unittest.TestCase):
+    def test_every_stack_has_the_shape_its_layers_say(self):
+        c = config()
+        for medium, unit in (("audio", [2560, 1, 1, 1]), ("video", [4, 128, 128, 3])):
+            codec = c["response"][medium]
+            shapes, out = stacks.stack_tensors(codec["encoder"], unit, "x")
+            weights = {name: stacks.initial(name, shape) for name, shape in shapes.items()}
+            x = torch.randn(2, unit[3], 3 * unit[0], *unit[1:3])
+            y = stacks.run(weights, "x", codec["encoder"], x)
+            self.assertEqual(list(y.shape), [2, out[3], 3 * out[0], *out[1:3]])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,88 @@
+"""A smoke training of all stages in a minute or two: losses fall, and the export opens in the engine.
+
+    cd scripts && /usr/bin/python3 -m unittest train.tests.test_smoke
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import torch
+
+from train import codecs, distill, export, look, talk
+
+REPOSITORY = os.path.join(os.path.dirname(__file__), "../../..")
+OPEN = """
+import { openCheckpoint } from "./engine/checkpoint.ts";
+import { openTokenizer } from "./engine/tokenizer.ts";
+const { config, tokenizer, tensors } = await openCheckpoint(Deno.args[0] ?? "");
+const { encode, decode } = openTokenizer(tokenizer, config);
+const ids = encode("what colour is it");
+if (ids.length !== 4 || decode(ids) !== " what colour is it") throw new Error(`ids ${ids}`);
+Deno.stdout.writeSync(new TextEncoder().encode(`${tensors.size} tensors`));
+"""
+
+
+def losses(out, name, key="loss"):
+    with open(os.path.join(out, f"{name}.jsonl")) as file:
+        entries = [json.loads(line) for line in file]
+    return [entry[key] for entry in entries if key in entry]
+
+
+class Smoke(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        torch.set_num_threads(1)
+        cls.out = tempfile.mkdtemp()
+        look.train_look(cls.out, 50)
+        codecs.train_codec("video", cls.out, 50)
+        codecs.train_codec("audio", cls.out, 50)
+        talk.train_talk("lessons", cls.out, 30, size=2, units=24)
+        talk.train_talk("conversations", cls.out, 20, size=2, units=24)
+        distill.train_student(cls.out, 10, size=2, units=12, substeps=2, every=5)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.out)
+
+    def test_losses_fall(self):
+        for name in ("look", "codec_video", "codec_audio", "lessons"):
+            first, *_, last = losses(self.out, name)
+            self.assertLess(last, 0.9 * first, name)
+
+    def test_every_stage_leaves_its_weights(self):
+        for name in export.STAGES:
+            self.assertTrue(os.path.exists(os.path.join(self.out, f"{name}.safetensors")), name)
+
+    def test_a_run_that_was_broken_off_goes_on(self):
+        short = tempfile.mkdtemp()
+        try:
+            for name in ("codec_audio", "codec_video"):
+                shutil.copy(os.path.join(self.out, f"{name}.safetensors"), short)
+            for steps in (4, 8):
+                talk.train_talk("lessons", short, steps, size=1, units=12)
+            with open(os.path.join(short, "lessons.jsonl")) as file:
+                self.assertEqual([json.loads(line)["step"] for line in file], [4, 8])
+        finally:
+            shutil.rmtree(short)
+
+    @unittest.skipUnless(shutil.which("deno"), "skipped: no deno on PATH")
+    def test_the_engine_opens_the_export(self):
+        folder = os.path.join(self.out, "checkpoint")
+        export.export(self.out, "student", folder)
+        size = sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
+        self.assertLess(size, 16e6)
+        script = os.path.join(self.out, "open.ts")
+        with open(script, "w") as file:
+            file.write(OPEN.replace('"./engine', f'"{os.path.abspath(REPOSITORY)}/engine'))
+        command = ["deno", "run", "--allow-read", "--config", "deno.json", script, folder]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("tensors", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
