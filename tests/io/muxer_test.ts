@@ -1,0 +1,107 @@
+import { assertEquals } from "@std/assert";
+import { openMuxer, type StreamFormat, streamFormats } from "../../io/muxer.ts";
+import type { StreamShape } from "../../io/stream_shape.ts";
+import { ffmpegTest, make } from "./media.ts";
+import { random } from "../reference/random.ts";
+
+const shapes: StreamShape[] = [
+  { unitMs: 160, fps: 25, frames: 4, width: 64, height: 48, sampleRate: 16000, samples: 2560 },
+  // Odd sizes, a rate whose unit has no whole samples per frame.
+  { unitMs: 200, fps: 15, frames: 3, width: 33, height: 7, sampleRate: 22050, samples: 4410 },
+];
+
+/** Random units of a shape. */
+function units(shape: StreamShape, count: number) {
+  const next = random(3);
+  return Array.from({ length: count }, (_, unit) => ({
+    unit,
+    text: unit % 2 === 0 ? ` word${unit}` : "",
+    audio: Float32Array.from({ length: shape.samples }, () => 2 * next() - 1),
+    frames: Uint8Array.from(
+      { length: shape.frames * shape.width * shape.height * 3 },
+      () => Math.floor(256 * next()),
+    ),
+  }));
+}
+
+async function mux(format: StreamFormat, shape: StreamShape, count: number, path: string) {
+  const given = units(shape, count);
+  const muxer = openMuxer(format, shape);
+  const parts = [muxer.start(), ...given.map((unit) => muxer.unit(unit)), muxer.end()];
+  await Deno.writeFile(path, new Uint8Array(await new Blob(parts).arrayBuffer()));
+  return given;
+}
+
+for (const format of streamFormats) {
+  ffmpegTest(`${format}: FFmpeg reads back every byte and time, silently`, async (folder) => {
+    for (const shape of shapes) {
+      const path = `${folder}/${shape.fps}.${format}`;
+      const given = await mux(format, shape, 12, path);
+      const decode = (...args: string[]) =>
+        make("-loglevel", "warning", "-xerror", "-i", path, ...args, "pipe:1");
+      const video = await decode("-map", "0:v", "-fps_mode", "passthrough", "-f", "rawvideo");
+      const audio = await decode("-map", "0:a", "-c", "copy", "-f", "f32le");
+      const all = <T>(parts: T[]) => new Blob(parts as BlobPart[]).bytes();
+      assertEquals(video, await all(given.map((unit) => unit.frames)));
+      assertEquals(audio, await all(given.map((unit) => unit.audio)));
+      const table = new TextDecoder().decode(
+        await decode("-map", "0:v", "-c", "copy", "-f", "framecrc"),
+      );
+      const times = [...table.matchAll(/^0, *-?\d+, *(\d+),/gm)].map((row) => Number(row[1]));
+      const scale = format === "nut" ? 1 : 1000 / shape.fps;
+      assertEquals(
+        times,
+        Array.from({ length: 12 * shape.frames }, (_, i) => Math.round(i * scale)),
+      );
+    }
+  });
+}
+
+ffmpegTest("matroska holds each unit's text as a subtitle in its time", async (folder) => {
+  const [shape] = shapes;
+  if (!shape) return;
+  await mux("matroska", shape, 4, `${folder}/a.mkv`);
+  const text = await make("-i", `${folder}/a.mkv`, "-map", "0:s", "-f", "webvtt", "pipe:1");
+  assertEquals(
+    new TextDecoder().decode(text),
+    "WEBVTT\n\n00:00.000 --> 00:00.160\nword0\n\n00:00.320 --> 00:00.480\nword2\n",
+  );
+});
+
+ffmpegTest("nut: a player can jump by the index", async (folder) => {
+  const [shape] = shapes;
+  if (!shape) return;
+  const given = await mux("nut", shape, 50, `${folder}/a.nut`);
+  const args = [
+    "-ss",
+    "4.8",
+    "-i",
+    `${folder}/a.nut`,
+    "-frames:v",
+    "1",
+    "-f",
+    "rawvideo",
+    "pipe:1",
+  ];
+  const frame = await make(...args);
+  assertEquals(frame, given[30]?.frames.slice(0, frame.length));
+});
+
+Deno.test("a unit is complete without the next one", () => {
+  for (const shape of shapes) {
+    for (const format of streamFormats) {
+      const whole = units(shape, 3);
+      const one = openMuxer(format, shape);
+      const other = openMuxer(format, shape);
+      one.start();
+      other.start();
+      // Nothing of a unit depends on what follows, and nothing is held back.
+      const bytes = whole.slice(0, 2).map((unit) => one.unit(unit));
+      assertEquals(bytes, whole.map((unit) => other.unit(unit)).slice(0, 2));
+      for (const [i, unit] of whole.slice(0, 2).entries()) {
+        const held = unit.frames.length + unit.audio.byteLength;
+        assertEquals((bytes[i]?.length ?? 0) >= held, true);
+      }
+    }
+  }
+});
