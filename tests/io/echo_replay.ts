@@ -7,7 +7,8 @@
 import { openConfig } from "../../engine/checkpoint.ts";
 import type { ModelConfig } from "../../engine/config.ts";
 import { type Observation, type Response, type UnitLayout, unitLayout } from "../../engine/unit.ts";
-import { type Options, run } from "../../io/commands/replay.ts";
+import { run } from "../../io/commands/replay.ts";
+import type { ModelOptions } from "../../io/model_options.ts";
 import { RunError } from "../../io/errors.ts";
 import { InputError } from "../../engine/errors.ts";
 import type { OpenedSession, References } from "../../io/replay_file.ts";
@@ -15,7 +16,7 @@ import type { ReplaySession } from "../../io/replay.ts";
 
 /** What a session was given, for tests. */
 export interface Seen {
-  options: Options | null;
+  options: ModelOptions | null;
   references: References | null;
   texts: [unit: number, text: string][];
   closed: number;
@@ -122,7 +123,7 @@ export function echo(delay = 0) {
   const seen: Seen = { options: null, references: null, texts: [], closed: 0 };
   async function open(
     model: string,
-    options: Options,
+    options: ModelOptions,
     references: References,
   ): Promise<OpenedSession> {
     Object.assign(seen, { options, references });
