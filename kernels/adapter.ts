@@ -18,11 +18,13 @@ const driverFolders = [
   "/usr/lib/chromium",
 ];
 
-/** The Vulkan driver files of this machine (Linux; elsewhere there are none and WebGPU chooses). */
+/** The Vulkan driver files of this machine, or just those that VK_DRIVER_FILES names (Linux;
+ * elsewhere there are none and WebGPU chooses). */
 export function driverFiles(): string[] {
   if (Deno.build.os !== "linux") return [];
   const given = Deno.env.get("VK_DRIVER_FILES") ?? Deno.env.get("VK_ICD_FILENAMES");
-  const files = new Set(given?.split(":").filter((file) => file !== ""));
+  if (given) return given.split(":").filter((file) => file !== "");
+  const files = new Set<string>();
   for (const folder of driverFolders) {
     try {
       for (const entry of Deno.readDirSync(folder)) {
@@ -54,12 +56,11 @@ function hasGraphicsDevice(): boolean {
  * Throws InputError when no file, or more than one, matches. */
 export function driverFile(spec: AdapterSpec): string | undefined {
   if (spec === "default") return undefined;
+  if (spec.includes("/") && isFile(spec)) return spec;
   const files = driverFiles();
-  const matches = spec.includes("/")
-    ? files.filter((file) => file === spec)
-    : files.filter((file) => stem(file).toLowerCase().includes(spec.toLowerCase()));
-  const [match, second] = matches;
-  if (match && (!second || stem(match) === spec)) return match;
+  const matches = files.filter((file) => stem(file).toLowerCase().includes(spec.toLowerCase()));
+  const match = matches.find((file) => stem(file) === spec) ?? matches[0];
+  if (match && (matches.length === 1 || stem(match) === spec)) return match;
   const known = ["default", ...files.map(stem)].join(", ");
   throw new InputError(
     match
@@ -80,8 +81,13 @@ export function stem(file: string): string {
  * @throws InputError when the spec matches nothing or its driver gives no adapter.
  */
 export async function requestAdapter(spec: AdapterSpec = "default"): Promise<GPUAdapter> {
-  prepareEnvironment(driverFile(spec));
-  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  const restore = setEnvironment(driverFile(spec));
+  let adapter: GPUAdapter | null | undefined;
+  try {
+    adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  } finally {
+    restore();
+  }
   if (adapter) return adapter;
   throw new InputError(
     spec === "default"
@@ -90,14 +96,32 @@ export async function requestAdapter(spec: AdapterSpec = "default"): Promise<GPU
   );
 }
 
-function prepareEnvironment(file: string | undefined): void {
-  if (Deno.build.os !== "linux") return;
+/** Sets what the loader and Mesa read at a thread's first request; gives what undoes it, since the
+ * variables belong to the process and the next Worker may want another driver. */
+function setEnvironment(file: string | undefined): () => void {
+  if (Deno.build.os !== "linux") return () => {};
   // Without a Vulkan driver Deno would fall back to a GL adapter silently.
   if (!Deno.env.get("DENO_WEBGPU_BACKEND")) Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
   // Mesa prints an error on stderr unless this names a folder.
   if (!Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
-  if (file) {
-    Deno.env.set("VK_DRIVER_FILES", file);
-    Deno.env.set("VK_ICD_FILENAMES", file);
+  if (!file) return () => {};
+  const before = driverVariables.map((name) => [name, Deno.env.get(name)] as const);
+  for (const name of driverVariables) Deno.env.set(name, file);
+  return () => {
+    for (const [name, value] of before) {
+      if (value === undefined) Deno.env.delete(name);
+      else Deno.env.set(name, value);
+    }
+  };
+}
+
+/** The Vulkan loader's variable, and its name in older loaders. */
+const driverVariables = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
   }
 }

@@ -1,0 +1,149 @@
+/** The main job end to end: main.ts as a process, the shipped checkpoint, the real engine. */
+import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
+import type { Event } from "../io/events.ts";
+import { count, digest, ffmpegTest, folderTest, names } from "./io/media.ts";
+import { listAdapters } from "../kernels/probe.ts";
+
+const root = new URL("..", import.meta.url).pathname;
+const sample = `${root}samples/voice.mp4`;
+const adapters = await listAdapters();
+const { tasks } = JSON.parse(await Deno.readTextFile(`${root}deno.json`));
+
+/** The permissions of `deno task replay`; what its programs are is asked as the task asks it. */
+const permissions = (tasks.replay.command as string).match(/--allow-(read|write|env|net)\S*/g) ??
+  [];
+
+function start(args: string[], env: Record<string, string> = {}): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-q", "--no-prompt", ...permissions, "--allow-run", `${root}main.ts`, ...args],
+    cwd: root,
+    env: { NO_COLOR: "1", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+async function finish(child: Deno.ChildProcess) {
+  const { code, stdout, stderr } = await child.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+const main = (args: string[], env?: Record<string, string>) => finish(start(args, env));
+
+function adapterTest(name: string, fn: (folder: string) => Promise<void>): void {
+  if (adapters.length > 0) return ffmpegTest(name, fn);
+  const why = "no WebGPU adapter on this machine";
+  Deno.test({ name: `${name} (skipped: ${why})`, ignore: true, fn: () => {} });
+}
+
+async function events(path: string): Promise<Event[]> {
+  const text = await Deno.readTextFile(path);
+  return text.trimEnd().split("\n").map((line) => JSON.parse(line));
+}
+
+const unitDigests = (list: Event[]) =>
+  list.flatMap((event) => event.type === "unit" ? [event.digest] : []);
+
+adapterTest("the main job gives the same files twice, and others for another seed", async (at) => {
+  const replay = async (name: string, seed: string) => {
+    const out = ["-o", `${at}/${name}.mkv`, "--events", `${at}/${name}.jsonl`];
+    const sampling = ["--temperature", "1", "--top-k", "40", "--top-p", "0.95"];
+    const options = ["--units", "7", "--seed", seed, "--prompt", "Be brief.", ...sampling];
+    const { code, stdout, stderr } = await main(["replay", sample, ...out, ...options]);
+    assertEquals([code, stdout], [0, ""], stderr);
+    assertStringIncludes(stderr, "random weights");
+    assertStringIncludes(stderr, "real-time factor");
+    return {
+      files: [await digest(`${at}/${name}.mkv`), await digest(`${at}/${name}.vtt`)],
+      digests: unitDigests(await events(`${at}/${name}.jsonl`)),
+    };
+  };
+  const first = await replay("first", "1");
+  assertEquals(await replay("again", "1"), first);
+  const other = await replay("other", "2");
+  first.digests.forEach((unit, i) => assertNotEquals(other.digests[i], unit));
+  assertNotEquals(other.files[0], first.files[0]);
+  const { frames, samples } = await count(`${at}/first.mkv`, 128, 128);
+  assertEquals([frames, samples], [7 * 4, 7 * 2560]);
+});
+
+adapterTest("the main job takes every kind of solver, guidance, persona and voice", async (at) => {
+  const seen = new Set<string | undefined>();
+  for (const solver of ["euler", "midpoint", "heun", "ab2"]) {
+    const out = ["-o", `${at}/${solver}.mkv`, "--events", `${at}/${solver}.jsonl`];
+    const persona = ["--persona", sample, "--voice", sample, "--history-units", "4"];
+    const options = ["--units", "6", "--steps", "2", "--guidance", "1.5", "--shift", "2"];
+    const { code, stderr } = await main(
+      ["replay", sample, ...out, ...options, ...persona, "--solver", solver, "--quiet"],
+    );
+    assertEquals([code, stderr], [0, ""]);
+    const [header, ...rest] = await events(`${at}/${solver}.jsonl`);
+    assert(header?.type === "header");
+    const { prefill_tokens: prefill } = header.session as { prefill_tokens: number };
+    assertEquals(prefill, 25 * 2 + 16);
+    seen.add(unitDigests(rest).at(-1));
+  }
+  assertEquals(seen.size, 4);
+});
+
+adapterTest("the main job ends a file on SIGINT that plays, with exit code 130", async (at) => {
+  const child = start(["replay", sample, "-o", `${at}/out.mkv`, "--events", `${at}/e.jsonl`]);
+  // The event log grows unit by unit, under its temporary name.
+  const log = () =>
+    [...Deno.readDirSync(at)].filter(({ name }) => name.includes("jsonl"))
+      .reduce(
+        (sum, { name }) => sum + Deno.readTextFileSync(`${at}/${name}`).split("\n").length,
+        0,
+      );
+  const deadline = Date.now() + 60_000;
+  while (log() < 5 && Date.now() < deadline) await new Promise((r) => setTimeout(r, 50));
+  child.kill("SIGINT");
+  const { code, stderr } = await finish(child);
+  assertEquals(code, 130, stderr);
+  assertEquals(names(at), ["e.jsonl", "out.mkv", "out.vtt"]);
+  const units = unitDigests(await events(`${at}/e.jsonl`)).length;
+  const { frames, samples } = await count(`${at}/out.mkv`, 128, 128);
+  assertEquals([frames, samples], [units * 4, units * 2560]);
+  assert(units >= 1 && units < 50, `${units} units`);
+});
+
+folderTest(
+  "the main job without a Vulkan driver says so in one line and exits with 2",
+  async (at) => {
+    const env = { VK_DRIVER_FILES: "/none.json", VK_ICD_FILENAMES: "/none.json" };
+    const { code, stdout, stderr } = await main(["replay", sample, "-o", `${at}/out.wav`], env);
+    assertEquals([code, stdout], [2, ""], stderr);
+    assertStringIncludes(stderr, "no Vulkan driver gives a WebGPU adapter");
+    assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
+    assertEquals(names(at), []);
+  },
+);
+
+adapterTest(
+  "the main job refuses an adapter that nothing matches, and leaves nothing",
+  async (at) => {
+    const out = ["-o", `${at}/out.mkv`];
+    const { code, stderr } = await main(["replay", sample, ...out, "--performer", "no-such-card"]);
+    assertEquals(code, 2);
+    assertStringIncludes(stderr, "adapter 'no-such-card' matches nothing");
+    assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
+    assertEquals(names(at), []);
+  },
+);
+
+adapterTest("adapters lists what can be reached, and bench measures a tick", async () => {
+  const listed = await main(["adapters", "--json"]);
+  assertEquals(listed.code, 0, listed.stderr);
+  const list: { spec: string }[] = JSON.parse(listed.stdout);
+  assertEquals(list.map(({ spec }) => spec), adapters.map(({ spec }) => spec));
+  const measured = await main(["bench", "--units", "12", "--json"]);
+  assertEquals(measured.code, 0, measured.stderr);
+  const bench = JSON.parse(measured.stdout);
+  for (const stage of ["encode", "pass", "solve", "decode", "tick"]) {
+    assertEquals(bench.stages[stage].length, 12);
+  }
+  assert(bench.encoding.recorded > 0 && bench.encoding.anew > bench.encoding.recorded);
+  assert(bench.kernels.length > 10);
+});
