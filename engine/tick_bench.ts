@@ -7,16 +7,21 @@ import type { Settings } from "./settings.ts";
 import { Thinker } from "./thinker.ts";
 import { clock, localPerformer, runTicks, type UnitInput } from "./ticks.ts";
 import type { Gpu } from "../kernels/device.ts";
-import { Plan, type Step } from "../kernels/plan.ts";
-import { Readback } from "../kernels/readback.ts";
-import { makeTensor } from "../kernels/tensor.ts";
+import {
+  copyCeiling,
+  type MatmulFigure,
+  matmulFigures,
+  measure,
+  multiplyAddCeiling,
+} from "../kernels/measure.ts";
+import type { Dispatch, Plan, Step } from "../kernels/plan.ts";
 
 export interface KernelTime {
   /** Kernel and the first launch of this shape in the tick. */
   label: string;
   /** Launches of this shape in a tick. */
   launches: number;
-  /** Median of one launch. */
+  /** Median of one launch, the copies that feed it included. */
   ms: number;
   /** Floating-point operations and bytes that one launch needs at least. */
   flops: number;
@@ -31,6 +36,10 @@ export interface TickBench {
   /** Milliseconds to encode one tick's commands. */
   encoding: { recorded: number; anew: number; dispatches: number };
   kernels: KernelTime[];
+  /** What this adapter can do at most: multiply-adds in registers, copies between buffers. */
+  ceiling: { gigaflops: number; gigabytes: number };
+  /** Matrix products at nano's shapes and at a large one. */
+  products: MatmulFigure[];
 }
 
 /**
@@ -73,7 +82,11 @@ export async function benchTick(
     dispatches: plans.flatMap((plan) => plan.steps).filter((s) => s.kind === "dispatch").length,
   };
   const kernels = await kernelTimes(gpu, plans.flatMap((plan) => plan.steps), progress);
-  return { adapter: gpu.name, units, stages, encoding, kernels };
+  progress("this adapter's ceilings");
+  const ceiling = { gigaflops: await multiplyAddCeiling(gpu), gigabytes: await copyCeiling(gpu) };
+  progress("matrix products");
+  const products = await matmulFigures(gpu);
+  return { adapter: gpu.name, units, stages, encoding, kernels, ceiling, products };
 }
 
 function randomMedia(model: Model): Pick<UnitInput, "audio" | "frames"> {
@@ -101,41 +114,29 @@ function encodeAll(
   return performance.now() - start;
 }
 
-/** Times one launch of every distinct shape: many in one submit, the submit's own cost taken off. */
+/** Times every distinct launch of the steps, with the copies that feed it. */
 async function kernelTimes(
   gpu: Gpu,
   steps: readonly Step[],
   progress: (what: string) => void,
 ): Promise<KernelTime[]> {
-  const shapes = new Map<string, { step: Step & { kind: "dispatch" }; launches: number }>();
+  const shapes = new Map<string, { steps: Step[]; dispatch: Dispatch; launches: number }>();
+  let pending: Step[] = [];
   for (const step of steps) {
+    pending.push(step);
     if (step.kind !== "dispatch") continue;
     const key = [step.label.split(" ")[0], step.groups, step.flops, step.bytes].join();
     const shape = shapes.get(key);
     if (shape) shape.launches++;
-    else shapes.set(key, { step, launches: 1 });
+    else shapes.set(key, { steps: pending, dispatch: step, launches: 1 });
+    pending = [];
   }
-  const fence = await Readback.create(gpu, [makeTensor(gpu, "fence", [4])]);
-  const run = async (plan: Plan) => {
-    const start = performance.now();
-    const encoder = gpu.device.createCommandEncoder();
-    plan.encode(encoder);
-    fence.encode(encoder);
-    gpu.device.queue.submit([encoder.finish()]);
-    await fence.read();
-    return performance.now() - start;
-  };
-  const empty = await medianAsync(9, () => run(new Plan("empty", [])));
   const times: KernelTime[] = [];
-  for (const { step, launches } of shapes.values()) {
-    progress(`kernel ${step.label}`);
-    const once = await run(new Plan("once", [step]));
-    const repeats = Math.max(1, Math.min(50, Math.round(20 / Math.max(0.1, once))));
-    const plan = new Plan("repeats", Array.from({ length: repeats }, () => step));
-    const ms = Math.max(0, (await medianAsync(5, () => run(plan))) - empty) / repeats;
-    times.push({ label: step.label, launches, ms, flops: step.flops, bytes: step.bytes });
+  for (const { steps, dispatch: { label, flops, bytes }, launches } of shapes.values()) {
+    progress(`kernel ${label}`);
+    const { ms } = await measure(gpu, steps, { rounds: 5, roundMs: 10 });
+    times.push({ label, launches, ms, flops, bytes });
   }
-  fence.destroy();
   return times.sort((a, b) => b.ms * b.launches - a.ms * a.launches);
 }
 
@@ -147,10 +148,4 @@ export function percentile(numbers: readonly number[], p: number): number {
 
 function medianOf(count: number, measure: () => number): number {
   return percentile(Array.from({ length: count }, measure), 0.5);
-}
-
-async function medianAsync(count: number, measure: () => Promise<number>): Promise<number> {
-  const numbers: number[] = [];
-  for (let i = 0; i < count; i++) numbers.push(await measure());
-  return percentile(numbers, 0.5);
 }

@@ -91,15 +91,39 @@ function table(bench: TickBench, storage: string, historyUnits: number, unitMs: 
       recorded.toFixed(2)
     } ms from recorded plans, ${anew.toFixed(2)} ms with bind groups made anew`,
     "",
+    `ceilings of this adapter: ${bench.ceiling.gigaflops.toFixed(0)} GFLOP/s of multiply-adds, ${
+      bench.ceiling.gigabytes.toFixed(1)
+    } GB/s of copies`,
+    "",
     "kernel (first launch of the shape)            launches   ms each   ms/tick   GFLOP/s     GB/s",
   );
-  for (const k of bench.kernels) {
+  // The many launches that cost next to nothing share a line.
+  const shown = bench.kernels.filter((k) => k.ms * k.launches >= 0.005 * tick);
+  const others = bench.kernels.slice(shown.length);
+  for (const k of shown) {
     const rate = (amount: number) => amount > 0 ? (amount / k.ms / 1e6).toFixed(1) : "-";
     lines.push(
       `${k.label.slice(0, 44).padEnd(45)} ${String(k.launches).padStart(8)} ${
         k.ms.toFixed(3).padStart(9)
       } ${(k.ms * k.launches).toFixed(2).padStart(9)} ${rate(k.flops).padStart(9)} ${
         rate(k.bytes).padStart(8)
+      }`,
+    );
+  }
+  const rest = others.reduce((sum, k) => sum + k.ms * k.launches, 0);
+  const launches = others.reduce((sum, k) => sum + k.launches, 0);
+  lines.push(
+    `${`${others.length} smaller shapes`.padEnd(45)} ${String(launches).padStart(8)} ${
+      "".padStart(9)
+    } ${rest.toFixed(2).padStart(9)}`,
+  );
+  lines.push("", "matrix product                storage   ms each   GFLOP/s   of the ceiling");
+  for (const { rows, outputs, inputs, dtype, ms: each, gigaflops } of bench.products) {
+    lines.push(
+      `${`${rows} x ${outputs} x ${inputs}`.padEnd(30)} ${dtype.padStart(6)} ${
+        each.toFixed(3).padStart(9)
+      } ${gigaflops.toFixed(1).padStart(9)} ${
+        `${(100 * gigaflops / bench.ceiling.gigaflops).toFixed(0)} %`.padStart(16)
       }`,
     );
   }
