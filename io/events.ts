@@ -5,8 +5,10 @@
  */
 import { createHash } from "node:crypto";
 import type { Response } from "../engine/unit.ts";
+import type { Felt } from "./pace.ts";
+import type { PaceChoice } from "./pace_options.ts";
 import type { Cut } from "./pair.ts";
-import { latency, round, type UnitTimes } from "./statistics.ts";
+import { latency, percentiles, round, type UnitTimes } from "./statistics.ts";
 import type { StreamShape } from "./stream_shape.ts";
 
 /** Everything that a referee asks before looking at the units. */
@@ -18,14 +20,17 @@ export interface HeaderEvent {
   checkpoint: { path: string; digest: string; random_weights_seed: number | null };
   input: {
     path: string;
-    bytes: number;
-    sha256: string;
+    /** Null: it is no file. */
+    bytes: number | null;
+    sha256: string | null;
     reader: string;
     video: boolean;
     audio: boolean;
     seconds: number | null;
   };
   stream: { unit_ms: number; fps: number; user: SideShape; agent: SideShape };
+  /** How units went in, and through which network. */
+  pacing: PaceChoice;
   /** Placement, adapters, sizes and resolved settings (solver, schedule, seed, ...). */
   session: unknown;
   /** The command's options as they were given. */
@@ -52,6 +57,13 @@ export interface UnitEvent {
   /** SHA-256 of the latents. */
   digest: string;
   history_tokens: number;
+  /** Whether the engine had the unit's observation: `skipped` because it was late, `lost` by the
+   * network. */
+  observation: Felt["observation"];
+  /** False: the network lost the response. */
+  heard: boolean;
+  /** What the user felt: from the capture of the unit's last sample to the response's first bytes. */
+  interaction_ms: number | null;
   /** Latency by stage in ms. */
   ms: Record<string, number>;
 }
@@ -71,6 +83,11 @@ export interface SummaryEvent {
   wall_seconds: number;
   /** Processing time divided by stream time: below 1 is faster than real time. */
   real_time_factor: number;
+  /** Observations that were skipped, and packets that were lost up and down. */
+  skipped: number;
+  lost: { up: number; down: number };
+  /** Over the units that were heard. */
+  interaction_ms: { p50: number; p95: number } | null;
   /** By stage, over the units. */
   latency_ms: Record<string, { p50: number; p95: number }>;
 }
@@ -86,7 +103,12 @@ export function sideShape({ width, height, sampleRate }: StreamShape): SideShape
 }
 
 /** What happened in a unit; `write` is how long handing it to the output took, in ms. */
-export function unitEvent(response: Response, times: UnitTimes, unitMs: number): UnitEvent {
+export function unitEvent(
+  response: Response,
+  times: UnitTimes,
+  felt: Felt,
+  unitMs: number,
+): UnitEvent {
   const { unit, text, tokens, audio, digest, historyTokens } = response;
   const rms = Math.sqrt(audio.reduce((sum, x) => sum + x * x, 0) / Math.max(1, audio.length));
   const rounded = Object.entries(times).map(([stage, ms]) => [stage, round(ms, 3)]);
@@ -101,14 +123,18 @@ export function unitEvent(response: Response, times: UnitTimes, unitMs: number):
     audio_rms: round(rms, 6),
     digest,
     history_tokens: historyTokens,
+    observation: felt.observation,
+    heard: felt.heard,
+    interaction_ms: felt.interactionMs === null ? null : round(felt.interactionMs, 3),
     ms: snakeCase(Object.fromEntries(rounded)) as Record<string, number>,
   };
 }
 
-/** Adds up a replay: `times` and `digests` of its units, in order. */
+/** Adds up a replay: `times`, `felt` and `digests` of its units, in order. */
 export function summaryEvent(run: {
   ended: SummaryEvent["ended"];
   times: readonly UnitTimes[];
+  felt: readonly Felt[];
   digests: readonly string[];
   unitMs: number;
   wallMs: number;
@@ -117,6 +143,7 @@ export function summaryEvent(run: {
 }): SummaryEvent {
   const units = run.times.length;
   const seconds = (units * run.unitMs) / 1000;
+  const interaction = run.felt.flatMap(({ interactionMs }) => interactionMs ?? []);
   const hash = createHash("sha256");
   for (const digest of run.digests) hash.update(digest);
   return {
@@ -129,13 +156,21 @@ export function summaryEvent(run: {
     outputs: run.outputs,
     wall_seconds: round(run.wallMs / 1000, 3),
     real_time_factor: round(run.wallMs / 1000 / seconds, 4),
+    skipped: run.felt.filter(({ observation }) => observation === "skipped").length,
+    lost: {
+      up: run.felt.filter(({ observation }) => observation === "lost").length,
+      down: run.felt.filter(({ heard }) => !heard).length,
+    },
+    interaction_ms: interaction.length > 0 ? percentiles(interaction) : null,
     latency_ms: snakeCase(latency(run.times)) as SummaryEvent["latency_ms"],
   };
 }
 
 /** An event without the fields that differ from run to run. */
 export function withoutTimings(event: Event): Record<string, unknown> {
-  const timings = new Set(["ms", "wall_seconds", "real_time_factor", "latency_ms"]);
+  const timings = new Set([
+    ...["ms", "wall_seconds", "real_time_factor", "latency_ms", "interaction_ms"],
+  ]);
   return Object.fromEntries(Object.entries(event).filter(([key]) => !timings.has(key)));
 }
 

@@ -72,9 +72,9 @@ export function wallClock(signal: AbortSignal): Clock {
 
 const absent: Observation = { audio: null, frames: null };
 
-/** Units that may be under way when late ones are skipped: one in work, one encoded ahead; with
- * `paper` one more, because y_k leaves in the next tick. */
-const skippingDepth = { eager: 2, paper: 3 };
+/** Units that may be under way when late ones are skipped: one; with `paper` one more, because y_k
+ * leaves in the next tick. What waits inside the engine could not be skipped any more. */
+const skippingDepth = { eager: 1, paper: 2 };
 
 /** Paces one run: put it around the observations and the session, and ask it what was felt. */
 export class Pacer {

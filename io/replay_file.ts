@@ -4,6 +4,7 @@
  */
 import type { ModelConfig } from "../engine/config.ts";
 import { InputError } from "../engine/errors.ts";
+import type { Schedule, SessionInfo } from "../engine/mod.ts";
 import {
   fileDigest,
   type HeaderEvent,
@@ -17,6 +18,8 @@ import { mediaExtensions } from "./ffmpeg_encode.ts";
 import { aborted, interruptedCode } from "./interrupt.ts";
 import { checkInput, type InputFacts, openInput, readPicture, readSound } from "./observe.ts";
 import type { OutputFile, Outputs } from "./output_file.ts";
+import { Pacer, wallClock } from "./pace.ts";
+import type { PaceChoice } from "./pace_options.ts";
 import type { ObservationReader } from "./pair.ts";
 import { Progress } from "./progress.ts";
 import { replay, type ReplaySession } from "./replay.ts";
@@ -45,6 +48,8 @@ export interface ReplayRequest {
   userText?: string | undefined;
   persona?: string | undefined;
   voice?: string | undefined;
+  pacing: PaceChoice;
+  schedule: Schedule;
   /** Most units; all by default. */
   units?: number | undefined;
   /** Path of FFmpeg. */
@@ -64,7 +69,7 @@ export interface References {
 export interface OpenedSession {
   session: ReplaySession;
   /** Printable facts. */
-  info: unknown;
+  info: Pick<SessionInfo, "placement">;
   /** The same in one line for people. */
   line: string;
   checkpointDigest: string;
@@ -135,6 +140,7 @@ export async function replayFile(
       request,
       facts,
       session,
+      placement: opened.info.placement,
       observations,
       userText,
       writer,
@@ -152,6 +158,7 @@ export async function replayFile(
     const summary = summaryEvent({
       ended,
       times: log.times,
+      felt: log.felt,
       digests: log.digests,
       unitMs: config.unit_ms,
       wallMs,
@@ -191,6 +198,7 @@ async function work(run: {
   request: ReplayRequest;
   facts: InputFacts;
   session: ReplaySession;
+  placement: SessionInfo["placement"];
   observations: ObservationReader;
   userText: UserText;
   writer: ResponseWriter;
@@ -198,15 +206,23 @@ async function work(run: {
   signal: AbortSignal;
 }): Promise<number> {
   const { request, writer, log } = run;
+  const { pacing, schedule } = request;
   const unitMs = request.config.unit_ms;
+  const pacer = new Pacer(
+    { unitMs, ...pacing, schedule, placement: run.placement, arriving: false },
+    wallClock(run.signal),
+  );
   const progress = new Progress(total(run.facts, request.units, unitMs), request.quiet);
   try {
     return await replay({
       ...run,
+      session: pacer.session(run.session),
+      observations: pacer.observations(run.observations),
       maxUnits: request.units ?? Infinity,
       write: (response) => writer.write(response),
       async written(response, times) {
-        await log.addUnit(response, times);
+        const felt = pacer.felt(response.unit, times, performance.now());
+        await log.addUnit(response, times, felt);
         progress.update(log.times.length, (log.times.length * unitMs) / 1000);
       },
     });
@@ -270,6 +286,7 @@ async function header(
       user: sideShape(user),
       agent: sideShape(agent),
     },
+    pacing: request.pacing,
     session: snakeCase(opened.info),
     options: request.options,
   };

@@ -3,11 +3,13 @@ import type { Response } from "../engine/unit.ts";
 import type { Spoken } from "./captions.ts";
 import { type Event, eventLine, unitEvent } from "./events.ts";
 import type { OutputFile } from "./output_file.ts";
+import type { Felt } from "./pace.ts";
 import type { UnitTimes } from "./statistics.ts";
 
 /** Writes events as they happen (without a file: nowhere) and keeps times, digests and text. */
 export class ReplayLog {
   readonly times: UnitTimes[] = [];
+  readonly felt: Felt[] = [];
   readonly digests: string[] = [];
   readonly spoken: Spoken[] = [];
   readonly #file: Deno.FsFile | null;
@@ -27,11 +29,12 @@ export class ReplayLog {
   }
 
   /** Adds a unit that was written. */
-  async addUnit(response: Response, times: UnitTimes): Promise<void> {
+  async addUnit(response: Response, times: UnitTimes, felt: Felt): Promise<void> {
     this.times.push(times);
+    this.felt.push(felt);
     this.digests.push(response.digest);
     if (response.text !== "") this.spoken.push({ unit: response.unit, text: response.text });
-    await this.add(unitEvent(response, times, this.#unitMs));
+    await this.add(unitEvent(response, times, felt, this.#unitMs));
   }
 
   /** Closes the file; once is enough. */

@@ -23,15 +23,17 @@ export function percentile(values: readonly number[], p: number): number {
   return sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)] ?? NaN;
 }
 
+/** p50 and p95, rounded to microseconds. */
+export function percentiles(values: readonly number[]): { p50: number; p95: number } {
+  return { p50: round(percentile(values, 0.5), 3), p95: round(percentile(values, 0.95), 3) };
+}
+
 /** p50 and p95 of every stage in ms, rounded to microseconds. */
 export type Latency = Record<typeof stages[number], { p50: number; p95: number }>;
 
 /** Percentiles over units. */
 export function latency(units: readonly UnitTimes[]): Latency {
-  const of = (stage: typeof stages[number]) => {
-    const values = units.map((unit) => unit[stage]);
-    return { p50: round(percentile(values, 0.5), 3), p95: round(percentile(values, 0.95), 3) };
-  };
+  const of = (stage: typeof stages[number]) => percentiles(units.map((unit) => unit[stage]));
   const entries = stages.map((stage): [string, { p50: number; p95: number }] => [stage, of(stage)]);
   return Object.fromEntries(entries) as Latency;
 }

@@ -3,6 +3,7 @@ import { openConfig } from "../../engine/checkpoint.ts";
 import { InputError } from "../../engine/errors.ts";
 import { Interrupt, interruptedCode } from "../interrupt.ts";
 import { modelOptions, openModel, ownModel } from "../model_options.ts";
+import { choosePace, paceOptions } from "../pace_options.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../options.ts";
 import { Outputs } from "../output_file.ts";
 import { replayFile } from "../replay_file.ts";
@@ -22,6 +23,7 @@ const spec = {
       help: "response: .mkv, .mp4, .mov, .webm; or .wav, .y4m (one medium, no FFmpeg)",
     },
     ...modelOptions,
+    ...paceOptions,
     units: { kind: "whole", min: 1, help: "answer the first N units only" },
     events: { kind: "text", value: "FILE", help: "what happened, as JSON lines" },
     "side-by-side": { kind: "text", value: "FILE", help: "user and agent in one picture" },
@@ -57,6 +59,7 @@ export async function run(args: string[], open = openModel): Promise<number> {
     throw new InputError("replay needs -o FILE, the response to write");
   }
 
+  const pacing = choosePace(options);
   const model = options.model ?? await ownModel();
   const config = await openConfig(model);
   const given = Object.entries(options).filter(([, value]) =>
@@ -74,6 +77,8 @@ export async function run(args: string[], open = openModel): Promise<number> {
         output: options.output,
         model,
         config,
+        pacing,
+        schedule: options.schedule ?? "paper",
         quiet: options.quiet,
         events: options.events,
         sideBySide: options["side-by-side"],

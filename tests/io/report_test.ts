@@ -1,3 +1,4 @@
+import type { Felt } from "../../io/pace.ts";
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import type { Response } from "../../engine/unit.ts";
 import { snakeCase, summaryEvent, unitEvent } from "../../io/events.ts";
@@ -42,16 +43,23 @@ Deno.test("unitEvent() tells a voice from silence by its level", () => {
     historyTokens: 9,
     stages: times(20),
   });
-  const loud = unitEvent(response(0.01), times(20), 160);
+  const felt: Felt = { observation: "skipped", heard: true, interactionMs: 200.12345 };
+  const loud = unitEvent(response(0.01), times(20), felt, 160);
   assertEquals([loud.audio_active, loud.audio_rms, loud.start, loud.end], [true, 0.01, 0.48, 0.64]);
   assertEquals(loud.ms["send_slice"], 0.25);
-  assertEquals(unitEvent(response(0.001), times(20), 160).audio_active, false);
+  assertEquals([loud.observation, loud.heard, loud.interaction_ms], ["skipped", true, 200.123]);
+  assertEquals(unitEvent(response(0.001), times(20), felt, 160).audio_active, false);
 });
 
 Deno.test("report() shows units, speed, stages and files", () => {
   const summary = summaryEvent({
     ended: "complete",
     times: Array.from({ length: 50 }, () => times(120)),
+    felt: Array.from({ length: 50 }, (_, unit) => ({
+      observation: unit < 3 ? "skipped" : unit < 5 ? "lost" : "given",
+      heard: unit !== 9,
+      interactionMs: unit === 9 ? null : 200,
+    })),
     digests: Array(50).fill("00"),
     unitMs: 160,
     wallMs: 4000,
@@ -66,6 +74,9 @@ Deno.test("report() shows units, speed, stages and files", () => {
       "0.500 (4.00 s of work, 2.00 times as fast as real time)",
       "  send slice            0.3       0.3",
       "  total               120.0     120.0",
+      "  interaction         200.0     200.0",
+      "skipped           3 observations came too late",
+      "lost              2 units up, 1 down",
       "response          a.mkv",
       "side by side      b.mkv",
     ]
