@@ -9,7 +9,7 @@ import {
   type SessionOptions,
 } from "../engine/mod.ts";
 import type { Option, Parsed } from "./options.ts";
-import type { OpenedSession, References } from "./replay_file.ts";
+import type { OpenedSession, References } from "./run_model.ts";
 
 const solvers = ["euler", "midpoint", "heun", "ab2"] as const satisfies readonly SolverName[];
 

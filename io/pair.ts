@@ -43,12 +43,23 @@ export class ObservationReader implements AsyncIterable<Observation> {
   readonly #source: MediaSource;
   readonly #shape: StreamShape;
   readonly #maxAhead: number;
+  readonly #maxUnits: number;
   readonly #lastFrame: Uint8Array;
 
-  constructor(source: MediaSource, shape: StreamShape, maxAhead: number = maxAheadBytes) {
+  /**
+   * @param maxAhead Bytes by which a stream may run ahead of the other.
+   * @param maxUnits The same in units: how long a call waits for a stream that pauses.
+   */
+  constructor(
+    source: MediaSource,
+    shape: StreamShape,
+    maxAhead: number = maxAheadBytes,
+    maxUnits: number = Infinity,
+  ) {
     this.#source = source;
     this.#shape = shape;
     this.#lastFrame = new Uint8Array(frameBytes(shape));
+    this.#maxUnits = maxUnits;
     const { video, audio } = this.#needs();
     this.#maxAhead = Math.max(maxAhead, video, audio);
   }
@@ -87,7 +98,8 @@ export class ObservationReader implements AsyncIterable<Observation> {
       if (open.length === 0) return false;
       // FFmpeg writes both from one thread: if one waits for its bytes, the other must be read too,
       // or neither moves. Whether a stream that ended did so in order shows only at the other's end.
-      if (channels.some(({ queue }) => queue.size >= this.#maxAhead)) return true;
+      const most = (need: number) => Math.min(this.#maxAhead, need * this.#maxUnits);
+      if (channels.some(({ queue, need }) => queue.size >= most(need))) return true;
       await Promise.race(open.map(({ queue }) => queue.read()));
     }
     return true;

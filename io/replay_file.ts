@@ -2,24 +2,15 @@
  * A replay from file to file: opens the input, claims the outputs, runs the session, and finishes what
  * it wrote however the run ends: complete, cut off, or interrupted.
  */
-import type { ModelConfig } from "../engine/config.ts";
 import { InputError } from "../engine/errors.ts";
-import type { Schedule, SessionInfo } from "../engine/mod.ts";
-import {
-  fileDigest,
-  type HeaderEvent,
-  sideShape,
-  snakeCase,
-  type SummaryEvent,
-  summaryEvent,
-} from "./events.ts";
+import type { SessionInfo } from "../engine/mod.ts";
+import { fileDigest, type SummaryEvent, summaryEvent } from "./events.ts";
 import { type Ffmpeg, findFfmpeg } from "./ffmpeg.ts";
 import { mediaExtensions } from "./ffmpeg_encode.ts";
-import { aborted, interruptedCode } from "./interrupt.ts";
-import { checkInput, type InputFacts, openInput, readPicture, readSound } from "./observe.ts";
+import { interruptedCode } from "./interrupt.ts";
+import { checkInput, type InputFacts, openInput } from "./observe.ts";
 import type { OutputFile, Outputs } from "./output_file.ts";
 import { Pacer, wallClock } from "./pace.ts";
-import type { PaceChoice } from "./pace_options.ts";
 import type { ObservationReader } from "./pair.ts";
 import { Progress } from "./progress.ts";
 import { replay, type ReplaySession } from "./replay.ts";
@@ -32,47 +23,25 @@ import {
   responseExtensions,
   type ResponseWriter,
 } from "./respond.ts";
+import {
+  beforeAbort,
+  header,
+  introduce,
+  type OpenedSession,
+  readReferences,
+  type References,
+  type RunRequest,
+  say,
+} from "./run_model.ts";
 import { sideBySide } from "./side_by_side.ts";
 import { type StreamShape, streamShapes } from "./stream_shape.ts";
-import { readUserText, type UserText } from "./user_text.ts";
+import type { UserText } from "./user_text.ts";
 
 /** What is asked for: files and limits. */
-export interface ReplayRequest {
+export interface ReplayRequest extends RunRequest {
   input: string;
   output: string;
-  /** Checkpoint folder, for the header. */
-  model: string;
-  config: ModelConfig;
-  events?: string | undefined;
   sideBySide?: string | undefined;
-  userText?: string | undefined;
-  persona?: string | undefined;
-  voice?: string | undefined;
-  pacing: PaceChoice;
-  schedule: Schedule;
-  /** Most units; all by default. */
-  units?: number | undefined;
-  /** Path of FFmpeg. */
-  ffmpeg?: string | undefined;
-  quiet: boolean;
-  /** The options as given, for the header. */
-  options: Record<string, unknown>;
-}
-
-/** Reference image and voice, as a session takes them. */
-export interface References {
-  persona?: { frame: Uint8Array };
-  voice?: Float32Array;
-}
-
-/** A session that is open, with what its events' header says of it. */
-export interface OpenedSession {
-  session: ReplaySession;
-  /** Printable facts. */
-  info: Pick<SessionInfo, "placement">;
-  /** The same in one line for people. */
-  line: string;
-  checkpointDigest: string;
 }
 
 /** How a replay ended. */
@@ -81,15 +50,6 @@ export interface ReplayResult {
   exitCode: number;
   /** Null when there was not one unit: then nothing was written. */
   summary: SummaryEvent | null;
-}
-
-/** Seconds of reference voice that are read. */
-const voiceSeconds = 4;
-const encoder = new TextEncoder();
-
-/** Writes a line for people. */
-export function say(line: string): void {
-  Deno.stderr.writeSync(encoder.encode(`${line}\n`));
 }
 
 /**
@@ -111,16 +71,7 @@ export async function replayFile(
   const ffmpeg = () => found ??= findFfmpeg(request.ffmpeg);
   if (needsFfmpeg(request.output) || files.sideBySide) await ffmpeg();
 
-  const userText: UserText = request.userText === undefined
-    ? new Map()
-    : await readUserText(request.userText, config.unit_ms);
-  const references: References = {};
-  if (request.persona !== undefined) {
-    references.persona = { frame: await readPicture(request.persona, agent, ffmpeg) };
-  }
-  if (request.voice !== undefined) {
-    references.voice = await readSound(request.voice, agent, voiceSeconds, ffmpeg);
-  }
+  const { userText, references } = await readReferences(request, agent, ffmpeg);
   const { observations, facts } = await openInput(request.input, user, ffmpeg);
   const log = new ReplayLog(files.events, config.unit_ms);
   let writer: ResponseWriter | null = null;
@@ -134,7 +85,8 @@ export async function replayFile(
     }
     session = opened.session;
     if (!quiet) introduce(request, opened);
-    await log.add(await header(request, opened, facts, user, agent));
+    const sha256 = await fileDigest(facts.path);
+    await log.add(header(request, opened, { ...facts, sha256 }, user, agent));
 
     const wallMs = await work({
       request,
@@ -173,24 +125,6 @@ export async function replayFile(
     await observations.close();
     log.close();
   }
-}
-
-/** Says what works here, and when it was never trained. */
-function introduce({ model, config }: ReplayRequest, { line }: OpenedSession): void {
-  say(line);
-  const seed = config.random_weights_seed;
-  if (seed === undefined) return;
-  say(`${model} has random weights (seed ${seed}), not trained ones: the response is noise`);
-}
-
-/** What is opened, unless the signal comes first: then null, and it is closed when it opens. */
-async function beforeAbort(
-  opening: Promise<OpenedSession>,
-  signal: AbortSignal,
-): Promise<OpenedSession | null> {
-  const opened = await Promise.race([opening, aborted(signal).then(() => null)]);
-  if (opened === null) opening.then(({ session }) => session.close(), () => {});
-  return opened;
 }
 
 /** Runs the session with a progress bar. @returns Milliseconds of work. */
@@ -259,36 +193,6 @@ async function claim(request: ReplayRequest, outputs: Outputs): Promise<Files> {
     captions: await outputs.claim(captionsPath(output)),
     events: events === undefined ? null : await outputs.claim(events),
     sideBySide: both === undefined ? null : await outputs.claim(both),
-  };
-}
-
-async function header(
-  request: ReplayRequest,
-  opened: OpenedSession,
-  facts: InputFacts,
-  user: StreamShape,
-  agent: StreamShape,
-): Promise<HeaderEvent> {
-  const { config } = request;
-  return {
-    type: "header",
-    format: 1,
-    program: "wanstream 0.1.0",
-    checkpoint: {
-      path: request.model,
-      digest: opened.checkpointDigest,
-      random_weights_seed: config.random_weights_seed ?? null,
-    },
-    input: { ...facts, sha256: await fileDigest(facts.path) },
-    stream: {
-      unit_ms: config.unit_ms,
-      fps: config.fps,
-      user: sideShape(user),
-      agent: sideShape(agent),
-    },
-    pacing: request.pacing,
-    session: snakeCase(opened.info),
-    options: request.options,
   };
 }
 

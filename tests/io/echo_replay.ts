@@ -11,7 +11,7 @@ import { run } from "../../io/commands/replay.ts";
 import type { ModelOptions } from "../../io/model_options.ts";
 import { RunError } from "../../io/errors.ts";
 import { InputError } from "../../engine/errors.ts";
-import type { OpenedSession, References } from "../../io/replay_file.ts";
+import type { OpenedSession, References } from "../../io/run_model.ts";
 import type { ReplaySession } from "../../io/replay.ts";
 
 /** What a session was given, for tests. */
