@@ -3,8 +3,16 @@ import type { ModelConfig, Storage } from "./config.ts";
 import type { HistoryWindow } from "./window.ts";
 import type { Gpu } from "../kernels/device.ts";
 import { gatherSlice, scatterSlice } from "../kernels/history_copy.ts";
-import type { Step } from "../kernels/plan.ts";
-import { makeTensor, type Tensor, upload } from "../kernels/tensor.ts";
+import { copy, type Step } from "../kernels/plan.ts";
+import {
+  byteOffset,
+  elementBytes,
+  makeTensor,
+  reshape,
+  rows,
+  type Tensor,
+  upload,
+} from "../kernels/tensor.ts";
 
 /** What the GPU's side needs to know of the slots. */
 export type Slots = Pick<HistoryWindow, "slots" | "ranks" | "used" | "noisyStart" | "noisyEnd">;
@@ -65,6 +73,37 @@ export class History {
   /** Steps that copy a slice into the tokens' slots. */
   scatter(label: string, tokens: Tensor, slice: Tensor): Step[] {
     return scatterSlice(this.gpu, { label, caches: this.#caches(), tokens, slice });
+  }
+
+  /** Bytes of the K and V of `count` tokens in all layers. */
+  sliceBytes(count: number): number {
+    return this.#keys.length * 2 * count * this.#kvDim * elementBytes(this.storage);
+  }
+
+  /** Steps that copy the slots from `start` on into a slice, as many as it has tokens. */
+  copyOut(label: string, start: number, slice: Tensor): Step[] {
+    const [layers = 0, , count = 0] = slice.shape;
+    const parts = reshape(slice, [layers * 2, count, this.#kvDim]);
+    return this.#ordered().map((cache, i) => {
+      const slots = rows(cache, start, count);
+      return copy(label, slots, reshape(rows(parts, i, 1), slots.shape));
+    });
+  }
+
+  /** Writes the K and V of as many slots as `bytes` holds, laid out as a slice, from `start` on. */
+  write(start: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const count = bytes.length / this.sliceBytes(1);
+    const part = bytes.length / (this.#keys.length * 2);
+    this.#ordered().forEach((cache, i) => {
+      const slots = rows(cache, start, count);
+      const { queue } = this.gpu.device;
+      queue.writeBuffer(cache.buffer, byteOffset(slots), bytes, i * part, part);
+    });
+  }
+
+  /** All caches in the order of a slice. */
+  #ordered(): Tensor[] {
+    return this.#caches().flatMap(({ keys, values }) => [keys, values]);
   }
 
   #caches() {

@@ -6,8 +6,15 @@
 export { type Checkpoint, openCheckpoint } from "./checkpoint.ts";
 export type { CodecConfig, ModelConfig, SolverConfig, SolverName, StackLayer } from "./config.ts";
 export { InputError } from "./errors.ts";
-export { openSession, type Session, type SessionInfo } from "./session.ts";
+export {
+  type Durability,
+  openSession,
+  type Recovery,
+  type Session,
+  type SessionInfo,
+} from "./session.ts";
 export type { Placement, Precision, Sampling, Schedule, SessionOptions } from "./settings.ts";
+export { type Snapshot, snapshotBytes, type SnapshotMeta } from "./snapshot.ts";
 export {
   type Observation,
   type Response,

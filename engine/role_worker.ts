@@ -11,11 +11,14 @@ import { Model } from "./model.ts";
 import { Performer } from "./performer.ts";
 import { computePrefill, receivePrefill } from "./prefill.ts";
 import { Queue } from "./queue.ts";
+import { restoreHistory, restoreThinker, type SavedState, StateReader } from "./saved_state.ts";
 import type { Settings } from "./settings.ts";
+import type { Snapshot } from "./snapshot.ts";
 import { Thinker } from "./thinker.ts";
 import {
   type ArrivedLatents,
   clock,
+  type Input,
   type LatentsMessage,
   localPerformer,
   type RawResponse,
@@ -23,6 +26,7 @@ import {
   runTicks,
   servePerformer,
   type SliceMessage,
+  type StateRequest,
   type UnitInput,
 } from "./ticks.ts";
 import type { AdapterSpec } from "../kernels/adapter.ts";
@@ -32,14 +36,30 @@ export type Role = "thinker" | "performer" | "fused";
 
 export type ToRole =
   | { type: "adapter"; spec: AdapterSpec }
-  | { type: "build"; role: Role; checkpoint: Checkpoint; settings: Settings; port?: MessagePort }
+  | { type: "build"; build: Build }
   | { type: "unit"; input: UnitInput }
-  | { type: "end" };
+  | { type: "save"; request: StateRequest }
+  | { type: "end" }
+  | { type: "break"; what: Breakage };
+
+export interface Build {
+  role: Role;
+  checkpoint: Checkpoint;
+  settings: Settings;
+  /** Where the session goes on; null: it begins with prefill. */
+  snapshot: Snapshot | null;
+  /** To the other role. */
+  port?: MessagePort;
+}
+
+/** What a test may do to a role: destroy its device, or let its Worker fail. */
+export type Breakage = "device" | "worker";
 
 export type FromRole =
   | { type: "adapter"; name: string }
   | { type: "ready"; allocatedBytes: number }
   | { type: "response"; response: RawResponse }
+  | { type: "state"; state: SavedState }
   | { type: "done" }
   | { type: "error"; message: string; isInput: boolean };
 
@@ -50,50 +70,75 @@ const worker = self as unknown as {
   postMessage(message: FromRole, transfer?: Transferable[]): void;
 };
 
-const inputs = new Queue<UnitInput | null>();
+const inputs = new Queue<Input>();
 let gpu: Gpu | undefined;
 
-function fail(error: unknown): void {
+async function fail(error: unknown): Promise<void> {
+  // What fails on a lost device names everything but the reason, which comes a moment later.
+  const lost = await Promise.race([
+    gpu?.lost,
+    new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 50)),
+  ]);
   const message = error instanceof Error ? error.message : String(error);
-  worker.postMessage({ type: "error", message, isInput: error instanceof InputError });
+  worker.postMessage({
+    type: "error",
+    message: lost ? `the adapter's device was lost: ${lost}` : message,
+    isInput: error instanceof InputError,
+  });
 }
 
 worker.onmessage = ({ data }) => {
   handle(data).catch(fail);
 };
 
+// What nobody caught is told like any failure; Deno would print its stack and end the Worker.
+self.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  fail(event.reason);
+});
+self.addEventListener("error", (event) => {
+  event.preventDefault();
+  fail((event as ErrorEvent).error);
+});
+
 async function handle(message: ToRole): Promise<void> {
   switch (message.type) {
     case "adapter":
       gpu = await Gpu.open(message.spec);
-      gpu.lost.then((reason) => fail(new Error(`the adapter's device was lost: ${reason}`)));
+      gpu.lost.then(fail);
       worker.postMessage({ type: "adapter", name: gpu.name });
       break;
     case "build":
       if (!gpu) throw new Error("build before adapter");
-      await build(gpu, message);
+      await build(gpu, message.build);
       break;
     case "unit":
       inputs.put(message.input);
       break;
+    case "save":
+      inputs.put(message.request);
+      break;
     case "end":
       inputs.put(null);
+      break;
+    case "break":
+      if (message.what === "device") gpu?.device.destroy();
+      else Promise.reject(new Error("broken by a test"));
       break;
   }
 }
 
-async function build(
-  device: Gpu,
-  { role, checkpoint, settings, port }: Extract<ToRole, { type: "build" }>,
-): Promise<void> {
+async function build(device: Gpu, build: Build): Promise<void> {
+  const { role, checkpoint, settings, snapshot, port } = build;
   const model = new Model(device, checkpoint, settings);
   if (role === "performer") {
     if (!port) throw new Error("a performer needs a port to its thinker");
-    await buildPerformer(model, port);
+    await buildPerformer(model, port, snapshot);
     return;
   }
   const thinker = await Thinker.create(model, role === "thinker");
-  const prefill = await computePrefill(model, role === "thinker");
+  const prefill = snapshot ? null : await computePrefill(model, role === "thinker");
+  if (snapshot) restoreThinker(thinker, snapshot);
   let link;
   if (role === "fused") {
     link = localPerformer(await Performer.create(model, false));
@@ -102,29 +147,49 @@ async function build(
     const solved = new Queue<ArrivedLatents>();
     port.onmessage = ({ data }: MessageEvent<LatentsMessage>) =>
       solved.put({ ...data, arrived: clock() });
-    const message: PrefillMessage = { prefill };
-    port.postMessage(message, prefill);
+    if (prefill) port.postMessage({ prefill } satisfies PrefillMessage, prefill);
     link = remotePerformer(port, solved);
   }
   await device.check();
   worker.postMessage({ type: "ready", allocatedBytes: device.allocatedBytes });
-  await runTicks(thinker, link, inputs, settings.schedule, (response) => {
-    const transfer = [response.audio.buffer, response.frames.buffer] as ArrayBuffer[];
-    worker.postMessage({ type: "response", response }, transfer);
+  const reader = new StateReader(thinker);
+  await runTicks(thinker, link, inputs, {
+    schedule: settings.schedule,
+    first: snapshot ? snapshot.meta.unit + 1 : 0,
+    emit(response) {
+      const transfer = [response.audio.buffer, response.frames.buffer] as ArrayBuffer[];
+      worker.postMessage({ type: "response", response }, transfer);
+    },
+    async save(last, request) {
+      const state = await reader.read(last, request);
+      const transfer = [...state.blobs.values()].map(({ buffer }) => buffer);
+      worker.postMessage({ type: "state", state }, transfer);
+    },
   });
   await device.check();
   worker.postMessage({ type: "done" });
 }
 
-async function buildPerformer(model: Model, port: MessagePort): Promise<void> {
+async function buildPerformer(
+  model: Model,
+  port: MessagePort,
+  snapshot: Snapshot | null,
+): Promise<void> {
   const performer = await Performer.create(model, true);
+  const ready = async () => {
+    await model.gpu.check();
+    worker.postMessage({ type: "ready", allocatedBytes: model.gpu.allocatedBytes });
+  };
   let before: Promise<void> = Promise.resolve();
+  if (snapshot) {
+    restoreHistory(model, snapshot);
+    before = ready();
+  }
   port.onmessage = ({ data }: MessageEvent<SliceMessage | PrefillMessage>) => {
     before = before.then(async () => {
       if (!("prefill" in data)) return await servePerformer(performer, port, data);
       receivePrefill(model, data.prefill);
-      await model.gpu.check();
-      worker.postMessage({ type: "ready", allocatedBytes: model.gpu.allocatedBytes });
+      await ready();
     }).catch(fail);
   };
   await before;

@@ -1,71 +1,140 @@
 /**
  * A session: observations in, responses out, in order, through a thinker and a performer that live
- * in Workers.
+ * in Workers. It can be saved between two units and resumed, and survives the loss of its Workers.
  */
 import type { Checkpoint } from "./checkpoint.ts";
 import { InputError } from "./errors.ts";
 import { Queue } from "./queue.ts";
-import type { FromRole, Role, ToRole } from "./role_worker.ts";
-import { resolveSettings, type SessionOptions, type Settings } from "./settings.ts";
+import { checkSnapshot, resumeSettings } from "./resume.ts";
+import type { Breakage, FromRole, ToRole } from "./role_worker.ts";
+import { placeRoles, type Places, type RoleInfo, Roles } from "./roles.ts";
+import type { SavedState } from "./saved_state.ts";
+import { requireNumber, resolveSettings, type SessionOptions, type Settings } from "./settings.ts";
+import { makeSnapshot, type Snapshot } from "./snapshot.ts";
 import { TypedText } from "./typed_text.ts";
 import { openTokenizer, TextStream, type Tokenizer } from "./tokenizer.ts";
 import { clock, type RawResponse } from "./ticks.ts";
 import { type Observation, type Response, type UnitLayout, unitLayout } from "./unit.ts";
-import type { AdapterSpec } from "../kernels/adapter.ts";
-import { listAdapters } from "../kernels/probe.ts";
 
 /** Facts about an open session that a reader of its results needs. */
 export interface SessionInfo {
   placement: "split" | "fused";
-  thinker: { adapter: string; spec: AdapterSpec; allocatedBytes: number };
-  performer: { adapter: string; spec: AdapterSpec; allocatedBytes: number };
+  thinker: RoleInfo;
+  performer: RoleInfo;
   storage: "f32" | "f16";
   checkpointDigest: string;
   parameters: number;
   tokensPerUnit: number;
   prefillTokens: number;
+  /** The first unit that this session answers; more than 0 when it resumed. */
+  firstUnit: number;
   settings: Omit<Settings, "personaFrame" | "voice" | "promptIds">;
+}
+
+/** How a session begins and what it keeps for the worst. */
+export interface Durability {
+  /** Go on after this snapshot. Options that aren't given are the snapshot's; another seed, solver,
+   * sampling or later input makes it a fork. */
+  resume?: Snapshot;
+  /**
+   * Take a snapshot every so many units and keep it in memory, with the observations since: when a
+   * device is lost or a Worker dies the roles are rebuilt from it and the stream goes on. 0: off.
+   */
+  snapshotEvery?: number;
+}
+
+/** A rebuild of the roles from the snapshot in memory. */
+export interface Recovery {
+  /** The first unit that the failure delayed. */
+  unit: number;
+  /** What failed, on one line. */
+  reason: string;
+  /** The unit that the snapshot was taken after; -1: the session began anew. */
+  snapshot: number;
+  /** Milliseconds from the failure until the roles were ready to catch up. */
+  ms: number;
 }
 
 /** Units that may be under way: pushed, and their response not yet taken. */
 const unitsUnderWay = 4;
 
-/** Opens a session: opens the adapters, puts the model on them, computes prefill and hands it over.
+/** Rebuilds without a new response in between, after which a session gives up. */
+const maxRecoveries = 3;
+
+/** Opens a session: opens the adapters, puts the model on them, computes prefill and hands it over,
+ * or restores a snapshot.
  *
- * @throws InputError when an option is out of range or an adapter can't be had. */
+ * @throws InputError when an option is out of range, the snapshot is damaged or fits neither
+ * checkpoint nor options, or an adapter can't be had. */
 export function openSession(
   checkpoint: Checkpoint,
   options: SessionOptions = {},
+  durability: Durability = {},
 ): Promise<Session> {
-  return Session.open(checkpoint, options);
+  return Session.open(checkpoint, options, durability);
 }
 
 export class Session implements AsyncIterable<Response> {
   readonly layout: UnitLayout;
+  /** What failed and was mended so far. */
+  readonly recoveries: Recovery[] = [];
   #info: SessionInfo | undefined;
-  #roles: RoleHandle[] = [];
-  #responses = new Queue<Response | null>();
+  #places: Places | undefined;
+  #roles: Roles | undefined;
+  /** The roles are open and have everything that was sent so far. */
+  #ready = false;
+  #done = false;
+  #closed = false;
+  readonly #responses = new Queue<Response | null>();
   #room: (() => void)[] = [];
   #underWay = 0;
   #ended = false;
   #failure: Error | undefined;
   readonly #typed: TypedText;
   readonly #text: TextStream;
+  /** The unit of the next observation, and of the next response. */
+  #nextIn: number;
+  #nextOut: number;
+  /** The newest snapshot, and those asked for since, oldest first. */
+  #snapshot: Snapshot | null;
+  readonly #requests: SnapshotRequest[] = [];
+  /** What was sent to the thinker since the newest snapshot; null: a failure is final. */
+  readonly #journal: ToRole[] | null;
+  /** Rebuilds since the last new response. */
+  #attempts = 0;
 
   private constructor(
     private readonly checkpoint: Checkpoint,
+    private readonly settings: Settings,
     private readonly tokenizer: Tokenizer,
+    private readonly snapshotEvery: number,
+    resume: Snapshot | null,
   ) {
     this.layout = unitLayout(checkpoint.config);
-    this.#typed = new TypedText(this.layout.userText);
-    this.#text = new TextStream(tokenizer);
+    this.#snapshot = resume;
+    this.#typed = new TypedText(this.layout.userText, resume?.meta.waiting);
+    this.#text = new TextStream(tokenizer, Uint8Array.from(resume?.meta.unfinished ?? []));
+    this.#nextIn = this.#nextOut = resume ? resume.meta.unit + 1 : 0;
+    this.#journal = snapshotEvery > 0 ? [] : null;
   }
 
   /** See `openSession`. */
-  static async open(checkpoint: Checkpoint, options: SessionOptions): Promise<Session> {
-    const session = new Session(checkpoint, openTokenizer(checkpoint.tokenizer, checkpoint.config));
+  static async open(
+    checkpoint: Checkpoint,
+    options: SessionOptions,
+    { resume, snapshotEvery = 0 }: Durability,
+  ): Promise<Session> {
+    requireNumber("snapshot every", snapshotEvery, { min: 0, max: 1e9, whole: true });
+    const tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config);
+    const snapshot = resume ? checkSnapshot(resume, checkpoint) : null;
+    const settings = snapshot
+      ? resumeSettings(checkpoint, options, snapshot, tokenizer)
+      : resolveSettings(checkpoint, options, tokenizer);
+    const session = new Session(checkpoint, settings, tokenizer, snapshotEvery, snapshot);
     try {
-      await session.#open(options);
+      session.#places = await placeRoles(options);
+      await session.#start(session.#places);
+      session.#ready = true;
       return session;
     } catch (error) {
       await session.close();
@@ -73,54 +142,34 @@ export class Session implements AsyncIterable<Response> {
     }
   }
 
-  async #open(options: SessionOptions): Promise<void> {
-    const settings = resolveSettings(this.checkpoint, options, this.tokenizer);
-    const { placement, thinker: thinkerSpec, performer: performerSpec } = await placeRoles(options);
-    const fail = (error: Error) => this.#fail(error);
-    const start = (role: Role) => {
-      const handle = new RoleHandle(role, (message) => this.#receive(message), fail);
-      this.#roles.push(handle);
-      return handle;
-    };
-
-    const first = start(placement === "fused" ? "fused" : "thinker");
-    // One after the other: a Worker's first request reads the driver variables of the process.
-    const thinkerName = await first.openAdapter(thinkerSpec);
-    let thinkerBytes: number;
-    let performerBytes = 0;
-    let performerName = thinkerName;
-    if (placement === "split") {
-      const second = start("performer");
-      performerName = await second.openAdapter(performerSpec);
-      const { port1, port2 } = new MessageChannel();
-      [thinkerBytes, performerBytes] = await Promise.all([
-        first.build(this.checkpoint, settings, port1),
-        second.build(this.checkpoint, settings, port2),
-      ]);
-    } else {
-      thinkerBytes = performerBytes = await first.build(this.checkpoint, settings);
-    }
-
+  /** Starts the roles where the newest snapshot says, or anew. */
+  async #start(places: Places): Promise<void> {
+    const { checkpoint, settings, layout } = this;
+    const roles = new Roles(
+      places,
+      (message) => this.#receive(message),
+      (error) => this.#lost(error),
+    );
+    this.#roles = roles;
+    const snapshot = this.#snapshot;
+    const { thinker, performer } = await roles.open(checkpoint, settings, snapshot);
     const { promptIds, personaFrame, voice, ...shown } = settings;
-    const voiceUnits = (voice?.length ?? 0) / this.layout.agentSamples;
+    const voiceUnits = (voice?.length ?? 0) / layout.agentSamples;
     let parameters = 0;
-    for (const { shape } of this.checkpoint.tensors.values()) {
+    for (const { shape } of checkpoint.tensors.values()) {
       parameters += shape.reduce((a, b) => a * b, 1);
     }
     this.#info = {
-      placement,
-      thinker: { adapter: thinkerName, spec: thinkerSpec, allocatedBytes: thinkerBytes },
-      performer: {
-        adapter: performerName,
-        spec: placement === "fused" ? thinkerSpec : performerSpec,
-        allocatedBytes: performerBytes,
-      },
+      placement: places.placement,
+      thinker,
+      performer,
       storage: settings.storage,
-      checkpointDigest: this.checkpoint.digest,
+      checkpointDigest: checkpoint.digest,
       parameters,
-      tokensPerUnit: this.layout.tokens,
-      prefillTokens: promptIds.length + voiceUnits * this.layout.agentAudio +
-        (personaFrame ? this.layout.agentVideo : 0),
+      tokensPerUnit: layout.tokens,
+      prefillTokens: promptIds.length + voiceUnits * layout.agentAudio +
+        (personaFrame ? layout.agentVideo : 0),
+      firstUnit: this.#info?.firstUnit ?? this.#nextOut,
       settings: shown,
     };
   }
@@ -154,7 +203,9 @@ export class Session implements AsyncIterable<Response> {
     this.#underWay++;
     const transfer = [audio && input.audio?.buffer, frames && input.frames?.buffer]
       .filter((buffer) => buffer instanceof ArrayBuffer);
-    this.#roles[0]?.post({ type: "unit", input }, transfer);
+    this.#send({ type: "unit", input }, transfer);
+    this.#nextIn++;
+    if (this.snapshotEvery > 0 && this.#nextIn % this.snapshotEvery === 0) this.#request();
     if (this.#underWay >= unitsUnderWay) {
       await new Promise<void>((resolve) => this.#room.push(resolve));
       if (this.#failure) throw this.#failure;
@@ -165,7 +216,22 @@ export class Session implements AsyncIterable<Response> {
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#roles[0]?.post({ type: "end" });
+    this.#send({ type: "end" });
+  }
+
+  /**
+   * Takes a snapshot after the last unit that was pushed, as soon as it is answered; responses need
+   * not be taken for that. In the `paper` schedule its response comes early, so that nothing is under
+   * way in between.
+   */
+  snapshot(): Promise<Snapshot> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    if (this.#ended) {
+      return Promise.reject(
+        new Error("the session's input has ended: snapshot() comes before end()"),
+      );
+    }
+    return this.#request();
   }
 
   /** The responses, in order, until the input has ended and the last one was given. */
@@ -195,9 +261,10 @@ export class Session implements AsyncIterable<Response> {
   /** Stops the Workers and frees the adapters. */
   close(): Promise<void> {
     this.#ended = true;
-    for (const role of this.#roles.splice(0)) role.terminate();
+    this.#closed = true;
+    this.#roles?.close();
     this.#responses.put(null);
-    for (const resolve of this.#room.splice(0)) resolve();
+    this.#release();
     return Promise.resolve();
   }
 
@@ -205,104 +272,120 @@ export class Session implements AsyncIterable<Response> {
     await this.close();
   }
 
-  #receive(message: FromRole): void {
-    if (message.type === "response") this.#responses.put(this.#withText(message.response));
-    else if (message.type === "done") this.#responses.put(null);
+  /** Destroys a role's device or lets its Worker die. Only for tests. */
+  break(role: "thinker" | "performer", what: Breakage): void {
+    this.#roles?.break(role, what);
   }
 
-  #withText(response: RawResponse): Response {
-    return { ...response, text: response.tokens.map((id) => this.#text.push(id)).join("") };
+  #send(message: ToRole, transfer: Transferable[] = []): void {
+    // What stays in the journal is copied to the Worker.
+    this.#journal?.push(message);
+    if (this.#ready) this.#roles?.post(message, this.#journal ? [] : transfer);
+  }
+
+  #request(): Promise<Snapshot> {
+    const { promise, resolve, reject } = Promise.withResolvers<Snapshot>();
+    // Nobody may be waiting for it.
+    promise.catch(() => {});
+    this.#requests.push({ waiting: this.#typed.waiting, resolve, reject });
+    this.#send({ type: "save", request: { since: this.#snapshot?.meta.unit ?? null } });
+    return promise;
+  }
+
+  #receive(message: FromRole): void {
+    if (message.type === "response") this.#respond(message.response);
+    else if (message.type === "state") this.#save(message.state);
+    else if (message.type === "done") {
+      this.#done = true;
+      this.#responses.put(null);
+    }
+  }
+
+  #respond(response: RawResponse): void {
+    // After a recovery the units since the snapshot come again.
+    if (response.unit < this.#nextOut) return;
+    this.#nextOut++;
+    this.#attempts = 0;
+    const text = response.tokens.map((id) => this.#text.push(id)).join("");
+    this.#responses.put({ ...response, text });
+  }
+
+  #save(state: SavedState): void {
+    const request = this.#requests.shift();
+    if (!request) throw new Error("a snapshot came that nobody asked for");
+    this.#snapshot = makeSnapshot(this.checkpoint.digest, this.settings, this.#snapshot, state, {
+      waiting: request.waiting,
+      unfinished: [...this.#text.pending],
+    });
+    const journal = this.#journal;
+    journal?.splice(0, 1 + journal.findIndex(({ type }) => type === "save"));
+    request.resolve(this.#snapshot);
+  }
+
+  /** A role failed while the session was open. */
+  #lost(error: Error): void {
+    if (this.#done) return;
+    if (this.#journal && !(error instanceof InputError)) this.#recover(error);
+    else this.#fail(error);
+  }
+
+  /** Builds the roles anew from the newest snapshot and sends them what came since. */
+  async #recover(error: Error): Promise<void> {
+    const start = clock();
+    const isOver = () => this.#closed || this.#failure !== undefined;
+    let failure = error;
+    this.#ready = false;
+    while (this.#places && !isOver()) {
+      this.#roles?.close();
+      if (this.#attempts === maxRecoveries) {
+        const gaveUp = `${failure.message} (after ${maxRecoveries} recoveries without a response)`;
+        return this.#fail(new Error(gaveUp, { cause: failure }));
+      }
+      // A device that was reset may take a moment to come back.
+      await new Promise((resolve) => setTimeout(resolve, 200 * this.#attempts));
+      if (isOver()) return;
+      this.#attempts++;
+      try {
+        await this.#start(this.#places);
+      } catch (again) {
+        failure = again instanceof Error ? again : new Error(String(again));
+        continue;
+      }
+      for (const message of this.#journal ?? []) this.#roles?.post(message);
+      this.#ready = true;
+      this.recoveries.push({
+        unit: this.#nextOut,
+        reason: error.message,
+        snapshot: this.#snapshot?.meta.unit ?? -1,
+        ms: clock() - start,
+      });
+      return;
+    }
   }
 
   #fail(error: Error): void {
     this.#failure ??= error;
     this.#responses.fail(error);
+    this.#release();
+  }
+
+  /** Lets go everybody who waits for room or a snapshot. */
+  #release(): void {
     for (const resolve of this.#room.splice(0)) resolve();
+    const error = this.#failure ?? new Error("the session was closed");
+    for (const { reject } of this.#requests.splice(0)) reject(error);
   }
 }
 
-/** Where the roles run. */
-interface Roles {
-  placement: "split" | "fused";
-  thinker: AdapterSpec;
-  performer: AdapterSpec;
-}
-
-/**
- * `auto` is split where the roles' adapters differ: because the specs do, or because no spec is given
- * and there are two graphics cards. On one adapter it is fused, which measured faster: two copies of
- * weights and history only compete for it (NOTES.md).
- */
-async function placeRoles(options: SessionOptions): Promise<Roles> {
-  const { placement = "auto", thinker = "default", performer = thinker } = options;
-  if (placement === "fused" && performer !== thinker) {
-    throw new InputError(
-      `placement 'fused' has one adapter, but thinker is '${thinker}' and performer '${performer}': use 'split', or one adapter`,
-    );
-  }
-  if (placement !== "fused" && !options.thinker && !options.performer) {
-    const [first, second] = (await listAdapters()).filter(({ software }) => !software);
-    if (first && second) {
-      return { placement: "split", thinker: first.spec, performer: second.spec };
-    }
-  }
-  if (placement !== "auto") return { placement, thinker, performer };
-  return { placement: thinker === performer ? "fused" : "split", thinker, performer };
+/** A snapshot under way. */
+interface SnapshotRequest {
+  /** Typed text without a slot at the snapshot's moment. */
+  waiting: number[];
+  resolve(snapshot: Snapshot): void;
+  reject(error: Error): void;
 }
 
 function requireLength(what: string, data: { length: number } | null, length: number): void {
   if (!data || data.length === length) return;
   throw new InputError(`observation: ${data.length} ${what}: one unit has ${length}`);
-}
-
-/** A role's Worker seen from the session. */
-class RoleHandle {
-  readonly #worker: Worker;
-  readonly #replies = new Queue<FromRole>();
-
-  constructor(
-    readonly role: Role,
-    receive: (message: FromRole) => void,
-    fail: (error: Error) => void,
-  ) {
-    this.#worker = new Worker(new URL("./role_worker.ts", import.meta.url), { type: "module" });
-    const stop = (error: Error) => {
-      this.#replies.fail(error);
-      fail(error);
-    };
-    this.#worker.onmessage = ({ data }: MessageEvent<FromRole>) => {
-      if (data.type === "error") {
-        const message = data.isInput ? data.message : `${role}: ${data.message}`;
-        stop(data.isInput ? new InputError(message) : new Error(message));
-      } else if (data.type === "adapter" || data.type === "ready") this.#replies.put(data);
-      else receive(data);
-    };
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      stop(new Error(`${role}: ${event.message}`));
-    };
-  }
-
-  post(message: ToRole, transfer: Transferable[] = []): void {
-    this.#worker.postMessage(message, transfer);
-  }
-
-  /** Opens the adapter and gives its name. */
-  async openAdapter(spec: AdapterSpec): Promise<string> {
-    this.post({ type: "adapter", spec });
-    const reply = await this.#replies.take();
-    return reply.type === "adapter" ? reply.name : "";
-  }
-
-  /** Builds the model and prefill; gives the bytes allocated on the adapter. */
-  async build(checkpoint: Checkpoint, settings: Settings, port?: MessagePort): Promise<number> {
-    const message: ToRole = { type: "build", role: this.role, checkpoint, settings };
-    this.post(port ? { ...message, port } : message, port ? [port] : []);
-    const reply = await this.#replies.take();
-    return reply.type === "ready" ? reply.allocatedBytes : 0;
-  }
-
-  terminate(): void {
-    this.#worker.terminate();
-  }
 }

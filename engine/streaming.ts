@@ -55,6 +55,7 @@ export class StreamingStack {
   readonly steps: readonly Step[];
   readonly #states: readonly Tensor[];
   readonly #free: () => void;
+  #readback: Readback | undefined;
 
   /** @throws InputError when layers, shapes or weights don't fit together. */
   constructor(private readonly gpu: Gpu, private readonly options: StackOptions) {
@@ -82,7 +83,8 @@ export class StreamingStack {
   async exportState(): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(this.stateBytes);
     if (this.#states.length === 0) return bytes;
-    const readback = await Readback.create(this.gpu, this.#states);
+    // Kept: making one waits for the GPU and sleeps.
+    const readback = this.#readback ??= await Readback.create(this.gpu, this.#states);
     const encoder = this.gpu.device.createCommandEncoder();
     readback.encode(encoder);
     this.gpu.device.queue.submit([encoder.finish()]);
@@ -91,7 +93,6 @@ export class StreamingStack {
       bytes.set(new Uint8Array(part), at);
       at += part.byteLength;
     }
-    readback.destroy();
     return bytes;
   }
 
@@ -118,6 +119,7 @@ export class StreamingStack {
 
   /** Frees the stack's memory. */
   destroy(): void {
+    this.#readback?.destroy();
     this.#free();
   }
 }

@@ -9,6 +9,7 @@
 import type { CodecConfig, ObservationEncoder } from "./config.ts";
 import { latentParts } from "./embedding.ts";
 import type { Model } from "./model.ts";
+import type { StackName } from "./snapshot.ts";
 import { StreamingStack } from "./streaming.ts";
 import { type Observation, TokenType } from "./unit.ts";
 import { copy, Plan, submit } from "../kernels/plan.ts";
@@ -301,6 +302,16 @@ export class Thinker {
     readback.encode(encoder);
     this.model.gpu.device.queue.submit([encoder.finish()]);
     return await readback.read();
+  }
+
+  /** The stacks that carry state from unit to unit. */
+  get stacks(): Record<StackName, StreamingStack> {
+    return {
+      "encoder.audio": this.#encoders.audio.stack,
+      "encoder.video": this.#encoders.video.stack,
+      "decoder.audio": this.#decoders.audio,
+      "decoder.video": this.#decoders.video,
+    };
   }
 
   /** The plans of a tick, for benchmarks. */

@@ -5,7 +5,7 @@ import { Performer } from "./performer.ts";
 import { Queue } from "./queue.ts";
 import type { Settings } from "./settings.ts";
 import { Thinker } from "./thinker.ts";
-import { clock, localPerformer, runTicks, type UnitInput } from "./ticks.ts";
+import { clock, type Input, localPerformer, runTicks, type UnitInput } from "./ticks.ts";
 import type { Gpu } from "../kernels/device.ts";
 import {
   copyCeiling,
@@ -56,22 +56,25 @@ export async function benchTick(
   const model = new Model(gpu, checkpoint, settings);
   const thinker = await Thinker.create(model, false);
   const performer = await Performer.create(model, false);
-  const inputs = new Queue<UnitInput | null>();
+  const inputs = new Queue<Input>();
   const stages: TickBench["stages"] = { encode: [], pass: [], solve: [], decode: [], tick: [] };
   const push = () => inputs.put({ ...randomMedia(model), typed: [], arrived: clock() });
   push();
   let done = 0;
   // Eager, one unit at a time: no stage overlaps or waits for another.
-  await runTicks(thinker, localPerformer(performer), inputs, "eager", ({ stages: s }) => {
-    stages.encode.push(s.encode);
-    stages.pass.push(s.pass);
-    stages.solve.push(s.solve);
-    stages.decode.push(s.decode);
-    stages.tick.push(s.encode + s.pass + s.solve + s.decode);
-    done++;
-    progress(`tick ${done} of ${units}`);
-    if (done < units) push();
-    else inputs.put(null);
+  await runTicks(thinker, localPerformer(performer), inputs, {
+    schedule: "eager",
+    emit({ stages: s }) {
+      stages.encode.push(s.encode);
+      stages.pass.push(s.pass);
+      stages.solve.push(s.solve);
+      stages.decode.push(s.decode);
+      stages.tick.push(s.encode + s.pass + s.solve + s.decode);
+      done++;
+      progress(`tick ${done} of ${units}`);
+      if (done < units) push();
+      else inputs.put(null);
+    },
   });
 
   const plans = [...thinker.plans.encode, thinker.plans.pass, performer.plan, thinker.plans.decode];

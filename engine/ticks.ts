@@ -18,6 +18,15 @@ export interface UnitInput {
   arrived: number;
 }
 
+/** Asks for the session's state when everything before it has been answered. */
+export interface StateRequest {
+  /** The asker has the history of prefill and of the units before this one; null: it has none. */
+  since: number | null;
+}
+
+/** What comes to the thinker, in order; null ends it. */
+export type Input = UnitInput | StateRequest | null;
+
 /** A response before its tokens are turned into text. */
 export type RawResponse = Omit<Response, "text">;
 
@@ -48,20 +57,32 @@ interface Started {
   times: Omit<StageTimes, "wait" | "total">;
 }
 
+/** How ticks run, and where what they give goes. */
+export interface Ticking {
+  schedule: Schedule;
+  /** The unit of the first observation (0). */
+  first?: number;
+  emit(response: RawResponse): void;
+  /** Saves the state after unit `last`: it is emitted and its latents are set, and nothing of the
+   * next one is encoded. */
+  save?(last: number, request: StateRequest): Promise<void>;
+}
+
 /**
  * Runs ticks until the input ends (null).
  *
  * `paper`: y_k is decoded and emitted in tick k + 1, while the performer solves y_{k+1}.
  * `eager`: y_k is decoded and emitted as soon as the performer has it.
+ * Before the state is saved y_k is emitted in both, so that state doesn't depend on the schedule.
  */
 export async function runTicks(
   thinker: Thinker,
   link: PerformerLink,
-  inputs: Queue<UnitInput | null>,
-  schedule: Schedule,
-  emit: (response: RawResponse) => void,
+  inputs: Queue<Input>,
+  { schedule, first = 0, emit, save }: Ticking,
 ): Promise<void> {
   let encodedAhead: number | undefined;
+  /** The unit that the performer has, and that isn't emitted yet. */
   let solving: Started | undefined;
 
   const encode = async (input: UnitInput) => {
@@ -86,14 +107,26 @@ export async function runTicks(
     const stages = { ...times, wait: Math.max(0, total - worked), total };
     emit({ unit, tokens, audio, frames, digest, historyTokens, stages });
   };
+  const finish = async () => {
+    const last = solving;
+    solving = undefined;
+    if (!last) return;
+    await takeLatents(last);
+    await decodeAndEmit(last);
+  };
 
-  for (let unit = 0;; unit++) {
+  for (let unit = first;;) {
     const input = await inputs.take();
     if (input === null) break;
+    if ("since" in input) {
+      await finish();
+      await save?.(unit - 1, input);
+      continue;
+    }
     const encodeTime = encodedAhead ?? await encode(input);
     encodedAhead = undefined;
     const previous = solving;
-    if (previous && schedule === "paper") await takeLatents(previous);
+    if (previous) await takeLatents(previous);
 
     const passStart = clock();
     const { tokens, slice } = await thinker.pass(unit, input.typed);
@@ -114,19 +147,14 @@ export async function runTicks(
       },
     };
     link.start(unit, input.typed.length, slice);
-    if (previous && schedule === "paper") await decodeAndEmit(previous);
+    if (previous) await decodeAndEmit(previous);
     // While the performer solves, the next observation can be encoded if it is here already.
     const next = inputs.peek();
-    if (next) encodedAhead = await encode(next);
-    if (schedule === "eager") {
-      await takeLatents(solving);
-      await decodeAndEmit(solving);
-    }
+    if (next && "typed" in next) encodedAhead = await encode(next);
+    if (schedule === "eager") await finish();
+    unit++;
   }
-  if (solving && schedule === "paper") {
-    await takeLatents(solving);
-    await decodeAndEmit(solving);
-  }
+  await finish();
 }
 
 /** The performer of a `fused` session: same device, same history, nothing to send. The solver starts

@@ -19,6 +19,15 @@ export interface WindowSizes {
   noisySets: 1 | 2;
 }
 
+/** Units that a window of this size holds after unit `last`, oldest first: the sinks, then the
+ * newest. */
+export function keptUnits(last: number, historyUnits: number, sinkUnits: number): number[] {
+  const newest = Math.max(0, last + 1 - (historyUnits - sinkUnits));
+  const units = Array.from({ length: Math.min(sinkUnits, newest) }, (_, unit) => unit);
+  for (let unit = newest; unit <= last; unit++) units.push(unit);
+  return units;
+}
+
 export class HistoryWindow {
   /** Rank of the token in each slot. */
   readonly ranks: Int32Array<ArrayBuffer>;
@@ -93,12 +102,38 @@ export class HistoryWindow {
   /** Moves on to unit k: opens its block, admits y_{k-1}, u_k (with `typed` user text tokens; the
    * slots of untyped ones stay empty) and the agent text of k. */
   advance(unit: number, typed: number): void {
-    const { userText, observation, agentText, response } = this.layout;
     this.open(unit);
-    if (unit > 0) this.admit(unit - 1, "response", 0, response);
+    if (unit > 0) this.admit(unit - 1, "response", 0, this.layout.response);
+    this.#admitInput(unit, typed);
+  }
+
+  #admitInput(unit: number, typed: number): void {
+    const { userText, observation, agentText } = this.layout;
     this.admit(unit, "observation", 0, typed);
     this.admit(unit, "observation", userText, observation);
     this.admit(unit, "language", 0, agentText);
+  }
+
+  /** Units that have a block once unit `last` was opened, oldest first. */
+  unitsAfter(last: number): number[] {
+    return keptUnits(last, this.sizes.historyUnits, this.sizes.sinkUnits);
+  }
+
+  /** User text tokens that were typed in a unit that has a block. */
+  typedIn(unit: number): number {
+    const start = this.block(unit);
+    const slots = this.ranks.subarray(start, start + this.layout.userText);
+    return slots.filter((rank) => rank !== emptyRank).length;
+  }
+
+  /** Makes a new window the one that has advanced to unit `last`, with `typed` user text tokens in
+   * each of `unitsAfter(last)`. */
+  restore(last: number, typed: readonly number[]): void {
+    this.unitsAfter(last).forEach((unit, i) => {
+      this.open(unit);
+      this.#admitInput(unit, typed[i] ?? 0);
+      if (unit < last) this.admit(unit, "response", 0, this.layout.response);
+    });
   }
 
   /** Rank of a unit's token. */
