@@ -65,10 +65,12 @@ def video_states(rng, units):
     sway = np.round(4 * np.sin(rng.uniform(0, 6.28) + 2 * np.pi * frames / rng.uniform(90, 140)))
     mouth = np.zeros(count)
     if rng.random() < 0.75:
-        at = 0.0
+        # Syllables of two to five frames, open to close as render.openness makes them.
+        at, goal = 0.0, 0.0
         for i in range(count):
-            at = max(rng.uniform(0, 1.1) if rng.random() < 0.6 else 0, at * 0.45)
-            mouth[i] = at
+            if rng.random() < 0.4:
+                goal = rng.uniform(0, 1.1) if rng.random() < 0.7 else 0.0
+            at = mouth[i] = max(goal, at * 0.45)
     blink, nod = np.zeros(count), np.zeros(count)
     if rng.random() < 0.4:
         first = int(rng.integers(count))
@@ -96,7 +98,7 @@ def video_loss(weights, rng, batch=4, units=2):
     face = error[:, :, :, 32:104, 24:104].mean()
     mouth = (y - x)[:, :, :, 68:100, 46:82].pow(2).mean()
     square = (y - x).pow(2).mean()
-    return error.mean() + face + 2 * square + 2 * mouth + penalty, {
+    return error.mean() + face + 2 * square + 10 * mouth + penalty, {
         "mouth": 10 * torch.log10(4 / mouth.detach()),
         "psnr": 10 * torch.log10(4 / square.detach()),
         "latent": z.detach().pow(2).mean(),

@@ -24,12 +24,12 @@ def card_labels(card):
 class Material:
     """Crops of conversations of one kind (Conversation or Lesson) with latents of frozen codecs.
 
-    A step meets `fresh` new conversations; the rest of its batch are other crops of the last
-    `pool` ones, which are kept in memory. All of it follows from the step's number, so a resumed run
-    meets the same batches.
+    Every step adds `fresh` new conversations to a pool of the last `pool`, which are kept in memory,
+    and takes its crops from it. All of it follows from the step's number, so a resumed run meets the
+    same batches.
     """
 
-    def __init__(self, config, codecs, kind=Conversation, units=64, fresh=2, pool=192):
+    def __init__(self, config, codecs, kind=Conversation, units=64, fresh=0.5, pool=192):
         self.config, self.codecs, self.kind, self.units = config, codecs, kind, units
         self.fresh, self.pool = fresh, pool
         self.mel = config["observation"]["audio"]["encoder"][0]
@@ -38,10 +38,9 @@ class Material:
     def batch(self, step, size, seed=0):
         """The batch of a training step."""
         rng = np.random.default_rng([seed, 79, step])
-        newest = (step + 1) * self.fresh
+        newest = size + int(step * self.fresh)
         oldest = max(0, newest - self.pool)
-        numbers = list(range(newest - self.fresh, newest))[:size]
-        numbers += rng.integers(oldest, newest, size - len(numbers)).tolist()
+        numbers = rng.integers(oldest, newest, size).tolist()
         self.kept = {number: c for number, c in self.kept.items() if number >= oldest}
         return collate([self.crop(self.conversation(number), rng) for number in numbers])
 

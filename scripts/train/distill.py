@@ -73,7 +73,7 @@ def train_student(out, steps, minutes=None, few=4, substeps=4, guidance=1.5, siz
     weights, frozen = safetensors_file.read(path), safetensors_file.read(path)
     learned = {name: w.requires_grad_(True) for name, w in weights.items() if not is_codec(name)}
     student, teacher = Model(c, weights), Model(c, frozen)
-    material = Material(c, frozen, units=units, pool=64, fresh=1)
+    material = Material(c, frozen, units=units, pool=64, fresh=0.5)
     taus = solver_taus(few)
     kept = {}
 

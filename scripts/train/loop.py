@@ -98,7 +98,7 @@ def train(
     began = time.time()
     seconds = lambda: spent + time.time() - began
     budget = minutes * 60 if minutes else None
-    step, sums, count = start, {}, 0
+    step, sums = start, {}
     while step < steps and not (budget and seconds() >= budget):
         if budget:
             used = learning_rate(int(1000 * seconds() / budget), 1000, rate, 0)
@@ -124,16 +124,15 @@ def train(
                 for key, p in trained.items():
                     mean[key].lerp_(p, 1 - keep)
         for key, value in {"loss": loss.detach(), "norm": norm, **figures}.items():
-            sums[key] = sums.get(key, 0.0) + float(value)
-        count += 1
+            sums.setdefault(key, []).append(float(value))
         if step % report_every == 0 or step == steps:
-            means = {key: value / count for key, value in sums.items()}
+            means = {key: sum(values) / len(values) for key, values in sums.items()}
             log.write(step=step, seconds=seconds(), lr=lr, **means)
             pace = (seconds() - spent) / (step - start)
             left = (budget - seconds()) if budget else (steps - step) * pace
             shown = " ".join(f"{key} {value:.4f}" for key, value in means.items())
             say(f"{name}: step {step}/{steps} {shown} {pace:.2f} s/step, {left / 60:.1f} min left")
-            sums, count = {}, 0
+            sums = {}
         if evaluate and evaluate_every and step % evaluate_every == 0:
             log.write(step=step, seconds=seconds(), **evaluate())
         if step % save_every == 0:

@@ -252,18 +252,18 @@ class Model:
         up = F.linear(y, w[p + "mlp.up_proj.weight"])
         return x + F.linear(F.silu(gate) * up, w[p + "mlp.down_proj.weight"])
 
-    def mask(self, first, last, units, window, noisy_context, device):
+    def mask(self, first, last, rows, window, noisy_context, device):
         """Additive [queries of units first..last, clean keys of the chunk's window]: 0 or -inf."""
-        key = (first, last, units, window, noisy_context, device)
+        key = (first, last, rows, window, noisy_context, device)
         if key in self._masks:
             return self._masks[key]
         lay = self.layout
         start = max(0, first - window + 1)
-        ranks = lay.ranks()
+        ranks = lay.ranks()[:rows]
         span = lay.agent_text + 2
-        unit_q = torch.arange(first, last).repeat_interleave(lay.rows)
+        unit_q = torch.arange(first, last).repeat_interleave(rows)
         unit_k = torch.arange(start, last).repeat_interleave(lay.clean)
-        row = torch.arange(lay.rows).repeat(last - first)
+        row = torch.arange(rows).repeat(last - first)
         noisy = row >= lay.clean
         response = (row >= lay.observation + lay.agent_text) & ~noisy
         limit = unit_q * span + ranks.repeat(last - first)
@@ -294,28 +294,33 @@ class Model:
         for first in range(0, units, CHUNK):
             last = min(units, first + CHUNK)
             start, n = max(0, first - window + 1), last - first
-            mask = self.mask(first, last, units, window, noisy_context, q.device)
+            mask = self.mask(first, last, rows, window, noisy_context, q.device)
             part = q[:, first:last].permute(0, 3, 4, 1, 2, 5)  # [B, KV, G, n, rows, d]
             keys = k_clean[:, start:last].permute(0, 3, 4, 1, 2).reshape(b, kv, 1, d, -1)
             values = v_clean[:, start:last].permute(0, 3, 1, 2, 4).reshape(b, kv, 1, -1, d)
             flat = part.reshape(b, kv, 1, group * n * rows, d)
             scores = (flat @ keys).view(b, kv, group, n * rows, -1)
             scores = scores + (mask + empty[:, start:last].reshape(b, 1, 1, 1, -1))
-            # Noisy rows also see their unit's noisy rows; the clean ones don't.
-            own_k = k_noisy[:, first:last].permute(0, 3, 1, 4, 2)[:, :, None]  # [B, KV, 1, n, d, R]
-            own = part @ own_k
-            own[..., : lay.clean, :] = -math.inf
-            own = own.view(b, kv, group, n * rows, -1)
-            # One softmax over both sets of keys.
-            weights = torch.cat([scores, own], -1).softmax(-1)
-            far, near = weights.split([scores.shape[-1], own.shape[-1]], -1)
-            y = (far.reshape(b, kv, 1, group * n * rows, -1) @ values).view(b, kv, group, n, rows, d)
-            own_v = v_noisy[:, first:last].permute(0, 3, 1, 2, 4)[:, :, None]
-            y = y + near.reshape(b, kv, group, n, rows, -1) @ own_v
+            blend = lambda weights: (weights.reshape(b, kv, 1, group * n * rows, -1) @ values).view(
+                b, kv, group, n, rows, d
+            )
+            if rows == lay.clean:
+                y = blend(scores.softmax(-1))
+            else:
+                # Noisy rows also see their unit's noisy rows; the clean ones don't. One softmax
+                # over both sets of keys.
+                own_k = k_noisy[:, first:last].permute(0, 3, 1, 4, 2)[:, :, None]
+                own = part @ own_k  # [B, KV, G, n, rows, noisy]
+                own[..., : lay.clean, :] = -math.inf
+                own = own.view(b, kv, group, n * rows, -1)
+                weights = torch.cat([scores, own], -1).softmax(-1)
+                far, near = weights.split([scores.shape[-1], own.shape[-1]], -1)
+                own_v = v_noisy[:, first:last].permute(0, 3, 1, 2, 4)[:, :, None]
+                y = blend(far) + near.reshape(b, kv, group, n, rows, -1) @ own_v
             out.append(y.permute(0, 3, 4, 1, 2, 5).reshape(b, n, rows, heads, d))
         return torch.cat(out, 1)
 
-    def forward(self, batch, z, tau, noisy_context=True, first_unit=0):
+    def forward(self, batch, z=None, tau=None, noisy_context=True):
         """The training pass.
 
         batch: typed [B, L] (-1: nothing), text [B, L], audio (log-mel or samples) and video
@@ -326,20 +331,21 @@ class Model:
         lay, c = self.layout, self.c
         typed, text = batch["typed"], batch["text"]
         b, units = text.shape
-        zero = torch.zeros_like(tau)
+        zero = torch.zeros(b, units, device=text.device)
         rows = [
             self.text_rows(typed.clamp(min=0), "userText")[:, :, None],
             *self.observe(batch, units),
             self.text_rows(text, "agentText")[:, :, None],
             self.latent_rows(batch["audio_latents"], batch["video_latents"], zero),
-            self.latent_rows(*z, tau),
         ]
+        if z is not None:
+            rows.append(self.latent_rows(*z, tau))
         x = torch.cat(rows, 2)
-        key = (units, first_unit, x.device)
+        key = (units, x.shape[2], x.device)
         if key not in self._angles:
             span = c["positions_per_unit"]
-            at = torch.arange(first_unit, first_unit + units) * span
-            positions = lay.positions(span)[None] + at[:, None, None]
+            at = torch.arange(units) * span
+            positions = lay.positions(span)[None, : x.shape[2]] + at[:, None, None]
             self._angles[key] = self.angles(positions.to(x.device))
         turns = self._angles[key]
         for i in range(c["num_hidden_layers"]):
@@ -355,10 +361,12 @@ class Model:
         )
 
     def heads(self, normed):
-        """(text logits [B, L, vocabulary], (audio velocity, video velocity), last observation rows)."""
+        """(text logits [B, L, vocabulary], (audio velocity, video velocity) or None, last observation
+        rows)."""
         lay = self.layout
         last = normed[:, :, lay.observation - 1]
-        return self.logits(last), self.velocity(normed[:, :, lay.clean :]), last
+        flow = self.velocity(normed[:, :, lay.clean :]) if normed.shape[2] > lay.clean else None
+        return self.logits(last), flow, last
 
 
 class Stream:

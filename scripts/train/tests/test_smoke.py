@@ -49,8 +49,8 @@ class Smoke(unittest.TestCase):
         shutil.rmtree(cls.out)
 
     def test_losses_fall(self):
-        for name in ("look", "codec_video", "codec_audio", "lessons"):
-            first, *_, last = losses(self.out, name)
+        for name, key in (("look", "loss"), ("codec_video", "loss"), ("codec_audio", "loss"), ("lessons", "text")):
+            first, *_, last = losses(self.out, name, key)
             self.assertLess(last, 0.9 * first, name)
 
     def test_every_stage_leaves_its_weights(self):
