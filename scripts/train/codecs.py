@@ -1,6 +1,7 @@
 """Stage 0, the codecs: `video` and `audio`, each an autoencoder of the agent's pictures or voice.
 
     /usr/bin/python3 -m train.codecs video --out FOLDER [--steps N | --minutes M]     (in scripts/)
+    /usr/bin/python3 -m train.codecs video --out FOLDER --refine    (the decoder alone, any time later)
 
 Latents get noise in training instead of a variational term, and a light pull towards unit size;
 afterwards each channel's scale is folded into the last convolution of the encoder and the first of
@@ -230,6 +231,34 @@ def train_codec(medium, out, steps, minutes=None, seed=0):
     return folded
 
 
+def refine_decoder(medium, out, steps, minutes=None, seed=0):
+    """Trains the decoder on: latents stay what they are, so everything trained on them stays right.
+    Replaces OUT/codec_MEDIUM.safetensors."""
+    path = os.path.join(out, f"codec_{medium}.safetensors")
+    weights = safetensors_file.read(path)
+    for name, tensor in weights.items():
+        tensor.requires_grad_(".decoder." in name)
+
+    def step_loss(step):
+        return LOSSES[medium](weights, np.random.default_rng([seed, 80, step]))
+
+    refined = train(
+        f"refine_{medium}",
+        out,
+        weights,
+        step_loss,
+        steps,
+        rate=1e-3,
+        decay=1e-4,
+        seed=seed,
+        evaluate=lambda: evaluate(weights, medium),
+        evaluate_every=400,
+        minutes=minutes,
+        average=0.99,
+    )
+    safetensors_file.write(path, refined)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("medium", choices=["video", "audio"])
@@ -237,9 +266,11 @@ def main():
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--refine", action="store_true", help="go on with the decoder alone")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    train_codec(args.medium, args.out, args.steps, args.minutes)
+    work = refine_decoder if args.refine else train_codec
+    work(args.medium, args.out, args.steps, args.minutes)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ import torch
 from . import safetensors_file
 from .model import expected_tensors
 from .shape import config
+from .talk import load_codecs
 from .tokenizer import tokenizer_json
 
-STAGES = ["look", "codec_audio", "codec_video", "lessons", "conversations", "student"]
+STAGES = ["look", "codec_video", "codec_audio", "lessons", "conversations", "student"]
 
 
 def export(out, stage, folder, solver=None):
@@ -23,6 +24,10 @@ def export(out, stage, folder, solver=None):
     c = config()
     c["solver"].update(solver or {})
     weights = safetensors_file.read(os.path.join(out, f"{stage}.safetensors"))
+    # Decoders may have been refined since; encoders are what the stage was trained on.
+    for name, tensor in load_codecs(out).items():
+        if ".decoder." in name:
+            weights[name] = tensor
     shapes = expected_tensors(c)
     for name, shape in shapes.items():
         if list(weights[name].shape) != shape:
@@ -59,7 +64,7 @@ def last_figures(out, name):
 def card(c, out, stage, parameters):
     """The model card, from the logs that lie in OUT."""
     rows = []
-    for name in STAGES:
+    for name in [*STAGES[:3], "refine_video", "refine_audio", *STAGES[3:]]:
         figures = last_figures(out, name)
         if figures is None:
             continue
