@@ -111,11 +111,13 @@ function matroska(size: number, head: View): string | null {
 
 /** An EBML length; all ones means unknown. */
 function varint(view: View, at: number): { value: number; end: number; unknown: boolean } {
-  const first = view.u8(at);
-  const length = first <= 0 ? 1 : Math.clz32(first) - 23;
-  const marker = 2 ** (7 * length);
-  const value = view.number(at, length) - marker;
-  return { value, end: at + length, unknown: value === marker - 1 };
+  const first = Math.max(0, view.u8(at));
+  const length = Math.max(1, Math.clz32(first) - 23);
+  // The marker bit goes first: with it eight bytes would not fit in a number exactly.
+  const high = first % 2 ** (8 - length);
+  const low = length === 1 ? 0 : view.number(at + 1, length - 1);
+  const ones = high === 2 ** (8 - length) - 1 && low === 256 ** (length - 1) - 1;
+  return { value: high * 256 ** (length - 1) + low, end: at + length, unknown: ones };
 }
 
 /** The last page must be whole and carry the end-of-stream flag. */

@@ -178,9 +178,13 @@ export class FfmpegProcess {
     await this.end();
   }
 
-  /** The last error it printed (else its last line), without FFmpeg's prefixes. */
+  /** The last error it printed that says something (else its last line), without its prefixes. */
   lastLine(): string {
-    const errors = this.lines.filter((line) => /\[(error|fatal|panic)\]/.test(line));
+    const errors = this.lines.filter((line) =>
+      /\[(error|fatal|panic)\] (?!Conversion failed|Error (initializing|opening) (in|out)put)/.test(
+        line,
+      )
+    );
     const line = errors.at(-1) ?? this.lines.at(-1) ?? "it printed nothing";
     return line.replace(/^(\[[^\]]*\] )+/, "");
   }

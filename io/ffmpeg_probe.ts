@@ -64,11 +64,12 @@ export async function probe(ffmpeg: Ffmpeg, path: string): Promise<Probe> {
     expired = true;
     process.kill();
   }, probeTimeout);
-  const [table] = await Promise.all([new Response(process.child.stdout).text(), process.end()]);
+  const reading = new Response(process.child.stdout).text();
+  const [table, { signal }] = await Promise.all([reading, process.end()]);
   clearTimeout(timer);
   if (expired) throw new InputError(`${path}: FFmpeg found no streams within a minute`);
   const found = parseProbe(process.lines);
-  if (found === null) throw await unreadable(path, process);
+  if (found === null) throw await unreadable(path, signal ?? process.lastLine(), process.lines);
   if (found.video === null && found.audio === null) {
     throw new InputError(`${path}: holds neither sound nor picture that FFmpeg can decode`);
   }
@@ -86,7 +87,7 @@ export function parseProbe(lines: string[]): Omit<Probe, "audioStart"> | null {
     if (input) format = input[1] ?? "";
     const time = /^ {2}Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)/.exec(line);
     if (time) seconds = Number(time[1]) * 3600 + Number(time[2]) * 60 + Number(time[3]);
-    const stream = /^ {2}Stream #0:(\d+)\S*: (\w+): (\S+)(.*)/.exec(line);
+    const stream = /^ {2,4}Stream #0:(\d+)\S*: (\w+): (\S+)(.*)/.exec(line);
     if (stream) {
       const [, index, kind = "", codec, rest = ""] = stream;
       const usable = !/^(none|unknown),?$/.test(codec ?? "") && !rest.includes("(attached pic)");
@@ -117,20 +118,28 @@ function firstTime(table: string): number {
   return (Number(packet[1]) * Number(base[1])) / Number(base[2]);
 }
 
-async function unreadable(path: string, process: FfmpegProcess): Promise<InputError> {
-  const said = process.lines.join("\n");
-  if (/not on whitelist/i.test(said)) {
+/** @param why FFmpeg's last words. */
+async function unreadable(path: string, why: string, lines: string[]): Promise<InputError> {
+  if (lines.some((line) => /not on whitelist/i.test(line)) || await isPlaylist(path)) {
     return new InputError(
       `${path}: is a playlist or no recording: give the recording itself (mp4, mkv, wav, ...)`,
     );
   }
   // FFmpeg says so of anything whose name ends in .mp4.
-  if (said.includes("moov atom not found") && await isIsoMedia(path)) {
+  if (lines.some((line) => line.includes("moov atom not found")) && await isIsoMedia(path)) {
     return new InputError(
       `${path}: its index (moov) is missing, so that nothing of it can be played: the recording was ` +
         "never finished, or its end is cut off; get the whole file",
     );
   }
-  const why = process.lastLine().replace(`${fileUrl(path)}: `, "");
-  return new InputError(`${path}: is no recording that FFmpeg can read (${why})`);
+  const short = why.replace(`${fileUrl(path)}: `, "");
+  return new InputError(`${path}: is no recording that FFmpeg can read (${short})`);
+}
+
+/** True for HLS and FFmpeg's concat lists, which newer FFmpegs don't even look for under other names. */
+async function isPlaylist(path: string): Promise<boolean> {
+  const head = new Uint8Array(8);
+  using file = await Deno.open(path);
+  await file.read(head);
+  return /^(#EXTM3U|ffconcat)/.test(String.fromCharCode(...head));
 }
