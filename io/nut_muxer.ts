@@ -70,7 +70,9 @@ function packet(startcode: bigint, parts: Uint8Array[]): Uint8Array {
 /** Streams 0 (video) and 1 (audio) have the time bases of the same number: a frame, a sample. */
 export class NutMuxer implements Muxer {
   readonly #shape: StreamShape;
+  #parts: Uint8Array[] = [];
   #written = 0;
+  #syncpoint: number | null = null;
   /** Where each unit begins, for the index. */
   readonly #positions: number[] = [];
 
@@ -104,59 +106,66 @@ export class NutMuxer implements Muxer {
       varint(2),
       text(`${fpsNumber}/${fpsUnit}`),
     ]);
-    return this.#count(concat([
+    this.#add(
       nutId,
       main,
       stream(0, "RGB\x18", [width, height, 1, 1, 0]),
       stream(1, "PFD\x20", [sampleRate, 1, 1]),
       rate,
-    ]));
+    );
+    return this.#take();
   }
 
   unit(unit: MuxedUnit): Uint8Array<ArrayBuffer> {
-    const before = this.#positions.at(-1) ?? this.#written;
-    const pieces = mediaPieces(this.#shape, unit);
-    const parts = [
-      packet(nutStartcodes.syncpoint, [
-        // A time is counted in its base: time x 2 bases + base 0.
-        varint(unit.unit * this.#shape.frames * 2, Math.floor((this.#written - before) / 16)),
-      ]),
-      ...pieces.flatMap(({ frame, sample, picture, sound }) => [
-        ...this.#frame(0, frame, picture),
-        ...this.#frame(1, sample, sound),
-      ]),
-    ];
     this.#positions.push(this.#written);
-    return this.#count(concat(parts));
+    for (const { frame, sample, picture, sound } of mediaPieces(this.#shape, unit)) {
+      this.#frame(0, frame, picture);
+      this.#frame(1, sample, sound);
+    }
+    return this.#take();
   }
 
-  #frame(stream: number, time: number, data: Uint8Array): Uint8Array[] {
+  /** A frame with its own syncpoint: none may begin further than `maxDistance` behind one. */
+  #frame(stream: number, time: number, data: Uint8Array): void {
+    const back = Math.floor((this.#written - (this.#syncpoint ?? this.#written)) / 16);
+    this.#syncpoint = this.#written;
+    // A time is counted in its base: time x 2 bases + base.
+    this.#add(packet(nutStartcodes.syncpoint, [varint(time * 2 + stream, back)]));
     const head = varint(0, frameFlags, stream, time + 2 ** ptsShift, data.length);
-    return [head, checksum(head), data];
+    this.#add(head, checksum(head), data);
   }
 
   /** The index; a stream that lacks it was cut off. */
   end(): Uint8Array<ArrayBuffer> {
     const { frames, samples } = this.#shape;
     const units = this.#positions.length;
+    if (units === 0) return new Uint8Array();
     const sixteenths = this.#positions.map((position) => Math.floor(position / 16));
+    // A run of ones says that both streams have a key frame between each two positions; none is before
+    // the first. Then the times of those frames, as differences.
+    const run = (ones: number) => varint(ones * 4 + 3);
+    const keys = (step: number) =>
+      units === 1
+        ? run(0)
+        : concat([run(0), run(units - 1), varint(1, ...Array(units - 2).fill(step))]);
     const content = [
-      varint(Math.max(0, units * frames - 1) * 2, units),
+      varint((units * frames - 1) * 2, units),
       varint(...sixteenths.map((at, i) => at - (sixteenths[i - 1] ?? 0))),
-      // Both streams have a key frame after every syncpoint: a run of ones, then their times.
-      ...[frames, samples].map((step) =>
-        varint(units * 4 + 3, ...sixteenths.map((_, i) => i === 0 ? 1 : step))
-      ),
+      keys(frames),
+      keys(samples),
     ];
     const size = content.reduce((sum, part) => sum + part.length, 0) + 8 + 4;
     const head = 8 + varint(size).length + (size > 4096 ? 4 : 0);
-    return this.#count(
-      concat([packet(nutStartcodes.index, [...content, number64(BigInt(head + size))])]),
-    );
+    this.#add(packet(nutStartcodes.index, [...content, number64(BigInt(head + size))]));
+    return this.#take();
   }
 
-  #count(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-    this.#written += bytes.length;
-    return bytes;
+  #add(...parts: Uint8Array[]): void {
+    this.#parts.push(...parts);
+    for (const part of parts) this.#written += part.length;
+  }
+
+  #take(): Uint8Array<ArrayBuffer> {
+    return concat(this.#parts.splice(0));
   }
 }
