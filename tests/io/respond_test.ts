@@ -6,7 +6,7 @@ import { findFfmpeg } from "../../io/ffmpeg.ts";
 import { Outputs } from "../../io/output_file.ts";
 import { openResponse } from "../../io/respond.ts";
 import type { StreamShape } from "../../io/stream_shape.ts";
-import { count, digest, ffmpegTest, folderTest, make, names } from "./media.ts";
+import { count, digest, ffmpegTest, finder, folderTest, make, names } from "./media.ts";
 
 const shape: StreamShape = {
   unitMs: 160,
@@ -51,7 +51,7 @@ async function write(
   const outputs = new Outputs([], false);
   const file = await outputs.claim(`${folder}/${name}`);
   const captions = await outputs.claim(`${folder}/${name}.vtt`);
-  const writer = await openResponse(file, captions, at, () => findFfmpeg());
+  const writer = await openResponse(file, captions, at, finder);
   for (let unit = 0; unit < units; unit++) {
     if (pause > 0) await new Promise((resolve) => setTimeout(resolve, (unit * pause) % 50));
     await writer.write(response(unit, text[unit] ?? "", at));
@@ -163,7 +163,7 @@ ffmpegTest("openResponse() leaves nothing behind when it is given up", async (fo
       const outputs = new Outputs([], false);
       const file = await outputs.claim(`${folder}/deep/er/${name}`);
       const captions = await outputs.claim(`${folder}/deep/er/${name}.vtt`);
-      const writer = await openResponse(file, captions, shape, () => findFfmpeg());
+      const writer = await openResponse(file, captions, shape, finder);
       for (let unit = 0; unit < units; unit++) await writer.write(response(unit, "x"));
       await writer.abort();
       await outputs.discard();

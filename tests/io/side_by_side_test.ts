@@ -1,10 +1,9 @@
 import { assert, assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import { ass, webVtt } from "../../io/captions.ts";
-import { findFfmpeg } from "../../io/ffmpeg.ts";
 import { Outputs } from "../../io/output_file.ts";
 import { sideBySide } from "../../io/side_by_side.ts";
 import type { StreamShape } from "../../io/stream_shape.ts";
-import { count, ffmpegTest, make, names, picture, rms, tone } from "./media.ts";
+import { count, ffmpegTest, finder, make, names, picture, rms, tone } from "./media.ts";
 
 const agent: StreamShape = {
   unitMs: 160,
@@ -41,7 +40,7 @@ async function render(folder: string, input: string, name: string): Promise<stri
   const outputs = new Outputs([input], true);
   const output = await outputs.claim(`${folder}/${name}`);
   const why = await sideBySide(
-    await findFfmpeg(),
+    await finder(),
     { input, response: `${folder}/response.mkv`, output, agent, units: 10, spoken },
     never,
   );
@@ -186,7 +185,7 @@ ffmpegTest("sideBySide() stops when it is interrupted", async (folder) => {
   };
   setTimeout(() => stop.abort(), 700);
   const start = performance.now();
-  await sideBySide(await findFfmpeg(), task, stop.signal);
+  await sideBySide(await finder(), task, stop.signal);
   assertLess(performance.now() - start, 8000);
   await outputs.discard();
   assertEquals(names(folder), ["in.mkv", "response.mkv"]);
