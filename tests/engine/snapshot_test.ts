@@ -173,6 +173,15 @@ withAdapter("a character of the agent that a cut goes through comes whole", asyn
   assertEquals(await say({ resume }, 1), whole);
 });
 
+withAdapter("a session with f16 history goes on byte for byte", async () => {
+  const changes = { precision: "f16" as const };
+  const { responses, snapshots: [resume] } = await replayWithSnapshots([7], changes);
+  assert(resume);
+  assertEquals(resume.meta.settings.storage, "f16");
+  const rest = await replay({ placement: "split" }, observations().slice(8), { resume });
+  assertEquals(rest, responses.slice(8));
+});
+
 withAdapter("a resumed session needs no option again, and may be given all", async () => {
   const { snapshots: [resume] } = await replayWithSnapshots([6]);
   assert(resume);
