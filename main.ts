@@ -10,6 +10,7 @@ interface Command {
 
 const commands: Record<string, () => Promise<Command>> = {
   replay: () => import("./io/commands/replay.ts"),
+  stream: () => import("./io/commands/stream.ts"),
   adapters: () => import("./io/commands/adapters.ts"),
   inspect: () => import("./io/commands/inspect.ts"),
   init: () => import("./io/commands/init.ts"),

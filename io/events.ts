@@ -70,7 +70,7 @@ export interface UnitEvent {
 
 export interface SummaryEvent {
   type: "summary";
-  ended: "complete" | "cut off" | "interrupted";
+  ended: "complete" | "cut off" | "interrupted" | "reader gone";
   units: number;
   /** Seconds of stream. */
   seconds: number;

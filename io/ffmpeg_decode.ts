@@ -88,7 +88,8 @@ function audioArgs(stream: number, { sampleRate }: StreamShape): string[] {
   return ["-map", `0:${stream}`, "-af", filters, "-ac", "1", "-ar", `${sampleRate}`, "-f", "f32le"];
 }
 
-async function* connection(link: Loopback): AsyncGenerator<Uint8Array> {
+/** The bytes of a link, once it is connected. */
+export async function* connection(link: Loopback): AsyncGenerator<Uint8Array> {
   const socket = await link.accept();
   if (socket === null) return;
   try {

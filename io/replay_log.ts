@@ -13,19 +13,25 @@ export class ReplayLog {
   readonly digests: string[] = [];
   readonly spoken: Spoken[] = [];
   readonly #file: Deno.FsFile | null;
+  readonly #write: (line: string) => Promise<void>;
   readonly #unitMs: number;
   #open = true;
 
-  constructor(file: OutputFile | null, unitMs: number) {
-    this.#file = file && Deno.openSync(file.temporary, { write: true });
+  /** @param to A file, or what writes a line somewhere. */
+  constructor(to: OutputFile | ((line: string) => Promise<void>) | null, unitMs: number) {
+    const file = to !== null && "temporary" in to
+      ? Deno.openSync(to.temporary, { write: true })
+      : null;
+    this.#file = file;
+    this.#write = typeof to === "function" ? to : async (line) => {
+      const bytes = new TextEncoder().encode(line);
+      for (let at = 0; file && at < bytes.length;) at += await file.write(bytes.subarray(at));
+    };
     this.#unitMs = unitMs;
   }
 
   async add(event: Event): Promise<void> {
-    const bytes = new TextEncoder().encode(eventLine(event));
-    for (let at = 0; this.#file && at < bytes.length;) {
-      at += await this.#file.write(bytes.subarray(at));
-    }
+    await this.#write(eventLine(event));
   }
 
   /** Adds a unit that was written. */
