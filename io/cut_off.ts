@@ -73,8 +73,11 @@ export function lacks(what: string, start: number, length: number, size: number)
   return `${what} should have ${length} bytes, ${Math.max(0, size - start)} are there`;
 }
 
+/** Most pieces that are walked: each costs a read, and a file can hold millions of empty ones. */
+const maxPieces = 50_000;
+
 async function riff(size: number, at: Reader): Promise<string | null> {
-  for (let offset = 0; offset < size;) {
+  for (let offset = 0, pieces = 0; offset < size && pieces < maxPieces; pieces++) {
     const head = await at(offset, 8);
     const id = head.text(0);
     // Chunk lengths count from the low byte in RIFF, from the high one in AIFF's FORM.
@@ -89,7 +92,7 @@ async function riff(size: number, at: Reader): Promise<string | null> {
 }
 
 async function isoMedia(size: number, at: Reader): Promise<string | null> {
-  for (let offset = 0; offset < size;) {
+  for (let offset = 0, pieces = 0; offset < size && pieces < maxPieces; pieces++) {
     const head = await at(offset, 16);
     const length = head.u32(0) === 1 ? head.number(8, 8) : head.u32(0);
     if (length === 0) return null;

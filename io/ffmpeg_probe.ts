@@ -29,11 +29,14 @@ const formats =
     "pam_pipe pbm_pipe pgm_pipe png_pipe ppm_pipe psd_pipe qoi_pipe rm roq sox spdif swf tak " +
     "tiff_pipe truehd tta vc1 voc vvc w64 wav webp_pipe wtv wv xa xwma yuv4mpegpipe").split(" ");
 
+/** Largest pictures, in pixels (8192 x 8192): decoders hold many of them. */
+const maxPixels = "67108864";
+
 /** Input arguments: this one file, nothing that it points to, and a bounded look at its start. */
 export function inputArgs(path: string): string[] {
   return [
     ...["-protocol_whitelist", "file,pipe", "-format_whitelist", formats.join(",")],
-    ...["-probesize", "33554432", "-analyzeduration", "15000000"],
+    ...["-probesize", "33554432", "-analyzeduration", "15000000", "-max_pixels", maxPixels],
     ...["-fflags", "+discardcorrupt", "-i", fileUrl(path)],
   ];
 }

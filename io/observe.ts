@@ -1,5 +1,6 @@
 /** Files as the user's side of the stream: observations, a reference image, a reference voice. */
 import { InputError } from "../engine/errors.ts";
+import { reason } from "../engine/quoted.ts";
 import type { Ffmpeg } from "./ffmpeg.ts";
 import { decodeMedia, decodePicture } from "./ffmpeg_decode.ts";
 import { probe } from "./ffmpeg_probe.ts";
@@ -58,6 +59,7 @@ async function openMedia(
   }
   const found = await ffmpeg();
   const streams = await probe(found, path);
+  checkLength(path, bytes, streams.seconds);
   if (soundOnly) Object.assign(streams, { video: null, audioStart: 0 });
   if (soundOnly && streams.audio === null) throw new InputError(`${path}: holds no sound`);
   return {
@@ -70,6 +72,21 @@ async function openMedia(
       seconds: streams.seconds,
     },
   };
+}
+
+/**
+ * Refuses a recording whose length its bytes can't fill: a timestamp that jumps by hours, or a stream
+ * that begins hours late, would be filled up with silence and repeated frames.
+ */
+function checkLength(path: string, bytes: number, seconds: number | null): void {
+  // Ten minutes of a still picture are small; no coding of sound needs less than 4 bytes a second.
+  if (seconds === null || seconds <= 600 || bytes >= seconds * 4) return;
+  throw new InputError(
+    `${path}: claims ${
+      Math.round(seconds)
+    } s of recording in ${bytes} bytes: its timestamps jump: ` +
+      "record it again, or give it new ones with FFmpeg's setts filter",
+  );
 }
 
 /** Makes sure that a file is there, is no folder, has content and may be read. @throws InputError */
@@ -107,7 +124,7 @@ async function fileInfo(path: string): Promise<Deno.FileInfo> {
   }
 }
 
-function readError(path: string, error: unknown): unknown {
+function readError(path: string, error: unknown): InputError {
   if (error instanceof Deno.errors.NotFound) {
     return new InputError(`${path}: there is no such file: check its name`);
   }
@@ -117,7 +134,8 @@ function readError(path: string, error: unknown): unknown {
   if (error instanceof Deno.errors.NotCapable) {
     return new InputError(`${path}: may not be read: run with Deno's --allow-read`);
   }
-  return error;
+  // A link to itself, a name that is too long, a file used as a folder.
+  return new InputError(`${path}: can't be read (${reason(error)}): check its name`);
 }
 
 /**

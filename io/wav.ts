@@ -23,6 +23,9 @@ export interface WavFormat {
 
 const lowFrequency = 8;
 
+/** Most chunks before the samples: each costs a read, and a file can hold millions of empty ones. */
+const maxChunks = 1000;
+
 /**
  * Reads a WAV file's header (RIFF or RF64).
  *
@@ -40,7 +43,10 @@ export async function readWavHeader(path: string): Promise<WavFormat | null> {
   };
   let format: Omit<WavFormat, "start" | "stated" | "length"> | null = null;
   let stated64: number | null = null;
-  for (let offset = 12; offset + 8 <= size;) {
+  for (let offset = 12, chunks = 0; offset + 8 <= size; chunks++) {
+    if (chunks === maxChunks) {
+      throw new InputError(`${path}: has ${maxChunks} chunks before its samples: record it again`);
+    }
     const head = await at(offset, 8);
     const id = new TextDecoder("latin1").decode(new Uint8Array(head.buffer, 0, 4));
     const length = head.getUint32(4, true);

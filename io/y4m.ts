@@ -19,6 +19,10 @@ export interface Y4mFormat {
 }
 
 const longestLine = 512;
+/** Largest pictures, in pixels: some copies of one must fit into memory. */
+const maxPixels = 8192 * 8192;
+/** Fewest frames per second: a file of some bytes must not stand for days. */
+const minFps = 0.01;
 
 /**
  * Reads the first line of a Y4M file.
@@ -43,10 +47,10 @@ export function parseY4mHeader(line: string, path: string): Y4mFormat | null {
   const sized = [width, height].every((side) =>
     Number.isInteger(side) && side > 0 && side <= 16384
   );
-  if (!sized || !(fps > 0 && fps <= 1000)) {
+  if (!sized || width * height > maxPixels || !(fps >= minFps && fps <= 1000)) {
     throw new InputError(
-      `${path}: ${width}x${height} at ${fps} frames/s: a Y4M file may have 1x1 to 16384x16384 at up ` +
-        "to 1000 frames/s",
+      `${path}: ${width}x${height} at ${fps} frames/s: a Y4M file may have sides of 1 to 16384, ` +
+        `${maxPixels} pixels, and ${minFps} to 1000 frames/s`,
     );
   }
   const samplings: [RegExp, Sampling | null][] = [
