@@ -39,9 +39,10 @@ async function feed(): Promise<void> {
 }
 
 /** Resident memory in MiB. */
-function memory(): number {
-  const status = Deno.readTextFileSync(`/proc/${process.pid}/status`);
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 102.4) / 10;
+async function memory(): Promise<number> {
+  const args = ["-o", "rss=", "-p", `${process.pid}`];
+  const { stdout } = await new Deno.Command("ps", { args }).output();
+  return Math.round(Number(new TextDecoder().decode(stdout)) / 102.4) / 10;
 }
 
 feed().catch(() => {});
@@ -50,7 +51,7 @@ const samples: { minute: number; taken: number; mib: number }[] = [];
 const steps = 20;
 for (let step = 0; step <= steps; step++) {
   await new Promise((resolve) => setTimeout(resolve, step === 0 ? 5000 : minutes * 60000 / steps));
-  samples.push({ minute: (step * minutes) / steps, taken, mib: memory() });
+  samples.push({ minute: (step * minutes) / steps, taken, mib: await memory() });
 }
 stopped = true;
 process.kill("SIGTERM");
