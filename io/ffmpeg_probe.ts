@@ -37,6 +37,8 @@ export function inputArgs(path: string): string[] {
   return [
     ...["-protocol_whitelist", "file,pipe", "-format_whitelist", formats.join(",")],
     ...["-probesize", "33554432", "-analyzeduration", "15000000", "-max_pixels", maxPixels],
+    // A clock that jumps by more than an hour is damaged: what follows is joined on.
+    ...["-dts_error_threshold", "3600"],
     ...["-fflags", "+discardcorrupt", "-i", fileUrl(path)],
   ];
 }
@@ -45,6 +47,9 @@ export function inputArgs(path: string): string[] {
 export function fileUrl(path: string): string {
   return `file:${path.startsWith("-") ? `./${path}` : path}`;
 }
+
+/** A stream that begins later than this, in seconds, would be filled up with stillness for hours. */
+const latestStart = 3600;
 
 /** Longest time that FFmpeg may look at an input, in ms. */
 const probeTimeout = 60_000;
@@ -60,7 +65,7 @@ export async function probe(ffmpeg: Ffmpeg, path: string): Promise<Probe> {
   const process = new FfmpegProcess(ffmpeg, [
     ...inputArgs(path),
     ...["-map", "0:a:0?", "-frames:a", "1", "-f", "framecrc", "pipe:1"],
-    ...["-map", "0:V:0?", "-frames:v", "1", "-c", "copy", "-f", "null", "-"],
+    ...["-map", "0:V:0?", "-frames:v", "1", "-c", "copy", "-f", "framecrc", "pipe:2"],
   ], { stdout: true, loglevel: "info" });
   let expired = false;
   const timer = setTimeout(() => {
@@ -76,7 +81,18 @@ export async function probe(ffmpeg: Ffmpeg, path: string): Promise<Probe> {
   if (found.video === null && found.audio === null) {
     throw new InputError(`${path}: holds neither sound nor picture that FFmpeg can decode`);
   }
-  return { ...found, audioStart: found.video === null ? 0 : firstTime(table) };
+  if (found.video === null) return { ...found, audioStart: 0 };
+  const audioStart = firstTime(table);
+  const videoStart = firstTime(process.lines.join("\n"));
+  const late = Math.max(audioStart, videoStart);
+  if (late > latestStart) {
+    const [what, other] = late === audioStart ? ["sound", "picture"] : ["picture", "sound"];
+    throw new InputError(
+      `${path}: its ${what} begins ${Math.round(late)} s after its ${other}; it may be ` +
+        `${latestStart} s: its timestamps jump; record it again`,
+    );
+  }
+  return { ...found, audioStart };
 }
 
 /** Reads `Input #0`, `Duration:` and `Stream #0:n` lines; null when there is no input. */

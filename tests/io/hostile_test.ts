@@ -249,20 +249,49 @@ ffmpegTest("a container that claims huge pictures is refused", async (folder) =>
   }
 });
 
+ffmpegTest("a stream that begins hours late is refused", async (at) => {
+  await make(
+    ...[...picture(0.5, "64x48"), ...tone(0.5, 16000)],
+    ...["-c:v", "mpeg4", "-c:a", "pcm_s16le", `${at}/a.mkv`],
+  );
+  for (const [stream, message] of [["v", "its picture begins"], ["a", "its sound begins"]]) {
+    const clock = "setts=pts='PTS+36000/TB':dts='DTS+36000/TB'";
+    const copy = [
+      "-copyts",
+      "-i",
+      `${at}/a.mkv`,
+      "-map",
+      "0",
+      "-c",
+      "copy",
+      `-bsf:${stream}`,
+      clock,
+    ];
+    await Deno.writeFile(`${at}/late.mkv`, await make(...copy, "-f", "matroska", "pipe:1"));
+    await refuses(`${at}/late.mkv`, message ?? "");
+  }
+});
+
 ffmpegTest("timestamps that run backwards replay; those that jump by hours don't", async (at) => {
   await make(
     ...[...picture(0.5, "64x48"), ...tone(0.5, 16000)],
     ...["-c:v", "mpeg4", "-c:a", "pcm_s16le", `${at}/a.mkv`],
   );
-  const shift = async (stream: string, by: string, name: string) => {
+  const shift = async (stream: string, by: string, ...to: string[]) => {
     const clock = `setts=pts='if(gt(N,5),PTS+(${by})/TB,PTS)':dts='if(gt(N,5),DTS+(${by})/TB,DTS)'`;
     const copy = ["-copyts", "-i", `${at}/a.mkv`, "-map", "0", "-c", "copy"];
-    await make(...copy, `-bsf:${stream}`, clock, "-avoid_negative_ts", "disabled", `${at}/${name}`);
-    return `${at}/${name}`;
+    return await make(...copy, `-bsf:${stream}`, clock, "-avoid_negative_ts", "disabled", ...to);
   };
   for (const stream of ["v", "a"]) {
-    const { units } = await observe(await shift(stream, "-0.2", `back_${stream}.mkv`));
+    await shift(stream, "-0.2", `${at}/back.mkv`);
+    const { units } = await observe(`${at}/back.mkv`);
     assert(units.length >= 2 && units.length <= 6, `${stream}: ${units.length} units`);
-    await refuses(await shift(stream, "36000", `jump_${stream}.mkv`), "its timestamps jump");
+    await shift(stream, "36000", `${at}/jump.mkv`);
+    await refuses(`${at}/jump.mkv`, "its timestamps jump");
+    // A stream that was recorded into a pipe states no duration: what follows is joined on.
+    const live = await shift(stream, "36000", "-f", "matroska", "pipe:1");
+    await Deno.writeFile(`${at}/live.mkv`, live);
+    const joined = await observe(`${at}/live.mkv`);
+    assert(joined.units.length >= 3 && joined.units.length <= 6, `${joined.units.length} units`);
   }
 });
