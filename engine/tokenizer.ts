@@ -34,6 +34,7 @@ export function openTokenizer(
   json: unknown,
   config: Pick<ModelConfig, "vocab_size" | "filler_token_id">,
 ): Tokenizer {
+  checkIds(json, config.vocab_size);
   const inner = openInner(json);
   const vocabSize = 1 + [...inner.get_vocab(true).values()].reduce((a, b) => Math.max(a, b), -1);
   if (vocabSize > config.vocab_size) {
@@ -58,6 +59,32 @@ export function openTokenizer(
     bytes,
     vocabSize,
   };
+}
+
+/** Refuses ids that are none of the model's: the library makes a list as long as the largest. */
+function checkIds(json: unknown, vocabSize: number): void {
+  const { model, added_tokens: added } = (json ?? {}) as {
+    model?: { vocab?: unknown } | null;
+    added_tokens?: unknown;
+  };
+  const vocab = model?.vocab;
+  const ids: unknown[] = typeof vocab === "object" && vocab ? Object.values(vocab) : [];
+  if (Array.isArray(added)) ids.push(...added.map((token) => token?.id));
+  const bad = ids.find((id) => !(Number.isSafeInteger(id) && Number(id) >= 0));
+  if (bad !== undefined) {
+    throw new InputError(
+      `tokenizer.json: has the id ${
+        quoted(bad)
+      }; it may be a whole number, 0 or more; download it again`,
+    );
+  }
+  const largest = ids.reduce<number>((most, id) => Math.max(most, Number(id)), -1);
+  if (largest >= vocabSize) {
+    throw new InputError(
+      `tokenizer.json: has ids up to ${largest}, but config.json's vocab_size is ${vocabSize}; ` +
+        `take both from the same checkpoint`,
+    );
+  }
 }
 
 function openInner(json: unknown): HuggingFaceTokenizer {
