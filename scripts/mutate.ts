@@ -72,7 +72,7 @@ const badNumbers = [
 
 /** Replaces one to three numbers of a text. */
 export function mutateText(whole: Uint8Array, next: Next): Uint8Array<ArrayBuffer> {
-  let text = new TextDecoder("latin1").decode(whole);
+  let text = new TextDecoder().decode(whole);
   for (let left = 1 + below(next, 3); left > 0; left--) {
     const numbers = [...text.matchAll(/\d+/g)];
     if (numbers.length === 0) break;
