@@ -92,7 +92,18 @@ export interface SummaryEvent {
   latency_ms: Record<string, { p50: number; p95: number }>;
 }
 
-export type Event = HeaderEvent | UnitEvent | SummaryEvent;
+/** The session lost a device or a Worker and was rebuilt; stands before the unit that it delayed. */
+export interface RecoveryEvent {
+  type: "recovery";
+  /** The first unit that the failure delayed. */
+  unit: number;
+  reason: string;
+  /** The unit after which the snapshot was taken; -1: the session began anew. */
+  snapshot: number;
+  ms: number;
+}
+
+export type Event = HeaderEvent | UnitEvent | RecoveryEvent | SummaryEvent;
 
 /** -50 dB of full scale: quieter than a voice, louder than a codec's noise floor. */
 const activeRms = 10 ** (-50 / 20);

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { SolverName } from "../engine/config.ts";
 import { InputError } from "../engine/errors.ts";
 import {
+  type Durability,
   openCheckpoint,
   openSession,
   type SessionInfo,
@@ -73,14 +74,16 @@ export async function ownModel(): Promise<string> {
   }
 }
 
-/** Opens the model with these options. */
+/** Opens the model with these options, or resumes a session. */
 export async function openModel(
   model: string,
   options: ModelOptions,
   references: References,
+  durability: Durability = {},
 ): Promise<OpenedSession> {
   const checkpoint = await openCheckpoint(model);
-  const session = await openSession(checkpoint, { ...sessionOptions(options), ...references });
+  const given = { ...sessionOptions(options), ...references };
+  const session = await openSession(checkpoint, given, durability);
   const { info } = session;
   return { session, info, line: describe(info), checkpointDigest: checkpoint.digest };
 }

@@ -28,6 +28,8 @@ export interface Pacing {
   /** The engine's: on the stream clock they tell when a response leaves. */
   schedule: "paper" | "eager";
   placement: "split" | "fused";
+  /** The first unit that is given; 0 by default. */
+  firstUnit?: number;
   /** The input is captured while it is read (a pipe), not before (a file). */
   arriving: boolean;
 }
@@ -97,7 +99,7 @@ export class Pacer {
 
   /** Gives each unit at its time, absent where it was lost or skipped. */
   async *observations(source: AsyncIterable<Observation>): AsyncGenerator<Observation> {
-    const { unitMs, pace, late, arriving } = this.#pacing;
+    const { unitMs, pace, late, arriving, firstUnit = 0 } = this.#pacing;
     const live = pace === "live";
     let origin = 0;
     let next: { captured: number; at: number; lost: boolean } | undefined;
@@ -105,9 +107,11 @@ export class Pacer {
       const captured = origin + (unit + 1) * unitMs;
       return { captured, ...this.#up.send(unit, captured) };
     };
-    let unit = 0;
+    let unit = firstUnit;
     for await (const given of source) {
-      if (unit === 0 && live) origin = this.#clock.now() - (arriving ? unitMs : 0);
+      if (unit === firstUnit && live) {
+        origin = this.#clock.now() - (firstUnit + (arriving ? 1 : 0)) * unitMs;
+      }
       const { captured, at, lost } = next ?? arrival(unit);
       next = arrival(unit + 1);
       if (live) await this.#clock.until(at);
@@ -197,7 +201,7 @@ export class Pacer {
   }
 }
 
-type Modelled = Pick<Pacing, "unitMs" | "network" | "schedule" | "placement">;
+type Modelled = Pick<Pacing, "unitMs" | "network" | "schedule" | "placement" | "firstUnit">;
 
 /**
  * The same on the stream clock: units are captured every `unitMs` and cross the network; a tick starts
@@ -219,12 +223,13 @@ export class StreamClock {
     this.#modelled = modelled;
     this.#up = new Link(modelled.network, "up");
     this.#down = new Link(modelled.network, "down");
-    this.#tick = this.#arrival = this.#up.send(0, modelled.unitMs).at;
+    const { firstUnit = 0, unitMs } = modelled;
+    this.#tick = this.#arrival = this.#up.send(firstUnit, (firstUnit + 1) * unitMs).at;
   }
 
   /** Ms from the capture of unit k's last sample to y_k's arrival; every unit once, in order. */
   answer(unit: number, times: UnitTimes): number {
-    const { unitMs, schedule, placement } = this.#modelled;
+    const { unitMs, schedule, placement, firstUnit = 0 } = this.#modelled;
     const { encode, pass, sendSlice, solve, sendLatents, decode, write } = times;
     const captured = (unit + 1) * unitMs;
     const solved = this.#tick + encode + pass + sendSlice + solve + sendLatents;
@@ -233,7 +238,7 @@ export class StreamClock {
       this.#end = solved + decode + write;
       this.#tick = Math.max(this.#arrival, this.#end);
     } else {
-      if (unit === 0) this.#end = this.#tick + encode + pass;
+      if (unit === firstUnit) this.#end = this.#tick + encode + pass;
       this.#tick = Math.max(this.#arrival, this.#end);
       const encoded = this.#tick + encode;
       // On one device the solver runs when its result is asked for, in the next tick.

@@ -1,4 +1,5 @@
 /** The loop of a replay: observations go in, responses come out and are written, until one side ends. */
+import type { Recovery, Snapshot } from "../engine/mod.ts";
 import type { Observation, Response } from "../engine/unit.ts";
 import { aborted } from "./interrupt.ts";
 import type { UnitTimes } from "./statistics.ts";
@@ -7,6 +8,10 @@ import type { UserText } from "./user_text.ts";
 /** What a replay needs of a session. */
 export interface ReplaySession extends AsyncIterable<Response> {
   push(observation: Observation): Promise<void>;
+  /** The state after the last unit that was pushed; sessions that can't be saved lack it. */
+  snapshot?(): Promise<Snapshot>;
+  /** What failed and was mended so far. */
+  readonly recoveries?: readonly Recovery[];
   end(): void;
   close(): Promise<void>;
 }
@@ -15,9 +20,11 @@ export interface ReplaySession extends AsyncIterable<Response> {
 export interface Replay {
   session: ReplaySession;
   observations: AsyncIterable<Observation>;
+  /** The unit of the first observation; 0 by default. */
+  firstUnit?: number;
   /** Text typed in each unit. */
   userText: UserText;
-  /** Most units; the rest of the input is left. */
+  /** The unit before which the replay ends; the rest of the input is left. */
   maxUnits: number;
   /** Ends the replay after the response that is being written. */
   signal: AbortSignal;
@@ -29,7 +36,7 @@ export interface Replay {
 /**
  * Replays until the input, `maxUnits` or the signal ends it, and closes the session.
  *
- * @returns Milliseconds from the first observation to the last written response.
+ * @returns Milliseconds from the first observation to the last written response; 0: there was none.
  * @throws Whatever the input, the session or the writer throws first.
  */
 export async function replay(run: Replay): Promise<number> {
@@ -40,12 +47,12 @@ export async function replay(run: Replay): Promise<number> {
   let start = NaN;
 
   async function feed(): Promise<void> {
-    let unit = 0;
+    let unit = run.firstUnit ?? 0;
     try {
-      if (run.maxUnits === 0) return;
+      if (unit >= run.maxUnits) return;
       for await (const observation of run.observations) {
         if (signal.aborted) return;
-        if (unit === 0) start = performance.now();
+        if (Number.isNaN(start)) start = performance.now();
         const text = run.userText.get(unit);
         await session.push(text === undefined ? observation : { ...observation, text });
         if (++unit === run.maxUnits || signal.aborted) return;
@@ -78,5 +85,5 @@ export async function replay(run: Replay): Promise<number> {
   }
   const failed = inputError as { error: unknown } | null;
   if (failed !== null && !run.signal.aborted) throw failed.error;
-  return end - start;
+  return Number.isNaN(end) ? 0 : end - start;
 }

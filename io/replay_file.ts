@@ -4,6 +4,7 @@
  */
 import { InputError } from "../engine/errors.ts";
 import type { SessionInfo } from "../engine/mod.ts";
+import type { Observation } from "../engine/unit.ts";
 import { fileDigest, type SummaryEvent, summaryEvent } from "./events.ts";
 import { type Ffmpeg, findFfmpeg } from "./ffmpeg.ts";
 import { mediaExtensions } from "./ffmpeg_encode.ts";
@@ -33,8 +34,11 @@ import {
   type RunRequest,
   say,
 } from "./run_model.ts";
+import type { SavedRun } from "./saved_run.ts";
 import { sideBySide } from "./side_by_side.ts";
+import { defaultName } from "./session_folder.ts";
 import { type StreamShape, streamShapes } from "./stream_shape.ts";
+import { round } from "./statistics.ts";
 import type { UserText } from "./user_text.ts";
 
 /** What is asked for: files and limits. */
@@ -42,6 +46,8 @@ export interface ReplayRequest extends RunRequest {
   input: string;
   output: string;
   sideBySide?: string | undefined;
+  /** Where the run is saved; null: nowhere. */
+  saved: SavedRun | null;
 }
 
 /** How a replay ended. */
@@ -64,8 +70,9 @@ export async function replayFile(
   open: (references: References) => Promise<OpenedSession>,
   signal: AbortSignal,
 ): Promise<ReplayResult> {
-  const { config, quiet } = request;
+  const { config, quiet, saved } = request;
   const { user, agent } = streamShapes(config);
+  checkUnits(request);
   const files = await claim(request, outputs);
   let found: Promise<Ffmpeg> | null = null;
   const ffmpeg = () => found ??= findFfmpeg(request.ffmpeg);
@@ -77,6 +84,8 @@ export async function replayFile(
   let writer: ResponseWriter | null = null;
   let session: ReplaySession | null = null;
   try {
+    const sha256 = await fileDigest(facts.path);
+    saved?.checkInput({ path: facts.path, sha256 });
     writer = await openResponse(files.response, files.captions, agent, ffmpeg);
     const opened = await beforeAbort(open(references), signal);
     if (opened === null) {
@@ -85,9 +94,20 @@ export async function replayFile(
     }
     session = opened.session;
     if (!quiet) introduce(request, opened);
-    const sha256 = await fileDigest(facts.path);
+    await saved?.begin(agent);
     await log.add(header(request, opened, { ...facts, sha256 }, user, agent));
 
+    if (saved) {
+      // A fork's output begins at its own first unit.
+      const { write, finish, abort } = writer;
+      const first = saved.firstUnit;
+      writer = {
+        write: (response) => write({ ...response, unit: response.unit - first }),
+        finish,
+        abort,
+      };
+      await repeat(saved, agent, writer, log);
+    }
     const wallMs = await work({
       request,
       facts,
@@ -139,29 +159,95 @@ async function work(run: {
   log: ReplayLog;
   signal: AbortSignal;
 }): Promise<number> {
-  const { request, writer, log } = run;
-  const { pacing, schedule } = request;
+  const { request, session, writer, log } = run;
+  const { pacing, schedule, saved } = request;
   const unitMs = request.config.unit_ms;
+  const firstUnit = saved?.nextUnit ?? 0;
   const pacer = new Pacer(
-    { unitMs, ...pacing, schedule, placement: run.placement, arriving: false },
+    { unitMs, ...pacing, schedule, placement: run.placement, arriving: false, firstUnit },
     wallClock(run.signal),
   );
+  let mended = 0;
+  const noteRecoveries = async () => {
+    for (const recovery of session.recoveries?.slice(mended) ?? []) {
+      mended++;
+      const event = { type: "recovery", ...recovery, ms: round(recovery.ms, 3) } as const;
+      await log.add(event);
+      await saved?.keepRecovery(event);
+    }
+  };
   const progress = new Progress(total(run.facts, request.units, unitMs), request.quiet);
   try {
-    return await replay({
+    const wallMs = await replay({
       ...run,
-      session: pacer.session(run.session),
-      observations: pacer.observations(run.observations),
+      session: pacer.session(saved ? saved.session(session) : session),
+      observations: pacer.observations(from(firstUnit, request, run.observations)),
+      firstUnit,
       maxUnits: request.units ?? Infinity,
-      write: (response) => writer.write(response),
+      async write(response) {
+        await Promise.all([saved?.write(response), writer.write(response)]);
+      },
       async written(response, times) {
         const felt = pacer.felt(response.unit, times, performance.now());
-        await log.addUnit(response, times, felt);
+        await noteRecoveries();
+        const event = await log.addUnit(response, times, felt);
+        await saved?.keepUnit({ event, times, felt });
         progress.update(log.times.length, (log.times.length * unitMs) / 1000);
       },
     });
+    return wallMs + (saved?.earlierMs ?? 0);
   } finally {
     progress.clear();
+  }
+}
+
+/** Refuses an end that was passed already. */
+function checkUnits({ units, saved, sideBySide: both }: ReplayRequest): void {
+  if (!saved) return;
+  if (units !== undefined && units < saved.nextUnit + (saved.fork ? 1 : 0)) {
+    throw new InputError(
+      `--units: ${units}, but the session was saved after ${saved.nextUnit} units: give more`,
+    );
+  }
+  if (both !== undefined && saved.firstUnit > 0) {
+    throw new InputError(
+      `--side-by-side: a fork's response begins at unit ${saved.firstUnit} of the recording: ` +
+        "leave it out",
+    );
+  }
+}
+
+/** Writes again what was answered before the run was resumed. */
+async function repeat(
+  saved: SavedRun,
+  agent: StreamShape,
+  writer: ResponseWriter,
+  log: ReplayLog,
+): Promise<void> {
+  for await (const earlier of saved.earlier(agent)) {
+    if ("recovery" in earlier) {
+      await log.add(earlier.recovery);
+      continue;
+    }
+    await writer.write(earlier.response);
+    await log.addEarlier(earlier.unit);
+  }
+}
+
+/** The observations from a unit on. @throws InputError when a fork's input ends before that. */
+async function* from(
+  firstUnit: number,
+  { input, saved }: ReplayRequest,
+  observations: AsyncIterable<Observation>,
+): AsyncGenerator<Observation> {
+  let unit = 0;
+  for await (const observation of observations) {
+    if (unit++ >= firstUnit) yield observation;
+  }
+  if (saved?.fork && unit <= firstUnit) {
+    throw new InputError(
+      `${input}: has ${unit} units, but the fork begins after ${firstUnit}: give a longer recording`,
+    );
   }
 }
 
@@ -226,7 +312,13 @@ function explain(
         (units === 0 ? ": nothing was written" : ": finishing what is there"),
     );
   }
-  const unread = [...userText.keys()].filter((unit) => unit >= units).length;
+  const { saved } = request;
+  if (saved && ended === "interrupted") {
+    const name = saved.name === defaultName ? "" : ` --session ${saved.name}`;
+    say(`the same command with --resume ${saved.path}${name} --force goes on after the last save`);
+  }
+  const end = (saved?.firstUnit ?? 0) + units;
+  const unread = [...userText.keys()].filter((unit) => unit >= end).length;
   if (unread > 0 && ended !== "interrupted") {
     say(`${request.userText}: ${unread} of its times lie after the last unit (${seconds} s)`);
   }

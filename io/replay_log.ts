@@ -1,7 +1,7 @@
 /** What a replay gathers unit by unit: events on disk, and what the summary and captions need. */
 import type { Response } from "../engine/unit.ts";
 import type { Spoken } from "./captions.ts";
-import { type Event, eventLine, unitEvent } from "./events.ts";
+import { type Event, eventLine, type UnitEvent, unitEvent } from "./events.ts";
 import type { OutputFile } from "./output_file.ts";
 import type { Felt } from "./pace.ts";
 import type { UnitTimes } from "./statistics.ts";
@@ -34,13 +34,22 @@ export class ReplayLog {
     await this.#write(eventLine(event));
   }
 
-  /** Adds a unit that was written. */
-  async addUnit(response: Response, times: UnitTimes, felt: Felt): Promise<void> {
+  /** Adds a unit that was written. @returns Its event. */
+  async addUnit(response: Response, times: UnitTimes, felt: Felt): Promise<UnitEvent> {
+    const event = unitEvent(response, times, felt, this.#unitMs);
+    await this.addEarlier({ event, times, felt });
+    return event;
+  }
+
+  /** Adds a unit whose event is known. */
+  async addEarlier(
+    { event, times, felt }: { event: UnitEvent; times: UnitTimes; felt: Felt },
+  ): Promise<void> {
     this.times.push(times);
     this.felt.push(felt);
-    this.digests.push(response.digest);
-    if (response.text !== "") this.spoken.push({ unit: response.unit, text: response.text });
-    await this.add(unitEvent(response, times, felt, this.#unitMs));
+    this.digests.push(event.digest);
+    if (event.text !== "") this.spoken.push({ unit: event.unit, text: event.text });
+    await this.add(event);
   }
 
   /** Closes the file; once is enough. */

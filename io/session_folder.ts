@@ -122,6 +122,18 @@ export class SessionFolder {
     return { snapshot: { meta: meta as Snapshot["meta"], blobs }, progress: top.get("progress") };
   }
 
+  /** Whether there is a session of this name. @throws InputError when the name can't be used. */
+  async has(name: string): Promise<boolean> {
+    return (await stat(this.#manifest(name))) !== null;
+  }
+
+  /** Lets a name go, if it is there; the next save removes blobs that nobody else has. */
+  async forget(name: string): Promise<void> {
+    if (!await this.has(name)) return;
+    await Deno.remove(this.#manifest(name));
+    await flushFolder(this.path);
+  }
+
   /** Names of the sessions in the folder. */
   async names(): Promise<string[]> {
     const names: string[] = [];

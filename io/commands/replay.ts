@@ -7,6 +7,7 @@ import { choosePace, paceOptions } from "../pace_options.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../options.ts";
 import { Outputs } from "../output_file.ts";
 import { replayFile } from "../replay_file.ts";
+import { openSavedRun, savingOptions } from "../saving_options.ts";
 import { report } from "../report.ts";
 
 export const summary = "answer a recording: picture, voice and text, unit by unit";
@@ -25,6 +26,7 @@ const spec = {
     ...modelOptions,
     ...paceOptions,
     units: { kind: "whole", min: 1, help: "answer the first N units only" },
+    ...savingOptions,
     events: { kind: "text", value: "FILE", help: "what happened, as JSON lines" },
     "side-by-side": { kind: "text", value: "FILE", help: "user and agent in one picture" },
     ffmpeg: { kind: "text", value: "PATH", help: "FFmpeg (FFMPEG_BIN, ffmpeg-static, PATH)" },
@@ -35,6 +37,9 @@ const spec = {
   examples: [
     "deno task replay talk.mp4 -o answer.mkv --seed 7 --side-by-side both.mkv",
     'deno task replay question.wav -o answer.wav --prompt "You are brief." --events events.jsonl',
+    "deno task replay talk.mp4 -o answer.mkv --save-session saved",
+    "deno task replay talk.mp4 -o answer.mkv --resume saved",
+    "deno task replay talk.mp4 -o other.mkv --resume saved --fork other --seed 8",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
@@ -60,6 +65,7 @@ export async function run(args: string[], open = openModel): Promise<number> {
   }
 
   const pacing = choosePace(options);
+  await using saved = await openSavedRun(options);
   const model = options.model ?? await ownModel();
   const config = await openConfig(model);
   const given = Object.entries(options).filter(([, value]) =>
@@ -78,7 +84,7 @@ export async function run(args: string[], open = openModel): Promise<number> {
         model,
         config,
         pacing,
-        schedule: options.schedule ?? "paper",
+        schedule: options.schedule ?? saved?.schedule ?? "paper",
         quiet: options.quiet,
         events: options.events,
         sideBySide: options["side-by-side"],
@@ -87,10 +93,11 @@ export async function run(args: string[], open = openModel): Promise<number> {
         persona: options.persona,
         voice: options.voice,
         units: options.units,
+        saved,
         options: Object.fromEntries(given),
       },
       outputs,
-      (references) => open(model, options, references),
+      (references) => open(model, options, references, saved?.durability),
       interrupt.signal,
     );
     if (summary === null) return exitCode;
