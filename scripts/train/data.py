@@ -29,7 +29,7 @@ class Material:
     same batches.
     """
 
-    def __init__(self, config, codecs, kind=Conversation, units=64, fresh=0.5, pool=192):
+    def __init__(self, config, codecs, kind=Conversation, units=64, fresh=0.25, pool=192):
         self.config, self.codecs, self.kind, self.units = config, codecs, kind, units
         self.fresh, self.pool = fresh, pool
         self.mel = config["observation"]["audio"]["encoder"][0]

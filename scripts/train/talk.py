@@ -158,7 +158,7 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
         warmup=60,
         decay=0.02,
         seed=seed,
-        save_every=50,
+        save_every=25,
         report_every=10,
         minutes=minutes,
         average=0.995,
