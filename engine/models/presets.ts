@@ -33,7 +33,7 @@ const common = {
   solver: { name: "euler", steps: 4, shift: 1, guidance: 1 },
 } satisfies Partial<ModelConfig>;
 
-/** 27 tokens a unit: 2 of text in, 2 + 4 observed, 1 of text out, 2 + 16 latents. */
+/** 14 tokens a unit: 1 of text in, 2 + 4 observed, 1 of text out, 2 + 4 latents. */
 const nano: ModelConfig = {
   ...common,
   hidden_size: 192,
@@ -45,13 +45,15 @@ const nano: ModelConfig = {
   rms_norm_eps: 1e-6,
   rope_theta: 10000,
   rope_scaling: { mrope_section: [8, 4, 4], mrope_interleaved: true },
-  vocab_size: 272,
+  vocab_size: 384,
   tie_word_embeddings: true,
-  user_text_slots: 2,
+  user_text_slots: 1,
   agent_text_slots: 1,
-  history_units: 48,
+  history_units: 40,
+  // A long talk must look like the short ones of training: nothing old stays.
+  sink_units: 0,
   observation: {
-    audio: { sample_rate: 16000, encoder: speechEncoder(24, 128) },
+    audio: { sample_rate: 16000, encoder: speechEncoder(40, 192) },
     video: {
       width: 64,
       height: 64,
@@ -69,35 +71,37 @@ const nano: ModelConfig = {
       latent_channels: 32,
       encoder: [
         unshuffle(80, 1, 1), // 32 x 80
-        ...[conv(96, [2, 1, 1]), residual([3, 1, 1]), residual([3, 1, 1], 3), silu],
-        ...[conv(128, [8, 1, 1], [4, 1, 1]), residual([3, 1, 1]), silu], // 8 x 128
-        ...[conv(192, [8, 1, 1], [4, 1, 1]), residual([3, 1, 1])], // 2 x 192
+        ...[conv(128, [2, 1, 1]), residual([3, 1, 1]), residual([3, 1, 1], 3), silu],
+        ...[conv(192, [8, 1, 1], [4, 1, 1]), residual([3, 1, 1]), silu], // 8 x 192
+        ...[conv(256, [8, 1, 1], [4, 1, 1]), residual([2, 1, 1])], // 2 x 256
         conv(32),
       ],
       decoder: [
-        ...[conv(192, [2, 1, 1]), residual([3, 1, 1])],
-        ...[conv(512), shuffle(4, 1, 1), residual([3, 1, 1])], // 8 x 128
-        ...[conv(384), shuffle(4, 1, 1)], // 32 x 96
-        ...[residual([3, 1, 1]), residual([3, 1, 1], 3), silu],
+        ...[conv(256, [2, 1, 1]), residual([2, 1, 1])],
+        ...[conv(768), shuffle(4, 1, 1), residual([3, 1, 1]), residual([3, 1, 1], 3)], // 8 x 192
+        ...[conv(512), shuffle(4, 1, 1)], // 32 x 128
+        ...[residual([3, 1, 1]), residual([3, 1, 1], 3), residual([3, 1, 1], 9), silu],
         ...[conv(160), overlapAdd(80)],
       ],
     },
     video: {
       width: 128,
       height: 128,
-      latent_channels: 48,
+      latent_channels: 32,
       encoder: [
         unshuffle(4, 8, 8), // 1 x 16 x 16 x 768
         ...[conv(64), residual([1, 3, 3]), silu],
         ...[halve(96), residual([1, 3, 3]), silu],
-        ...[halve(128), residual([2, 3, 3])], // 1 x 4 x 4 x 128
-        conv(48),
+        ...[halve(128), residual([1, 3, 3]), silu],
+        ...[halve(160), silu, conv(32)], // 1 x 2 x 2 x 32
       ],
       decoder: [
-        ...[conv(128, [2, 3, 3]), residual([1, 3, 3])],
+        ...[conv(160, [2, 3, 3]), residual([2, 3, 3])],
+        ...[...double(128), residual([1, 3, 3])], // 1 x 4 x 4 x 128
         ...[...double(96), residual([2, 3, 3])], // 1 x 8 x 8 x 96
-        ...[...double(96), residual([1, 3, 3]), silu], // 1 x 16 x 16 x 96
-        ...[conv(768), shuffle(4, 8, 8)],
+        ...[...double(64), residual([1, 3, 3])], // 1 x 16 x 16 x 64
+        ...[...double(48), residual([1, 3, 3]), silu], // 1 x 32 x 32 x 48
+        ...[conv(192), shuffle(4, 4, 4)],
       ],
     },
   },

@@ -24,11 +24,11 @@ Deno.test("unitCosts() of nano's pass is two operations per backbone weight and 
   const config = preset("nano");
   const { pass, evaluation, step, solve } = unitCosts(config);
   const layer = 192 * (192 + 64 + 64) + 192 * 192 + 3 * 192 * 512;
-  const attention = 4 * 192 * 1296;
-  const tokens = 27 * 4 * (2 * layer + attention);
-  const latents = 2 * 192 * (2 * 32 + 16 * 48);
-  assertEquals(pass, tokens + latents + 2 * 192 * 272);
-  assertEquals(evaluation, 18 * 4 * (2 * layer + attention + 4 * 192 * 18) + 2 * latents);
+  const attention = 4 * 192 * 560;
+  const tokens = 14 * 4 * (2 * layer + attention);
+  const latents = 2 * 192 * (2 * 32 + 4 * 32);
+  assertEquals(pass, tokens + latents + 2 * 192 * 384);
+  assertEquals(evaluation, 6 * 4 * (2 * layer + attention + 4 * 192 * 6) + 2 * latents);
   assertEquals([step, solve], [evaluation, 4 * evaluation]);
 });
 
@@ -42,8 +42,8 @@ Deno.test("unitCosts() counts both row sets of guidance and every evaluation of 
 
 Deno.test("nano's history and weights fit where they should", () => {
   const config = preset("nano");
-  assertEquals(historyTokens(config), 48 * 27);
+  assertEquals(historyTokens(config), 40 * 14);
   assertEquals(tokenHistoryBytes(config, "f32"), 2 * 4 * 64 * 4);
   assertEquals(weightBytes(config, "f32"), 2 * weightBytes(config, "f16"));
-  assert(weightBytes(config, "f16") < 10e6);
+  assert(weightBytes(config, "f16") < 16e6);
 });

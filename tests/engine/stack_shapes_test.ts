@@ -93,8 +93,8 @@ Deno.test("observationTokens() takes the codec's encoder only for media of the c
   await assertInputError(() => observationTokens(config), "observation.video", "width and height");
 });
 
-Deno.test("nano has 27 tokens a unit", () => {
+Deno.test("nano observes 6 tokens a unit and responds with 6", () => {
   const config = preset("nano");
-  assertEquals(latentGrid(config), { audio: 2, video: [1, 4, 4] });
+  assertEquals(latentGrid(config), { audio: 2, video: [1, 2, 2] });
   assertEquals(observationTokens(config), { audio: 2, video: [1, 2, 2] });
 });

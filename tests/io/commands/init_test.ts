@@ -159,11 +159,11 @@ Deno.test("inspect counts what the tensors hold, and prints it", async () => {
     const { total, ...parts } = report.parameters;
     assertEquals(Object.values(parts).reduce((a, b) => a + b, 0), total);
     assertEquals(report.bytes.f32.weights, bytes);
-    assertEquals(report.bytes.f16.history, 1296 * 2 * 4 * 64 * 2);
-    assertEquals(report.bytes.f16.historyPerMinute, 375 * 27 * 2 * 4 * 64 * 2);
+    assertEquals(report.bytes.f16.history, 560 * 2 * 4 * 64 * 2);
+    assertEquals(report.bytes.f16.historyPerMinute, 375 * 14 * 2 * 4 * 64 * 2);
     assertEquals(JSON.parse(JSON.stringify(report)), report);
     const text = inspectionText("nano", report);
-    for (const part of ["RANDOM (seed 0)", "4,909,984", "total        27", "solve, per step"]) {
+    for (const part of ["RANDOM (seed 0)", "6,662,960", "total        14", "solve, per step"]) {
       assert(text.includes(part), `${part} in\n${text}`);
     }
   });
