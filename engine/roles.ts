@@ -5,7 +5,7 @@ import { Queue } from "./queue.ts";
 import type { Breakage, Build, FromRole, Role, ToRole } from "./role_worker.ts";
 import type { SessionOptions, Settings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { type AdapterSpec, driverFile } from "../kernels/adapter.ts";
+import { type AdapterSpec, driverFile, inTurn } from "../kernels/adapter.ts";
 import { listAdapters } from "../kernels/probe.ts";
 
 /** Where the roles run. */
@@ -75,7 +75,6 @@ export class Roles {
     const { placement, thinker: thinkerSpec, performer: performerSpec } = this.places;
     const build = { checkpoint, settings, snapshot };
     const first = this.#start(placement === "fused" ? "fused" : "thinker");
-    // One after the other: a Worker's first request reads the driver variables of the process.
     const adapter = await first.openAdapter(thinkerSpec);
     let thinker: RoleInfo;
     let performer: RoleInfo;
@@ -163,15 +162,17 @@ class RoleHandle {
   }
 
   /** Opens the adapter and gives its name. */
-  async openAdapter(spec: AdapterSpec): Promise<string> {
-    this.#choosing = true;
-    this.post({ type: "adapter", spec });
-    try {
-      const reply = await this.#replies.take();
-      return reply.type === "adapter" ? reply.name : "";
-    } finally {
-      this.#choosing = false;
-    }
+  openAdapter(spec: AdapterSpec): Promise<string> {
+    return inTurn(async () => {
+      this.#choosing = true;
+      this.post({ type: "adapter", spec });
+      try {
+        const reply = await this.#replies.take();
+        return reply.type === "adapter" ? reply.name : "";
+      } finally {
+        this.#choosing = false;
+      }
+    });
   }
 
   /** Builds the model; gives the bytes allocated on the adapter. */

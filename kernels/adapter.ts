@@ -115,6 +115,17 @@ function setEnvironment(file: string | undefined): () => void {
   };
 }
 
+let turns: Promise<unknown> = Promise.resolve();
+
+/** Runs this after everything else that was given here has ended. Whoever lets a Worker open an
+ * adapter does so in turn: the variables belong to the process, and two Workers that set and restore
+ * them at once would leave the one's driver to the other. */
+export function inTurn<T>(open: () => Promise<T>): Promise<T> {
+  const turn = turns.then(open);
+  turns = turn.catch(() => {});
+  return turn;
+}
+
 /** The Vulkan loader's variable, and its name in older loaders. */
 const driverVariables = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
 

@@ -1,5 +1,5 @@
 /** Lists every adapter that can be reached: each driver file is tried in a Worker of its own. */
-import { type AdapterSpec, driverFiles, stem } from "./adapter.ts";
+import { type AdapterSpec, driverFiles, inTurn, stem } from "./adapter.ts";
 
 /** What an adapter says of itself. */
 export interface AdapterDescription {
@@ -22,11 +22,11 @@ export async function listAdapters(): Promise<AdapterDescription[]> {
   const found: AdapterDescription[] = [];
   const files = driverFiles();
   for (const file of files) {
-    const reply = await probe(file);
+    const reply = await inTurn(() => probe(file));
     if (reply) found.push({ spec: shortest(file, files), driverFile: file, ...reply });
   }
   if (files.length === 0) {
-    const reply = await probe("default");
+    const reply = await inTurn(() => probe("default"));
     if (reply) found.push({ spec: "default", driverFile: null, ...reply });
   }
   return found;

@@ -38,11 +38,11 @@ Deno.test("the README's library snippet answers five units of silence", async (t
       return;
     }
     assertEquals(code, 0, stderr);
-    const lines = stdout.trim().split("\n").map((line) => line.split(" "));
-    assertEquals(lines.map(([unit]) => unit), ["0", "1", "2", "3", "4"]);
-    for (const [, , samples, bytes] of lines) {
-      assertEquals([Number(samples), Number(bytes)], [2560, 4 * 128 * 128 * 3]);
-    }
+    stdout.trim().split("\n").forEach((line, i) => {
+      const [, unit, samples, bytes] = /^(\d+) ".*" (\d+) (\d+) [\d.]+$/.exec(line) ?? [];
+      assertEquals([unit, samples, bytes].map(Number), [i, 2560, 4 * 128 * 128 * 3], line);
+    });
+    assertEquals(stdout.trim().split("\n").length, 5);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -30,6 +30,18 @@ Deno.test("probing and requesting adapters leave the environment as it was", asy
   assertEquals(environment(), before);
 });
 
+Deno.test("adapters listed at once leave the environment as it was", async () => {
+  const before = environment();
+  const lists = await Promise.all(Array.from({ length: 4 }, () => listAdapters()));
+  assertEquals(environment(), before);
+  for (const list of lists) {
+    assertEquals(
+      list.map(({ spec }) => spec),
+      lists[0]?.map((a) => a.spec),
+    );
+  }
+});
+
 Deno.test("VK_DRIVER_FILES narrows what there is to the files that it names", () => {
   const before = Deno.env.get("VK_DRIVER_FILES");
   try {
