@@ -84,9 +84,9 @@ function table(bench: TickBench, storage: string, historyUnits: number, unitMs: 
   const { recorded, anew, dispatches } = bench.encoding;
   lines.push(
     "",
-    `real-time factor ${(unitMs / tick).toFixed(2)} (${unitMs} ms of stream in ${
+    `real-time factor ${(tick / unitMs).toFixed(2)} (${
       tick.toFixed(1)
-    } ms)`,
+    } ms of work for ${unitMs} ms)`,
     `encoding of a tick's ${dispatches} dispatches: ${
       recorded.toFixed(2)
     } ms from recorded plans, ${anew.toFixed(2)} ms with bind groups made anew`,
