@@ -128,8 +128,14 @@ ffmpegTest("stream: a reader that stops makes it stop reading, with flat memory"
   /** In MiB; NaN where there is no ps. */
   const memory = async () => {
     const args = ["-o", "rss=", "-p", `${process.pid}`];
-    const ps = await new Deno.Command("ps", { args }).output().catch(() => null);
-    return ps?.success ? Number(new TextDecoder().decode(ps.stdout)) / 1024 : NaN;
+    try {
+      const { stdout } = await new Deno.Command("ps", { args }).output();
+      return Number(new TextDecoder().decode(stdout)) / 1024;
+    } catch (error) {
+      // Thrown at once, not through the promise.
+      if (error instanceof Deno.errors.NotFound) return NaN;
+      throw error;
+    }
   };
   const out = new Taken(process.stdout);
   await out.until(1, 8000, "the head");
