@@ -28,7 +28,7 @@ PROBES = [7, 6, 5] * 2  # colour, shape, count of the card and of the one before
 WORD_WEIGHT = 4.0
 VIDEO_WEIGHT = 0.7
 PROBE_WEIGHT = 0.15
-HISTORY_NOISE = 0.3
+HISTORY_NOISE = {"audio": 0.8, "video": 0.5}  # largest sigma; most draws lie far below it
 
 
 def draw_tau(shape, device="cpu"):
@@ -52,11 +52,23 @@ def noisy(batch, tau):
 def with_history_noise(batch):
     """The batch with clean latents blurred a little, as one's own outputs are."""
     blurred = dict(batch)
-    sigma = torch.rand(len(batch["text"]), 1, 1, 1) * HISTORY_NOISE
-    for medium in ("audio", "video"):
+    for medium, largest in HISTORY_NOISE.items():
         z = batch[f"{medium}_latents"]
+        sigma = torch.rand(len(z), 1, 1, 1).square() * largest
         blurred[f"{medium}_latents"] = z + sigma.to(z.device) * torch.randn_like(z)
     return blurred
+
+
+def own_latents(model, batch, steps=2):
+    """The batch with history's latents made by the model itself, from the truth's own history: what
+    it will hear of itself, at the price of `steps` passes."""
+    z = tuple(torch.randn_like(batch[f"{medium}_latents"]) for medium in ("audio", "video"))
+    with torch.no_grad():
+        for step in range(steps):
+            tau = torch.full(batch["text"].shape, 1 - step / steps, device=batch["text"].device)
+            velocities = model.heads(model.forward(with_history_noise(batch), z, tau))[1]
+            z = tuple(part - velocity / steps for part, velocity in zip(z, velocities))
+    return {**batch, "audio_latents": z[0], "video_latents": z[1]}
 
 
 def flow_losses(velocities, targets, counts, active):
@@ -80,14 +92,16 @@ def word_accuracy(logits, text, counts):
     return right.sum() / words.sum().clamp(min=1)
 
 
-def step_loss(model, probe, batch, flow=True):
-    """Loss of one batch, and its figures; without flow only of the text, at two thirds of the cost."""
+def step_loss(model, probe, batch, flow=True, own=False):
+    """Loss of one batch, and its figures; without flow only of the text, at two thirds of the cost.
+    own: history holds the model's own latents instead of the truth's."""
     counts = batch["counts"].float()
     z = tau = None
     if flow:
         tau = draw_tau(batch["text"].shape, batch["text"].device)
         z, targets = noisy(batch, tau)
-    logits, velocities, last = model.heads(model.forward(with_history_noise(batch), z, tau))
+    history = own_latents(model, batch) if own else with_history_noise(batch)
+    logits, velocities, last = model.heads(model.forward(history, z, tau))
     loss = text = text_loss(logits, batch["text"], counts)
     figures = {"text": text}
     if flow:
@@ -132,8 +146,9 @@ def is_codec(name):
     )
 
 
-def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, **options):
-    """One stage; returns and writes all weights of a checkpoint."""
+def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, **options):
+    """One stage; returns and writes all weights of a checkpoint. own: share of steps whose history is
+    the model's own."""
     c = config()
     weights = start_weights(c, out, stage, seed)
     learned = {name: w.requires_grad_(True) for name, w in weights.items() if not is_codec(name)}
@@ -151,7 +166,11 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
         learned,
         # Reading is what lessons are for: every other step is text alone.
         lambda step: step_loss(
-            model, probe, material.batch(step, size, seed), stage != "lessons" or step % 2 == 0
+            model,
+            probe,
+            material.batch(step, size, seed),
+            flow=stage != "lessons" or step % 2 == 0,
+            own=int((step + 1) * own) > int(step * own),
         ),
         steps,
         rate=rate,
@@ -178,12 +197,24 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--units", type=int, default=48, help="units of a crop")
+    parser.add_argument(
+        "--own", type=float, default=0.0, help="share of steps whose history is the model's own latents"
+    )
     parser.add_argument("--no-probe", action="store_true", help="without the auxiliary card probe")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     probe = not args.no_probe
     train_talk(
-        args.stage, args.out, args.steps, args.minutes, size=args.batch, rate=args.rate, probe_weight=probe
+        args.stage,
+        args.out,
+        args.steps,
+        args.minutes,
+        size=args.batch,
+        rate=args.rate,
+        probe_weight=probe,
+        units=args.units,
+        own=args.own,
     )
 
 
