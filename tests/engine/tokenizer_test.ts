@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { addedToken, byteTokenizerJson } from "../../engine/models/byte_tokenizer.ts";
 import { openTokenizer, TextStream } from "../../engine/tokenizer.ts";
 import { assertInputError } from "./tiny_checkpoint.ts";
@@ -123,11 +123,9 @@ Deno.test("openTokenizer() refuses ids that would make a list of any length", as
   for (const id of [2 ** 31, 1e9, 2 ** 53, 0.5, -1]) {
     const json = byteTokenizerJson() as { model: { vocab: Record<string, number> } };
     const hostile = { ...json, model: { ...json.model, vocab: { ...json.model.vocab, A: id } } };
-    const before = performance.now();
     await assertInputError(
       () => openTokenizer(hostile, { vocab_size: 264, filler_token_id: 256 }),
       "tokenizer.json: has",
     );
-    assert(performance.now() - before < 1000, `${id}`);
   }
 });

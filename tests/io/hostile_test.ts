@@ -51,14 +51,12 @@ function y4m(header: string, rest = ""): Uint8Array {
   return bytes(`YUV4MPEG2 ${header}\n`, frame, frame, rest);
 }
 
-/** Asserts an InputError of one line that names the file and says `message`, within 10 s. */
+/** Asserts an InputError of one line that names the file and says `message`. */
 async function refuses(path: string, message: string): Promise<void> {
-  const before = performance.now();
   const error = await assertRejects(() => observe(path), InputError, undefined, path);
   assertStringIncludes(error.message, `${path}: `);
   assertStringIncludes(error.message, message);
   assert(!error.message.includes("\n"), error.message);
-  assert(performance.now() - before < 10_000, "more than 10 s");
 }
 
 folderTest("WAV: a header with impossible numbers is refused in one line", async (folder) => {
@@ -105,9 +103,7 @@ folderTest(
     const many = new Uint8Array(8 * 1_000_000);
     for (let at = 0; at < many.length; at += 8) many.set(box, at);
     await Deno.writeFile(`${folder}/a.mp4`, many);
-    const before = performance.now();
     assertEquals(await cutOff(`${folder}/a.mp4`), null);
-    assert(performance.now() - before < 10_000);
   },
 );
 

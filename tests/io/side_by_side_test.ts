@@ -184,9 +184,12 @@ ffmpegTest("sideBySide() stops when it is interrupted", async (folder) => {
     spoken,
   };
   setTimeout(() => stop.abort(), 700);
-  const start = performance.now();
   await sideBySide(await finder(), task, stop.signal);
-  assertLess(performance.now() - start, 8000);
+  // What is there is far from whole.
+  const packets = await make(
+    ...["-i", output.temporary, "-map", "0:v", "-c", "copy", "-f", "framecrc", "pipe:1"],
+  ).catch(() => new Uint8Array());
+  assertLess(new TextDecoder().decode(packets).split("\n").length, 3000 * 4);
   await outputs.discard();
   assertEquals(names(folder), ["in.mkv", "response.mkv"]);
 });

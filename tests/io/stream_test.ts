@@ -14,6 +14,9 @@ import {
   userStream,
 } from "./stream_process.ts";
 
+/** Longer than any machine takes, in ms: only what would wait for ever is ended by it. */
+const patience = 120_000;
+
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Frames and samples in a container's bytes. */
@@ -60,7 +63,7 @@ for (const format of streamFormats) {
       const part = parts[unit];
       if (part) await writer.write(part);
       expected += sizes[unit + 1] ?? 0;
-      await out.until(expected, 8000, `unit ${unit}`);
+      await out.until(expected, patience, `unit ${unit}`);
     }
     await writer.close();
     await out.cancel();
@@ -102,7 +105,7 @@ ffmpegTest("stream: unit k of encoded media has left before unit k + 2 is there"
     await writer.write(whole.subarray(cuts[unit], cuts[unit + 1]));
     if (unit === 0) continue;
     expected += sizes[unit] ?? 0;
-    await out.until(expected, 8000, `unit ${unit - 1}`);
+    await out.until(expected, patience, `unit ${unit - 1}`);
   }
   process.kill("SIGTERM");
   assertEquals((await process.status).code, 130);
@@ -138,14 +141,13 @@ ffmpegTest("stream: a reader that stops makes it stop reading, with flat memory"
     }
   };
   const out = new Taken(process.stdout);
-  await out.until(1, 8000, "the head");
+  await out.until(1, patience, "the head");
   let before = -1;
-  // Nothing is read here. Once it has stopped, it stays so.
-  for (let i = 0; i < 30 && given !== before; i++) {
+  // Nothing is read here. Once it has stopped, it stays so; a busy machine may pause for a moment.
+  for (let still = 0; still < 6 && given < units; still = given === before ? still + 1 : 0) {
     before = given;
-    await wait(400);
+    await wait(300);
   }
-  assertEquals(given, before);
   assert(given < 120, `${given} units were taken`);
   const held = await memory();
   await wait(1500);
@@ -153,7 +155,7 @@ ffmpegTest("stream: a reader that stops makes it stop reading, with flat memory"
   assert(!(more > 5), `${more} MiB more`);
   assertEquals(given, before);
   const bytes = answerBytes("nut", units).reduce((a, b) => a + b, 0);
-  await out.until(bytes, 30000, "all units");
+  await out.until(bytes, patience, "all units");
   await feeding;
   await out.cancel();
   await process.stderr.cancel();
@@ -167,7 +169,7 @@ ffmpegTest("stream ends quietly when its reader has gone", async () => {
   if (head) await writer.write(head);
   await writer.write(parts[0] ?? new Uint8Array());
   const out = new Taken(process.stdout);
-  await out.until(answerBytes("nut", 0)[0] ?? 0, 8000, "the head");
+  await out.until(answerBytes("nut", 0)[0] ?? 0, patience, "the head");
   await out.cancel();
   // The producer is still there and says no more than this.
   for (const part of parts.slice(1, 4)) await writer.write(part).catch(() => {});
@@ -183,7 +185,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     const [head, ...parts] = userStream("nut", 9);
     await writer.write(concat([head ?? new Uint8Array(), ...parts.slice(0, 8)]));
     const size = answerBytes("nut", 5).reduce((a, b) => a + b, 0);
-    for (let i = 0; i < 100; i++) {
+    for (const end = Date.now() + patience; Date.now() < end;) {
       const there = await Deno.stat(`${folder}/out.nut`).catch(() => null);
       if ((there?.size ?? 0) >= size) break;
       await wait(50);
@@ -206,7 +208,7 @@ ffmpegTest("stream ends on a signal though nobody reads what it wrote", async ()
   const writer = process.stdin.getWriter();
   writer.write(concat(userStream("nut", 60).slice(0, -1))).catch(() => {});
   const out = new Taken(process.stdout);
-  await out.until(1, 8000, "the head");
+  await out.until(1, patience, "the head");
   await wait(1000);
   process.kill("SIGTERM");
   assertEquals((await process.status).code, 130);
@@ -333,9 +335,8 @@ ffmpegTest("stream reads and writes Unix sockets", async (folder) => {
     ...["-listen", "1", "-f", "data", "-i", `unix:${folder}/o`, ...data, `${folder}/out.nut`],
   );
   for (const name of ["i", "o"]) {
-    for (let i = 0; i < 100 && !(await Deno.lstat(`${folder}/${name}`).catch(() => null)); i++) {
-      await wait(50);
-    }
+    const there = () => Deno.lstat(`${folder}/${name}`).catch(() => null);
+    for (const end = Date.now() + patience; Date.now() < end && !await there();) await wait(50);
   }
   const process = start(0, "-i", `unix:${folder}/i`, "-o", `unix:${folder}/o`, "--quiet");
   const { code, stderr } = await process.output();
