@@ -8,7 +8,7 @@ import type { Response } from "../engine/unit.ts";
 import type { Felt } from "./pace.ts";
 import type { PaceChoice } from "./pace_options.ts";
 import type { Cut } from "./pair.ts";
-import { latency, percentiles, round, type UnitTimes } from "./statistics.ts";
+import { type Percentiles, round, type RunTotals, type UnitTimes } from "./statistics.ts";
 import type { StreamShape } from "./stream_shape.ts";
 
 /** Everything that a referee asks before looking at the units. */
@@ -87,9 +87,9 @@ export interface SummaryEvent {
   skipped: number;
   lost: { up: number; down: number };
   /** Over the units that were heard. */
-  interaction_ms: { p50: number; p95: number } | null;
+  interaction_ms: Percentiles | null;
   /** By stage, over the units. */
-  latency_ms: Record<string, { p50: number; p95: number }>;
+  latency_ms: Record<string, Percentiles>;
 }
 
 /** The session lost a device or a Worker and was rebuilt; stands before the unit that it delayed. */
@@ -141,39 +141,32 @@ export function unitEvent(
   };
 }
 
-/** Adds up a replay: `times`, `felt` and `digests` of its units, in order. */
+/** How a run went, at its end. */
 export function summaryEvent(run: {
   ended: SummaryEvent["ended"];
-  times: readonly UnitTimes[];
-  felt: readonly Felt[];
-  digests: readonly string[];
+  totals: RunTotals;
   unitMs: number;
   wallMs: number;
   cut: Cut | null;
   outputs: Record<string, string>;
 }): SummaryEvent {
-  const units = run.times.length;
+  const { totals } = run;
+  const { units, skipped, lost } = totals;
   const seconds = (units * run.unitMs) / 1000;
-  const interaction = run.felt.flatMap(({ interactionMs }) => interactionMs ?? []);
-  const hash = createHash("sha256");
-  for (const digest of run.digests) hash.update(digest);
   return {
     type: "summary",
     ended: run.ended,
     units,
     seconds: round(seconds, 6),
     cut: run.cut && { seconds: round(run.cut.seconds, 3), reason: run.cut.reason },
-    digest: hash.digest("hex"),
+    digest: totals.digest(),
     outputs: run.outputs,
     wall_seconds: round(run.wallMs / 1000, 3),
     real_time_factor: round(run.wallMs / 1000 / seconds, 4),
-    skipped: run.felt.filter(({ observation }) => observation === "skipped").length,
-    lost: {
-      up: run.felt.filter(({ observation }) => observation === "lost").length,
-      down: run.felt.filter(({ heard }) => !heard).length,
-    },
-    interaction_ms: interaction.length > 0 ? percentiles(interaction) : null,
-    latency_ms: snakeCase(latency(run.times)) as SummaryEvent["latency_ms"],
+    skipped,
+    lost,
+    interaction_ms: totals.interaction.percentiles(),
+    latency_ms: snakeCase(totals.latency()) as SummaryEvent["latency_ms"],
   };
 }
 

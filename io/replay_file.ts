@@ -6,6 +6,7 @@ import { InputError } from "../engine/errors.ts";
 import type { SessionInfo } from "../engine/mod.ts";
 import type { Observation } from "../engine/unit.ts";
 import { fileDigest, type SummaryEvent, summaryEvent } from "./events.ts";
+import type { Spoken } from "./captions.ts";
 import { type Ffmpeg, findFfmpeg } from "./ffmpeg.ts";
 import { mediaExtensions } from "./ffmpeg_encode.ts";
 import { interruptedCode } from "./interrupt.ts";
@@ -81,6 +82,7 @@ export async function replayFile(
   const { userText, references } = await readReferences(request, agent, ffmpeg);
   const { observations, facts } = await openInput(request.input, user, ffmpeg);
   const log = new ReplayLog(files.events, config.unit_ms);
+  const spoken: Spoken[] = [];
   let writer: ResponseWriter | null = null;
   let session: ReplaySession | null = null;
   try {
@@ -97,17 +99,18 @@ export async function replayFile(
     await saved?.begin(agent);
     await log.add(header(request, opened, { ...facts, sha256 }, user, agent));
 
-    if (saved) {
-      // A fork's output begins at its own first unit.
-      const { write, finish, abort } = writer;
-      const first = saved.firstUnit;
-      writer = {
-        write: (response) => write({ ...response, unit: response.unit - first }),
-        finish,
-        abort,
-      };
-      await repeat(saved, agent, writer, log);
-    }
+    // A fork's output begins at its own first unit.
+    const { write, ...ends } = writer;
+    const first = saved?.firstUnit ?? 0;
+    writer = {
+      ...ends,
+      write(response) {
+        const unit = response.unit - first;
+        if (files.sideBySide && response.text !== "") spoken.push({ unit, text: response.text });
+        return write({ ...response, unit });
+      },
+    };
+    if (saved) await repeat(saved, agent, writer, log);
     const wallMs = await work({
       request,
       facts,
@@ -119,19 +122,17 @@ export async function replayFile(
       log,
       signal,
     });
-    const units = log.times.length;
+    const { units } = log.totals;
     const ended = signal.aborted ? "interrupted" : observations.cut ? "cut off" : "complete";
     explain(request, observations, ended, units, userText);
     const exitCode = { complete: 0, "cut off": 3, interrupted: interruptedCode }[ended];
     if (units === 0) return { exitCode, summary: null };
     await writer.finish();
     writer = null;
-    const paths = await finishOutputs(request, files, outputs, log, ffmpeg, agent, signal);
+    const paths = await finishOutputs(request, files, outputs, log, spoken, ffmpeg, agent, signal);
     const summary = summaryEvent({
       ended,
-      times: log.times,
-      felt: log.felt,
-      digests: log.digests,
+      totals: log.totals,
       unitMs: config.unit_ms,
       wallMs,
       cut: observations.cut,
@@ -192,7 +193,8 @@ async function work(run: {
         await noteRecoveries();
         const event = await log.addUnit(response, times, felt);
         await saved?.keepUnit({ event, times, felt });
-        progress.update(log.times.length, (log.times.length * unitMs) / 1000);
+        const { units } = log.totals;
+        progress.update(units, (units * unitMs) / 1000);
       },
     });
     return wallMs + (saved?.earlierMs ?? 0);
@@ -330,6 +332,7 @@ async function finishOutputs(
   files: Files,
   outputs: Outputs,
   log: ReplayLog,
+  spoken: readonly Spoken[],
   ffmpeg: () => Promise<Ffmpeg>,
   agent: StreamShape,
   signal: AbortSignal,
@@ -347,8 +350,8 @@ async function finishOutputs(
       response: files.response.temporary,
       output: files.sideBySide,
       agent,
-      units: log.times.length,
-      spoken: log.spoken,
+      units: log.totals.units,
+      spoken,
     }, signal);
     if (missing !== null && !signal.aborted) {
       say(`the agent's text is a subtitle track, not part of the picture: ${missing}`);

@@ -1,17 +1,13 @@
-/** What a replay gathers unit by unit: events on disk, and what the summary and captions need. */
+/** What a run gathers unit by unit: events on disk, and what the summary needs. */
 import type { Response } from "../engine/unit.ts";
-import type { Spoken } from "./captions.ts";
 import { type Event, eventLine, type UnitEvent, unitEvent } from "./events.ts";
 import type { OutputFile } from "./output_file.ts";
 import type { Felt } from "./pace.ts";
-import type { UnitTimes } from "./statistics.ts";
+import { RunTotals, type UnitTimes } from "./statistics.ts";
 
-/** Writes events as they happen (without a file: nowhere) and keeps times, digests and text. */
+/** Writes events as they happen (without a file: nowhere) and adds up what the summary says. */
 export class ReplayLog {
-  readonly times: UnitTimes[] = [];
-  readonly felt: Felt[] = [];
-  readonly digests: string[] = [];
-  readonly spoken: Spoken[] = [];
+  readonly totals = new RunTotals();
   readonly #file: Deno.FsFile | null;
   readonly #write: (line: string) => Promise<void>;
   readonly #unitMs: number;
@@ -45,10 +41,7 @@ export class ReplayLog {
   async addEarlier(
     { event, times, felt }: { event: UnitEvent; times: UnitTimes; felt: Felt },
   ): Promise<void> {
-    this.times.push(times);
-    this.felt.push(felt);
-    this.digests.push(event.digest);
-    if (event.text !== "") this.spoken.push({ unit: event.unit, text: event.text });
+    this.totals.add(times, felt, event.digest);
     await this.add(event);
   }
 

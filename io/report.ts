@@ -1,5 +1,6 @@
 /** What people read on stderr when a replay has ended. */
 import type { SummaryEvent } from "./events.ts";
+import type { Percentiles } from "./statistics.ts";
 
 /** The closing table: units, speed, latency by stage, files. */
 export function report(summary: SummaryEvent): string {
@@ -9,11 +10,11 @@ export function report(summary: SummaryEvent): string {
   const rows = [
     row("units", `${units} (${seconds.toFixed(2)} s of stream)`),
     row("real-time factor", `${factor.toFixed(3)} (${wall_seconds.toFixed(2)} s of work${speed})`),
-    row("latency in ms", `${"p50".padStart(9)}${"p95".padStart(10)}`),
-    ...Object.entries(latency_ms).map(([stage, { p50, p95 }]) =>
-      row(`  ${stage.replaceAll("_", " ")}`, `${fixed(p50)} ${fixed(p95)}`)
+    row("latency in ms", `${["p50", "p95", "p99"].map((p) => p.padStart(9)).join(" ")}`),
+    ...Object.entries(latency_ms).map(([stage, of]) =>
+      row(`  ${stage.replaceAll("_", " ")}`, percentiles(of))
     ),
-    ...(felt ? [row("  interaction", `${fixed(felt.p50)} ${fixed(felt.p95)}`)] : []),
+    ...(felt ? [row("  interaction", percentiles(felt))] : []),
     ...(skipped > 0 ? [row("skipped", `${skipped} observations came too late to be heard`)] : []),
     ...(lost.up + lost.down > 0 ? [row("lost", `${lost.up} units up, ${lost.down} down`)] : []),
     ...Object.entries(summary.outputs).map(([kind, path]) => row(kind.replaceAll("_", " "), path)),
@@ -25,6 +26,6 @@ function row(name: string, value: string): string {
   return `${name.padEnd(18)}${value}`;
 }
 
-function fixed(ms: number): string {
-  return ms.toFixed(1).padStart(9);
+function percentiles({ p50, p95, p99 }: Percentiles): string {
+  return [p50, p95, p99].map((ms) => ms.toFixed(1).padStart(9)).join(" ");
 }

@@ -132,7 +132,8 @@ export async function runStream(
           await log.addUnit(response, times, felt);
           const { unit, text } = response;
           if (text !== "") await ends.files.text?.write(cue({ unit, text }, unitMs));
-          progress.update(log.times.length, (log.times.length * unitMs) / 1000);
+          const { units } = log.totals;
+          progress.update(units, (units * unitMs) / 1000);
         },
       });
       await leaves(ends.output.end());
@@ -150,7 +151,7 @@ export async function runStream(
       : cut
       ? "cut off"
       : "complete";
-    const units = log.times.length;
+    const { units } = log.totals;
     const seconds = ((units * unitMs) / 1000).toFixed(2);
     if (cut) {
       say(
@@ -163,9 +164,7 @@ export async function runStream(
     if (ended === "interrupted") say(`interrupted after ${units} units (${seconds} s)`);
     const summary = units === 0 ? null : summaryEvent({
       ended,
-      times: log.times,
-      felt: log.felt,
-      digests: log.digests,
+      totals: log.totals,
       unitMs,
       wallMs,
       cut,

@@ -4,7 +4,8 @@ import type { Response } from "../../engine/unit.ts";
 import { snakeCase, summaryEvent, unitEvent } from "../../io/events.ts";
 import { progressLine } from "../../io/progress.ts";
 import { report } from "../../io/report.ts";
-import { latency, percentile, type UnitTimes } from "../../io/statistics.ts";
+import { percentile, Quantiles, RunTotals, type UnitTimes } from "../../io/statistics.ts";
+import { random } from "../reference/random.ts";
 
 const times = (total: number): UnitTimes => ({
   encode: 1,
@@ -25,11 +26,40 @@ Deno.test("percentile() takes the nearest rank", () => {
   assert(Number.isNaN(percentile([], 0.5)));
 });
 
-Deno.test("latency() gives p50 and p95 of every stage", () => {
-  const all = latency(Array.from({ length: 20 }, (_, i) => times(10 + i)));
-  assertEquals(all.total, { p50: 19, p95: 28 });
-  assertEquals(all.solve, { p50: 11, p95: 20 });
+Deno.test("Quantiles gives the nearest rank within 0.2 % of any number of values", () => {
+  const next = random(4);
+  for (const spread of [1, 10, 1e6]) {
+    const quantiles = new Quantiles();
+    const values = Array.from(
+      { length: 50_000 },
+      () => 5 * spread ** next() - (next() < 0.01 ? 6 : 0),
+    );
+    for (const value of values) quantiles.add(value);
+    for (const p of [0, 0.01, 0.5, 0.95, 0.99, 1]) {
+      const exact = percentile(values, p);
+      const off = Math.abs(quantiles.at(p) - exact);
+      assert(
+        off <= Math.abs(exact) * 0.002 + 1e-3,
+        `${spread}, ${p}: ${quantiles.at(p)}, ${exact}`,
+      );
+    }
+    assert(quantiles.bins < 9000, `${quantiles.bins}`);
+  }
+  assertEquals(new Quantiles().percentiles(), null);
+});
+
+const given: Felt = { observation: "given", heard: true, interactionMs: 200 };
+
+Deno.test("RunTotals gives p50, p95 and p99 of every stage, and holds no unit", () => {
+  const totals = new RunTotals();
+  for (let i = 0; i < 20; i++) totals.add(times(10 + i), given, "00");
+  const all = totals.latency();
+  assertEquals(all.total, { p50: 19, p95: 28, p99: 29 });
+  assertEquals(all.solve, { p50: 11, p95: 20, p99: 21 });
   assertEquals(Object.keys(all).length, 9);
+  const before = totals.interaction.bins;
+  for (let i = 0; i < 100_000; i++) totals.add(times(10), given, "00");
+  assertEquals([totals.units, totals.interaction.bins], [100_020, before]);
 });
 
 Deno.test("unitEvent() tells a voice from silence by its level", () => {
@@ -52,15 +82,17 @@ Deno.test("unitEvent() tells a voice from silence by its level", () => {
 });
 
 Deno.test("report() shows units, speed, stages and files", () => {
-  const summary = summaryEvent({
-    ended: "complete",
-    times: Array.from({ length: 50 }, () => times(120)),
-    felt: Array.from({ length: 50 }, (_, unit) => ({
+  const totals = new RunTotals();
+  for (let unit = 0; unit < 50; unit++) {
+    totals.add(times(120), {
       observation: unit < 3 ? "skipped" : unit < 5 ? "lost" : "given",
       heard: unit !== 9,
       interactionMs: unit === 9 ? null : 200,
-    })),
-    digests: Array(50).fill("00"),
+    }, "00");
+  }
+  const summary = summaryEvent({
+    ended: "complete",
+    totals,
     unitMs: 160,
     wallMs: 4000,
     cut: null,
@@ -72,9 +104,9 @@ Deno.test("report() shows units, speed, stages and files", () => {
     const part of [
       "units             50 (8.00 s of stream)",
       "0.500 (4.00 s of work, 2.00 times as fast as real time)",
-      "  send slice            0.3       0.3",
-      "  total               120.0     120.0",
-      "  interaction         200.0     200.0",
+      "  send slice            0.3       0.3       0.3",
+      "  total               120.0     120.0     120.0",
+      "  interaction         200.0     200.0     200.0",
       "skipped           3 observations came too late",
       "lost              2 units up, 1 down",
       "response          a.mkv",
