@@ -23,7 +23,11 @@ MEMORY = 24  # how long after a change 'and before?' may be asked
 class Conversation:
     """Fields for render.py: `units`, `user_clips` (start, samples, gain, moves mouth), `agent_clips`
     (start, samples), `typed` and `tokens` (unit -> word), `cards` (sample, card or None), `presence`
-    (sample, bool), `nods` (sample), `events` (the truth's list of dicts), and the looks."""
+    (sample, bool), `nods` (sample), `events` (the truth's list of dicts), and the looks.
+
+    Fields for counterfactual.py: `utterances`, all that the agent says (unit, start, words, cut: the
+    unit in which it falls silent, or None), and `asked`, what each question is made of (event,
+    indices of its user_clips, typed units)."""
 
     def __init__(self, seed, length=None):
         """seed: 0-99999 for training, 100000-199999 for evaluation; length in seconds (drawn from
@@ -32,6 +36,7 @@ class Conversation:
         self.seed = seed
         self.user_clips, self.agent_clips, self.nods, self.events = [], [], [], []
         self.typed, self.tokens = {}, {}
+        self.utterances, self.asked = [], []
         self.cards, self.presence = [(0, None)], [(0, False)]
         self.card, self.previous, self.changed = None, None, -(10**9)
         self.discussed = True
@@ -179,7 +184,9 @@ class Conversation:
     def _typed_question(self, t, kind):
         text = str(self.rng.choice(words.TYPED[kind]))
         end = self._type(t, text)
-        return t, end, self._event("question", kind=kind, text=text, typed=True, pauses=[])
+        event = self._event("question", kind=kind, text=text, typed=True, pauses=[])
+        self.asked.append((event, [], list(range(t // UNIT, end // UNIT))))
+        return t, end, event
 
     def _type(self, t, text):
         """One word a unit; returns the end of the last word's unit."""
@@ -195,7 +202,7 @@ class Conversation:
         pieces = options[int(rng.integers(len(options)))]
         asks = pieces[0].split()[0] in ("what", "which", "how")
         final = "?" if asks else "."
-        pauses, start = [], t
+        pauses, start, clips = [], t, len(self.user_clips)
         if len(pieces) > 1 and self._chance(0.4):
             # An unfinished piece is drawn out and its tone stays up.
             t = self._user_says(t, pieces[0] + ",", slower=0.75)
@@ -210,7 +217,9 @@ class Conversation:
             if change > self.cards[-1][0]:
                 self._set_card(change)
         text = " ".join(pieces)
-        return start, t, self._event("question", kind=kind, text=text, typed=False, pauses=pauses)
+        event = self._event("question", kind=kind, text=text, typed=False, pauses=pauses)
+        self.asked.append((event, list(range(clips, len(self.user_clips))), []))
+        return start, t, event
 
     def _during_speech(self, begin, stop):
         """What may happen while the agent speaks: an interruption, a noise, a 'mhm', or nothing."""
@@ -246,17 +255,11 @@ class Conversation:
     def _cut(self, unit):
         """The agent falls silent where a unit begins."""
         at = unit * UNIT
-        kept = []
-        for start, samples in self.agent_clips:
-            if start >= at:
-                continue
-            if start + len(samples) > at:
-                samples = samples[: at - start].copy()
-                fade = min(320, len(samples))
-                samples[-fade:] *= np.linspace(1, 0, fade)
-            kept.append((start, samples))
-        self.agent_clips = kept
+        self.agent_clips = cut_clips(self.agent_clips, at)
         self.tokens = {u: word for u, word in self.tokens.items() if u < unit}
+        self.utterances = [said for said in self.utterances if said["start"] < at]
+        for said in self.utterances:
+            said["cut"] = unit if said["cut"] is None else min(unit, said["cut"])
         self.quiet = at
         return unit
 
@@ -311,16 +314,39 @@ class Conversation:
     def _agent_says(self, said, unit):
         """Speaks from somewhere in this unit on, at most one word a unit; returns start and end.
         Words begin with a video frame."""
-        start = t = unit * UNIT + int(self.rng.integers(0, 3)) * FRAME
-        for word in said:
-            samples = voices.agent_word(word)
+        start = unit * UNIT + int(self.rng.integers(0, 3)) * FRAME
+        self.utterances.append({"unit": unit, "start": start, "words": said, "cut": None})
+        for t, word, samples in word_clips(said, start):
             self.agent_clips.append((t, samples))
             self.tokens[t // UNIT] = word
             end = t + len(samples)
-            t = max(end + 80, t + UNIT)
-            t += -t % FRAME
         self.quiet = max(self.quiet, end)
         return start, end
+
+
+def word_clips(said, start):
+    """The agent's words from sample `start` on: (sample, word, samples) each."""
+    clips, t = [], start
+    for word in said:
+        samples = voices.agent_word(word)
+        clips.append((t, word, samples))
+        t = max(t + len(samples) + 80, t + UNIT)
+        t += -t % FRAME
+    return clips
+
+
+def cut_clips(clips, at):
+    """Clips (start, samples) that end, faded, at a sample."""
+    kept = []
+    for start, samples in clips:
+        if start >= at:
+            continue
+        if start + len(samples) > at:
+            samples = samples[: at - start].copy()
+            fade = min(320, len(samples))
+            samples[-fade:] *= np.linspace(1, 0, fade)
+        kept.append((start, samples))
+    return kept
 
 
 def truth(conversation):

@@ -2,6 +2,9 @@
 
     /usr/bin/python3 -m world.render 100003 --seconds 30 --mp4 show.mp4      (in scripts/)
     /usr/bin/python3 -m world.render 100003 --out FOLDER     user.wav, agent.wav, *.mp4, truth.json
+    /usr/bin/python3 -m world.render 100003 --out FOLDER --form lossless [--swap card]
+
+The last writes what `wanstream eval` reads: user.mkv, agent.mkv, truth.json (docs/eval.md).
 """
 
 import argparse
@@ -12,7 +15,7 @@ import wave
 
 import numpy as np
 
-from . import draw
+from . import counterfactual, draw
 from .conversation import Conversation, truth
 from .stream import FPS, FRAME, FRAMES, SAMPLE_RATE, UNIT
 
@@ -141,6 +144,23 @@ def write_wav(path, samples):
         file.writeframes((samples * 32767).round().astype("<i2").tobytes())
 
 
+# Codings of pictures and sound. Compact ones keep a set that is committed small.
+LOSSLESS = "-c:v ffv1 -pix_fmt bgr0 -c:a pcm_s16le".split()
+COMPACT = "-c:v libx264 -preset veryslow -crf 20 -pix_fmt yuv420p -c:a libopus -b:a 40k".split()
+
+
+def write_mkv(path, frames, sound, coding):
+    """frames uint8 [n, h, w, 3]; sound float32, as long as they are."""
+    wav = path + ".wav"
+    write_wav(wav, sound)
+    height, width = frames.shape[1:3]
+    command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += ["-s", f"{width}x{height}", "-r", str(FPS), "-i", "-", "-i", wav, *coding]
+    command += ["-bitexact", path]
+    subprocess.run(command, check=True, input=frames.tobytes())
+    os.remove(wav)
+
+
 def write_mp4(path, frames, wavs):
     """frames uint8 [n, h, w, 3]; wavs: sound files, mixed into one track each side of the stereo."""
     height, width = frames.shape[1:3]
@@ -161,14 +181,37 @@ def side_by_side(user, agent):
     return np.concatenate([user.repeat(factor, 1).repeat(factor, 2), agent], axis=2)
 
 
+def write_for_eval(c, args):
+    os.makedirs(args.out, exist_ok=True)
+    stem = lambda name: os.path.join(args.out, name)
+    coding = COMPACT if args.form == "compact" else LOSSLESS
+    write_mkv(stem("user.mkv"), user_frames(c), user_audio(c), coding)
+    # Swapped conversations are judged by their words alone.
+    if not args.swap:
+        write_mkv(stem("agent.mkv"), agent_frames(agent_states(c)), agent_audio(c), coding)
+    record = {**truth(c), "seconds": args.seconds}
+    if args.swap:
+        record["swap"] = {"kind": args.swap, "of": str(c.seed)}
+    # Last and at once: a folder with a truth record is whole.
+    with open(stem("truth.json.part"), "w") as file:
+        json.dump(record, file, separators=(",", ":"))
+    os.replace(stem("truth.json.part"), stem("truth.json"))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("seed", type=int)
     parser.add_argument("--seconds", type=float, help="length; drawn from 10-60 when absent")
     parser.add_argument("--mp4", help="write both sides next to each other, to look at")
     parser.add_argument("--out", help="write the streams and truth.json to a folder")
+    parser.add_argument("--form", choices=["lossless", "compact"], help="write --out for 'eval'")
+    parser.add_argument("--swap", choices=counterfactual.SWAPS, help="other cards, or other questions")
     args = parser.parse_args()
     c = Conversation(args.seed, args.seconds)
+    if args.swap:
+        counterfactual.swap(c, args.swap)
+    if args.form and args.out:
+        return write_for_eval(c, args)
     user, agent = user_frames(c), agent_frames(agent_states(c))
     folder = args.out or os.path.dirname(os.path.abspath(args.mp4 or "."))
     os.makedirs(folder, exist_ok=True)
