@@ -1,8 +1,9 @@
 /**
  * Installs what is missing on this machine: a Vulkan driver that WebGPU can use, and FFmpeg; with
- * `--tests` also a second Vulkan driver, SwiftShader. Says nothing when nothing is missing.
+ * `--tests` also a second Vulkan driver, SwiftShader; with `--training` what scripts/train/ needs.
+ * Says nothing when nothing is missing.
  *
- *     deno task setup [--tests]
+ *     deno task setup [--tests] [--training]
  *
  * Installers: apt-get (as root, or with sudo that needs no password), Homebrew, and for FFmpeg
  * ffmpeg-static's own download. Where none may be used it says in one line what to install and
@@ -17,7 +18,7 @@ import { existing, ffmpegStatic, onPath } from "./programs.ts";
 interface Need {
   name: string;
   isThere: () => Promise<boolean>;
-  /** The Debian package. */
+  /** The Debian packages. */
   apt: string;
   /** The Homebrew formula; without one there is nothing to do on macOS. */
   brew?: string;
@@ -40,6 +41,19 @@ const swiftShader: Need = {
   name: "SwiftShader's Vulkan driver (for tests with two adapters)",
   isThere: () => Promise.resolve(driverFiles().some((file) => file.includes("swiftshader"))),
   apt: "chromium-common",
+};
+
+const training: Need = {
+  name: "what training needs (PyTorch with a fast BLAS, NumPy, espeak-ng)",
+  isThere: () =>
+    Promise.resolve(
+      onPath("espeak-ng") !== undefined &&
+        existing(
+            ["torch", "numpy"].map((name) => `/usr/lib/python3/dist-packages/${name}/__init__.py`),
+          )
+            .length === 2,
+    ),
+  apt: "python3-torch libopenblas0-pthread python3-numpy espeak-ng",
 };
 
 function say(line: string): void {
@@ -79,7 +93,7 @@ async function aptPrefix(): Promise<string[] | undefined> {
 }
 
 async function installWithApt(needs: readonly Need[], prefix: readonly string[]): Promise<void> {
-  const packages = needs.map((need) => need.apt);
+  const packages = needs.flatMap((need) => need.apt.split(" "));
   say(`installing ${packages.join(", ")} with apt-get, about a minute`);
   const apt = [...prefix, "apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"];
   if (!await runs([...apt, "update"])) return;
@@ -124,11 +138,13 @@ function remedy(missing: readonly Need[]): string {
 }
 
 async function main(): Promise<number> {
-  const { tests, check } = parseArgs(Deno.args, { boolean: ["tests", "check"] });
-  const needs = tests ? [vulkan, ffmpeg, swiftShader] : [vulkan, ffmpeg];
+  const args = parseArgs(Deno.args, { boolean: ["tests", "training", "check"] });
+  const needs = [vulkan, ffmpeg];
+  if (args.tests) needs.push(swiftShader);
+  if (args.training) needs.push(training);
   const missing = await missingOf(needs);
   if (missing.length === 0) return 0;
-  if (check) {
+  if (args.check) {
     say(remedy(missing));
     return 2;
   }

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from . import safetensors_file, stacks
-from .loop import train
+from .loop import on_device, train
 from .shape import config
 from world import conversation, draw, render, voices, words
 from world.stream import FRAME, FRAMES, UNIT
@@ -87,7 +87,7 @@ def video_states(rng, units):
 def video_batch(rng, batch, units):
     frames = np.stack([render.agent_frames(video_states(rng, units)) for _ in range(batch)])
     x = torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float()
-    return x / 127.5 - 1
+    return on_device(x / 127.5 - 1)
 
 
 def video_loss(weights, rng, batch=4, units=2):
@@ -132,7 +132,7 @@ def audio_stream(rng, units):
 
 def audio_batch(rng, batch, units):
     sound = np.stack([audio_stream(rng, units) for _ in range(batch)])
-    return torch.from_numpy(sound)[:, None, :, None, None]
+    return on_device(torch.from_numpy(sound)[:, None, :, None, None])
 
 
 def spectrum(x, size):
@@ -203,7 +203,7 @@ def fold_scale(weights, medium, both=True):
 
 def train_codec(medium, out, steps, minutes=None, seed=0):
     """Trains one codec; writes OUT/codec_MEDIUM.safetensors."""
-    weights = fold_scale(codec_weights(medium, seed), medium, both=False)
+    weights = fold_scale(on_device(codec_weights(medium, seed)), medium, both=False)
     for tensor in weights.values():
         tensor.requires_grad_(True)
     name = f"codec_{medium}"
@@ -235,7 +235,7 @@ def refine_decoder(medium, out, steps, minutes=None, seed=0):
     """Trains the decoder on: latents stay what they are, so everything trained on them stays right.
     Replaces OUT/codec_MEDIUM.safetensors."""
     path = os.path.join(out, f"codec_{medium}.safetensors")
-    weights = safetensors_file.read(path)
+    weights = on_device(safetensors_file.read(path))
     for name, tensor in weights.items():
         tensor.requires_grad_(".decoder." in name)
 

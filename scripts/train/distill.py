@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from . import safetensors_file
 from .data import Material
-from .loop import train
+from .loop import on_device, train
 from .model import Model, expected_tensors
 from .rollout import roll, solver_taus
 from .shape import config
@@ -49,11 +49,15 @@ def distill_loss(student, teacher, batch, taus, substeps, guidance):
     points = teacher_path(teacher, batch, z, taus, substeps, guidance)
     # Every unit takes one of the student's steps, drawn at random.
     shape = batch["text"].shape
-    which = torch.randint(0, len(taus) - 1, shape)
-    tau = torch.tensor(taus)[which]
-    lengths = (torch.tensor(taus)[which] - torch.tensor(taus)[which + 1])[..., None, None]
+    device = batch["text"].device
+    stops = torch.tensor(taus, device=device)
+    which = torch.randint(0, len(taus) - 1, shape, device=device)
+    tau = stops[which]
+    lengths = (stops[which] - stops[which + 1])[..., None, None]
     pick = lambda offset, medium: torch.stack([p[medium] for p in points])[
-        which + offset, torch.arange(shape[0])[:, None], torch.arange(shape[1])[None]
+        which + offset,
+        torch.arange(shape[0], device=device)[:, None],
+        torch.arange(shape[1], device=device)[None],
     ]
     start = tuple(pick(0, medium) for medium in (0, 1))
     target = tuple((pick(0, medium) - pick(1, medium)) / lengths for medium in (0, 1))
@@ -70,10 +74,10 @@ def train_student(out, steps, minutes=None, few=4, substeps=4, guidance=1.5, siz
     """few: the student's steps; substeps: the teacher's in each; `every`: steps on one set of rollouts."""
     c = config()
     path = os.path.join(out, "conversations.safetensors")
-    weights, frozen = safetensors_file.read(path), safetensors_file.read(path)
+    weights, frozen = (on_device(safetensors_file.read(path)) for _ in range(2))
     learned = {name: w.requires_grad_(True) for name, w in weights.items() if not is_codec(name)}
     student, teacher = Model(c, weights), Model(c, frozen)
-    material = Material(c, frozen, units=units, pool=64, fresh=0.5)
+    material = Material(c, safetensors_file.read(path), units=units, pool=64, fresh=0.5)
     taus = solver_taus(few)
     kept = {}
 
@@ -81,7 +85,7 @@ def train_student(out, steps, minutes=None, few=4, substeps=4, guidance=1.5, siz
         """A batch whose history and text are the student's own."""
         turn = step // every
         if kept.get("turn") != turn:
-            batch = material.batch(turn, size, seed + 1)
+            batch = on_device(material.batch(turn, size, seed + 1))
             examples = [
                 {key: value[i] for key, value in batch.items()} for i in range(len(batch["text"]))
             ]
@@ -103,7 +107,6 @@ def train_student(out, steps, minutes=None, few=4, substeps=4, guidance=1.5, siz
         decay=0.0,
         seed=seed,
         save_every=50,
-        report_every=10,
         minutes=minutes,
         average=0.98,
     )

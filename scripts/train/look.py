@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from . import safetensors_file, stacks
 from .data import COLOURS, SHAPES, card_labels
-from .loop import train
+from .loop import on_device, train
 from .shape import config
 from world import draw, render
 from world.stream import FRAMES
@@ -64,6 +64,7 @@ def train_look(out, steps, minutes=None, seed=0):
     weights = {key: stacks.initial(key, shape) for key, shape in shapes.items()}
     for head, classes in HEADS.items():
         weights[f"heads.{head}"] = torch.randn(classes, t * h * w * channels) * 0.02
+    weights = on_device(weights)
     for tensor in weights.values():
         tensor.requires_grad_(True)
 
@@ -72,7 +73,7 @@ def train_look(out, steps, minutes=None, seed=0):
         return [F.linear(y, weights[f"heads.{head}"]) for head in HEADS]
 
     def step_loss(step):
-        x, labels = batch(np.random.default_rng([seed, 78, step]), 48)
+        x, labels = (on_device(part) for part in batch(np.random.default_rng([seed, 78, step]), 48))
         loss, right = 0, {}
         for i, (head, logits) in enumerate(zip(HEADS, outputs(x))):
             loss = loss + F.cross_entropy(logits, labels[:, i])

@@ -8,6 +8,16 @@ import time
 
 import torch
 
+# Where models train; material is made on the CPU and travels batch by batch.
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def on_device(batch):
+    """A dict of tensors, or one tensor, on the training device."""
+    if isinstance(batch, dict):
+        return {key: value.to(DEVICE) for key, value in batch.items()}
+    return batch.to(DEVICE)
+
 
 class Log:
     """Appends JSON objects to OUT/NAME.jsonl."""
@@ -43,7 +53,7 @@ def train(
     decay=0.01,
     seed=0,
     save_every=200,
-    report_every=25,
+    report_every=10,
     evaluate=None,
     evaluate_every=0,
     minutes=None,
@@ -79,7 +89,7 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         start, spent = state["step"], state["seconds"]
         if average:
-            mean = {key: value.to(trained[key].device) for key, value in state["mean"].items()}
+            mean = on_device(state["mean"])
         say(f"{name}: resumed at step {start} after {spent:.0f} s")
 
     def save(step):

@@ -36,7 +36,8 @@ def roll(model, examples, steps, seed=0, units=None):
     """Runs conversations (Material.tensors) closed loop, together: (token ids [B, L], latents)."""
     units = units or min(len(example["text"]) for example in examples)
     b = len(examples)
-    stream = Stream(model, b)
+    device = examples[0]["typed"].device
+    stream = Stream(model, b, device)
     batch = {
         "mel": torch.stack([e["mel"][:, : units * 16] for e in examples]),
         "frames": torch.stack([e["frames"][:, : units * 4] for e in examples]).float() / 127.5 - 1,
@@ -52,7 +53,7 @@ def roll(model, examples, steps, seed=0, units=None):
                 batch["typed"][:, unit], audio[:, unit], video[:, unit], previous, lambda l: l.argmax(-1)
             )
             z = tuple(
-                torch.randn(b, *example.shape[1:], generator=generator)
+                torch.randn(b, *example.shape[1:], generator=generator).to(device)
                 for example in (examples[0]["audio_latents"], examples[0]["video_latents"])
             )
             previous = stream.solve(z, taus)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from . import safetensors_file
 from .data import Material
-from .loop import train
+from .loop import on_device, train
 from .model import Model, expected_tensors, initial_weights
 from .shape import config
 from .tokenizer import FILLER
@@ -28,6 +28,7 @@ PROBES = [7, 6, 5] * 2  # colour, shape, count of the card and of the one before
 WORD_WEIGHT = 4.0
 VIDEO_WEIGHT = 0.7
 PROBE_WEIGHT = 0.15
+ALONE_EVERY = 12  # steps; one of them trains the velocities that guidance compares with
 HISTORY_NOISE = {"audio": 0.8, "video": 0.5}  # largest sigma; most draws lie far below it
 
 
@@ -92,22 +93,24 @@ def word_accuracy(logits, text, counts):
     return right.sum() / words.sum().clamp(min=1)
 
 
-def step_loss(model, probe, batch, flow=True, own=False):
+def step_loss(model, probe, batch, flow=True, own=False, alone=False):
     """Loss of one batch, and its figures; without flow only of the text, at two thirds of the cost.
-    own: history holds the model's own latents instead of the truth's."""
+    own: history holds the model's own latents instead of the truth's. alone: noisy latents don't see
+    their unit's observation and text."""
     counts = batch["counts"].float()
     z = tau = None
     if flow:
         tau = draw_tau(batch["text"].shape, batch["text"].device)
         z, targets = noisy(batch, tau)
     history = own_latents(model, batch) if own else with_history_noise(batch)
-    logits, velocities, last = model.heads(model.forward(history, z, tau))
+    logits, velocities, last = model.heads(model.forward(history, z, tau, noisy_context=not alone))
     loss = text = text_loss(logits, batch["text"], counts)
     figures = {"text": text}
     if flow:
         audio, video = flow_losses(velocities, targets, counts, batch["active"])
         loss = loss + audio + VIDEO_WEIGHT * video
-        figures.update(audio=audio, video=video)
+        if not alone:
+            figures.update(audio=audio, video=video)
     if probe is not None:
         guesses = F.linear(last, probe).split(PROBES, -1)
         each = [
@@ -150,12 +153,12 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
     """One stage; returns and writes all weights of a checkpoint. own: share of steps whose history is
     the model's own."""
     c = config()
-    weights = start_weights(c, out, stage, seed)
+    weights = on_device(start_weights(c, out, stage, seed))
     learned = {name: w.requires_grad_(True) for name, w in weights.items() if not is_codec(name)}
     probe = None
     if probe_weight:
         torch.manual_seed(seed)
-        probe = (torch.randn(sum(PROBES), c["hidden_size"]) * 0.02).requires_grad_(True)
+        probe = on_device(torch.randn(sum(PROBES), c["hidden_size"]) * 0.02).requires_grad_(True)
         learned = {**learned, "probe": probe}
     model = Model(c, weights)
     material = Material(c, load_codecs(out), KINDS[stage], units)
@@ -168,9 +171,10 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
         lambda step: step_loss(
             model,
             probe,
-            material.batch(step, size, seed),
+            on_device(material.batch(step, size, seed)),
             flow=stage != "lessons" or step % 2 == 0,
             own=int((step + 1) * own) > int(step * own),
+            alone=step % ALONE_EVERY == 0,
         ),
         steps,
         rate=rate,
@@ -178,7 +182,6 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
         decay=0.02,
         seed=seed,
         save_every=25,
-        report_every=10,
         minutes=minutes,
         average=0.995,
         **options,

@@ -37,11 +37,11 @@ class Smoke(unittest.TestCase):
     def setUpClass(cls):
         torch.set_num_threads(1)
         cls.out = tempfile.mkdtemp()
-        look.train_look(cls.out, 50)
-        codecs.train_codec("video", cls.out, 50)
-        codecs.train_codec("audio", cls.out, 50)
-        talk.train_talk("lessons", cls.out, 30, size=2, units=24)
-        talk.train_talk("conversations", cls.out, 20, size=2, units=24)
+        look.train_look(cls.out, 25)
+        codecs.train_codec("video", cls.out, 25)
+        codecs.train_codec("audio", cls.out, 25)
+        talk.train_talk("lessons", cls.out, 20, size=2, units=24)
+        talk.train_talk("conversations", cls.out, 10, size=2, units=24)
         distill.train_student(cls.out, 10, size=2, units=12, substeps=2, every=5)
 
     @classmethod
