@@ -40,6 +40,7 @@ export type ToRole =
   | { type: "unit"; input: UnitInput }
   | { type: "save"; request: StateRequest }
   | { type: "end" }
+  | { type: "ping" }
   | { type: "break"; what: Breakage };
 
 export interface Build {
@@ -52,8 +53,9 @@ export interface Build {
   port?: MessagePort;
 }
 
-/** What a test may do to a role: destroy its device, or let its Worker fail. */
-export type Breakage = "device" | "worker";
+/** What a test may do to a role: destroy its device, let its Worker fail, or let it end without a
+ * word. */
+export type Breakage = "device" | "worker" | "silence";
 
 export type FromRole =
   | { type: "adapter"; name: string }
@@ -61,6 +63,7 @@ export type FromRole =
   | { type: "response"; response: RawResponse }
   | { type: "state"; state: SavedState }
   | { type: "done" }
+  | { type: "pong" }
   | { type: "error"; message: string; isInput: boolean };
 
 type PrefillMessage = { prefill: ArrayBuffer[] };
@@ -68,6 +71,7 @@ type PrefillMessage = { prefill: ArrayBuffer[] };
 const worker = self as unknown as {
   onmessage: ((event: MessageEvent<ToRole>) => void) | null;
   postMessage(message: FromRole, transfer?: Transferable[]): void;
+  close(): void;
 };
 
 const inputs = new Queue<Input>();
@@ -121,8 +125,12 @@ async function handle(message: ToRole): Promise<void> {
     case "end":
       inputs.put(null);
       break;
+    case "ping":
+      worker.postMessage({ type: "pong" });
+      break;
     case "break":
-      if (message.what === "device") gpu?.device.destroy();
+      if (message.what === "silence") worker.close();
+      else if (message.what === "device") gpu?.device.destroy();
       else Promise.reject(new Error("broken by a test"));
       break;
   }

@@ -1,6 +1,7 @@
 /** The roles' Workers as the session sees them: where they run, opening them, and their end. */
 import type { Checkpoint } from "./checkpoint.ts";
 import { InputError } from "./errors.ts";
+import { beatMs, Heartbeat } from "./heartbeat.ts";
 import { Queue } from "./queue.ts";
 import type { Breakage, Build, FromRole, Role, ToRole } from "./role_worker.ts";
 import type { SessionOptions, Settings } from "./settings.ts";
@@ -52,18 +53,25 @@ export async function placeRoles(options: SessionOptions): Promise<Places> {
 /** The Workers of one placement: one for both roles, or one each. */
 export class Roles {
   readonly #handles: RoleHandle[] = [];
+  readonly #beat: ReturnType<typeof setInterval>;
   #failure: Error | undefined;
   #open = false;
 
   /**
+   * @param patience Milliseconds for which a role may be silent, see `Heartbeat`.
    * @param receive Takes what the thinker says of units.
    * @param lost Called once, when a role fails after `open`.
    */
   constructor(
     readonly places: Places,
+    private readonly patience: number,
     private readonly receive: (message: FromRole) => void,
     private readonly lost: (error: Error) => void,
-  ) {}
+  ) {
+    this.#beat = setInterval(() => {
+      for (const { heartbeat } of [...this.#handles]) heartbeat.beat();
+    }, beatMs(patience));
+  }
 
   /** Starts the Workers, opens their adapters, and builds the model on them: with prefill, or as it
    * was in the snapshot. @throws when a role fails, or `close` is called meanwhile. */
@@ -105,6 +113,7 @@ export class Roles {
   /** Stops the Workers and frees the adapters. */
   close(): void {
     this.#open = false;
+    clearInterval(this.#beat);
     const error = new Error("the session was closed");
     for (const handle of this.#handles.splice(0)) handle.terminate(error);
   }
@@ -116,7 +125,13 @@ export class Roles {
   }
 
   #start(role: Role): RoleHandle {
-    const handle = new RoleHandle(role, this.receive, (error) => {
+    const receive = (message: FromRole) => {
+      if (message.type === "response") {
+        for (const { heartbeat } of this.#handles) heartbeat.settle();
+      }
+      this.receive(message);
+    };
+    const handle = new RoleHandle(role, this.patience, receive, (error) => {
       this.#failure ??= error;
       if (!this.#open) return;
       this.#open = false;
@@ -129,6 +144,7 @@ export class Roles {
 
 /** A role's Worker seen from the session. */
 class RoleHandle {
+  readonly heartbeat: Heartbeat;
   readonly #worker: Worker;
   readonly #replies = new Queue<FromRole>();
   /** The Worker holds the process's driver variables. */
@@ -136,6 +152,7 @@ class RoleHandle {
 
   constructor(
     readonly role: Role,
+    patience: number,
     receive: (message: FromRole) => void,
     fail: (error: Error) => void,
   ) {
@@ -144,7 +161,13 @@ class RoleHandle {
       this.#replies.fail(error);
       fail(error);
     };
+    this.heartbeat = new Heartbeat(() => this.post({ type: "ping" }), (beats) => {
+      const seconds = Math.round((beats * beatMs(patience)) / 1000);
+      stop(new Error(`${role}: gave no sign of life for ${seconds} s`));
+    });
     this.#worker.onmessage = ({ data }: MessageEvent<FromRole>) => {
+      this.heartbeat.heard();
+      if (data.type === "pong") return;
       if (data.type === "error") {
         const message = data.isInput ? data.message : `${role}: ${data.message}`;
         stop(data.isInput ? new InputError(message) : new Error(message));

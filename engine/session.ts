@@ -41,6 +41,9 @@ export interface Durability {
    * device is lost or a Worker dies the roles are rebuilt from it and the stream goes on. 0: off.
    */
   snapshotEvery?: number;
+  /** Milliseconds for which a role may give no sign of life before it counts as dead (60,000); more
+   * before the first response, and where ticks take long. */
+  patience?: number;
 }
 
 /** A rebuild of the roles from the snapshot in memory. */
@@ -108,6 +111,7 @@ export class Session implements AsyncIterable<Response> {
     private readonly settings: Settings,
     private readonly tokenizer: Tokenizer,
     private readonly snapshotEvery: number,
+    private readonly patience: number,
     resume: Snapshot | null,
   ) {
     this.layout = unitLayout(checkpoint.config);
@@ -122,15 +126,23 @@ export class Session implements AsyncIterable<Response> {
   static async open(
     checkpoint: Checkpoint,
     options: SessionOptions,
-    { resume, snapshotEvery = 0 }: Durability,
+    { resume, snapshotEvery = 0, patience = 60_000 }: Durability,
   ): Promise<Session> {
     requireNumber("snapshot every", snapshotEvery, { min: 0, max: 1e9, whole: true });
+    requireNumber("patience", patience, { min: 1, max: 1e9 });
     const tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config);
     const snapshot = resume ? checkSnapshot(resume, checkpoint) : null;
     const settings = snapshot
       ? resumeSettings(checkpoint, options, snapshot, tokenizer)
       : resolveSettings(checkpoint, options, tokenizer);
-    const session = new Session(checkpoint, settings, tokenizer, snapshotEvery, snapshot);
+    const session = new Session(
+      checkpoint,
+      settings,
+      tokenizer,
+      snapshotEvery,
+      patience,
+      snapshot,
+    );
     try {
       session.#places = await placeRoles(options);
       await session.#start(session.#places);
@@ -147,6 +159,7 @@ export class Session implements AsyncIterable<Response> {
     const { checkpoint, settings, layout } = this;
     const roles = new Roles(
       places,
+      this.patience,
       (message) => this.#receive(message),
       (error) => this.#lost(error),
     );

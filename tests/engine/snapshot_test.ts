@@ -340,6 +340,20 @@ withAdapter("a session outlives lost devices and dead Workers without a changed 
   }
 });
 
+withAdapter("a session outlives Workers that end without a word", async () => {
+  for (const [i, placement] of (["fused", "split"] as const).entries()) {
+    const { responses, recoveries } = await replayBroken(
+      { placement },
+      { snapshotEvery: 3, patience: 3000 },
+      4,
+      (session) => session.break(i === 0 ? "thinker" : "performer", "silence"),
+    );
+    assertEquals(responses, uninterrupted, placement);
+    const worker = i === 0 ? "fused" : "performer";
+    assertEquals(recoveries[0]?.reason, `${worker}: gave no sign of life for 3 s`);
+  }
+});
+
 withAdapter("a resumed session recovers too, and its snapshots go on", async () => {
   const { snapshots: [resume, at8] } = await replayWithSnapshots([2, 8]);
   assert(resume && at8);
