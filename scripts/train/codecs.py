@@ -15,7 +15,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import safetensors_file, stacks
+import safetensors_file
+
+from . import stacks
 from .loop import on_device, train
 from .shape import config
 from world import conversation, draw, render, voices, words

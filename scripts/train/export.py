@@ -10,7 +10,8 @@ import os
 
 import torch
 
-from . import safetensors_file
+import safetensors_file
+
 from .model import expected_tensors
 from .shape import config
 from .talk import load_codecs

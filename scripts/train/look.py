@@ -13,7 +13,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import safetensors_file, stacks
+import safetensors_file
+
+from . import stacks
 from .data import COLOURS, SHAPES, card_labels
 from .loop import on_device, train
 from .shape import config

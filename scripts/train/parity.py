@@ -12,7 +12,8 @@ import os
 import numpy as np
 import torch
 
-from . import safetensors_file
+import safetensors_file
+
 from .model import Model, Stream
 from .noise import unit_noise
 from .rollout import pictures, solver_taus, sounds

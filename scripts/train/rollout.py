@@ -14,7 +14,9 @@ import os
 import numpy as np
 import torch
 
-from . import safetensors_file, stacks
+import safetensors_file
+
+from . import stacks
 from .codecs import decode
 from .data import Material
 from .model import Model, Stream

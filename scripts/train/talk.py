@@ -14,7 +14,8 @@ import os
 import torch
 import torch.nn.functional as F
 
-from . import safetensors_file
+import safetensors_file
+
 from .data import Material
 from .loop import on_device, train
 from .model import Model, expected_tensors, initial_weights

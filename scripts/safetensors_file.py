@@ -6,15 +6,24 @@ import struct
 import numpy as np
 import torch
 
-TO_NAME = {torch.float32: "F32", torch.float16: "F16"}
+TO_NAME = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+}
 TO_NUMPY = {"F32": "<f4", "F16": "<f2"}
 
 
 def write(path, tensors):
-    """tensors: name -> float32 or float16 tensor, written in this order."""
+    """tensors: name -> tensor of a type in TO_NAME, written in this order."""
     header, blobs, at = {"__metadata__": {"format": "pt"}}, [], 0
     for name, tensor in tensors.items():
-        blob = tensor.detach().cpu().contiguous().numpy().tobytes()
+        tensor = tensor.detach().cpu().contiguous()
+        # numpy has no bfloat16: its bits travel as int16.
+        bits = tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor
+        blob = bits.numpy().tobytes()
         header[name] = {
             "dtype": TO_NAME[tensor.dtype],
             "shape": list(tensor.shape),
