@@ -29,6 +29,7 @@ import {
   beforeAbort,
   header,
   introduce,
+  mended,
   type OpenedSession,
   readReferences,
   type References,
@@ -39,7 +40,6 @@ import type { SavedRun } from "./saved_run.ts";
 import { sideBySide } from "./side_by_side.ts";
 import { defaultName } from "./session_folder.ts";
 import { type StreamShape, streamShapes } from "./stream_shape.ts";
-import { round } from "./statistics.ts";
 import type { UserText } from "./user_text.ts";
 
 /** What is asked for: files and limits. */
@@ -168,15 +168,6 @@ async function work(run: {
     { unitMs, ...pacing, schedule, placement: run.placement, arriving: false, firstUnit },
     wallClock(run.signal),
   );
-  let mended = 0;
-  const noteRecoveries = async () => {
-    for (const recovery of session.recoveries?.slice(mended) ?? []) {
-      mended++;
-      const event = { type: "recovery", ...recovery, ms: round(recovery.ms, 3) } as const;
-      await log.add(event);
-      await saved?.keepRecovery(event);
-    }
-  };
   const progress = new Progress(total(run.facts, request.units, unitMs), request.quiet);
   try {
     const wallMs = await replay({
@@ -190,7 +181,10 @@ async function work(run: {
       },
       async written(response, times) {
         const felt = pacer.felt(response.unit, times, performance.now());
-        await noteRecoveries();
+        for (const event of await log.addRecoveries(session.recoveries)) {
+          await saved?.keepRecovery(event);
+          if (!request.quiet) say(mended(event));
+        }
         const event = await log.addUnit(response, times, felt);
         await saved?.keepUnit({ event, times, felt });
         const { units } = log.totals;

@@ -1,9 +1,10 @@
 /** What a run gathers unit by unit: events on disk, and what the summary needs. */
+import type { Recovery } from "../engine/mod.ts";
 import type { Response } from "../engine/unit.ts";
-import { type Event, eventLine, type UnitEvent, unitEvent } from "./events.ts";
+import { type Event, eventLine, type RecoveryEvent, type UnitEvent, unitEvent } from "./events.ts";
 import type { OutputFile } from "./output_file.ts";
 import type { Felt } from "./pace.ts";
-import { RunTotals, type UnitTimes } from "./statistics.ts";
+import { round, RunTotals, type UnitTimes } from "./statistics.ts";
 
 /** Writes events as they happen (without a file: nowhere) and adds up what the summary says. */
 export class ReplayLog {
@@ -11,6 +12,7 @@ export class ReplayLog {
   readonly #file: Deno.FsFile | null;
   readonly #write: (line: string) => Promise<void>;
   readonly #unitMs: number;
+  #mended = 0;
   #open = true;
 
   /** @param to A file, or what writes a line somewhere. */
@@ -43,6 +45,16 @@ export class ReplayLog {
   ): Promise<void> {
     this.totals.add(times, felt, event.digest);
     await this.add(event);
+  }
+
+  /** Adds what was mended since the last call. @returns Its events. */
+  async addRecoveries(recoveries: readonly Recovery[] = []): Promise<RecoveryEvent[]> {
+    const events = recoveries.slice(this.#mended).map((recovery): RecoveryEvent => (
+      { type: "recovery", ...recovery, ms: round(recovery.ms, 3) }
+    ));
+    this.#mended += events.length;
+    for (const event of events) await this.add(event);
+    return events;
   }
 
   /** Closes the file; once is enough. */

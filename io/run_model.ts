@@ -1,7 +1,7 @@
 /** What every command does that lets a model answer a stream: references, session, header. */
 import type { ModelConfig } from "../engine/config.ts";
 import type { Schedule, SessionInfo } from "../engine/mod.ts";
-import { type HeaderEvent, sideShape, snakeCase } from "./events.ts";
+import { type HeaderEvent, type RecoveryEvent, sideShape, snakeCase } from "./events.ts";
 import { aborted } from "./interrupt.ts";
 import { type FfmpegFinder, readPicture, readSound } from "./observe.ts";
 import type { PaceChoice } from "./pace_options.ts";
@@ -81,6 +81,12 @@ export function introduce({ model, config }: RunRequest, { line }: OpenedSession
   const seed = config.random_weights_seed;
   if (seed === undefined) return;
   say(`${model} has random weights (seed ${seed}), not trained ones: the response is noise`);
+}
+
+/** A recovery in one line for people. */
+export function mended({ unit, reason, snapshot, ms }: RecoveryEvent): string {
+  const from = snapshot < 0 ? "the beginning" : `the snapshot after unit ${snapshot}`;
+  return `unit ${unit}: ${reason}; the session was rebuilt from ${from} in ${Math.round(ms)} ms`;
 }
 
 /** What is opened, unless the signal comes first: then null, and it is closed when it opens. */

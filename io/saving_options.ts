@@ -1,6 +1,7 @@
 /** The options that save a replay, resume it, and fork it. */
 import { Fields } from "../engine/config_fields.ts";
 import { InputError } from "../engine/errors.ts";
+import type { Durability } from "../engine/mod.ts";
 import { quoted } from "../engine/quoted.ts";
 import type { ModelOptions } from "./model_options.ts";
 import type { Option, Parsed } from "./options.ts";
@@ -30,6 +31,10 @@ type Answering = Pick<
 >;
 
 const defaultEvery = 25;
+
+/** Of a run that isn't saved: snapshots in memory, from which it outlives a lost device or Worker. One
+ * costs a quarter of a tick, and what came since is answered again. */
+export const inMemory: Durability = { snapshotEvery: defaultEvery };
 
 /** Reads the options and what they name; null: nothing is saved. @throws InputError */
 export async function openSavedRun(choice: SavingChoice & Answering): Promise<SavedRun | null> {

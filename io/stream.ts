@@ -18,6 +18,7 @@ import {
   beforeAbort,
   header,
   introduce,
+  mended,
   type OpenedSession,
   readReferences,
   type References,
@@ -95,6 +96,7 @@ export async function runStream(
       return { exitCode: interruptedCode, summary: null };
     }
     session = opened.session;
+    const live = session;
     const { placement } = opened.info;
     if (!quiet) introduce(request, opened);
     await ends.files.text?.write(webVttHead);
@@ -121,7 +123,7 @@ export async function runStream(
     try {
       await leaves(ends.output.start());
       wallMs = await replay({
-        session: pacer.session(session),
+        session: pacer.session(live),
         observations: pacer.observations(reader),
         userText,
         maxUnits: request.units ?? Infinity,
@@ -129,6 +131,9 @@ export async function runStream(
         write: (response) => leaves(ends.output.write(response)),
         async written(response, times) {
           const felt = pacer.felt(response.unit, times, firstBytes);
+          for (const event of await log.addRecoveries(live.recoveries)) {
+            if (!quiet) say(mended(event));
+          }
           await log.addUnit(response, times, felt);
           const { unit, text } = response;
           if (text !== "") await ends.files.text?.write(cue({ unit, text }, unitMs));

@@ -7,7 +7,7 @@ import { choosePace, paceOptions } from "../pace_options.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../options.ts";
 import { Outputs } from "../output_file.ts";
 import { replayFile } from "../replay_file.ts";
-import { openSavedRun, savingOptions } from "../saving_options.ts";
+import { inMemory, openSavedRun, savingOptions } from "../saving_options.ts";
 import { report } from "../report.ts";
 
 export const summary = "answer a recording: picture, voice and text, unit by unit";
@@ -97,7 +97,7 @@ export async function run(args: string[], open = openModel): Promise<number> {
         options: Object.fromEntries(given),
       },
       outputs,
-      (references) => open(model, options, references, saved?.durability),
+      (references) => open(model, options, references, saved?.durability ?? inMemory),
       interrupt.signal,
     );
     if (summary === null) return exitCode;

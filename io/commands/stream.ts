@@ -13,6 +13,7 @@ import { type CommandSpec, helpText, type Option, type Parsed, parseOptions } fr
 import { choosePace, paceOptions } from "../pace_options.ts";
 import { rawMedia } from "../raw_input.ts";
 import { report } from "../report.ts";
+import { inMemory } from "../saving_options.ts";
 import { runStream, type StreamInput } from "../stream.ts";
 import { awaitHead, decodeStream } from "../stream_decode.ts";
 import { muxedOutput, openLiveFiles, rawOutput, type StreamOutput } from "../stream_output.ts";
@@ -106,7 +107,7 @@ export async function run(args: string[], open = openModel): Promise<number> {
     const { exitCode, summary } = await runStream(
       request,
       { input: () => openInput(options, user, ffmpeg, sources), output, files, ffmpeg },
-      (references) => open(model, { ...options, schedule: request.schedule }, references),
+      (references) => open(model, { ...options, schedule: request.schedule }, references, inMemory),
       interrupt.signal,
     );
     if (summary && !options.quiet) {
