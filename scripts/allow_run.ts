@@ -1,6 +1,7 @@
 /**
  * Prints what a task may start, as `--allow-run` takes it: each FFmpeg that io may choose (FFMPEG_BIN,
- * ffmpeg-static's file, PATH) and the programs that the arguments name; `deno` means this Deno.
+ * ffmpeg-static's file, PATH) and the programs that the arguments name or give the path of; `deno` means
+ * this Deno.
  *
  * Only what exists is named, because Deno comments on names that it cannot find.
  */
@@ -10,7 +11,9 @@ const programs = existing([
   Deno.env.get("FFMPEG_BIN"),
   await ffmpegStatic(),
   onPath("ffmpeg"),
-  ...Deno.args.map((name) => name === "deno" ? Deno.execPath() : onPath(name)),
+  ...Deno.args.map((name) =>
+    name === "deno" ? Deno.execPath() : name.startsWith("/") ? name : onPath(name)
+  ),
 ]);
 // An empty list would be an error.
 const list = programs.length > 0 ? programs.join(",") : "/usr/bin/ffmpeg";

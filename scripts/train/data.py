@@ -44,6 +44,11 @@ class Material:
         self.kept = {number: c for number, c in self.kept.items() if number >= oldest}
         return collate([self.crop(self.conversation(number), rng) for number in numbers])
 
+    def collated(self, wholes, seed):
+        """A batch of crops of given conversations."""
+        rng = np.random.default_rng([seed, 81])
+        return collate([self.crop(whole, rng) for whole in wholes])
+
     def conversation(self, number):
         """A whole conversation as tensors, 12-24 s long."""
         if number not in self.kept:
