@@ -4,7 +4,7 @@
  */
 import { toF32 } from "./checkpoint.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import type { Storage } from "./config.ts";
+import type { WeightStorage } from "./config.ts";
 import type { History } from "./history.ts";
 import type { Gpu } from "../kernels/device.ts";
 import { attention } from "../kernels/attention.ts";
@@ -47,7 +47,7 @@ export class Backbone {
   constructor(
     private readonly gpu: Gpu,
     private readonly checkpoint: Checkpoint,
-    storage: Storage,
+    storage: WeightStorage,
   ) {
     const c = checkpoint.config;
     const vector = (name: string) => {

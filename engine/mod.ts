@@ -14,6 +14,8 @@ export {
   type SessionInfo,
 } from "./session.ts";
 export type { Placement, Precision, Sampling, Schedule, SessionOptions } from "./settings.ts";
+export { precisions } from "./settings.ts";
+export type { TuningRequest } from "./tuning.ts";
 export { type Snapshot, snapshotBytes, type SnapshotMeta } from "./snapshot.ts";
 export {
   type Observation,
@@ -23,4 +25,5 @@ export {
   unitLayout,
 } from "./unit.ts";
 export { type AdapterDescription, listAdapters } from "../kernels/probe.ts";
+export { parseTuneRecord, type TuneRecord } from "../kernels/tune.ts";
 export type { AdapterSpec } from "../kernels/adapter.ts";

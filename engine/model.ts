@@ -35,18 +35,31 @@ export class Model {
     for (const step of solverProgram(settings.solver)) {
       if (step.op === "evaluate") taus.add(step.tau);
     }
-    this.backbone = new Backbone(gpu, checkpoint, settings.storage);
+    this.backbone = new Backbone(gpu, checkpoint, settings.weights);
     this.embedding = new Embedding(gpu, checkpoint, this.latents, [...taus], settings.storage);
-    const voiceUnits = (settings.voice?.length ?? 0) / this.layout.agentSamples;
-    this.window = new HistoryWindow(this.layout, {
-      promptTokens: settings.promptIds.length,
-      personaTokens: voiceUnits * this.layout.agentAudio +
-        (settings.personaFrame ? this.layout.agentVideo : 0),
-      historyUnits: settings.historyUnits,
-      sinkUnits: settings.sinkUnits,
-      noisySets: settings.solver.guidance === 1 ? 1 : 2,
-    });
+    this.window = historyWindow(this.layout, settings);
     this.history = new History(gpu, config, this.window, settings.storage);
-    this.tokens = new TickTokens(config, this.layout, this.window, voiceUnits);
+    this.tokens = new TickTokens(
+      config,
+      this.layout,
+      this.window,
+      voiceUnits(this.layout, settings),
+    );
   }
+}
+
+/** History's slots for these settings. */
+export function historyWindow(layout: UnitLayout, settings: Settings): HistoryWindow {
+  return new HistoryWindow(layout, {
+    promptTokens: settings.promptIds.length,
+    personaTokens: voiceUnits(layout, settings) * layout.agentAudio +
+      (settings.personaFrame ? layout.agentVideo : 0),
+    historyUnits: settings.historyUnits,
+    sinkUnits: settings.sinkUnits,
+    noisySets: settings.solver.guidance === 1 ? 1 : 2,
+  });
+}
+
+function voiceUnits(layout: UnitLayout, { voice }: Settings): number {
+  return (voice?.length ?? 0) / layout.agentSamples;
 }

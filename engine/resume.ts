@@ -44,7 +44,7 @@ export function resumeSettings(
     schedule: options.schedule ?? saved.schedule,
     historyUnits: options.historyUnits ?? saved.historyUnits,
     precision: !options.precision || options.precision === "auto"
-      ? saved.storage
+      ? saved.weights
       : options.precision,
   }, tokenizer);
 
@@ -52,7 +52,7 @@ export function resumeSettings(
     if (is === was) return;
     throw new InputError(`${name}: ${is}, but the session was saved with ${was}: ${openAnew}`);
   };
-  same("precision", asked.storage, saved.storage);
+  same("precision", asked.weights, saved.weights);
   same("history units", `${asked.historyUnits}`, `${saved.historyUnits}`);
   if (options.prompt !== undefined) {
     const text = (ids: readonly number[]) => quoted(tokenizer.decode(ids));
@@ -152,7 +152,7 @@ function readMeta(top: Fields, { config }: Checkpoint, layout: UnitLayout): Snap
         topP: sampling.number("topP", any),
       },
       schedule: settings.oneOf("schedule", ["paper", "eager"]),
-      storage: settings.oneOf("storage", ["f32", "f16"]),
+      ...storages(settings),
       historyUnits,
       promptIds: numbers(settings, "promptIds", [0, 2 ** 20], config.vocab_size - 1),
     },
@@ -160,6 +160,13 @@ function readMeta(top: Fields, { config }: Checkpoint, layout: UnitLayout): Snap
     waiting: numbers(top, "waiting", [0, 2 ** 20], config.vocab_size - 1),
     unfinished: numbers(top, "unfinished", [0, 3], 255),
   };
+}
+
+/** Snapshots from before there were two name one. */
+function storages(settings: Fields): Pick<SnapshotMeta["settings"], "storage" | "weights"> {
+  const storage = settings.oneOf("storage", ["f32", "f16"]);
+  if (settings.get("weights") === undefined) return { storage, weights: storage };
+  return { storage, weights: settings.oneOf("weights", ["f32", "f16", "int8", "int4"]) };
 }
 
 /** Bytes of every blob but the stacks' states, which the stacks check. */

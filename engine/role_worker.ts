@@ -2,10 +2,12 @@
  * A Worker that plays a role: thinker, performer, or both (`fused`). Waiting for a GPU blocks its
  * thread, so nothing else runs in it.
  *
- * Opening takes two messages, because only one Worker at a time may choose its adapter: `adapter`
- * opens the device, `build` puts the model on it and computes or receives prefill.
+ * Opening takes several messages, because only one Worker at a time may choose its adapter: `adapter`
+ * opens the device, `tune` (when asked for) chooses kernels by measuring, `build` puts the model on it
+ * and computes or receives prefill.
  */
 import type { Checkpoint } from "./checkpoint.ts";
+import type { ModelConfig } from "./config.ts";
 import { InputError } from "./errors.ts";
 import { Model } from "./model.ts";
 import { Performer } from "./performer.ts";
@@ -29,13 +31,16 @@ import {
   type StateRequest,
   type UnitInput,
 } from "./ticks.ts";
+import { tuneDevice, type TuningRequest } from "./tuning.ts";
 import type { AdapterSpec } from "../kernels/adapter.ts";
 import { Gpu } from "../kernels/device.ts";
+import type { Tuning } from "../kernels/tune.ts";
 
 export type Role = "thinker" | "performer" | "fused";
 
 export type ToRole =
   | { type: "adapter"; spec: AdapterSpec }
+  | { type: "tune"; tune: Tune }
   | { type: "build"; build: Build }
   | { type: "unit"; input: UnitInput }
   | { type: "save"; request: StateRequest }
@@ -53,12 +58,21 @@ export interface Build {
   port?: MessagePort;
 }
 
+/** What a role measures before it is built. */
+export interface Tune {
+  config: ModelConfig;
+  settings: Settings;
+  request: Pick<TuningRequest, "record" | "budgetMs">;
+}
+
 /** What a test may do to a role: destroy its device, let its Worker fail, or let it end without a
  * word. */
 export type Breakage = "device" | "worker" | "silence";
 
 export type FromRole =
   | { type: "adapter"; name: string }
+  | { type: "tuning" }
+  | { type: "tuned"; tuning: Tuning }
   | { type: "ready"; allocatedBytes: number }
   | { type: "response"; response: RawResponse }
   | { type: "state"; state: SavedState }
@@ -112,6 +126,14 @@ async function handle(message: ToRole): Promise<void> {
       gpu.lost.then(fail);
       worker.postMessage({ type: "adapter", name: gpu.name });
       break;
+    case "tune": {
+      if (!gpu) throw new Error("tune before adapter");
+      const { config, settings, request } = message.tune;
+      const begin = () => worker.postMessage({ type: "tuning" });
+      const tuning = await tuneDevice(gpu, config, settings, request, begin);
+      worker.postMessage({ type: "tuned", tuning });
+      break;
+    }
     case "build":
       if (!gpu) throw new Error("build before adapter");
       await build(gpu, message.build);

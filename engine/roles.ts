@@ -3,11 +3,14 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { InputError } from "./errors.ts";
 import { beatMs, Heartbeat } from "./heartbeat.ts";
 import { Queue } from "./queue.ts";
-import type { Breakage, Build, FromRole, Role, ToRole } from "./role_worker.ts";
+import type { Breakage, Build, FromRole, Role, ToRole, Tune } from "./role_worker.ts";
 import type { SessionOptions, Settings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
+import type { TuningRequest } from "./tuning.ts";
 import { type AdapterSpec, driverFile, inTurn } from "../kernels/adapter.ts";
+import type { Choices } from "../kernels/device.ts";
 import { listAdapters } from "../kernels/probe.ts";
+import type { Tuning } from "../kernels/tune.ts";
 
 /** Where the roles run. */
 export interface Places {
@@ -21,6 +24,9 @@ export interface RoleInfo {
   adapter: string;
   spec: AdapterSpec;
   allocatedBytes: number;
+  /** Kernel variants that were chosen by measurement, by kernel and shape; the others are the static
+   * defaults. */
+  kernels: Choices;
 }
 
 /**
@@ -73,32 +79,50 @@ export class Roles {
     }, beatMs(patience));
   }
 
-  /** Starts the Workers, opens their adapters, and builds the model on them: with prefill, or as it
-   * was in the snapshot. @throws when a role fails, or `close` is called meanwhile. */
+  /** Starts the Workers, opens their adapters, chooses kernels where that is asked for, and builds the
+   * model on them: with prefill, or as it was in the snapshot. @throws when a role fails, or `close` is called meanwhile. */
   async open(
     checkpoint: Checkpoint,
     settings: Settings,
     snapshot: Snapshot | null,
+    tuning: TuningRequest | null,
   ): Promise<{ thinker: RoleInfo; performer: RoleInfo }> {
     const { placement, thinker: thinkerSpec, performer: performerSpec } = this.places;
     const build = { checkpoint, settings, snapshot };
     const first = this.#start(placement === "fused" ? "fused" : "thinker");
     const adapter = await first.openAdapter(thinkerSpec);
+    // One after the other: the second finds what the first measured, and isn't disturbed by it.
+    let record = tuning?.record ?? {};
+    const tune = async (handle: RoleHandle, name: string): Promise<Choices> => {
+      if (!tuning) return {};
+      const request = { config: checkpoint.config, settings, request: { ...tuning, record } };
+      const tuned = await handle.tune(request, () => tuning.begin?.(name));
+      record = tuned.record;
+      tuning.end?.(name, tuned);
+      return tuned.choices;
+    };
+    const kernels = await tune(first, adapter);
     let thinker: RoleInfo;
     let performer: RoleInfo;
     if (placement === "split") {
       const second = this.#start("performer");
       const secondAdapter = await second.openAdapter(performerSpec);
+      const secondKernels = await tune(second, secondAdapter);
       const { port1, port2 } = new MessageChannel();
       const [thinkerBytes, performerBytes] = await Promise.all([
         first.build({ ...build, port: port1 }),
         second.build({ ...build, port: port2 }),
       ]);
-      thinker = { adapter, spec: thinkerSpec, allocatedBytes: thinkerBytes };
-      performer = { adapter: secondAdapter, spec: performerSpec, allocatedBytes: performerBytes };
+      thinker = { adapter, spec: thinkerSpec, allocatedBytes: thinkerBytes, kernels };
+      performer = {
+        adapter: secondAdapter,
+        spec: performerSpec,
+        allocatedBytes: performerBytes,
+        kernels: secondKernels,
+      };
     } else {
       const allocatedBytes = await first.build(build);
-      thinker = performer = { adapter, spec: thinkerSpec, allocatedBytes };
+      thinker = performer = { adapter, spec: thinkerSpec, allocatedBytes, kernels };
     }
     if (this.#failure) throw this.#failure;
     this.#open = true;
@@ -142,6 +166,11 @@ export class Roles {
   }
 }
 
+/** True for answers that opening waits for. */
+function isReply({ type }: FromRole): boolean {
+  return ["adapter", "tuning", "tuned", "ready"].includes(type);
+}
+
 /** A role's Worker seen from the session. */
 class RoleHandle {
   readonly heartbeat: Heartbeat;
@@ -171,7 +200,7 @@ class RoleHandle {
       if (data.type === "error") {
         const message = data.isInput ? data.message : `${role}: ${data.message}`;
         stop(data.isInput ? new InputError(message) : new Error(message));
-      } else if (data.type === "adapter" || data.type === "ready") this.#replies.put(data);
+      } else if (isReply(data)) this.#replies.put(data);
       else receive(data);
     };
     this.#worker.onerror = (event) => {
@@ -196,6 +225,21 @@ class RoleHandle {
         this.#choosing = false;
       }
     });
+  }
+
+  /** Lets it choose its kernels' variants. `begin` is called when it has to measure. */
+  async tune(
+    { request, ...rest }: Tune,
+    begin: () => void,
+  ): Promise<Tuning> {
+    const { record, budgetMs } = request;
+    const known = { record, ...(budgetMs === undefined ? {} : { budgetMs }) };
+    this.post({ type: "tune", tune: { ...rest, request: known } });
+    for (;;) {
+      const reply = await this.#replies.take();
+      if (reply.type === "tuned") return reply.tuning;
+      begin();
+    }
   }
 
   /** Builds the model; gives the bytes allocated on the adapter. */

@@ -3,6 +3,7 @@
  * in Workers. It can be saved between two units and resumed, and survives the loss of its Workers.
  */
 import type { Checkpoint } from "./checkpoint.ts";
+import type { Storage, WeightStorage } from "./config.ts";
 import { InputError } from "./errors.ts";
 import { Queue } from "./queue.ts";
 import { checkSnapshot, resumeSettings } from "./resume.ts";
@@ -11,6 +12,7 @@ import { placeRoles, type Places, type RoleInfo, Roles } from "./roles.ts";
 import type { SavedState } from "./saved_state.ts";
 import { requireNumber, resolveSettings, type SessionOptions, type Settings } from "./settings.ts";
 import { makeSnapshot, type Snapshot } from "./snapshot.ts";
+import type { TuningRequest } from "./tuning.ts";
 import { TypedText } from "./typed_text.ts";
 import { openTokenizer, TextStream, type Tokenizer } from "./tokenizer.ts";
 import { clock, type RawResponse } from "./ticks.ts";
@@ -21,7 +23,9 @@ export interface SessionInfo {
   placement: "split" | "fused";
   thinker: RoleInfo;
   performer: RoleInfo;
-  storage: "f32" | "f16";
+  /** Storage of history, codecs and embeddings, and of the layers' weights. */
+  storage: Storage;
+  weights: WeightStorage;
   checkpointDigest: string;
   parameters: number;
   tokensPerUnit: number;
@@ -84,6 +88,7 @@ export class Session implements AsyncIterable<Response> {
   #info: SessionInfo | undefined;
   #places: Places | undefined;
   #roles: Roles | undefined;
+  #tuning: TuningRequest | null = null;
   /** The roles are open and have everything that was sent so far. */
   #ready = false;
   #done = false;
@@ -143,6 +148,7 @@ export class Session implements AsyncIterable<Response> {
       patience,
       snapshot,
     );
+    session.#tuning = options.tuning ? keepingRecord(options.tuning) : null;
     try {
       session.#places = await placeRoles(options);
       await session.#start(session.#places);
@@ -165,7 +171,12 @@ export class Session implements AsyncIterable<Response> {
     );
     this.#roles = roles;
     const snapshot = this.#snapshot;
-    const { thinker, performer } = await roles.open(checkpoint, settings, snapshot);
+    const { thinker, performer } = await roles.open(
+      checkpoint,
+      settings,
+      snapshot,
+      this.#tuning,
+    );
     const { promptIds, personaFrame, voice, ...shown } = settings;
     const voiceUnits = (voice?.length ?? 0) / layout.agentSamples;
     let parameters = 0;
@@ -177,6 +188,7 @@ export class Session implements AsyncIterable<Response> {
       thinker,
       performer,
       storage: settings.storage,
+      weights: settings.weights,
       checkpointDigest: checkpoint.digest,
       parameters,
       tokensPerUnit: layout.tokens,
@@ -388,6 +400,18 @@ export class Session implements AsyncIterable<Response> {
     const error = this.#failure ?? new Error("the session was closed");
     for (const { reject } of this.#requests.splice(0)) reject(error);
   }
+}
+
+/** The same request, which remembers what was found: roles that are rebuilt choose alike. */
+function keepingRecord(tuning: TuningRequest): TuningRequest {
+  const kept: TuningRequest = {
+    ...tuning,
+    end: (adapter, found) => {
+      kept.record = found.record;
+      tuning.end?.(adapter, found);
+    },
+  };
+  return kept;
 }
 
 /** A snapshot under way. */

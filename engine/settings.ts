@@ -1,15 +1,17 @@
 /** What a session is asked for, and the resolved form that both roles build themselves from. */
 import type { Checkpoint } from "./checkpoint.ts";
-import type { SolverConfig, Storage } from "./config.ts";
+import type { SolverConfig, Storage, WeightStorage } from "./config.ts";
 import { InputError } from "./errors.ts";
 import { solvers } from "./solver.ts";
+import type { TuningRequest } from "./tuning.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { unitLayout } from "./unit.ts";
 import type { AdapterSpec } from "../kernels/adapter.ts";
 
 export type Schedule = "paper" | "eager";
 export type Placement = "auto" | "split" | "fused";
-export type Precision = "auto" | "f32" | "f16";
+export const precisions = ["auto", "f32", "f16", "int8", "int4"] as const;
+export type Precision = typeof precisions[number];
 
 /** How agent text is sampled; temperature 0 is greedy. */
 export interface Sampling {
@@ -33,8 +35,11 @@ export interface SessionOptions {
   /** Adapters of the two roles ("default"); `fused` runs on the thinker's. */
   thinker?: AdapterSpec;
   performer?: AdapterSpec;
-  /** Storage of weights and history; auto: f32 below 100 million parameters, else f16. */
+  /** Storage of weights and history; auto: f32 below 100 million parameters, else f16. With int8 and
+   * int4 the layers' weights are kept so, in blocks with a scale, and everything else in f16. */
   precision?: Precision;
+  /** Chooses kernel variants by measurement; without it each kernel takes its static default. */
+  tuning?: TuningRequest;
   /** Units of history, sinks among them (the checkpoint's). */
   historyUnits?: number;
   /** System prompt. */
@@ -51,7 +56,10 @@ export interface Settings {
   solver: SolverConfig;
   sampling: Sampling;
   schedule: Schedule;
+  /** Of history, codecs and embeddings. */
   storage: Storage;
+  /** Of the layers' weights. */
+  weights: WeightStorage;
   historyUnits: number;
   sinkUnits: number;
   promptIds: number[];
@@ -100,7 +108,7 @@ export function resolveSettings(
     solver: checkSolver({ ...config.solver, ...options.solver }),
     sampling: checkSampling({ temperature: 0, topK: 0, topP: 1, ...options.sampling }),
     schedule: options.schedule ?? "paper",
-    storage: storageFor(checkpoint, options.precision ?? "auto"),
+    ...storageFor(checkpoint, options.precision ?? "auto"),
     historyUnits,
     sinkUnits,
     promptIds: options.prompt ? tokenizer.encode(options.prompt) : [],
@@ -111,11 +119,16 @@ export function resolveSettings(
 
 /** Small checkpoints in f32, which llvmpipe reads faster; large ones in f16, which halves their
  * bytes. */
-function storageFor(checkpoint: Checkpoint, precision: Precision): Storage {
-  if (precision !== "auto") return precision;
+function storageFor(
+  checkpoint: Checkpoint,
+  precision: Precision,
+): Pick<Settings, "storage" | "weights"> {
+  if (precision === "int8" || precision === "int4") return { storage: "f16", weights: precision };
+  if (precision !== "auto") return { storage: precision, weights: precision };
   let bytes = 0;
   for (const tensor of checkpoint.tensors.values()) bytes += tensor.bytes.length;
-  return bytes < 200e6 ? "f32" : "f16";
+  const storage = bytes < 200e6 ? "f32" : "f16";
+  return { storage, weights: storage };
 }
 
 /** Pads with silence to whole units; cuts at the longest reference voice. */

@@ -13,7 +13,7 @@
  * Noise and sampling count by seed and unit and have no state. Both roles have the same history, so
  * one copy is enough, and a snapshot of one placement resumes in any other.
  */
-import type { SolverConfig } from "./config.ts";
+import type { SolverConfig, Storage, WeightStorage } from "./config.ts";
 import type { SavedState } from "./saved_state.ts";
 import type { Sampling, Schedule, Settings } from "./settings.ts";
 import { keptUnits } from "./window.ts";
@@ -41,7 +41,8 @@ export interface SnapshotMeta {
     solver: SolverConfig;
     sampling: Sampling;
     schedule: Schedule;
-    storage: "f32" | "f16";
+    storage: Storage;
+    weights: WeightStorage;
     historyUnits: number;
     promptIds: number[];
   };
@@ -95,7 +96,7 @@ export function makeSnapshot(
   state: SavedState,
   text: Pick<SnapshotMeta, "waiting" | "unfinished">,
 ): Snapshot {
-  const { seed, solver, sampling, schedule, storage, historyUnits, promptIds } = settings;
+  const { seed, solver, sampling, schedule, storage, weights, historyUnits, promptIds } = settings;
   const { unit, typed } = state;
   const blobs: Snapshot["blobs"] = new Map();
   const put = (name: string, bytes: Uint8Array<ArrayBuffer> | undefined) => {
@@ -111,7 +112,7 @@ export function makeSnapshot(
       format: snapshotFormat,
       checkpoint,
       unit,
-      settings: { seed, solver, sampling, schedule, storage, historyUnits, promptIds },
+      settings: { seed, solver, sampling, schedule, storage, weights, historyUnits, promptIds },
       typed,
       ...text,
     },

@@ -6,11 +6,13 @@ import {
   type Durability,
   openCheckpoint,
   openSession,
+  precisions,
   type SessionInfo,
   type SessionOptions,
 } from "../engine/mod.ts";
 import type { Option, Parsed } from "./options.ts";
-import type { OpenedSession, References } from "./run_model.ts";
+import { type OpenedSession, type References, say } from "./run_model.ts";
+import { cachedTuning, defaultTuneCache } from "./tune_cache.ts";
 
 const solvers = ["euler", "midpoint", "heun", "ab2"] as const satisfies readonly SolverName[];
 
@@ -53,7 +55,17 @@ export const modelOptions = {
   },
   thinker: { kind: "text", value: "SPEC", help: "adapter, see 'adapters'" },
   performer: { kind: "text", value: "SPEC", help: "adapter, see 'adapters'" },
-  precision: { kind: "choice", choices: ["auto", "f32", "f16"], help: "of storage (auto)" },
+  precision: {
+    kind: "choice",
+    choices: precisions,
+    help: "storage; int8, int4: the layers' weights, the rest f16 (auto)",
+  },
+  "no-tune": { kind: "flag", help: "take each kernel's default, measure nothing" },
+  "tune-cache": {
+    kind: "text",
+    value: "FILE",
+    help: "what was measured (wanstream/tune.json in the user's cache)",
+  },
   "history-units": { kind: "whole", min: 1, help: "units of history (the checkpoint's)" },
 } as const satisfies Record<string, Option>;
 
@@ -77,15 +89,28 @@ export async function ownModel(): Promise<string> {
 /** Opens the model with these options, or resumes a session. */
 export async function openModel(
   model: string,
-  options: ModelOptions,
+  options: ModelOptions & { quiet?: boolean },
   references: References,
   durability: Durability = {},
 ): Promise<OpenedSession> {
   const checkpoint = await openCheckpoint(model);
   const given = { ...sessionOptions(options), ...references };
+  const cache = await openTuning(options);
+  if (cache) given.tuning = cache.tuning;
   const session = await openSession(checkpoint, given, durability);
+  await cache?.keep();
   const { info } = session;
   return { session, info, line: describe(info), checkpointDigest: checkpoint.digest };
+}
+
+/** Measurements and where they are kept; null: nothing is measured. */
+async function openTuning(options: ModelOptions & { quiet?: boolean }) {
+  if (options["no-tune"]) return null;
+  const tell = options.quiet ? () => {} : say;
+  const path = options["tune-cache"] ?? defaultTuneCache();
+  if (path !== null) return await cachedTuning(path, tell);
+  tell("kernels take their defaults: there is no cache folder (HOME): give --tune-cache FILE");
+  return null;
 }
 
 /** What was given; the session knows the rest. */
@@ -116,7 +141,7 @@ function sessionOptions(options: ModelOptions): SessionOptions {
 }
 
 function describe(info: SessionInfo): string {
-  const { placement, thinker, performer, storage, parameters, tokensPerUnit, settings } = info;
+  const { placement, thinker, performer, weights, parameters, tokensPerUnit, settings } = info;
   const { solver, schedule, seed } = settings;
   const where = placement === "fused"
     ? `both roles on ${thinker.adapter}`
@@ -124,6 +149,6 @@ function describe(info: SessionInfo): string {
   const count = parameters < 1e9
     ? `${(parameters / 1e6).toFixed(1)} million`
     : `${(parameters / 1e9).toFixed(2)} billion`;
-  return `${where}; ${count} parameters in ${storage}, ${tokensPerUnit} tokens a unit; ` +
+  return `${where}; ${count} parameters in ${weights}, ${tokensPerUnit} tokens a unit; ` +
     `${solver.name}, ${solver.steps} steps, schedule ${schedule}, seed ${seed}`;
 }

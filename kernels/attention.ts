@@ -23,7 +23,8 @@ import { copyToImage, imageReader, imageRows, rowBytes, scratchImage } from "./i
 import { prefersImages } from "./packed_weight.ts";
 import { type Dispatch, dispatch, type Step } from "./plan.ts";
 import { fill } from "./shader.ts";
-import { elements, type Tensor, tensorBytes } from "./tensor.ts";
+import { isSoftware } from "./probe.ts";
+import { elementBytes, elements, type Tensor, tensorBytes } from "./tensor.ts";
 
 export interface AttentionArguments {
   label: string;
@@ -59,15 +60,63 @@ export interface AttentionVariant {
   splits: number;
 }
 
-/** Chooses a variant for an adapter and a shape. */
-export function attentionVariant(
+/** What attention's speed depends on. */
+export interface AttentionShape {
+  rows: number;
+  slots: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  /** Of the caches. */
+  dtype: "f32" | "f16";
+}
+
+/** The name of a shape among the choices. */
+export function attentionKey({ rows, slots, heads, kvHeads, headDim, dtype }: AttentionShape) {
+  return `attention ${rows} rows, ${slots} slots, ${heads} heads over ${kvHeads} of ${headDim} ${dtype}`;
+}
+
+/** The variant that a shape takes: what was chosen, else the static default. */
+export function attentionVariant(gpu: Gpu, shape: AttentionShape): AttentionVariant {
+  const name = gpu.choices[attentionKey(shape)];
+  const chosen = name === undefined
+    ? undefined
+    : attentionVariants(gpu, shape).find((candidate) => candidate.name === name);
+  return chosen?.variant ?? staticVariant(gpu, shape);
+}
+
+/** Everything worth trying for a shape, by name, the static default first. */
+export function attentionVariants(
   gpu: Gpu,
-  { rows, slots, heads, kvHeads, headDim }: Record<
-    "rows" | "slots" | "heads" | "kvHeads" | "headDim",
-    number
-  >,
+  shape: AttentionShape,
+): { name: string; variant: AttentionVariant }[] {
+  const first = staticVariant(gpu, shape);
+  const { splits, queries } = first;
+  const most = Math.max(1, Math.floor(shape.slots / 32));
+  const group = shape.heads / shape.kvHeads;
+  const variants = [first];
+  const splitCounts = isSoftware(gpu.name)
+    ? [1, 2, 4]
+    : [1, Math.floor(splits / 4), Math.floor(splits / 2), 2 * splits];
+  for (const count of splitCounts) {
+    if (count >= 1 && count <= most) variants.push({ ...first, splits: count });
+  }
+  // Accumulators of one lane: 128 floats compile in reasonable time on a CPU.
+  if (queries > 1) variants.push({ ...first, queries: 1 });
+  else if (group > 1 && group * shape.headDim <= 128) variants.push({ ...first, queries: group });
+  const named = variants.map((variant) => ({ name: attentionName(variant), variant }));
+  return named.filter(({ name }, i) => named.findIndex((other) => other.name === name) === i);
+}
+
+function attentionName({ image, lanes, queries, splits }: AttentionVariant): string {
+  return `${image ? "images" : "buffers"}, ${lanes} lanes, queries ${queries}, splits ${splits}`;
+}
+
+function staticVariant(
+  gpu: Gpu,
+  { rows, slots, heads, kvHeads, headDim, dtype }: AttentionShape,
 ): AttentionVariant {
-  const software = /llvmpipe|swiftshader/i.test(gpu.name);
+  const software = isSoftware(gpu.name);
   const group = heads / kvHeads;
   // Queries in a lane share its loads. More than this many accumulators take too long to compile on
   // a CPU; on a GPU one query of a large head fills the registers.
@@ -79,8 +128,9 @@ export function attentionVariant(
   // is worth its merging from some tens of keys.
   const wanted = software ? 16 : 8192 / kvHeads;
   const splits = Math.max(1, Math.min(Math.floor(wanted / tiles), Math.floor(slots / 32)));
-  const imageHeight = 2 + imageRows(4 * rows * heads * headDim) +
-    2 * imageRows(4 * slots * kvHeads * headDim) + imageRows(4 * slots);
+  const cache = elementBytes(dtype) * slots * kvHeads * headDim;
+  const imageHeight = 2 + imageRows(4 * rows * heads * headDim) + 2 * imageRows(cache) +
+    imageRows(4 * slots);
   const image = prefersImages(gpu) && imageHeight <= gpu.device.limits.maxTextureDimension2D;
   return { image, lanes: software ? 8 : 64, queries, splits };
 }
@@ -102,9 +152,11 @@ export function attention(
   const { label, q, keys, values, tokens, span, out, heads, kvHeads, headDim } = args;
   const shape = check(args);
   const { rows, slots } = shape;
-  const chosen = { ...attentionVariant(gpu, { ...shape, heads, kvHeads, headDim }), ...variant };
-  const { lanes, queries, splits } = chosen;
   const half = keys.dtype === "f16";
+  const dtype = half ? "f16" : "f32";
+  const asked = { ...shape, heads, kvHeads, headDim, dtype } as const;
+  const chosen = { ...attentionVariant(gpu, asked), ...variant };
+  const { lanes, queries, splits } = chosen;
   const tiles = (rows * heads) / kvHeads / queries;
   const vectors = headDim / 4;
   const cost = {

@@ -7,6 +7,9 @@ export interface Constants {
   f32?: readonly number[];
 }
 
+/** Names of variants by kernel and shape. */
+export type Choices = Readonly<Record<string, string>>;
+
 const arenaBytes = 64 << 10;
 const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = GPUBufferUsage;
 const storage = STORAGE | UNIFORM | COPY_SRC | COPY_DST;
@@ -16,13 +19,24 @@ export class Gpu {
   allocatedBytes = 0;
   /** Resolves with the reason when the device is lost or destroyed. */
   readonly lost: Promise<string>;
+  /** The variant of each kernel and shape that measurement chose (kernels/tune.ts); where it names
+   * none, kernels take their static default. Set it before anything is built. */
+  choices: Choices = {};
   #buffers = new Set<GPUBuffer>();
   #textures = new Map<GPUTexture, number>();
   #pipelines = new Map<string, GPUComputePipeline>();
   #arena: { buffer: GPUBuffer; used: number } | undefined;
   #error: string | undefined;
 
-  private constructor(readonly device: GPUDevice, readonly name: string) {
+  /**
+   * @param name What the adapter calls itself.
+   * @param identity The rest of what it says of itself and its driver.
+   */
+  private constructor(
+    readonly device: GPUDevice,
+    readonly name: string,
+    readonly identity: string,
+  ) {
     this.lost = device.lost.then((info) => info.message || info.reason);
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
@@ -49,7 +63,9 @@ export class Gpu {
       requiredLimits,
       requiredFeatures: features.filter((feature) => adapter.features.has(feature)),
     });
-    return new Gpu(device, adapter.info.description || adapter.info.device || "unnamed adapter");
+    const { vendor, architecture, device: id, description } = adapter.info;
+    const identity = [vendor, architecture, id, description].filter((text) => text).join(" ");
+    return new Gpu(device, description || id || "unnamed adapter", identity);
   }
 
   /** Makes a storage buffer that can be copied to and from, and bound as a uniform. */

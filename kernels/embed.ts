@@ -8,7 +8,7 @@ import type { Gpu } from "./device.ts";
 import embedCode from "./embed.wgsl" with { type: "text" };
 import fillRowsCode from "./fill_rows.wgsl" with { type: "text" };
 import { dispatchGrid } from "./grid.ts";
-import { type PackedWeight, panelReader } from "./packed_weight.ts";
+import { isQuantized, type PackedWeight, panelReader } from "./packed_weight.ts";
 import { type Dispatch, dispatch } from "./plan.ts";
 import { fill } from "./shader.ts";
 import { elements, type Tensor, tensorBytes } from "./tensor.ts";
@@ -37,10 +37,12 @@ export function embed(
   const [rows = 0, width = 0] = y.shape;
   if (
     String(ids.shape) !== String([rows]) || ids.dtype !== "u32" || width !== table.inputs ||
-    String(add.shape) !== String([width]) || !aligned(add, y) || y.buffer === add.buffer
+    String(add.shape) !== String([width]) || !aligned(add, y) || y.buffer === add.buffer ||
+    isQuantized(table.dtype)
   ) {
     throw new RangeError(
-      `embed ${label}: ids [${ids.shape}], table [${table.outputs}, ${table.inputs}], ` +
+      `embed ${label}: ids [${ids.shape}], table [${table.outputs}, ${table.inputs}] ` +
+        `${table.dtype}, ` +
         `add [${add.shape}] to [${y.shape}]`,
     );
   }

@@ -108,6 +108,7 @@ export function settingsFor(config: ModelConfig, changes: Partial<Settings> = {}
     sampling: { temperature: 0, topK: 0, topP: 1 },
     schedule: "paper",
     storage: "f32",
+    weights: "f32",
     historyUnits: config.history_units,
     sinkUnits: config.sink_units,
     promptIds: [],

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { freeWeight, matmul, packWeight, rowTile } from "../../kernels/matmul.ts";
+import { freeWeight, matmul, packWeight } from "../../kernels/matmul.ts";
+import { rowTile } from "../../kernels/matmul_variant.ts";
 import { readTensor } from "../../kernels/readback.ts";
 import type { PackOptions } from "../../kernels/packed_weight.ts";
 import { makeTensor, reshape, rows, type Tensor } from "../../kernels/tensor.ts";
@@ -181,5 +182,15 @@ withGpu("matmul() refuses shapes that don't fit and a y that is read", (gpu) => 
 });
 
 Deno.test("rowTile() parts rows evenly", () => {
-  assertEquals([1, 2, 9, 10, 18, 20, 27, 36, 64].map(rowTile), [1, 2, 9, 5, 9, 7, 9, 9, 8]);
+  assertEquals([1, 2, 9, 10, 18, 20, 27, 36, 64].map((rows) => rowTile(rows)), [
+    1,
+    2,
+    9,
+    5,
+    9,
+    7,
+    9,
+    9,
+    8,
+  ]);
 });

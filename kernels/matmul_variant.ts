@@ -1,0 +1,80 @@
+/** Which form of the matrix product serves a shape: by measurement (tune.ts), else by a rule. */
+import type { Gpu } from "./device.ts";
+import { fitsUniform, type RegisterVariant } from "./matmul_registers.ts";
+import type { PackedWeight } from "./packed_weight.ts";
+import { isSoftware } from "./probe.ts";
+
+/** What a product's speed depends on. */
+export type ProductShape =
+  & Pick<PackedWeight, "outputs" | "inputs" | "dtype" | "image" | "gated">
+  & { rows: number; normed: boolean };
+
+export type MatmulVariant = RegisterVariant;
+
+const maxTile = 9;
+
+/** Rows of a tile, so that all tiles of `rows` are about equally full. */
+export function rowTile(rows: number, most = maxTile): number {
+  return Math.ceil(rows / Math.ceil(rows / most));
+}
+
+/** The variant that a product of this shape takes: what was chosen, else the static default. */
+export function matmulVariant(gpu: Gpu, shape: ProductShape): MatmulVariant {
+  const name = gpu.choices[productKey(shape)];
+  const variants = matmulVariants(gpu, shape);
+  return variants.find((variant) => variantName(variant) === name) ?? staticVariant(gpu, shape);
+}
+
+/** The name of a product's shape among the choices. */
+export function productKey(shape: ProductShape): string {
+  const { rows, outputs, inputs, dtype, image, gated, normed } = shape;
+  return `matmul ${rows}x${outputs}x${inputs} ${dtype} ${image ? "images" : "buffers"}` +
+    `${normed ? " norm" : ""}${gated ? " gate" : ""}`;
+}
+
+/** A variant's name among the choices. */
+export function variantName({ form, tile, lanes, split, x }: MatmulVariant): string {
+  return `${form} ${tile}x8, ${lanes} lanes, split ${split}, x ${x}`;
+}
+
+/** Bytes of x up to which llvmpipe read it faster as a uniform than it copied it into an image. */
+const smallBytes = 16 << 10;
+
+/** What is taken without measuring: what measured best on llvmpipe, and a GPU's whole warps. */
+export function staticVariant(gpu: Gpu, { rows, inputs, image }: ProductShape): MatmulVariant {
+  const small = 4 * rows * inputs <= smallBytes && fitsUniform(gpu, rows, inputs);
+  return {
+    form: "registers",
+    tile: rowTile(rows),
+    // Lanes that share a SIMD register are enough on a CPU.
+    lanes: image ? 8 : 64,
+    split: 1,
+    x: !image ? "buffer" : small ? "uniform" : "image",
+  };
+}
+
+/** Everything worth trying for a shape, the static default first. */
+export function matmulVariants(gpu: Gpu, shape: ProductShape): MatmulVariant[] {
+  const { rows, inputs } = shape;
+  const first = staticVariant(gpu, shape);
+  const all: MatmulVariant[] = [first];
+  const uniform = fitsUniform(gpu, rows, inputs);
+  if (isSoftware(gpu.name)) {
+    const sources = shape.image ? ["image"] as const : ["buffer"] as const;
+    for (const x of [...sources, ...(uniform ? ["uniform"] as const : [])]) {
+      for (const most of rows > 6 ? [9, 6] : [9]) {
+        all.push({ ...first, tile: rowTile(rows, most), x });
+      }
+    }
+  } else {
+    for (const x of uniform ? ["buffer", "uniform"] as const : ["buffer"] as const) {
+      for (const tile of new Set([rowTile(rows), rowTile(rows, 4)])) {
+        all.push({ ...first, tile, x });
+        if (tile > 4) continue;
+        for (const split of [4, 16, 64]) all.push({ ...first, tile, split, x });
+      }
+    }
+  }
+  const names = all.map(variantName);
+  return all.filter((_, i) => names.indexOf(names[i] ?? "") === i);
+}
