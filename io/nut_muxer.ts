@@ -21,6 +21,8 @@ const frameFlags = 1 | 8 | 16 | 32 | 64;
 const codedFlags = 4096;
 /** Frames up to twice this size would need no checksum. */
 const maxDistance = 65536;
+/** Most units in the index; of a longer stream every second, fourth, ... is in it. */
+const maxIndexed = 4096;
 /** Times below 2^shift are abbreviations; ours are not. */
 const ptsShift = 7;
 
@@ -73,8 +75,11 @@ export class NutMuxer implements Muxer {
   #parts: Uint8Array[] = [];
   #written = 0;
   #syncpoint: number | null = null;
-  /** Where each unit begins, for the index. */
-  readonly #positions: number[] = [];
+  /** Where units begin, for the index: every `#stride`-th from `#first` on. */
+  #positions: number[] = [];
+  #stride = 1;
+  #first = 0;
+  #units = 0;
 
   constructor(shape: StreamShape) {
     this.#shape = shape;
@@ -117,7 +122,12 @@ export class NutMuxer implements Muxer {
   }
 
   unit(unit: MuxedUnit): Uint8Array<ArrayBuffer> {
-    this.#positions.push(this.#written);
+    if (this.#units === 0) this.#first = unit.unit;
+    if (this.#units++ % this.#stride === 0) this.#positions.push(this.#written);
+    if (this.#positions.length > maxIndexed) {
+      this.#positions = this.#positions.filter((_, i) => i % 2 === 0);
+      this.#stride *= 2;
+    }
     for (const { frame, sample, picture, sound } of mediaPieces(this.#shape, unit)) {
       this.#frame(0, frame, picture);
       this.#frame(1, sample, sound);
@@ -138,18 +148,20 @@ export class NutMuxer implements Muxer {
   /** The index; a stream that lacks it was cut off. */
   end(): Uint8Array<ArrayBuffer> {
     const { frames, samples } = this.#shape;
-    const units = this.#positions.length;
-    if (units === 0) return new Uint8Array();
+    const count = this.#positions.length;
+    if (count === 0) return new Uint8Array();
     const sixteenths = this.#positions.map((position) => Math.floor(position / 16));
     // A run of ones says that both streams have a key frame between each two positions; none is before
     // the first. Then the times of those frames, as differences.
     const run = (ones: number) => varint(ones * 4 + 3);
     const keys = (step: number) =>
-      units === 1
-        ? run(0)
-        : concat([run(0), run(units - 1), varint(1, ...Array(units - 2).fill(step))]);
+      count === 1 ? run(0) : concat([
+        run(0),
+        run(count - 1),
+        varint(1 + this.#first * step, ...Array(count - 2).fill(step * this.#stride)),
+      ]);
     const content = [
-      varint((units * frames - 1) * 2, units),
+      varint(((this.#first + this.#units) * frames - 1) * 2, count),
       varint(...sixteenths.map((at, i) => at - (sixteenths[i - 1] ?? 0))),
       keys(frames),
       keys(samples),

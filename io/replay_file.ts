@@ -311,7 +311,9 @@ function explain(
   const { saved } = request;
   if (saved && ended === "interrupted") {
     const name = saved.name === defaultName ? "" : ` --session ${saved.name}`;
-    say(`the same command with --resume ${saved.path}${name} --force goes on after the last save`);
+    say(
+      `the same command with --resume ${saved.folder.path}${name} --force goes on after the last save`,
+    );
   }
   const end = (saved?.firstUnit ?? 0) + units;
   const unread = [...userText.keys()].filter((unit) => unit >= end).length;

@@ -20,6 +20,7 @@ import type { Felt } from "./pace.ts";
 import { remove } from "./output_file.ts";
 import type { ReplaySession } from "./replay.ts";
 import type { SavedProgress } from "./saved_progress.ts";
+import { durability, type Origin, type Saving } from "./saving_options.ts";
 import type { SessionFolder } from "./session_folder.ts";
 import type { UnitTimes } from "./statistics.ts";
 import { frameBytes, type StreamShape } from "./stream_shape.ts";
@@ -39,11 +40,27 @@ type Kept = KeptUnit | { event: RecoveryEvent };
 /** Something that was kept; a unit with its frames and samples. */
 export type Earlier = { unit: KeptUnit; response: Response } | { recovery: RecoveryEvent };
 
-/** Where a run that goes on stands. */
-export interface Origin {
-  snapshot: Snapshot;
-  progress: SavedProgress;
-  schedule: "paper" | "eager";
+/** The session, with a snapshot taken after every so many units from `next` on, noted by the unit. */
+export function withSnapshots(
+  inner: ReplaySession,
+  every: number,
+  next: number,
+  saves: Map<number, Promise<Snapshot>>,
+): ReplaySession {
+  return {
+    push: async (observation: Observation) => {
+      await inner.push(observation);
+      if (++next % every !== 0) return;
+      if (!inner.snapshot) throw new Error("the session can't be saved");
+      const snapshot = inner.snapshot();
+      // It is nobody's fault when the session ends first.
+      snapshot.catch(() => {});
+      saves.set(next - 1, snapshot);
+    },
+    end: () => inner.end(),
+    close: () => inner.close(),
+    [Symbol.asyncIterator]: () => inner[Symbol.asyncIterator](),
+  };
 }
 
 export class SavedRun {
@@ -55,7 +72,9 @@ export class SavedRun {
   readonly #continues: boolean;
   /** The files' path without what tells them apart. */
   readonly #path: string;
-  #input: SavedProgress["input"] = { path: "", sha256: "" };
+  readonly #saving: Saving;
+  #claim: Disposable | null = null;
+  #input: SavedProgress["input"] = null;
   #answers: Deno.FsFile | null = null;
   #units: Deno.FsFile | null = null;
   #unitBytes = 0;
@@ -65,18 +84,9 @@ export class SavedRun {
   readonly #saves = new Map<number, Promise<Snapshot>>();
   #start = NaN;
 
-  /**
-   * @param every Units from save to save.
-   * @param origin What it goes on after; null: it begins.
-   * @param fork It goes on by itself, under another name than its origin's.
-   */
-  constructor(
-    private readonly folder: SessionFolder,
-    readonly name: string,
-    readonly every: number,
-    readonly origin: Origin | null,
-    readonly fork: boolean,
-  ) {
+  constructor(saving: Saving) {
+    this.#saving = saving;
+    const { folder, name, origin, fork } = saving;
     this.#continues = origin !== null && !fork;
     this.nextUnit = origin?.progress.units ?? 0;
     this.firstUnit = this.#continues ? origin?.progress.first ?? 0 : this.nextUnit;
@@ -85,9 +95,20 @@ export class SavedRun {
     this.#path = `${folder.path}/${name}`;
   }
 
-  /** The folder. */
-  get path(): string {
-    return this.folder.path;
+  get folder(): SessionFolder {
+    return this.#saving.folder;
+  }
+
+  get name(): string {
+    return this.#saving.name;
+  }
+
+  get origin(): Origin | null {
+    return this.#saving.origin;
+  }
+
+  get fork(): boolean {
+    return this.#saving.fork;
   }
 
   /** The session's schedule, where it is known. */
@@ -100,15 +121,13 @@ export class SavedRun {
     return this.#continues ? this.origin?.progress.wallMs ?? 0 : 0;
   }
 
-  /** How the engine opens its session. It takes the snapshots it needs for a recovery from those that
-   * are asked for here, so that none is taken twice. */
+  /** How the engine opens its session. */
   get durability(): Durability {
-    const snapshotEvery = 1e9;
-    return this.origin ? { resume: this.origin.snapshot, snapshotEvery } : { snapshotEvery };
+    return durability(this.#saving);
   }
 
   /** Makes sure that the recording is the same, but for a fork. @throws InputError */
-  checkInput(input: SavedProgress["input"]): void {
+  checkInput(input: { path: string; sha256: string }): void {
     this.#input = input;
     const saved = this.origin?.progress.input;
     if (!saved || this.fork || saved.sha256 === input.sha256) return;
@@ -122,26 +141,10 @@ export class SavedRun {
   async begin(shape: StreamShape): Promise<void> {
     this.#start = performance.now();
     this.#unitBytes = shape.frames * frameBytes(shape) + shape.samples * 4;
-    try {
-      await Deno.mkdir(this.folder.path, { recursive: true });
-      const options = { read: true, write: true, create: true };
-      this.#answers = await Deno.open(`${this.#path}.answers`, options);
-      if (!await this.#answers.tryLock(true)) {
-        this.#answers.close();
-        this.#answers = null;
-        throw new InputError(
-          `${this.#path}.json: another run is going on with it: wait for its end`,
-        );
-      }
-      this.#units = await Deno.open(`${this.#path}.units`, options);
-    } catch (error) {
-      if (error instanceof InputError) throw error;
-      throw new InputError(
-        `${this.folder.path}: can't be written (${
-          error instanceof Error ? error.message.replace(/ *\(os error.*/s, "") : error
-        }): choose another folder`,
-      );
-    }
+    this.#claim = await this.folder.claim(this.name);
+    const options = { read: true, write: true, create: true };
+    this.#answers = await Deno.open(`${this.#path}.answers`, options);
+    this.#units = await Deno.open(`${this.#path}.units`, options);
     // What is replaced ends here: its answers are about to go.
     if (!this.#continues) await this.folder.forget(this.name);
     await this.#cut(this.#answers, ".answers", (this.nextUnit - this.firstUnit) * this.#unitBytes);
@@ -209,21 +212,7 @@ export class SavedRun {
 
   /** The session, with a snapshot taken after every so many units. */
   session(inner: ReplaySession): ReplaySession {
-    let next = this.nextUnit;
-    return {
-      push: async (observation: Observation) => {
-        await inner.push(observation);
-        if (++next % this.every !== 0) return;
-        if (!inner.snapshot) throw new Error("the session can't be saved");
-        const snapshot = inner.snapshot();
-        // It is nobody's fault when the session ends first.
-        snapshot.catch(() => {});
-        this.#saves.set(next - 1, snapshot);
-      },
-      end: () => inner.end(),
-      close: () => inner.close(),
-      [Symbol.asyncIterator]: () => inner[Symbol.asyncIterator](),
-    };
+    return withSnapshots(inner, this.#saving.every, this.nextUnit, this.#saves);
   }
 
   /** Keeps a unit's frames and samples. */
@@ -245,10 +234,11 @@ export class SavedRun {
     this.#saves.delete(index);
     await Promise.all([this.#answers?.sync(), this.#units?.sync()]);
     const progress: SavedProgress = {
+      ...this.#saving.kept,
       input: this.#input,
       first: this.firstUnit,
       units: index + 1,
-      every: this.every,
+      every: this.#saving.every,
       lineBytes: this.#lineBytes,
       wallMs: this.earlierMs + performance.now() - this.#start,
     };
@@ -273,11 +263,11 @@ export class SavedRun {
     this.#answers?.close();
     this.#units?.close();
     this.#answers = this.#units = null;
-    if (!begun || this.#saved) return;
-    await remove(`${this.#path}.answers`);
-    await remove(`${this.#path}.units`);
-    // It stays when something else is in it.
-    await Deno.remove(this.folder.path).catch(() => {});
+    if (begun && !this.#saved) {
+      await remove(`${this.#path}.answers`);
+      await remove(`${this.#path}.units`);
+    }
+    this.#claim?.[Symbol.dispose]();
   }
 }
 

@@ -6,6 +6,7 @@
  *                  progress of who saved it
  *   blobs/SHA256   a blob, named by its content: one block of history per unit, codec states, ...
  *   lock           held while a session is saved or loaded
+ *   NAME.claim     held while a run goes on with the session
  *
  * A save writes the blobs that aren't there, then NAME.json beside its place, and renames it: before
  * that moment the folder holds the old session, after it the new one. Blobs that no session names any
@@ -132,6 +133,43 @@ export class SessionFolder {
     if (!await this.has(name)) return;
     await Deno.remove(this.#manifest(name));
     await flushFolder(this.path);
+  }
+
+  /**
+   * Makes a name one run's own, until it is disposed of; then nothing is left of a folder in which
+   * nothing was saved.
+   *
+   * @throws InputError when another run has it, or the folder can't be written.
+   */
+  async claim(name: string): Promise<Disposable> {
+    const manifest = this.#manifest(name);
+    const path = `${this.path}/${name}.claim`;
+    let file: Deno.FsFile;
+    try {
+      await Deno.mkdir(this.path, { recursive: true });
+      file = await Deno.open(path, { write: true, create: true });
+    } catch (error) {
+      throw new InputError(
+        `${this.path}: can't be written (${
+          reason(error).replace(/ \(os error.*/, "")
+        }): choose another folder`,
+      );
+    }
+    if (!await file.tryLock(true)) {
+      file.close();
+      throw new InputError(`${manifest}: another run is going on with it: wait for its end`);
+    }
+    return {
+      [Symbol.dispose]: () => {
+        try {
+          Deno.removeSync(path);
+          Deno.removeSync(this.path);
+        } catch {
+          // Something was saved, or Windows keeps what is open.
+        }
+        file.close();
+      },
+    };
   }
 
   /** Names of the sessions in the folder. */

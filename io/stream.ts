@@ -25,7 +25,9 @@ import {
   type RunRequest,
   say,
 } from "./run_model.ts";
+import { defaultName } from "./session_folder.ts";
 import { streamShapes } from "./stream_shape.ts";
+import type { SavedStream } from "./saved_stream.ts";
 import type { LiveFiles, StreamOutput } from "./stream_output.ts";
 
 /** What comes in, once it is known what it is. */
@@ -41,6 +43,12 @@ export interface StreamEnds {
   output: StreamOutput;
   files: LiveFiles;
   ffmpeg: FfmpegFinder;
+}
+
+/** What is asked for. */
+export interface StreamRequest extends RunRequest {
+  /** Where the session is saved; null: nowhere. */
+  saved: SavedStream | null;
 }
 
 /** How a stream ended. */
@@ -70,12 +78,12 @@ const patience = 1000;
  * @throws InputError for bad input, RunError when FFmpeg or the output fails.
  */
 export async function runStream(
-  request: RunRequest,
+  request: StreamRequest,
   ends: StreamEnds,
   open: (references: References) => Promise<OpenedSession>,
   signal: AbortSignal,
 ): Promise<StreamResult> {
-  const { config, quiet, pacing, schedule } = request;
+  const { config, quiet, pacing, schedule, saved } = request;
   const unitMs = config.unit_ms;
   const { user, agent } = streamShapes(config);
   const { userText, references } = await readReferences(request, agent, ends.ffmpeg);
@@ -97,8 +105,10 @@ export async function runStream(
     }
     session = opened.session;
     const live = session;
+    const firstUnit = saved?.firstUnit ?? 0;
     const { placement } = opened.info;
     if (!quiet) introduce(request, opened);
+    await saved?.begin();
     await ends.files.text?.write(webVttHead);
     await log.add(header(request, opened, input.facts, user, agent));
 
@@ -106,7 +116,7 @@ export async function runStream(
     // Nobody can wait for what no longer comes, nor for a reader that no longer reads.
     aborted(signal).then(() => reader.close());
     const pacer = new Pacer(
-      { unitMs, ...pacing, schedule, placement, arriving: true },
+      { unitMs, ...pacing, schedule, placement, arriving: true, firstUnit },
       wallClock(signal),
     );
     let firstBytes = NaN;
@@ -123,8 +133,9 @@ export async function runStream(
     try {
       await leaves(ends.output.start());
       wallMs = await replay({
-        session: pacer.session(live),
+        session: pacer.session(saved ? saved.session(live) : live),
         observations: pacer.observations(reader),
+        firstUnit,
         userText,
         maxUnits: request.units ?? Infinity,
         signal,
@@ -137,6 +148,7 @@ export async function runStream(
           await log.addUnit(response, times, felt);
           const { unit, text } = response;
           if (text !== "") await ends.files.text?.write(cue({ unit, text }, unitMs));
+          saved?.written(unit);
           const { units } = log.totals;
           progress.update(units, (units * unitMs) / 1000);
         },
@@ -147,6 +159,7 @@ export async function runStream(
       gone = true;
     }
     progress.clear();
+    await saved?.end();
 
     const cut = gone || signal.aborted ? null : reader.cut;
     const ended = signal.aborted
@@ -167,6 +180,11 @@ export async function runStream(
       );
     }
     if (ended === "interrupted") say(`interrupted after ${units} units (${seconds} s)`);
+    if (ended !== "complete" && saved) {
+      const { folder, name } = saved.where;
+      const session = name === defaultName ? "" : ` --session ${name}`;
+      say(`--resume ${folder.path}${session} goes on after the last save, with what arrives then`);
+    }
     const summary = units === 0 ? null : summaryEvent({
       ended,
       totals: log.totals,

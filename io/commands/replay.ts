@@ -7,7 +7,8 @@ import { choosePace, paceOptions } from "../pace_options.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../options.ts";
 import { Outputs } from "../output_file.ts";
 import { replayFile } from "../replay_file.ts";
-import { inMemory, openSavedRun, savingOptions } from "../saving_options.ts";
+import { SavedRun } from "../saved_run.ts";
+import { chooseSaving, inMemory, savingOptions } from "../saving_options.ts";
 import { report } from "../report.ts";
 
 export const summary = "answer a recording: picture, voice and text, unit by unit";
@@ -50,7 +51,7 @@ const spec = {
  * @returns The exit code: 0, 3 (recording cut off), 130 (interrupted).
  */
 export async function run(args: string[], open = openModel): Promise<number> {
-  const { options, operands, help } = parseOptions(spec, args);
+  const { options: asked, operands, help } = parseOptions(spec, args);
   if (help) {
     await Deno.stdout.write(new TextEncoder().encode(helpText(spec)));
     return 0;
@@ -60,12 +61,14 @@ export async function run(args: string[], open = openModel): Promise<number> {
   if (surplus !== undefined) {
     throw new InputError(`replay takes one recording, '${surplus}' is one too many`);
   }
-  if (options.output === undefined) {
+  if (asked.output === undefined) {
     throw new InputError("replay needs -o FILE, the response to write");
   }
 
+  const output = asked.output;
+  const { saving, options } = await chooseSaving(asked, "replay");
+  await using saved = saving && new SavedRun(saving);
   const pacing = choosePace(options);
-  await using saved = await openSavedRun(options);
   const model = options.model ?? await ownModel();
   const config = await openConfig(model);
   const given = Object.entries(options).filter(([, value]) =>
@@ -80,7 +83,7 @@ export async function run(args: string[], open = openModel): Promise<number> {
     const { exitCode, summary } = await replayFile(
       {
         input,
-        output: options.output,
+        output,
         model,
         config,
         pacing,

@@ -13,7 +13,8 @@ import { type CommandSpec, helpText, type Option, type Parsed, parseOptions } fr
 import { choosePace, paceOptions } from "../pace_options.ts";
 import { rawMedia } from "../raw_input.ts";
 import { report } from "../report.ts";
-import { inMemory } from "../saving_options.ts";
+import { SavedStream } from "../saved_stream.ts";
+import { chooseSaving, inMemory, savingOptions } from "../saving_options.ts";
 import { runStream, type StreamInput } from "../stream.ts";
 import { awaitHead, decodeStream } from "../stream_decode.ts";
 import { muxedOutput, openLiveFiles, rawOutput, type StreamOutput } from "../stream_output.ts";
@@ -46,6 +47,7 @@ const spec = {
     ...paceOptions,
     schedule: { kind: "choice", choices: ["paper", "eager"], help: "when y_k leaves (eager)" },
     units: { kind: "whole", min: 1, help: "answer the first N units only" },
+    ...savingOptions,
     events: { kind: "text", value: "FILE", help: "what happens, as JSON lines" },
     text: { kind: "text", value: "FILE", help: "what the agent says, as WebVTT" },
     ffmpeg: { kind: "text", value: "PATH", help: "FFmpeg (FFMPEG_BIN, ffmpeg-static, PATH)" },
@@ -57,6 +59,7 @@ const spec = {
     "ffmpeg -re -i talk.mp4 -f nut - | deno task -q stream | ffplay -",
     "deno task -q stream -i unix:/tmp/in -o unix:/tmp/out --pace live --late skip",
     "deno task -q stream --raw-video /dev/fd/3 --raw-audio /dev/fd/4 -o answer.mkv",
+    "ffmpeg ... -f nut - | deno task -q stream --resume saved | ffplay -",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
@@ -69,7 +72,7 @@ type Options = Parsed<typeof spec.options>["options"];
  * @returns The exit code: 0 (the reader has gone: too), 3 (input broke off), 130 (interrupted).
  */
 export async function run(args: string[], open = openModel): Promise<number> {
-  const { options, operands, help } = parseOptions(spec, args);
+  const { options: asked, operands, help } = parseOptions(spec, args);
   if (help) {
     await Deno.stdout.write(new TextEncoder().encode(helpText(spec)));
     return 0;
@@ -77,7 +80,9 @@ export async function run(args: string[], open = openModel): Promise<number> {
   if (operands[0] !== undefined) {
     throw new InputError(`stream takes no '${operands[0]}': give the input with -i`);
   }
-  check(options);
+  check(asked);
+  const { saving, options } = await chooseSaving(asked, "stream");
+  await using saved = saving && new SavedStream(saving);
   const pacing = choosePace(options);
   const model = options.model ?? await ownModel();
   const config = await openConfig(model);
@@ -91,15 +96,21 @@ export async function run(args: string[], open = openModel): Promise<number> {
     model,
     config,
     pacing,
-    schedule: options.schedule ?? "eager",
+    schedule: options.schedule ?? saving?.origin?.schedule ?? "eager",
     quiet: options.quiet,
     userText: options["user-text"],
     persona: options.persona,
     voice: options.voice,
     units: options.units,
+    saved,
     options: Object.fromEntries(given),
   };
   using interrupt = new Interrupt(() => Deno.exit(interruptedCode));
+  if (saved && options.units !== undefined && options.units <= saved.firstUnit) {
+    throw new InputError(
+      `--units: ${options.units}, but the session was saved after ${saved.firstUnit} units: give more`,
+    );
+  }
   const output = await openOutput(options, agent, ffmpeg);
   const files = await openLiveFiles(options, options.force, ffmpeg);
   const sources: ByteSource[] = [];
@@ -107,7 +118,13 @@ export async function run(args: string[], open = openModel): Promise<number> {
     const { exitCode, summary } = await runStream(
       request,
       { input: () => openInput(options, user, ffmpeg, sources), output, files, ffmpeg },
-      (references) => open(model, { ...options, schedule: request.schedule }, references, inMemory),
+      (references) =>
+        open(
+          model,
+          { ...options, schedule: request.schedule },
+          references,
+          saved?.durability ?? inMemory,
+        ),
       interrupt.signal,
     );
     if (summary && !options.quiet) {

@@ -13,10 +13,10 @@ const shapes: StreamShape[] = [
 ];
 
 /** Random units of a shape. */
-function units(shape: StreamShape, count: number) {
+function units(shape: StreamShape, count: number, first = 0) {
   const next = random(3);
   return Array.from({ length: count }, (_, unit) => ({
-    unit,
+    unit: first + unit,
     text: unit % 2 === 0 ? ` word${unit}` : "",
     audio: Float32Array.from({ length: shape.samples }, () => 2 * next() - 1),
     frames: Uint8Array.from(
@@ -26,8 +26,14 @@ function units(shape: StreamShape, count: number) {
   }));
 }
 
-async function mux(format: StreamFormat, shape: StreamShape, count: number, path: string) {
-  const given = units(shape, count);
+async function mux(
+  format: StreamFormat,
+  shape: StreamShape,
+  count: number,
+  path: string,
+  first = 0,
+) {
+  const given = units(shape, count, first);
   const muxer = openMuxer(format, shape);
   const parts = [muxer.start(), ...given.map((unit) => muxer.unit(unit)), muxer.end()];
   await Deno.writeFile(path, new Uint8Array(await new Blob(parts).arrayBuffer()));
@@ -75,23 +81,38 @@ ffmpegTest("matroska holds each unit's text as a subtitle in its time", async (f
   );
 });
 
-ffmpegTest("nut: a player can jump by the index", async (folder) => {
-  const [shape] = shapes;
-  if (!shape) return;
-  const given = await mux("nut", shape, 50, `${folder}/a.nut`);
-  const args = [
-    "-ss",
-    "4.8",
-    "-i",
-    `${folder}/a.nut`,
-    "-frames:v",
-    "1",
-    "-f",
-    "rawvideo",
-    "pipe:1",
-  ];
-  const frame = await make(...args);
-  assertEquals(frame, given[30]?.frames.slice(0, frame.length));
+const small: StreamShape = {
+  ...{ unitMs: 160, fps: 25, frames: 4, width: 2, height: 2, sampleRate: 800, samples: 128 },
+};
+
+for (
+  const [what, shape, count, first] of [
+    ["", shapes[0] ?? small, 50, 0],
+    [" of a stream that goes on after unit 20", small, 50, 21],
+    [", however long the stream was", small, 9000, 0],
+  ] as const
+) {
+  ffmpegTest(`nut: a player can jump by the index${what}`, async (folder) => {
+    const given = await mux("nut", shape, count, `${folder}/a.nut`, first);
+    for (const unit of [30, count - 2]) {
+      const frame = await make(
+        ...["-ss", `${(unit * shape.unitMs) / 1000}`, "-i", `${folder}/a.nut`],
+        ...["-frames:v", "1", "-f", "rawvideo", "pipe:1"],
+      );
+      assertEquals(frame, given[unit]?.frames.slice(0, frame.length));
+    }
+  });
+}
+
+ffmpegTest("a stream that goes on after a unit has its times from there on", async (folder) => {
+  for (const format of streamFormats) {
+    await mux(format, small, 3, `${folder}/a`, 21);
+    const copy = ["-copyts", "-i", `${folder}/a`, "-map", "0:v", "-c", "copy"];
+    const table = new TextDecoder().decode(await make(...copy, "-f", "framecrc", "pipe:1"));
+    const base = /^#tb 0: (\d+)\/(\d+)/m.exec(table);
+    const time = /^0, *-?\d+, *(\d+),/m.exec(table);
+    assertEquals((Number(time?.[1]) * Number(base?.[1])) / Number(base?.[2]), 21 * 0.16);
+  }
 });
 
 Deno.test("a unit is complete without the next one", () => {
