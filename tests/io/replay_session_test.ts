@@ -64,8 +64,8 @@ async function events(path: string): Promise<Event[]> {
 async function answered(path: string) {
   return (await events(path)).flatMap((event) => {
     if (event.type !== "unit") return [];
-    const { unit, digest, text, tokens, start, history_tokens } = event;
-    return [{ unit, digest, text, tokens, start, history_tokens }];
+    const { unit, digest, text, tokens, start, history_tokens, observation, heard } = event;
+    return [{ unit, digest, text, tokens, start, history_tokens, observation, heard }];
   });
 }
 
@@ -74,14 +74,21 @@ async function compare(at: string, input: string, extension: string, placement: 
   const next = random(Date.now() % 2 ** 31);
   const where = (name: string) => [
     ...["-o", `${at}/${name}${extension}`, "--events", `${at}/${name}.jsonl`],
-    ...["--placement", placement, "--seed", "5"],
+    ...["--seed", "5"],
   ];
-  await main(input, ...where("whole"));
+  // These are given once: a run that is resumed takes them over.
+  await Deno.writeTextFile(`${at}/typed.jsonl`, '{"at": 1.7, "text": "hello"}\n');
+  const given = [
+    ...["--placement", placement, "--network", "300ms,loss=20%,seed=1"],
+    ...["--user-text", `${at}/typed.jsonl`],
+  ];
+  await main(input, ...where("whole"), ...given);
   const [first, second] = [integer(next, 4, 6), integer(next, 9, 10)];
   const saved = `${at}/saved`;
   await killed(first, saved, [
     input,
     ...where("broken"),
+    ...given,
     ...["--save-session", saved, "--every", "3"],
   ]);
   const resume = [input, ...where("broken"), "--resume", saved];
@@ -155,12 +162,16 @@ adapterTest(
     await noise(`${at}/other.wav`, 5000);
     const saved = `${at}/saved`;
     const resume = ["--resume", saved];
+    const other = `${at}/other.jsonl`;
+    await Deno.writeTextFile(other, '{"at": 1.7, "text": "hey"}\n');
     const before = names(at);
     const cases: [args: string[], message: string][] = [
       [[`${at}/other.wav`, ...resume], "isn't the recording that the session was saved with"],
       [[`${at}/other.wav`, ...resume, "--fork", "f"], "has 2 units, but the fork begins after 12"],
       [[wav, ...resume, "--units", "5"], "--units: 5, but the session was saved after 12 units"],
       [[wav, ...resume, "--seed", "6"], "--seed: 6, but the session was saved with 5"],
+      [[wav, ...resume, "--network", "1s"], "--network: 1s, but the session was saved with 300ms,"],
+      [[wav, ...resume, "--user-text", other], "other.jsonl, but the session was saved with /"],
       [[wav, ...resume, "--session", "x"], "holds no session 'x': it may be session"],
       [[wav, ...resume, "--fork", "session"], "is the session itself"],
       [[wav, ...resume, "--fork", "a/b"], "session name 'a/b'"],
