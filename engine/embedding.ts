@@ -212,9 +212,10 @@ export class Embedding {
     ];
   }
 
-  /** Normed rows (audio tokens, then video tokens) -> flat velocities. */
-  velocity(label: string, normed: Tensor, v: Tensor): Step[] {
-    const parts = latentParts(v, this.shape);
+  /** Normed rows (audio tokens, then video tokens) -> flat velocities; with a coefficient
+   * y += coefficient x velocity, a solver's step. */
+  velocity(label: string, normed: Tensor, y: Tensor, coefficient?: number): Step[] {
+    const parts = latentParts(y, this.shape);
     const audioRows = this.shape.audio[0];
     return (["audio", "video"] as const).flatMap((medium) =>
       matmul(this.gpu, {
@@ -224,6 +225,7 @@ export class Embedding {
           : rows(normed, audioRows, this.shape.video[0]),
         ...this.#velocity[medium],
         y: parts[medium],
+        ...(coefficient === undefined ? {} : { accumulate: true, factor: coefficient }),
       })
     );
   }

@@ -4,7 +4,7 @@
  */
 import { latentParts } from "./embedding.ts";
 import type { Model } from "./model.ts";
-import { solverProgram } from "./solver.ts";
+import { soleUse, solverProgram } from "./solver.ts";
 import { tokenWords } from "./tick_tokens.ts";
 import { integrate } from "../kernels/integrate.ts";
 import { noise } from "../kernels/noise.ts";
@@ -61,9 +61,13 @@ export class Performer {
     const steps: Step[] = [
       noise(gpu, { label: "z", y: z, unit: this.#unit, seed: settings.seed }),
     ];
-    solverProgram(settings.solver).forEach((op, index) => {
+    const program = solverProgram(settings.solver);
+    // Steps of the solver that the head's product takes along.
+    const fused = (index: number) => guided ? undefined : soleUse(program, index);
+    program.forEach((op, index) => {
       const label = `solve ${index}`;
       if (op.op === "combine") {
+        if (fused(index - 1) !== undefined) return;
         const terms = op.terms.map(({ slot, coefficient }) => ({
           v: velocities[slot] as Tensor,
           coefficient,
@@ -88,9 +92,14 @@ export class Performer {
         backbone.finalNorm(label, x, normed),
       );
       for (let set = 0; set < sets; set++) {
-        const v = guided ? rows(guided, set * length, length) : velocity;
+        const coefficient = fused(index);
+        const y = guided
+          ? rows(guided, set * length, length)
+          : coefficient === undefined
+          ? velocity
+          : z;
         const from = rows(normed, set * layout.response, layout.response);
-        steps.push(...embedding.velocity(`${label} set ${set}`, from, v));
+        steps.push(...embedding.velocity(`${label} set ${set}`, from, y, coefficient));
       }
       if (guided) {
         // v = v_uncond + g (v_cond - v_uncond) = g v_cond + (1 - g) v_uncond

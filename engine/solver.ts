@@ -36,6 +36,25 @@ export function solverTaus(steps: number, shift: number): number[] {
   });
 }
 
+/**
+ * The coefficient c when operation `index` evaluates a velocity that serves for nothing but the next
+ * one, z += c velocity: then it need not be kept. Else undefined.
+ */
+export function soleUse(program: readonly SolverOp[], index: number): number | undefined {
+  const op = program[index];
+  const next = program[index + 1];
+  if (op?.op !== "evaluate" || next?.op !== "combine" || next.target !== "z") return undefined;
+  const [term, ...others] = next.terms;
+  if (!term || others.length > 0 || term.slot !== op.slot) return undefined;
+  for (const later of program.slice(index + 2)) {
+    if (later.op === "evaluate" && later.slot === op.slot) break;
+    if (later.op === "combine" && later.terms.some(({ slot }) => slot === op.slot)) {
+      return undefined;
+    }
+  }
+  return term.coefficient;
+}
+
 /** The program of a solver. */
 export function solverProgram(config: Omit<SolverConfig, "guidance">): SolverOp[] {
   const taus = solverTaus(config.steps, config.shift);

@@ -1,10 +1,12 @@
 /**
  * The matrix product of every linear layer: y[M, N] = x[M, K] W^T, with what stands before and after
- * it. One file per form: matmul_registers.ts. Which one serves a shape is chosen in
+ * it. One file per form: matmul_registers.ts, matmul_tiles.ts, matmul_dot.ts. Which one serves a shape is chosen in
  * matmul_variant.ts.
  */
 import type { Gpu } from "./device.ts";
+import { matmulDot } from "./matmul_dot.ts";
 import { matmulRegisters } from "./matmul_registers.ts";
+import { matmulTiles } from "./matmul_tiles.ts";
 import { type MatmulVariant, matmulVariant } from "./matmul_variant.ts";
 import type { PackedWeight } from "./packed_weight.ts";
 import type { Step } from "./plan.ts";
@@ -46,7 +48,14 @@ export function matmul(gpu: Gpu, args: MatmulArguments, variant?: MatmulVariant)
   const rows = check(args);
   const { weight, norm } = args;
   const chosen = variant ?? matmulVariant(gpu, { ...weight, rows, normed: norm !== undefined });
-  return matmulRegisters(gpu, args, chosen);
+  switch (chosen.form) {
+    case "registers":
+      return matmulRegisters(gpu, args, chosen);
+    case "tiles":
+      return matmulTiles(gpu, args, chosen);
+    case "dot":
+      return matmulDot(gpu, args, chosen);
+  }
 }
 
 function check({ label, x, weight, y, bias }: MatmulArguments): number {

@@ -143,7 +143,7 @@ const finishScalar = `fn finish(row: u32, column: u32, sum: vec4f) {
  *
  * @param count Sums in the array.
  */
-export function endRows(count: number): string {
+function endRows(count: number): string {
   return `  let count = min(${count}u, (max(row, sizes.rows) - row) * 2u);
   for (var j = 0u; j < count; j += 1u + sizes.gated) {
     var column = panel * 8u + j % 2u * 4u;
@@ -156,6 +156,22 @@ export function endRows(count: number): string {
       finish(row + j / 2u, column, value);
     }
   }`;
+}
+
+/** WGSL of a tile's end: sums a_r and b_r, scaled by an RMSNorm whose squares are in s_r, through
+ * `endRows`. */
+export function endTile(all: readonly number[], normed: boolean): string {
+  const sums = all.flatMap((r) => normed ? [`a${r} * s${r}`, `b${r} * s${r}`] : [`a${r}`, `b${r}`]);
+  return [
+    ...(normed ? all.map((r) => `  s${r} = ${rowScale(`s${r}`)};`) : []),
+    `  var sums = array<vec4f, ${sums.length}>(${sums.join(", ")});`,
+    endRows(sums.length),
+  ].join("\n");
+}
+
+/** WGSL of an RMSNorm's scale. */
+export function rowScale(squares: string): string {
+  return `1.0 / sqrt(${squares} / (4.0 * f32(sizes.quads)) + sizes.eps)`;
 }
 
 /** WGSL that adds four inputs of every row to the tile's sums: a_r += v_r p, b_r += v_r q, from the

@@ -17,11 +17,12 @@ import { copyToImage, rowBytes, scratchImage } from "./image.ts";
 import type { MatmulArguments } from "./matmul.ts";
 import {
   addQuad,
-  endRows,
+  endTile,
   finishText,
   isScalar,
   productConstants,
   productCost,
+  rowScale,
   sizesText,
   weightAndBias,
 } from "./matmul_parts.ts";
@@ -54,7 +55,12 @@ const uniformBytes = 64 << 10;
 
 /** True when x can be bound as a uniform, wherever it starts in its buffer. */
 export function fitsUniform(gpu: Gpu, rows: number, inputs: number): boolean {
-  return 4 * rows * inputs + gpu.device.limits.minUniformBufferOffsetAlignment <= uniformBytes;
+  return fitsUniformBinding(4 * rows * inputs + gpu.device.limits.minUniformBufferOffsetAlignment);
+}
+
+/** True when so many bytes can be bound as a uniform. */
+export function fitsUniformBinding(bytes: number): boolean {
+  return bytes <= uniformBytes;
 }
 
 /** Steps of the product (see matmul.ts), checked there. */
@@ -171,21 +177,8 @@ ${step}${split > 1 ? `\n    at += ${(split - 1) * quadTexels}u;` : ""}
   var b${r} = vec4f();${normed ? `\n  var s${r} = 0.0;` : ""}`
     ).join("\n"),
     sum,
-    end: split > 1 ? endShared(tile, split, normed) : endAlone(all, normed),
+    end: split > 1 ? endShared(tile, split, normed) : endTile(all, normed),
   });
-}
-
-const rowScale = (squares: string) =>
-  `1.0 / sqrt(${squares} / (4.0 * f32(sizes.quads)) + sizes.eps)`;
-
-function endAlone(all: readonly number[], normed: boolean): string {
-  return [
-    ...(normed ? all.map((r) => `  s${r} = ${rowScale(`s${r}`)};`) : []),
-    `  var sums = array<vec4f, ${2 * all.length}>(${
-      all.map((r) => normed ? `a${r} * s${r}, b${r} * s${r}` : `a${r}, b${r}`).join(", ")
-    });`,
-    endRows(2 * all.length),
-  ].join("\n");
 }
 
 /** The invocations of a split leave their sums to each other; each ends every split-th row. */
@@ -202,10 +195,10 @@ function endShared(tile: number, split: number, normed: boolean): string {
   for (var r = part; r < ${tile}u && row + r < sizes.rows; r += ${split}u) {
     var a = vec4f();
     var b = vec4f();${normed ? "\n    var s = 0.0;" : ""}
-    for (var from = team; from < team + ${split}u; from++) {
-      a += shared_sums[(from * ${tile}u + r) * 2u];
-      b += shared_sums[(from * ${tile}u + r) * 2u + 1u];${
-      normed ? `\n      s += shared_squares[from * ${tile}u + r];` : ""
+    for (var lane = team; lane < team + ${split}u; lane++) {
+      a += shared_sums[(lane * ${tile}u + r) * 2u];
+      b += shared_sums[(lane * ${tile}u + r) * 2u + 1u];${
+      normed ? `\n      s += shared_squares[lane * ${tile}u + r];` : ""
     }
     }${normed ? `\n    s = ${rowScale("s")};\n    a *= s;\n    b *= s;` : ""}
     if (sizes.gated != 0u) {

@@ -1,7 +1,9 @@
 /** Which form of the matrix product serves a shape: by measurement (tune.ts), else by a rule. */
 import type { Gpu } from "./device.ts";
-import { fitsUniform, type RegisterVariant } from "./matmul_registers.ts";
-import type { PackedWeight } from "./packed_weight.ts";
+import { type DotVariant, quantizedBytes } from "./matmul_dot.ts";
+import { fitsUniform, fitsUniformBinding, type RegisterVariant } from "./matmul_registers.ts";
+import type { TileVariant } from "./matmul_tiles.ts";
+import { isQuantized, type PackedWeight } from "./packed_weight.ts";
 import { isSoftware } from "./probe.ts";
 
 /** What a product's speed depends on. */
@@ -9,7 +11,7 @@ export type ProductShape =
   & Pick<PackedWeight, "outputs" | "inputs" | "dtype" | "image" | "gated">
   & { rows: number; normed: boolean };
 
-export type MatmulVariant = RegisterVariant;
+export type MatmulVariant = RegisterVariant | TileVariant | DotVariant;
 
 const maxTile = 9;
 
@@ -33,15 +35,24 @@ export function productKey(shape: ProductShape): string {
 }
 
 /** A variant's name among the choices. */
-export function variantName({ form, tile, lanes, split, x }: MatmulVariant): string {
-  return `${form} ${tile}x8, ${lanes} lanes, split ${split}, x ${x}`;
+export function variantName(variant: MatmulVariant): string {
+  switch (variant.form) {
+    case "registers": {
+      const { tile, lanes, split, x } = variant;
+      return `registers ${tile}x8, ${lanes} lanes, split ${split}, x ${x}`;
+    }
+    case "tiles":
+      return `tiles ${variant.rows}x64`;
+    case "dot":
+      return `dot ${variant.tile}x8, ${variant.lanes} lanes, x ${variant.x}`;
+  }
 }
 
 /** Bytes of x up to which llvmpipe read it faster as a uniform than it copied it into an image. */
 const smallBytes = 16 << 10;
 
 /** What is taken without measuring: what measured best on llvmpipe, and a GPU's whole warps. */
-export function staticVariant(gpu: Gpu, { rows, inputs, image }: ProductShape): MatmulVariant {
+export function staticVariant(gpu: Gpu, { rows, inputs, image }: ProductShape): RegisterVariant {
   const small = 4 * rows * inputs <= smallBytes && fitsUniform(gpu, rows, inputs);
   return {
     form: "registers",
@@ -74,6 +85,14 @@ export function matmulVariants(gpu: Gpu, shape: ProductShape): MatmulVariant[] {
         for (const split of [4, 16, 64]) all.push({ ...first, tile, split, x });
       }
     }
+    for (const tileRows of [16, 32, 64] as const) {
+      if (rows > tileRows / 2) all.push({ form: "tiles", rows: tileRows });
+    }
+  }
+  if (isQuantized(shape.dtype)) {
+    const small = fitsUniformBinding(quantizedBytes(rows, inputs));
+    const { tile, lanes } = first;
+    all.push({ form: "dot", tile, lanes, x: small ? "uniform" : "buffer" });
   }
   const names = all.map(variantName);
   return all.filter((_, i) => names.indexOf(names[i] ?? "") === i);

@@ -163,7 +163,7 @@ async function choose(gpu: Gpu, candidates: readonly Candidate[]): Promise<TuneE
   const right: { name: string; repeats: number; steps: readonly Step[]; best: number }[] = [];
   const fence = await Fence.create(gpu);
   for (const { name, steps, output, check } of candidates) {
-    const wrong = check(await runPoisoned(gpu, steps, output));
+    const wrong = await reasonAgainst(gpu, steps, output, check);
     if (wrong !== null) {
       times[name] = `wrong: ${wrong}`;
       continue;
@@ -189,6 +189,22 @@ async function choose(gpu: Gpu, candidates: readonly Candidate[]): Promise<TuneE
     throw new Error(`${gpu.name}: every variant gives wrong results: ${Object.values(times)[0]}`);
   }
   return { chosen: chosen.name, times };
+}
+
+/** Why a candidate must not be chosen: its output is wrong, or WebGPU refuses it; else null. */
+async function reasonAgainst(
+  gpu: Gpu,
+  steps: readonly Step[],
+  output: Tensor,
+  check: Candidate["check"],
+): Promise<string | null> {
+  const values = await runPoisoned(gpu, steps, output);
+  try {
+    await gpu.check();
+  } catch (error) {
+    return error instanceof Error ? error.message.split("\n").join(" ") : String(error);
+  }
+  return check(values);
 }
 
 /** Runs steps into memory full of NaN and reads what they wrote. */

@@ -5,6 +5,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { toF32 } from "../../engine/checkpoint.ts";
+import type { SolverName, WeightStorage } from "../../engine/config.ts";
 import { Model } from "../../engine/model.ts";
 import { Performer } from "../../engine/performer.ts";
 import { computePrefill, personaLatents } from "../../engine/prefill.ts";
@@ -21,6 +22,7 @@ import {
 } from "../../engine/unit.ts";
 import { noise } from "../../kernels/noise.ts";
 import { Plan, submit } from "../../kernels/plan.ts";
+import { dequantize, quantize } from "../../kernels/quantize.ts";
 import { readTensor } from "../../kernels/readback.ts";
 import { makeTensor, tensorFrom } from "../../kernels/tensor.ts";
 import { assertClose, withGpu } from "../kernels/support.ts";
@@ -41,19 +43,46 @@ const plus = (...vectors: ArrayLike<number>[]) =>
     (_, i) => vectors.reduce((sum, v) => sum + (v[i] ?? NaN), 0),
   );
 
+/** Rounds the layers' weights as the engine keeps them: with a norm's weight multiplied into their
+ * columns, which is taken off again. */
+function roundLayers(floats: Map<string, Float32Array>, dtype: "int8" | "int4"): void {
+  for (const [name, weight] of floats) {
+    const [, layer, projection = ""] =
+      /^(model\.layers\.\d+)\..*\.(\w+)_proj\.weight$/.exec(name) ??
+        [];
+    if (!layer) continue;
+    const norm = ["q", "k", "v"].includes(projection)
+      ? "input_layernorm"
+      : ["gate", "up"].includes(projection)
+      ? "post_attention_layernorm"
+      : null;
+    const inputs = projection === "down" ? 48 : projection === "o" ? 64 : 32;
+    const scale = norm
+      ? floats.get(`${layer}.${norm}.weight`) ?? new Float32Array()
+      : new Float32Array(inputs).fill(1);
+    const columns = (f: (w: number, scale: number) => number) => (w: number, i: number) =>
+      f(w, scale[i % inputs] ?? NaN);
+    const kept = quantize(weight.map(columns((w, s) => w * s)), inputs, dtype);
+    floats.set(name, dequantize(kept, inputs).map(columns((w, s) => w / s)));
+  }
+}
+
 async function compare(
   gpu: Parameters<Parameters<typeof withGpu>[1]>[0],
-  { guidance, storage, tolerance }: {
+  { guidance, storage, weights: stored = storage, solver = "heun", tolerance }: {
     guidance: number;
     storage: "f32" | "f16";
+    weights?: WeightStorage;
+    solver?: SolverName;
     tolerance: number;
   },
 ): Promise<void> {
-  const config = tinyConfig({ solver: { name: "heun", steps: 2, shift: 1.5, guidance } });
+  const config = tinyConfig({ solver: { name: solver, steps: 2, shift: 1.5, guidance } });
   const checkpoint = await randomCheckpoint(config, 11);
   const next = random(3);
   const settings = settingsFor(config, {
     storage,
+    weights: stored,
     promptIds: [40, 41, 42, 43, 44],
     personaFrame: Uint8Array.from({ length: 16 * 16 * 3 }, () => 255 * next()),
     voice: normal(next, 2 * 2560, 0.1),
@@ -66,6 +95,7 @@ async function compare(
   // The offline side.
   const D = config.hidden_size;
   const floats = new Map([...checkpoint.tensors].map(([name, t]) => [name, toF32(t)]));
+  if (stored === "int8" || stored === "int4") roundLayers(floats, stored);
   const weights = (name: string): Float32Array => {
     const tensor = floats.get(name);
     assert(tensor, name);
@@ -268,3 +298,11 @@ withGpu(
   "ticks equal one pass over the whole sequence, f16 storage",
   (gpu) => compare(gpu, { guidance: 1, storage: "f16", tolerance: 2e-2 }),
 );
+
+for (const weights of ["int8", "int4"] as const) {
+  withGpu(
+    `ticks equal one pass over the whole sequence, layers in ${weights}, Euler's step in the head`,
+    (gpu) =>
+      compare(gpu, { guidance: 1, storage: "f16", weights, solver: "euler", tolerance: 2e-2 }),
+  );
+}

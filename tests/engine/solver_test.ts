@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import type { SolverName } from "../../engine/config.ts";
-import { solverProgram, solvers, solverTaus } from "../../engine/solver.ts";
+import { soleUse, solverProgram, solvers, solverTaus } from "../../engine/solver.ts";
 import { runSolver } from "../reference/solver.ts";
 
 /** dz/dtau = -2 z + cos(3 tau) from z(1) = 1: the value at tau = 0 is known. */
@@ -43,4 +43,17 @@ Deno.test("solverTaus() falls from 1 to 0 and a shift above 1 stays longer near 
     taus.slice(1).forEach((tau, i) => assert(tau < (taus[i] ?? 0)));
   }
   assert((solverTaus(2, 3)[1] ?? 0) > 0.5);
+});
+
+Deno.test("soleUse() finds the velocities that serve for one step of z only", () => {
+  const uses = (name: SolverName) => {
+    const program = solverProgram({ name, steps: 2, shift: 1 });
+    return program.map((_, i) => soleUse(program, i));
+  };
+  assertEquals(uses("euler"), [-0.5, undefined, -0.5, undefined]);
+  const midpoint = [undefined, undefined, -0.5, undefined];
+  assertEquals(uses("midpoint"), [...midpoint, ...midpoint]);
+  assertEquals(uses("heun"), new Array(8).fill(undefined));
+  // The first velocity is read again in the second step.
+  assertEquals(uses("ab2"), new Array(4).fill(undefined));
 });

@@ -1,85 +1,13 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { freeWeight, matmul, packWeight } from "../../kernels/matmul.ts";
+import { matmul, packWeight } from "../../kernels/matmul.ts";
 import { rowTile } from "../../kernels/matmul_variant.ts";
-import { readTensor } from "../../kernels/readback.ts";
 import type { PackOptions } from "../../kernels/packed_weight.ts";
-import { makeTensor, reshape, rows, type Tensor } from "../../kernels/tensor.ts";
-import { matmul as reference, silu } from "../reference/matmul.ts";
-import { rmsnorm, swiglu } from "../reference/rows.ts";
-import { integer, normal, random, roundToHalf } from "../reference/random.ts";
+import { readTensor } from "../../kernels/readback.ts";
+import { makeTensor, reshape, rows } from "../../kernels/tensor.ts";
+import { matmul as reference } from "../reference/matmul.ts";
+import { normal, random } from "../reference/random.ts";
+import { checkProduct } from "./matmul_check.ts";
 import { assertClose, poisoned, run, surrounded, withGpu } from "./support.ts";
-import type { Gpu } from "../../kernels/device.ts";
-
-interface Case {
-  rows: number;
-  outputs: number;
-  inputs: number;
-  dtype: "f32" | "f16";
-  image: boolean;
-  bias?: boolean;
-  accumulate?: boolean;
-  silu?: boolean;
-  partBytes?: number;
-  norm?: boolean;
-  gated?: boolean;
-}
-
-async function check(gpu: Gpu, c: Case, seed = 1): Promise<void> {
-  const next = random(seed);
-  const { rows: M, inputs: K } = c;
-  const N = c.gated ? c.outputs / 2 : c.outputs;
-  const xs = normal(next, M * K);
-  const weights = normal(next, c.outputs * K, 1 / Math.sqrt(K));
-  const scale = normal(next, K, 0.2, 1);
-  const biases = normal(next, N);
-  const before = normal(next, M * N);
-  const x = surrounded(gpu, "x", [M, K], xs, { offset: 4 * integer(next, 0, 5) });
-  const weight = packWeight(gpu, "w", weights, c.outputs, K, c.dtype, {
-    image: c.image,
-    gated: c.gated ?? false,
-    ...(c.norm ? { scale } : {}),
-    ...(c.partBytes ? { partBytes: c.partBytes } : {}),
-  });
-  const offset = N % 4 === 0 ? 8 : 3;
-  const y = c.accumulate
-    ? surrounded(gpu, "y", [M, N], before, { offset })
-    : poisoned(gpu, "y", [M, N], { offset });
-  const bias = surrounded(gpu, "bias", [N], biases, { offset });
-  const steps = matmul(gpu, {
-    label: "test",
-    x,
-    weight,
-    y,
-    ...(c.bias ? { bias } : {}),
-    ...(c.silu ? { activation: "silu" as const } : {}),
-    ...(c.accumulate ? { accumulate: true } : {}),
-    ...(c.norm ? { norm: { eps: 1e-5 } } : {}),
-  });
-  run(gpu, ...steps);
-  const scaled = c.norm ? weights.map((w, i) => w * (scale[i % K] ?? NaN)) : weights;
-  const stored = c.dtype === "f16" ? roundToHalf(scaled) : scaled;
-  const input = c.norm ? rmsnorm(xs, new Float32Array(K).fill(1), 1e-5) : xs;
-  const product = reference(input, stored, c);
-  const expected = (c.gated ? gate(product, M, N) : product).map((sum, i) => {
-    const biased = sum + (c.bias ? biases[i % N] ?? NaN : 0);
-    return (c.silu ? silu(biased) : biased) +
-      (c.accumulate ? before[i] ?? NaN : 0);
-  });
-  const actual = await readTensor(gpu, y);
-  assertClose(actual, expected, { absolute: 1e-5, relative: 1e-5, shape: [M, N] });
-  // Nothing around y was touched.
-  const around: Tensor = { ...y, offset: 0, shape: [offset + M * N + 8] };
-  const whole = await readTensor(gpu, around);
-  assertEquals(whole.filter(Number.isNaN).length, offset + 8);
-  freeWeight(gpu, weight);
-  for (const tensor of [x, y, bias]) gpu.free(tensor.buffer);
-}
-
-/** silu(gate) * up of rows [gate | up]. */
-function gate(x: Float64Array, rows: number, width: number): Float64Array {
-  assertEquals(x.length, rows * 2 * width);
-  return swiglu(x, width);
-}
 
 for (const image of [true, false]) {
   const where = image ? "images" : "storage buffers";
@@ -87,7 +15,7 @@ for (const image of [true, false]) {
   withGpu(`matmul() equals float64 at the models' shapes, from ${where}`, async (gpu) => {
     for (const dtype of ["f32", "f16"] as const) {
       for (const [M, N, K] of [[27, 320, 192], [18, 192, 512], [36, 48, 192], [1, 272, 192]]) {
-        await check(gpu, { rows: M ?? 0, outputs: N ?? 0, inputs: K ?? 0, dtype, image });
+        await checkProduct(gpu, { rows: M ?? 0, outputs: N ?? 0, inputs: K ?? 0, dtype, image });
       }
     }
   });
@@ -96,44 +24,64 @@ for (const image of [true, false]) {
     for (
       const [M, N, K] of [[1, 1, 4], [2, 3, 8], [3, 4, 12], [9, 8, 32], [10, 13, 20], [20, 160, 48]]
     ) {
-      await check(gpu, { rows: M ?? 0, outputs: N ?? 0, inputs: K ?? 0, dtype: "f32", image }, M);
+      await checkProduct(gpu, {
+        rows: M ?? 0,
+        outputs: N ?? 0,
+        inputs: K ?? 0,
+        dtype: "f32",
+        image,
+      }, M);
     }
   });
 
   withGpu(`matmul() adds bias, activation, and to y, from ${where}`, async (gpu) => {
     const shape = { rows: 5, inputs: 16, dtype: "f32", image } as const;
     for (const outputs of [20, 7]) {
-      await check(gpu, { ...shape, outputs, bias: true });
-      await check(gpu, { ...shape, outputs, bias: true, silu: true });
-      await check(gpu, { ...shape, outputs, accumulate: true });
-      await check(gpu, { ...shape, outputs, bias: true, silu: true });
-      await check(gpu, { ...shape, outputs, bias: true, accumulate: true });
+      await checkProduct(gpu, { ...shape, outputs, bias: true });
+      await checkProduct(gpu, { ...shape, outputs, bias: true, silu: true });
+      await checkProduct(gpu, { ...shape, outputs, accumulate: true });
+      await checkProduct(gpu, { ...shape, outputs, bias: true, silu: true });
+      await checkProduct(gpu, { ...shape, outputs, bias: true, accumulate: true });
     }
   });
 
   withGpu(`matmul() norms its rows and gates its outputs, from ${where}`, async (gpu) => {
     const shape = { rows: 11, image } as const;
     for (const dtype of ["f32", "f16"] as const) {
-      await check(gpu, { ...shape, dtype, outputs: 64, inputs: 192, norm: true });
-      await check(gpu, { ...shape, dtype, outputs: 72, inputs: 36, gated: true });
-      await check(gpu, { ...shape, dtype, outputs: 1024, inputs: 192, gated: true, norm: true });
+      await checkProduct(gpu, { ...shape, dtype, outputs: 64, inputs: 192, norm: true });
+      await checkProduct(gpu, { ...shape, dtype, outputs: 72, inputs: 36, gated: true });
+      await checkProduct(gpu, {
+        ...shape,
+        dtype,
+        outputs: 1024,
+        inputs: 192,
+        gated: true,
+        norm: true,
+      });
     }
     const small = { ...shape, dtype: "f32", gated: true, partBytes: 3 * 8 * 20 * 4 } as const;
-    await check(gpu, { ...small, outputs: 56, inputs: 20, accumulate: true });
-    await check(gpu, { ...shape, dtype: "f32", outputs: 7, inputs: 8, norm: true, bias: true });
+    await checkProduct(gpu, { ...small, outputs: 56, inputs: 20, accumulate: true });
+    await checkProduct(gpu, {
+      ...shape,
+      dtype: "f32",
+      outputs: 7,
+      inputs: 8,
+      norm: true,
+      bias: true,
+    });
   });
 
   withGpu(`matmul() splits a weight that is larger than a binding, from ${where}`, async (gpu) => {
     // 2 panels of 8 outputs per part: 3 parts, the last ragged.
     const shape = { rows: 3, outputs: 44, inputs: 64, image, bias: true } as const;
-    await check(gpu, { ...shape, dtype: "f32", partBytes: 2 * 8 * 64 * 4 + 100 });
-    await check(gpu, { ...shape, dtype: "f16", partBytes: 2 * 8 * 64 * 2 + 100 });
+    await checkProduct(gpu, { ...shape, dtype: "f32", partBytes: 2 * 8 * 64 * 4 + 100 });
+    await checkProduct(gpu, { ...shape, dtype: "f16", partBytes: 2 * 8 * 64 * 2 + 100 });
   });
 }
 
 withGpu("matmul() at a deep product stays within float32's error", async (gpu) => {
   for (const dtype of ["f32", "f16"] as const) {
-    await check(gpu, { rows: 4, outputs: 40, inputs: 3072, dtype, image: true });
+    await checkProduct(gpu, { rows: 4, outputs: 40, inputs: 3072, dtype, image: true });
   }
 });
 

@@ -82,7 +82,7 @@ withGpu("every candidate of the real problems is right on this adapter", async (
   const product = { rows: 7, outputs: 48, inputs: 64, dtype: "f32", normed: true } as const;
   const problems = [
     operandsProblem(gpu, { ...product, gated: true }),
-    ...(["f32", "f16"] as const).flatMap((dtype) =>
+    ...(["f32", "f16", "int8", "int4"] as const).flatMap((dtype) =>
       [1, 7].flatMap((rows) =>
         [true, false].map((image) =>
           productProblem(gpu, { ...product, rows, dtype, image, gated: rows > 1 })
