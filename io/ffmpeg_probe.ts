@@ -2,6 +2,7 @@
 import { InputError } from "../engine/errors.ts";
 import { isIsoMedia } from "./cut_off.ts";
 import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
+import { inputLimits } from "./ffmpeg_source.ts";
 
 /** Facts about an input. Stream indices are FFmpeg's. */
 export interface Probe {
@@ -29,17 +30,13 @@ const formats =
     "pam_pipe pbm_pipe pgm_pipe png_pipe ppm_pipe psd_pipe qoi_pipe rm roq sox spdif swf tak " +
     "tiff_pipe truehd tta vc1 voc vvc w64 wav webp_pipe wtv wv xa xwma yuv4mpegpipe").split(" ");
 
-/** Largest pictures, in pixels (8192 x 8192): decoders hold many of them. */
-const maxPixels = "67108864";
-
 /** Input arguments: this one file, nothing that it points to, and a bounded look at its start. */
 export function inputArgs(path: string): string[] {
   return [
     ...["-protocol_whitelist", "file,pipe", "-format_whitelist", formats.join(",")],
-    ...["-probesize", "33554432", "-analyzeduration", "15000000", "-max_pixels", maxPixels],
-    // A clock that jumps by more than an hour is damaged: what follows is joined on.
-    ...["-dts_error_threshold", "3600"],
-    ...["-fflags", "+discardcorrupt", "-i", fileUrl(path)],
+    ...["-probesize", "33554432", "-analyzeduration", "15000000"],
+    // A recording may stand still for an hour; a clock that jumps by more is damaged.
+    ...[...inputLimits(3600), "-i", fileUrl(path)],
   ];
 }
 

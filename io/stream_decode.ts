@@ -8,12 +8,10 @@
  * output. Without these a unit is decoded before a byte of the next one is there.
  */
 import { InputError } from "../engine/errors.ts";
-import { ByteQueue } from "./byte_queue.ts";
 import { type ContainerHead, readHead } from "./container_head.ts";
 import type { ByteSource } from "./endpoints.ts";
-import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
-import { connection, fitFilter } from "./ffmpeg_decode.ts";
-import { Loopback } from "./loopback.ts";
+import type { Ffmpeg } from "./ffmpeg.ts";
+import { decode, inputLimits, pictures, samples } from "./ffmpeg_source.ts";
 import { concat } from "./media_pieces.ts";
 import { NutEnd } from "./nut_end.ts";
 import type { MediaSource } from "./pair.ts";
@@ -60,59 +58,41 @@ function wrong(name: string, bytes: Uint8Array): string {
     : `${name}: is neither NUT nor Matroska, or broke off in its head: ${remedy}`;
 }
 
-/** Starts FFmpeg on a stream: pictures on its standard output, sound on a loopback connection. */
+/** A live clock that jumps by more than this, in seconds, is not filled up: what follows is joined on. */
+const longestGap = 60;
+
+/** Starts FFmpeg on a stream. */
 export function decodeStream(
   ffmpeg: Ffmpeg,
-  { name, close: closeSource }: ByteSource,
+  { name, close }: ByteSource,
   { head, chunks }: HeadedStream,
   shape: StreamShape,
 ): MediaSource {
-  const link = head.video && head.audio ? new Loopback() : null;
-  const args = [
-    ...["-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0"],
-    ...["-threads", "1", "-f", head.format, "-i", "pipe:0"],
-  ];
-  if (head.video) args.push(...videoArgs(shape), "pipe:1");
-  if (head.audio) args.push(...audioArgs(shape), link?.url ?? "pipe:1");
-  let process: FfmpegProcess;
-  try {
-    process = new FfmpegProcess(ffmpeg, args, { stdin: true, stdout: true });
-  } catch (error) {
-    link?.close();
-    throw error;
-  }
-  const ended = process.end().finally(() => link?.close());
   const end = head.format === "nut" ? new NutEnd() : null;
-  const feeding = feed(chunks, process.child.stdin.getWriter(), end);
-  const samples = link ? connection(link) : process.child.stdout;
-  const video = head.video ? new ByteQueue(process.child.stdout) : null;
-  const audio = head.audio ? new ByteQueue(samples) : null;
-  let closed: Promise<void> | null = null;
-
-  async function close(): Promise<void> {
-    await closeSource();
-    await process.kill();
-    await video?.close();
-    await audio?.close();
-    if (!process.child.stdout.locked) await process.child.stdout.cancel();
-  }
-  return {
-    video,
-    audio,
-    async finish(seconds) {
-      const { code, signal } = await ended;
-      const said = signal === null ? process.lastLine() : `ended by ${signal}`;
-      if (seconds === 0) {
-        throw new InputError(`${name}: nothing of it could be decoded (FFmpeg: ${said})`);
-      }
-      if (code !== 0) return `FFmpeg: ${said}`;
-      await feeding;
+  let fed: Promise<void> = Promise.resolve();
+  let isFed = false;
+  const atOnce = ["-flush_packets", "1"];
+  return decode(ffmpeg, {
+    name,
+    input: [
+      ...["-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0"],
+      ...[...inputLimits(longestGap, 1), "-f", head.format, "-i", "pipe:0"],
+    ],
+    video: head.video ? [...pictures("0:V:0", shape), "-threads", "1", ...atOnce] : null,
+    // Sound that begins late begins with silence.
+    audio: head.audio ? [...samples("0:a:0", shape, ":first_pts=0"), ...atOnce] : null,
+    feed: (writer) => fed = feed(chunks, writer, end).finally(() => isFed = true),
+    // Until then nothing may be there to be written.
+    watched: () => isFed,
+    close,
+    async cutOff(_seconds, lines, failure) {
+      if (failure !== null) return failure;
+      await fed;
       if (end && !end.complete) return "it lacks the index that ends a NUT stream";
-      const early = process.lines.some((line) => line.includes("File ended prematurely"));
+      const early = lines.some((line) => line.includes("File ended prematurely"));
       return early ? "it ends within an element" : null;
     },
-    close: () => closed ??= close(),
-  };
+  });
 }
 
 /** Passes everything on; FFmpeg's pace is the pace at which the source is read. */
@@ -131,21 +111,4 @@ async function feed(
     // FFmpeg has gone, or the source has: what arrived is what there is.
     await writer.abort().catch(() => {});
   }
-}
-
-function videoArgs({ fps, width, height }: StreamShape): string[] {
-  const filters = `${fitFilter(width, height)},format=rgb24`;
-  return [
-    ...["-map", "0:V:0", "-vf", filters, "-r", `${fps}`],
-    ...["-threads", "1", "-flush_packets", "1", "-f", "rawvideo"],
-  ];
-}
-
-function audioArgs({ sampleRate }: StreamShape): string[] {
-  // Sound that begins late begins with silence.
-  const filters = `aresample=${sampleRate}:async=1:first_pts=0:rematrix_maxval=1.0`;
-  return [
-    ...["-map", "0:a:0", "-af", filters, "-ac", "1", "-ar", `${sampleRate}`],
-    ...["-flush_packets", "1", "-f", "f32le"],
-  ];
 }
