@@ -15,6 +15,7 @@ const commands: Record<string, () => Promise<Command>> = {
   inspect: () => import("./io/commands/inspect.ts"),
   init: () => import("./io/commands/init.ts"),
   bench: () => import("./io/commands/bench.ts"),
+  eval: () => import("./io/commands/eval.ts"),
 };
 
 async function main([name, ...args]: string[]): Promise<number> {

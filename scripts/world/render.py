@@ -4,7 +4,7 @@
     /usr/bin/python3 -m world.render 100003 --out FOLDER     user.wav, agent.wav, *.mp4, truth.json
     /usr/bin/python3 -m world.render 100003 --out FOLDER --form lossless [--swap card]
 
-The last writes what `wanstream eval` reads: user.mkv, agent.mkv, truth.json (docs/eval.md).
+The last writes what `wanstream eval` reads: user.*, agent.*, truth.json (docs/eval.md).
 """
 
 import argparse
@@ -146,10 +146,10 @@ def write_wav(path, samples):
 
 # Codings of pictures and sound. Compact ones keep a set that is committed small.
 LOSSLESS = "-c:v ffv1 -pix_fmt bgr0 -c:a pcm_s16le".split()
-COMPACT = "-c:v libx264 -preset veryslow -crf 20 -pix_fmt yuv420p -c:a libopus -b:a 40k".split()
+COMPACT = "-c:v libx264 -preset veryslow -crf 21 -pix_fmt yuv420p -c:a aac -b:a 28k".split()
 
 
-def write_mkv(path, frames, sound, coding):
+def write_coded(path, frames, sound, coding):
     """frames uint8 [n, h, w, 3]; sound float32, as long as they are."""
     wav = path + ".wav"
     write_wav(wav, sound)
@@ -184,11 +184,11 @@ def side_by_side(user, agent):
 def write_for_eval(c, args):
     os.makedirs(args.out, exist_ok=True)
     stem = lambda name: os.path.join(args.out, name)
-    coding = COMPACT if args.form == "compact" else LOSSLESS
-    write_mkv(stem("user.mkv"), user_frames(c), user_audio(c), coding)
+    coding, end = (COMPACT, "mp4") if args.form == "compact" else (LOSSLESS, "mkv")
+    write_coded(stem(f"user.{end}"), user_frames(c), user_audio(c), coding)
     # Swapped conversations are judged by their words alone.
     if not args.swap:
-        write_mkv(stem("agent.mkv"), agent_frames(agent_states(c)), agent_audio(c), coding)
+        write_coded(stem(f"agent.{end}"), agent_frames(agent_states(c)), agent_audio(c), coding)
     record = {**truth(c), "seconds": args.seconds}
     if args.swap:
         record["swap"] = {"kind": args.swap, "of": str(c.seed)}

@@ -1,0 +1,94 @@
+/**
+ * What an evaluation found, as JSON lines: a header, one object per recording as soon as it was run,
+ * and the figures. A file that was broken off is gone on with.
+ */
+import { InputError } from "../../engine/errors.ts";
+import type { Row } from "./bars.ts";
+import type { RecordingResult } from "./recording_result.ts";
+
+export interface EvalHeader {
+  type: "header";
+  format: 1;
+  program: string;
+  /** SHA-256 of the checkpoint. */
+  checkpoint: string;
+  /** The options that the answers depend on, as they were given. */
+  options: Record<string, unknown>;
+}
+
+export interface EvalSummary {
+  type: "summary";
+  figures: Row[];
+}
+
+/**
+ * The recordings in a file that was made with the same checkpoint and options. A last line that is
+ * not whole is left out.
+ *
+ * @throws InputError when it is no such file, or was made with others.
+ */
+export async function readResults(path: string, header: EvalHeader): Promise<RecordingResult[]> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+  const parsed = text.split("\n").flatMap((line): Record<string, unknown>[] => {
+    try {
+      const value: unknown = JSON.parse(line);
+      return typeof value === "object" && value !== null ? [{ ...value }] : [];
+    } catch {
+      return [];
+    }
+  });
+  const [first] = parsed;
+  if (first?.["type"] !== "header") {
+    throw new InputError(`${path}: is no file of 'eval': give another one to --events`);
+  }
+  for (const key of ["format", "checkpoint", "options"] as const) {
+    if (JSON.stringify(first[key]) === JSON.stringify(header[key])) continue;
+    throw new InputError(
+      `${path}: was made with other ${key === "options" ? "options" : `a ${key}`} (${
+        JSON.stringify(first[key])
+      }): give them again, or another file to --events`,
+    );
+  }
+  return parsed.filter(({ type }) => type === "recording") as unknown as RecordingResult[];
+}
+
+/** Writes such a file, line by line. */
+export class EventsFile {
+  private constructor(private readonly file: Deno.FsFile) {}
+
+  /** Begins the file with what it is to hold already. @throws InputError when it can't be written. */
+  static async create(
+    path: string,
+    header: EvalHeader,
+    results: readonly RecordingResult[],
+  ): Promise<EventsFile> {
+    try {
+      const part = `${path}.part`;
+      const lines = [header, ...results].map((line) => `${JSON.stringify(line)}\n`);
+      await Deno.writeTextFile(part, lines.join(""));
+      await Deno.rename(part, path);
+      return new EventsFile(await Deno.open(path, { append: true }));
+    } catch (error) {
+      const why = error instanceof Error
+        ? error.message.replace(/ *\(os error.*/s, "")
+        : `${error}`;
+      throw new InputError(`--events: ${path} can't be written (${why}): choose another place`);
+    }
+  }
+
+  /** Adds a line. */
+  add(line: RecordingResult | EvalSummary): void {
+    const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+    for (let at = 0; at < bytes.length;) at += this.file.writeSync(bytes.subarray(at));
+  }
+
+  [Symbol.dispose](): void {
+    this.file.close();
+  }
+}

@@ -1,0 +1,105 @@
+/** Conversations made by the world's generator (scripts/world, Python) when they are needed. */
+import { fileURLToPath } from "node:url";
+import { InputError } from "../../engine/errors.ts";
+import { quoted } from "../../engine/quoted.ts";
+import { RunError } from "../errors.ts";
+import { openRecording, type Recording } from "./recordings.ts";
+import { readTruth, type Swap } from "./truth.ts";
+
+const python = "/usr/bin/python3";
+const scripts = fileURLToPath(new URL("../../scripts", import.meta.url));
+const remedy =
+  "'apt-get install python3-numpy espeak-ng ffmpeg', or leave --seeds out: the small set needs no Python";
+
+/** The last seed of the world. */
+const lastSeed = 199_999;
+
+/** Seeds of `FIRST..LAST`, both included, or of one number. @throws InputError */
+export function parseSeeds(text: string): number[] {
+  const [, first, last = first] = /^(\d{1,6})(?:\.\.(\d{1,6}))?$/.exec(text) ?? [];
+  const [from, to] = [Number(first), Number(last)];
+  if (first === undefined || from > to || to > lastSeed) {
+    throw new InputError(
+      `--seeds: ${quoted(text)} should be FIRST..LAST of 0 to ${lastSeed}, e.g. 100000..100199`,
+    );
+  }
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+}
+
+/** A conversation to make. */
+export interface Wanted {
+  seed: number;
+  seconds: number;
+  swap: Swap["kind"] | null;
+}
+
+/** The name of its folder. */
+export function nameOf({ seed, swap }: Wanted): string {
+  return swap === null ? `${seed}` : `${seed}-${swap}`;
+}
+
+/**
+ * Makes a conversation's recording, in a folder inside `keep`, where it stays and is found again, or
+ * in a temporary one that `dispose` removes.
+ *
+ * @throws InputError when Python, numpy, espeak-ng or FFmpeg is missing; RunError when they fail.
+ */
+export async function generate(wanted: Wanted, keep: string | null): Promise<Recording> {
+  if (keep !== null) {
+    const folder = `${keep}/${nameOf(wanted)}`;
+    if (!(await isThere(folder, wanted))) await render(wanted, folder);
+    return await openRecording(folder);
+  }
+  const temporary = await Deno.makeTempDir({ prefix: "wanstream-eval-" });
+  const dispose = () => Deno.remove(temporary, { recursive: true });
+  try {
+    const folder = `${temporary}/${nameOf(wanted)}`;
+    await render(wanted, folder);
+    return await openRecording(folder, dispose);
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+/** The truth record is written last: where it is, of this length, the rest is too. */
+async function isThere(folder: string, { seconds }: Wanted): Promise<boolean> {
+  try {
+    await Deno.stat(`${folder}/truth.json`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+  return (await readTruth(`${folder}/truth.json`)).seconds === seconds;
+}
+
+async function render({ seed, seconds, swap }: Wanted, folder: string): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
+  const args = ["-m", "world.render", `${seed}`, "--seconds", `${seconds}`];
+  args.push("--out", await Deno.realPath(folder), "--form", "lossless");
+  if (swap !== null) args.push("--swap", swap);
+  let output: Deno.CommandOutput;
+  try {
+    output = await new Deno.Command(python, {
+      args,
+      cwd: scripts,
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) {
+      throw new InputError(
+        `--seeds: ${python} may not be started: run with Deno's --allow-run=${python}`,
+      );
+    }
+    throw new InputError(`--seeds: there is no ${python}: ${remedy}`);
+  }
+  if (output.success) return;
+  const lines = new TextDecoder().decode(output.stderr).trim().split("\n");
+  const said = lines.at(-1) ?? "";
+  if (/No module named|No such file or directory: '(espeak-ng|ffmpeg)'/.test(said)) {
+    throw new InputError(`--seeds: what makes conversations lacks something (${said}): ${remedy}`);
+  }
+  throw new RunError(`making the conversation of seed ${seed} failed: ${said}`);
+}

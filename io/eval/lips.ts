@@ -1,0 +1,69 @@
+/**
+ * Whether a mouth moves with its voice: correlation of the mouth's opening, measured in the pictures,
+ * with the loudness of each video frame.
+ */
+
+/** Where the drawn agent's mouth is, open or closed, swaying or nodding: parts of width and height
+ * (scripts/world/draw.py). No hair, neck or cheek comes into it. */
+const mouth = { left: 50 / 128, right: 78 / 128, top: 68 / 128, bottom: 92 / 128 };
+
+/** Green of the drawn agent's skin; lips (62) and the open mouth (20) are far below. */
+const skinGreen = 205;
+
+/**
+ * How open the drawn agent's mouth is: the area that is darker in green than its skin, weighted by
+ * how much darker, as a part of the mouth's region. Blur leaves it nearly as it is.
+ *
+ * @param frame RGB24 [height, width, 3]
+ */
+export function mouthOpening(frame: Uint8Array, width: number, height: number): number {
+  const [left, right] = [Math.round(mouth.left * width), Math.round(mouth.right * width)];
+  const [top, bottom] = [Math.round(mouth.top * height), Math.round(mouth.bottom * height)];
+  let dark = 0;
+  for (let row = top; row < bottom; row++) {
+    for (let column = left; column < right; column++) {
+      dark += Math.max(0, skinGreen - (frame[(row * width + column) * 3 + 1] as number));
+    }
+  }
+  return dark / (skinGreen * (right - left) * (bottom - top));
+}
+
+/** Opening and loudness (RMS) of one stream, a number per video frame each. */
+export interface LipSeries {
+  opening: readonly number[];
+  loudness: readonly number[];
+}
+
+/** The largest lag in frames, either way. */
+export const maxLag = 15;
+
+/** Correlation at each lag from -maxLag to maxLag, over frames of all series together; positive lags:
+ * the mouth is late. NaN where one of them never moves. */
+export function lagCorrelations(series: readonly LipSeries[]): number[] {
+  return Array.from({ length: 2 * maxLag + 1 }, (_, i) => correlation(series, i - maxLag));
+}
+
+/** Pearson's correlation of opening[t + lag] and loudness[t]. */
+export function correlation(series: readonly LipSeries[], lag: number): number {
+  let [n, x, y, xx, yy, xy] = [0, 0, 0, 0, 0, 0];
+  for (const { opening, loudness } of series) {
+    for (let t = Math.max(0, -lag); t < Math.min(opening.length, opening.length - lag); t++) {
+      const [a, b] = [opening[t + lag] ?? 0, loudness[t] ?? 0];
+      n++;
+      x += a;
+      y += b;
+      xx += a * a;
+      yy += b * b;
+      xy += a * b;
+    }
+  }
+  const spread = Math.sqrt((n * xx - x * x) * (n * yy - y * y));
+  return spread > 0 ? (n * xy - x * y) / spread : NaN;
+}
+
+/** The lag at which the correlation is highest; NaN when there is none. */
+export function bestLag(correlations: readonly number[]): number {
+  const best = Math.max(...correlations.filter((value) => !Number.isNaN(value)));
+  const at = correlations.indexOf(best);
+  return at < 0 ? NaN : at - maxLag;
+}

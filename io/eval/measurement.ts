@@ -1,0 +1,185 @@
+/** Measures a recording while it runs, unit by unit: no picture and no sound is kept. */
+import type { Media } from "../../engine/response_codec.ts";
+import { round } from "../statistics.ts";
+import type { StreamShape } from "../stream_shape.ts";
+import { activeRms, rms } from "./activity.ts";
+import type { Conduct } from "./conduct.ts";
+import { judgeInitiative } from "./initiative.ts";
+import { judgeInterruptions, judgeSelectivity } from "./interruptions.ts";
+import { type LipSeries, mouthOpening } from "./lips.ts";
+import { LogMel } from "./logmel.ts";
+import type { Outcome } from "./outcomes.ts";
+import { addFeatures, type Moments, noMoments, pictureFeatures } from "./picture.ts";
+import { judgeQuestions } from "./questions.ts";
+import {
+  flags,
+  type Pictures,
+  type RecordingResult,
+  type Span,
+  spanUnits,
+} from "./recording_result.ts";
+import { judgeRestraint } from "./restraint.ts";
+import type { Truth } from "./truth.ts";
+import { wordDistances } from "./voice.ts";
+import { type Word, wordsOf } from "./words.ts";
+
+/** What a unit is measured on: the agent's text, voice and picture; what the truth has; and what
+ * the codecs make of the truth. */
+export interface MeasuredUnit {
+  text: string;
+  agent: Media;
+  truth: Media | null;
+  floor: Media | null;
+}
+
+export class Measurement {
+  readonly #agent: Stream;
+  readonly #truth: Stream;
+  readonly #floor: Stream;
+  readonly #texts: string[] = [];
+
+  constructor(
+    private readonly name: string,
+    private readonly truth: Truth,
+    private readonly shape: StreamShape,
+  ) {
+    const stream = () => new Stream(truth.units, shape, truth.swap === null);
+    [this.#agent, this.#truth, this.#floor] = [stream(), stream(), stream()];
+  }
+
+  /** Adds the next unit. */
+  add({ text, agent, truth, floor }: MeasuredUnit): void {
+    this.#texts.push(text);
+    this.#agent.add(agent);
+    if (truth) this.#truth.add(truth);
+    if (floor) this.#floor.add(floor);
+  }
+
+  /** Units so far. */
+  get units(): number {
+    return this.#texts.length;
+  }
+
+  /** What came out, after the last unit. */
+  finish(wallSeconds: number): RecordingResult {
+    const { truth, shape } = this;
+    const words = wordsOf(this.#texts);
+    const active = this.#agent.active;
+    // Without the oracle's voice its record must do.
+    const hasVoice = this.#truth.rms.length > 0;
+    const truthActive = hasVoice ? this.#truth.active : truth.timeline.map(({ agent }) => agent);
+    const conduct = { truth, active, truthActive, words };
+    const outcomes = truth.swap
+      ? judgeQuestions(conduct).filter(({ measure }) => measure === "right")
+      : [...judgeAll(conduct, shape.unitMs), ...this.#voices(words, truthActive)];
+    const spans = (["all", "first", "last"] as const).flatMap((span) => {
+      const agent = this.#agent.pictures.get(span);
+      if (!agent) return [];
+      const [part, floor] = [this.#truth.pictures.get(span), this.#floor.pictures.get(span)];
+      const some = (moments: Moments | undefined) => moments?.count ? moments : null;
+      const pictures: Pictures = { agent, truth: some(part), floor: some(floor) };
+      return [[span, pictures] as const];
+    });
+    return {
+      type: "recording",
+      name: this.name,
+      seed: truth.seed,
+      swap: truth.swap,
+      units: this.units,
+      wall_seconds: round(wallSeconds, 2),
+      outcomes,
+      words: words.map(({ word, unit }) => [unit, word]),
+      active: flags(active),
+      truth_active: flags(truthActive),
+      rms: this.#agent.rms.map((value) => round(value, 5)),
+      lips: {
+        agent: this.#agent.lips,
+        truth: this.#truth.lips,
+        floor: this.#floor.lips,
+      },
+      pictures: Object.fromEntries(spans),
+    };
+  }
+
+  #voices(words: Word[], active: readonly boolean[]): Outcome[] {
+    const trueWords = this.truth.timeline.flatMap(({ word }, unit) =>
+      word === null ? [] : [{ word: word.toLowerCase(), unit }]
+    );
+    const truth = { mel: this.#truth.mel, active, words: trueWords };
+    const agent = { mel: this.#agent.mel, active: this.#agent.active, words };
+    const floor = { mel: this.#floor.mel, active: this.#floor.active, words: trueWords };
+    return [
+      ...(truth.mel.length > 0 ? wordDistances(agent, truth, "word distance") : []),
+      ...(floor.mel.length > 0 ? wordDistances(floor, truth, "word distance floor") : []),
+    ];
+  }
+}
+
+/** Everything that is judged of a conversation. */
+export function judgeAll(conduct: Conduct, unitMs: number): Outcome[] {
+  const questions = judgeQuestions(conduct);
+  return [
+    ...questions,
+    ...judgeInterruptions(conduct, questions),
+    ...judgeSelectivity(conduct),
+    ...judgeRestraint(conduct, unitMs),
+    ...judgeInitiative(conduct),
+  ];
+}
+
+/** One voice and its pictures: a few numbers per frame. */
+class Stream {
+  readonly rms: number[] = [];
+  readonly mel: Float32Array[] = [];
+  readonly pictures = new Map<Span, Moments>();
+  readonly #opening: number[] = [];
+  readonly #loudness: number[] = [];
+  readonly #logmel: LogMel;
+  readonly #spans: [Span, from: number, to: number][] = [];
+
+  /** @param closely Pictures and spectra are measured too; of swapped recordings words are enough. */
+  constructor(
+    units: number,
+    private readonly shape: StreamShape,
+    private readonly closely: boolean,
+  ) {
+    this.#logmel = new LogMel(shape.sampleRate);
+    if (!closely) return;
+    for (const span of ["all", "first", "last"] as const) {
+      const range = spanUnits(span, units, shape.unitMs);
+      if (!range) continue;
+      this.#spans.push([span, ...range]);
+      this.pictures.set(span, noMoments());
+    }
+  }
+
+  get active(): boolean[] {
+    return this.rms.map((value) => value >= activeRms);
+  }
+
+  /** Null when nothing was added. */
+  get lips(): LipSeries | null {
+    if (this.#opening.length === 0) return null;
+    return { opening: this.#opening, loudness: this.#loudness };
+  }
+
+  add({ audio, frames }: Media): void {
+    const { width, height, frames: count } = this.shape;
+    const unit = this.rms.length;
+    this.rms.push(rms(audio));
+    if (!this.closely) return;
+    this.mel.push(this.#logmel.push(audio));
+    const size = width * height * 3;
+    for (let i = 0; i < count; i++) {
+      const frame = frames.subarray(i * size, (i + 1) * size);
+      const span = audio.length / count;
+      this.#opening.push(round(mouthOpening(frame, width, height), 4));
+      this.#loudness.push(round(rms(audio, Math.round(i * span), Math.round((i + 1) * span)), 4));
+      const features = pictureFeatures(frame, width, height);
+      for (const [name, from, to] of this.#spans) {
+        const moments = this.pictures.get(name);
+        if (moments && unit >= from && unit < to) addFeatures(moments, features);
+      }
+    }
+  }
+}

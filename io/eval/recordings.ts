@@ -1,0 +1,80 @@
+/** Recordings with truth records: folders that hold truth.json, user.* and, where it is, agent.*. */
+import { basename } from "node:path";
+import { InputError } from "../../engine/errors.ts";
+import { readTruth, type Truth } from "./truth.ts";
+
+/** One recording, ready to run. */
+export interface Recording {
+  name: string;
+  truth: Truth;
+  /** The user's picture and sound. */
+  user: string;
+  /** The oracle's picture and voice; null: nothing is compared with them. */
+  agent: string | null;
+  /** Removes it, if it was made to be thrown away. */
+  dispose(): Promise<void>;
+}
+
+const truthName = "truth.json";
+
+/**
+ * The folders of recordings in a folder, sorted by name: itself, or those of its folders that hold a
+ * truth record.
+ *
+ * @throws InputError when there are none.
+ */
+export async function recordingFolders(folder: string): Promise<string[]> {
+  const entries = await list(folder);
+  if (entries.some(({ name }) => name === truthName)) return [folder];
+  const folders: string[] = [];
+  for (const { name, isDirectory } of entries) {
+    if (!isDirectory) continue;
+    const inside = `${folder}/${name}`;
+    if ((await list(inside)).some((entry) => entry.name === truthName)) folders.push(inside);
+  }
+  if (folders.length === 0) {
+    throw new InputError(
+      `${folder}: holds no recording: neither it nor a folder in it has a ${truthName} (docs/eval.md)`,
+    );
+  }
+  return folders.sort();
+}
+
+/** Reads a recording's truth and finds its media. @throws InputError */
+export async function openRecording(
+  folder: string,
+  dispose: () => Promise<void> = () => Promise.resolve(),
+): Promise<Recording> {
+  const truth = await readTruth(`${folder}/${truthName}`);
+  const names = (await list(folder)).filter(({ isFile }) => isFile).map(({ name }) => name).sort();
+  const find = (side: string) => {
+    // Where render.py wrote both, the one with picture and sound.
+    const found = names.filter((name) => name.startsWith(`${side}.`));
+    return found.find((name) => !name.endsWith(".wav")) ?? found[0] ?? null;
+  };
+  const [user, agent] = [find("user"), find("agent")];
+  if (user === null) {
+    throw new InputError(`${folder}: has no user.mkv (or user.mp4, ...): the recording to answer`);
+  }
+  return {
+    name: basename(folder),
+    truth,
+    user: `${folder}/${user}`,
+    agent: agent === null ? null : `${folder}/${agent}`,
+    dispose,
+  };
+}
+
+async function list(folder: string): Promise<Deno.DirEntry[]> {
+  try {
+    return await Array.fromAsync(Deno.readDir(folder));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) {
+      throw new InputError(`${folder}: there is no such folder: check its name`);
+    }
+    if (error instanceof Deno.errors.NotADirectory) {
+      throw new InputError(`${folder}: is no folder: 'eval' takes a folder of recordings`);
+    }
+    throw error;
+  }
+}

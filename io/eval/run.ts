@@ -1,0 +1,78 @@
+/** Runs a recording through a session in closed loop: the user's part as recorded, the agent living on
+ * what it says itself. */
+import { InputError } from "../../engine/errors.ts";
+import type { Media, ResponseCodec } from "../../engine/response_codec.ts";
+import type { ModelConfig } from "../../engine/config.ts";
+import { type FfmpegFinder, openInput } from "../observe.ts";
+import { replay, type ReplaySession } from "../replay.ts";
+import { streamShapes } from "../stream_shape.ts";
+import { Measurement } from "./measurement.ts";
+import type { RecordingResult } from "./recording_result.ts";
+import type { Recording } from "./recordings.ts";
+
+/** What a run needs. */
+export interface Run {
+  recording: Recording;
+  config: ModelConfig;
+  /** A new session; closed at the end. */
+  session: ReplaySession;
+  /** Gives the floor of what the truth could sound and look like; null: isn't wanted. */
+  codec: Pick<ResponseCodec, "reset" | "roundTrip"> | null;
+  ffmpeg: FfmpegFinder;
+  signal: AbortSignal;
+  /** Called after each unit. */
+  progress(): void;
+}
+
+/** @returns null when the signal came before the end. @throws InputError when media and truth record
+ * don't fit together. */
+export async function runRecording(run: Run): Promise<RecordingResult | null> {
+  const { recording: { name, truth, user, agent }, config, session, codec, signal } = run;
+  const shapes = streamShapes(config);
+  const start = performance.now();
+  const measurement = new Measurement(name, truth, shapes.agent);
+  const { observations } = await openInput(user, shapes.user, run.ffmpeg);
+  const oracle = agent === null ? null : await openInput(agent, shapes.agent, run.ffmpeg);
+  const trueUnits = oracle?.observations[Symbol.asyncIterator]();
+  codec?.reset();
+
+  async function trueUnit(): Promise<Media | null> {
+    if (!trueUnits) return null;
+    const { value } = await trueUnits.next();
+    const { audio, frames } = value ?? {};
+    if (audio && frames) return { audio, frames };
+    throw new InputError(
+      `${agent}: has ${measurement.units} whole units of picture and sound: its truth record has ` +
+        `${truth.units}`,
+    );
+  }
+
+  try {
+    await replay({
+      session,
+      observations,
+      userText: new Map(
+        truth.timeline.flatMap(({ typed }, unit) => typed === null ? [] : [[unit, typed]]),
+      ),
+      maxUnits: truth.units,
+      signal,
+      async write({ text, audio, frames }) {
+        const truth = await trueUnit();
+        const floor = truth && codec ? await codec.roundTrip(truth) : null;
+        measurement.add({ text, agent: { audio, frames }, truth, floor });
+      },
+      written: () => run.progress(),
+    });
+  } finally {
+    await session.close();
+    await observations.close();
+    await oracle?.observations.close();
+  }
+  if (signal.aborted) return null;
+  if (measurement.units < truth.units) {
+    throw new InputError(
+      `${user}: has ${measurement.units} whole units: its truth record has ${truth.units}`,
+    );
+  }
+  return measurement.finish((performance.now() - start) / 1000);
+}

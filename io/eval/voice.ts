@@ -1,0 +1,101 @@
+/**
+ * How a voice sounds beside the truth's: words in common, laid over each other where they fit best.
+ *
+ * Nobody can know when exactly the oracle would have spoken (its delay is drawn), so sound isn't
+ * compared by the clock. The true voice says a word the same way every time: each word that the agent
+ * says is compared with the nearest time that the truth says it.
+ */
+import { bands } from "./logmel.ts";
+import type { Outcome } from "./outcomes.ts";
+import type { Word } from "./words.ts";
+
+/** A voice with its words. */
+export interface Voice {
+  /** Log-mel frames of each unit, [frames per unit x bands]. */
+  mel: readonly Float32Array[];
+  active: readonly boolean[];
+  words: readonly Word[];
+}
+
+/** Longest word in units. */
+const longestWord = 4;
+
+/**
+ * The distance of each of a voice's words to the same word of the truth: mean absolute difference of
+ * natural logarithms over the frames of the word in the truth, at the best shift of up to a unit
+ * either way. Words that the truth doesn't say are left out.
+ */
+export function wordDistances(
+  voice: Voice,
+  truth: Voice,
+  measure: "word distance" | "word distance floor",
+): Outcome[] {
+  return voice.words.flatMap(({ word, unit }): Outcome[] => {
+    const model = truth.words
+      .filter((other) => other.word === word)
+      .sort((a, b) => Math.abs(a.unit - unit) - Math.abs(b.unit - unit))[0];
+    const units = model ? wordUnits(truth, model.unit) : 0;
+    if (!model || units === 0) return [];
+    const wanted = frames(truth.mel, model.unit, model.unit + units);
+    const value = bestDistance(voice.mel, unit, wanted, truth.mel[0]?.length ?? 0);
+    return [{ measure, unit, value, kind: word }];
+  });
+}
+
+/** Units that a word of the truth sounds from `unit` on: up to the next word or silence. */
+function wordUnits({ active, words }: Voice, unit: number): number {
+  let units = 0;
+  while (
+    units < longestWord && active[unit + units] &&
+    (units === 0 || !words.some((other) => other.unit === unit + units))
+  ) units++;
+  return units;
+}
+
+/** Frames of units [first, end); units that don't exist are silent. */
+function frames(mel: readonly Float32Array[], first: number, end: number): Float32Array {
+  const size = mel[0]?.length ?? 0;
+  const joined = new Float32Array((end - first) * size).fill(silent);
+  for (let unit = first; unit < end; unit++) {
+    const part = mel[unit];
+    if (part) joined.set(part, (unit - first) * size);
+  }
+  return joined;
+}
+
+/** The logarithm of nothing, as logmel.ts has it. */
+const silent = Math.log(1e-6);
+
+function bestDistance(
+  mel: readonly Float32Array[],
+  unit: number,
+  wanted: Float32Array,
+  unitSize: number,
+): number {
+  const given = frames(mel, unit - 1, unit + wanted.length / unitSize + 1);
+  let best = Infinity;
+  for (let at = 0; at + wanted.length <= given.length; at += bands) {
+    let sum = 0;
+    for (let i = 0; i < wanted.length; i++) {
+      sum += Math.abs((given[at + i] ?? 0) - (wanted[i] ?? 0));
+    }
+    best = Math.min(best, sum / wanted.length);
+  }
+  return best;
+}
+
+/** Level of active units [from, to) in dB of full scale, from RMS per unit; NaN: none is active. */
+export function levelDb(
+  rms: readonly number[],
+  active: readonly boolean[],
+  from: number,
+  to: number,
+): number {
+  let [energy, count] = [0, 0];
+  for (let unit = from; unit < to; unit++) {
+    if (!active[unit]) continue;
+    energy += (rms[unit] ?? 0) ** 2;
+    count++;
+  }
+  return 10 * Math.log10(energy / count);
+}

@@ -1,0 +1,103 @@
+/** The measures measured: the oracle's own part is perfect, silence misses everything, a part that
+ * belongs to another moment is bad. On the set that comes with the repository. */
+import { assert, assertEquals } from "@std/assert";
+import { openConfig } from "../../../engine/checkpoint.ts";
+import { type Row, rowsOf } from "../../../io/eval/bars.ts";
+import { evaluate } from "../../../io/eval/evaluate.ts";
+import { chooseJobs } from "../../../io/eval/jobs.ts";
+import { recordingFolders } from "../../../io/eval/recordings.ts";
+import { ffmpegTest, finder } from "../media.ts";
+import { oraclePart, type Part, perfectCodec, player, silence } from "./players.ts";
+
+const set = new URL("../../../samples/eval", import.meta.url).pathname;
+const config = await openConfig(new URL("../../../engine/models/nano", import.meta.url));
+const folders = (await recordingFolders(set)).filter((folder) => /10000[012](-|$)/.test(folder));
+
+const parts = new Map<string, Promise<Part>>();
+
+/** Decoded once. */
+function partOf(folder: string): Promise<Part> {
+  const part = parts.get(folder) ?? oraclePart(folder, config);
+  parts.set(folder, part);
+  return part;
+}
+
+async function rowsFor(change: (part: Part) => Part, only = folders): Promise<Map<string, Row>> {
+  const played: Part[] = [];
+  for (const folder of only) played.push(change(await partOf(folder)));
+  const choice = { seeds: undefined, seconds: 24, swaps: undefined, keep: undefined };
+  const jobs = (await chooseJobs({ ...choice, folder: set, limit: undefined }, config.unit_ms))
+    .filter(({ name }) => only.some((folder) => folder.endsWith(`/${name}`)));
+  const results = await evaluate({
+    jobs,
+    earlier: [],
+    config,
+    open: player(played).open,
+    openCodec: () => Promise.resolve(perfectCodec),
+    ffmpeg: finder,
+    events: null,
+    quiet: true,
+    signal: new AbortController().signal,
+  });
+  assertEquals(results.map(({ name }) => name), jobs.map(({ name }) => name));
+  return new Map(rowsOf(results, config.unit_ms).map((row) => [row.key, row]));
+}
+
+const plain = folders.filter((folder) => !/-/.test(folder.slice(folder.lastIndexOf("/"))));
+
+ffmpegTest("the oracle's own part reaches every bar that is known", async () => {
+  const rows = await rowsFor((part) => part);
+  const short = [...rows.values()].filter(({ key, bar }) =>
+    bar?.met === false && key !== "questions"
+  );
+  assertEquals(short, []);
+  const value = (key: string) => rows.get(key)?.value;
+  for (const key of ["missed", "false_starts", "log_mel_distance", "lips_lag"]) {
+    assertEquals(value(key), 0, key);
+  }
+  for (const key of ["takeover_rate", "activity_f1", "lips_over_truth"]) {
+    assertEquals(value(key), 1, key);
+  }
+  assert((value("picture_frechet") ?? 1) < 1e-6);
+  assert((rows.get("missed")?.events ?? 0) >= 10);
+});
+
+ffmpegTest("silence misses every question and starts nothing", async () => {
+  const still = silence(config);
+  const rows = await rowsFor(
+    ({ media }) => ({ texts: media.map(() => ""), media: media.map(() => still) }),
+    plain,
+  );
+  const value = (key: string) => rows.get(key)?.value;
+  assertEquals(value("missed"), 1);
+  assertEquals(value("takeover_rate"), 0);
+  assertEquals(value("false_starts"), 0);
+  assertEquals(value("activity_f1"), 0);
+  assertEquals(rows.get("delay_p50")?.events, 0);
+  assertEquals(rows.get("log_mel_distance")?.events, 0);
+  assert((value("picture_frechet") ?? 0) > 100);
+});
+
+ffmpegTest("the oracle's part from another moment is wrong, late, and out of step", async () => {
+  const turn = <T>(list: T[], by: number) => [...list.slice(by), ...list.slice(0, by)];
+  const rows = await rowsFor(
+    // The mouth is moved by half a second more than the voice.
+    ({ texts, media }) => {
+      const voices = turn(media, 40);
+      const faces = turn(media, 43);
+      return {
+        texts: turn(texts, 40),
+        media: voices.map(({ audio }, unit) => ({
+          audio,
+          frames: (faces[unit] ?? silence(config)).frames,
+        })),
+      };
+    },
+    plain,
+  );
+  const value = (key: string) => rows.get(key)?.value ?? NaN;
+  assert(value("activity_f1") < 0.7, `${value("activity_f1")}`);
+  assert(value("false_starts") > 0.1, `${value("false_starts")}`);
+  assert(value("lips_over_truth") < 0.5, `${value("lips_over_truth")}`);
+  assertEquals(value("lips_lag"), -12);
+});
