@@ -23,11 +23,15 @@ export interface KeptOptions {
   thinker?: string | undefined;
   performer?: string | undefined;
   units?: number | undefined;
+  "no-tune"?: boolean | undefined;
+  "tune-cache"?: string | undefined;
 }
 
 export const mustHold = ["user-text", "network", "late"] as const satisfies (keyof KeptOptions)[];
 
-const texts = ["model", "user-text", "network", "thinker", "performer"] as const;
+const texts = ["model", "user-text", "network", "thinker", "performer", "tune-cache"] as const;
+/** Names of files and folders. */
+const paths: string[] = ["model", "user-text", "tune-cache"];
 const choices = {
   late: ["wait", "skip"],
   pace: ["live", "max"],
@@ -56,15 +60,12 @@ export interface SavedProgress {
 
 /** Those of a command's options that a resumed run takes over; paths from the root on. */
 export function keptOptions(options: KeptOptions): KeptOptions {
-  const { model, "user-text": userText, ...others } = options;
-  const names = [...texts, ...Object.keys(choices), "units"];
-  const all = {
-    ...others,
-    model: model === undefined ? undefined : resolve(model),
-    "user-text": userText === undefined ? undefined : resolve(userText),
-  };
+  const names: string[] = [...texts, ...Object.keys(choices), "units", "no-tune"];
+  const given = Object.entries(options).filter(([name, value]) =>
+    names.includes(name) && value !== undefined && value !== false
+  );
   return Object.fromEntries(
-    Object.entries(all).filter(([name, value]) => names.includes(name) && value !== undefined),
+    given.map(([name, value]) => [name, paths.includes(name) ? resolve(`${value}`) : value]),
   );
 }
 
@@ -102,6 +103,7 @@ export function readProgress(json: unknown, { meta }: Snapshot, path: string): S
   for (const [name, values] of Object.entries(choices)) {
     if (given.has(name)) options[name] = given.oneOf<string>(name, values);
   }
+  if (given.has("no-tune")) options["no-tune"] = given.boolean("no-tune");
   if (given.has("units")) options["units"] = given.whole("units", [1, 2 ** 40]);
   return {
     command,

@@ -124,7 +124,9 @@ export async function chooseSaving<T extends SavingChoice & Answering & KeptOpti
   const file = `${path}/${session}.json`;
   const read = readProgress(progress, snapshot, file);
   const settings = new Fields(snapshot.meta, file, "meta.").object("settings");
-  const given = Object.entries(choice).filter(([, value]) => value !== undefined);
+  const given = Object.entries(choice).filter(([, value]) =>
+    value !== undefined && value !== false
+  );
   const options: T = { ...choice, ...read.options, ...Object.fromEntries(given) };
   const kept = await keep(options);
   if (fork === undefined) {

@@ -11,8 +11,15 @@ import { InputError } from "../engine/errors.ts";
 import { openTokenizer } from "../engine/tokenizer.ts";
 import { RunError } from "../io/errors.ts";
 import { type Ffmpeg, findFfmpeg } from "../io/ffmpeg.ts";
+import { openSource } from "../io/endpoints.ts";
 import { openInput } from "../io/observe.ts";
+import { ObservationReader } from "../io/pair.ts";
+import { keptOptions, readProgress, type SavedProgress } from "../io/saved_progress.ts";
+import { SessionFolder } from "../io/session_folder.ts";
+import { awaitHead, decodeStream } from "../io/stream_decode.ts";
 import type { StreamShape } from "../io/stream_shape.ts";
+import { readTuneCache } from "../io/tune_cache.ts";
+import { snapshotAfter } from "../tests/io/session_saver.ts";
 import { tinyConfig, withCheckpoint } from "../tests/engine/tiny_checkpoint.ts";
 import { random } from "../tests/reference/random.ts";
 import { mutateBytes, mutateJson, mutateText } from "./mutate.ts";
@@ -33,8 +40,10 @@ const shape: StreamShape = {
 const kinds = [
   ...["mp4", "wav", "y4m", "config.json", "mkv", "wav", "y4m", "model.safetensors"],
   ...["nut", "wav", "y4m", "tokenizer.json", "ogg", "wav", "y4m", "index.json"],
+  // Through a pipe; a saved run; kernels' measurements.
+  ...["stream.nut", "session.json", "stream.mkv", "tune.json"],
 ];
-const containers = ["mp4", "mkv", "nut", "ogg"];
+const media = ["mp4", "mkv", "nut", "ogg", "wav", "y4m", "stream.nut", "stream.mkv"];
 const weights = "model.safetensors";
 const index = "model.safetensors.index.json";
 
@@ -85,9 +94,38 @@ export async function makeCorpus(ffmpeg: Ffmpeg | null): Promise<Corpus> {
       corpus.set(kind, await Deno.readFile(path));
     }
   });
+  await addSession(corpus);
+  const chosen = { chosen: "registers", times: { registers: 1.5, tiles: "wrong: NaN" } };
+  const record = { llvmpipe: { "matmul f32 64x192x448": chosen, "attention f16 14x560": chosen } };
+  corpus.set("tune.json", new TextEncoder().encode(JSON.stringify(record)));
+  for (const kind of ["nut", "mkv"]) {
+    const whole = corpus.get(kind);
+    if (whole) corpus.set(`stream.${kind}`, whole);
+  }
   corpus.set("wav", wholeWav());
   corpus.set("y4m", wholeY4m());
   return corpus;
+}
+
+/** A saved session; its blobs are there by their files' names. */
+async function addSession(corpus: Corpus): Promise<void> {
+  const path = await Deno.makeTempDir({ prefix: "wanstream-fuzz-" });
+  try {
+    const progress: SavedProgress = {
+      command: "replay",
+      options: keptOptions({ network: "350ms", pace: "max", units: 9, "no-tune": true }),
+      userText: null,
+      input: { path: "talk.mp4", sha256: "0".repeat(64) },
+      ...{ first: 0, units: 8, every: 4, lineBytes: 4000, wallMs: 900.5 },
+    };
+    await new SessionFolder(path).save(snapshotAfter(7), progress);
+    corpus.set("session.json", await Deno.readFile(`${path}/session.json`));
+    for await (const { name } of Deno.readDir(`${path}/blobs`)) {
+      corpus.set(`blobs/${name}`, await Deno.readFile(`${path}/blobs/${name}`));
+    }
+  } finally {
+    await Deno.remove(path, { recursive: true });
+  }
 }
 
 function wholeWav(): Uint8Array<ArrayBuffer> {
@@ -153,9 +191,17 @@ export async function writeCase(
   bytes: Uint8Array<ArrayBuffer>,
   corpus: Corpus,
 ): Promise<string> {
-  if (containers.includes(kind) || kind === "wav" || kind === "y4m") {
+  if (media.includes(kind) || kind === "tune.json") {
     await Deno.writeFile(`${folder}/case.${kind}`, bytes);
     return `${folder}/case.${kind}`;
+  }
+  if (kind === "session.json") {
+    await Deno.mkdir(`${folder}/blobs`);
+    await Deno.writeFile(`${folder}/session.json`, bytes);
+    for (const [name, content] of corpus) {
+      if (name.startsWith("blobs/")) await Deno.writeFile(`${folder}/${name}`, content);
+    }
+    return folder;
   }
   // A name of its own for the shard, so that the index is looked at.
   const shard = "shard.safetensors";
@@ -171,6 +217,18 @@ export async function writeCase(
 
 /** Reads a case as the program would. */
 async function readCase(kind: string, path: string, ffmpeg: Ffmpeg | null): Promise<void> {
+  if (kind === "tune.json") {
+    const lines: string[] = [];
+    await readTuneCache(path, (line) => lines.push(line));
+    // It is never an error.
+    if (lines.length > 0) throw new InputError(lines.join("\n"));
+    return;
+  }
+  if (kind === "session.json") {
+    const { snapshot, progress } = await new SessionFolder(path).load();
+    readProgress(progress, snapshot, path);
+    return;
+  }
   if (/json|safetensors/.test(kind)) {
     const { config, tokenizer } = await openCheckpoint(path);
     const { encode, decode } = openTokenizer(tokenizer, config);
@@ -179,13 +237,27 @@ async function readCase(kind: string, path: string, ffmpeg: Ffmpeg | null): Prom
   }
   const find = () =>
     ffmpeg ? Promise.resolve(ffmpeg) : Promise.reject(new InputError("no FFmpeg was found"));
-  const { observations } = await openInput(path, shape, find);
+  const observations = kind.startsWith("stream.")
+    ? await openStream(path, find)
+    : (await openInput(path, shape, find)).observations;
   let units = 0;
   for await (const { audio, frames } of observations) {
     if (audio && audio.length !== shape.samples) throw new Error(`${audio.length} samples`);
     if (frames && frames.length !== 4 * 32 * 24 * 3) throw new Error(`${frames.length} bytes`);
     if (audio?.some((sample) => !(Math.abs(sample) <= 1))) throw new Error("sound out of range");
     if (++units === maxUnits) break;
+  }
+}
+
+/** A file as it would come through a pipe. */
+async function openStream(path: string, find: () => Promise<Ffmpeg>): Promise<ObservationReader> {
+  const source = await openSource(path, find);
+  try {
+    const media = decodeStream(await find(), source, await awaitHead(source), shape);
+    return new ObservationReader(media, shape, undefined, 13);
+  } catch (error) {
+    await source.close();
+    throw error;
   }
 }
 

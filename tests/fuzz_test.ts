@@ -28,7 +28,7 @@ folderTest("a case of the fuzzer is told by its seed and number alone", async (f
 folderTest("main.ts answers damaged files with one line and an exit code", async (folder) => {
   const corpus = await makeCorpus(await findFfmpeg().catch(() => null));
   // A config, weights, an index, an MP4 and a Matroska file.
-  const cases = [3, 7, 15, 16, 20].map((number) => makeCase(3, number, corpus));
+  const cases = [3, 7, 15, 20, 24].map((number) => makeCase(3, number, corpus));
   for (const [i, { kind, bytes }] of cases.entries()) {
     if (bytes === null) continue;
     const at = `${folder}/${i}`;

@@ -12,7 +12,7 @@ import { normal, random } from "../reference/random.ts";
 import { digest } from "./media.ts";
 
 const units = 12;
-const quick = ["--steps", "1", "--temperature", "1", "--seed", "3", "--quiet"];
+const quick = ["--steps", "1", "--temperature", "1", "--seed", "3", "--quiet", "--no-tune"];
 const hasAdapter = (await listAdapters()).length > 0;
 
 function adapterTest(name: string, fn: (folder: string) => Promise<void>): void {

@@ -29,7 +29,7 @@ function adapterTest(register: typeof folderTest, name: string, fn: (at: string)
 /** The real program, with few and quick solver steps. */
 function start(args: string[]): Deno.ChildProcess {
   const program = new URL("../../main.ts", import.meta.url).pathname;
-  const quick = ["--steps", "1", "--temperature", "1", "--quiet"];
+  const quick = ["--steps", "1", "--temperature", "1", "--quiet", "--no-tune"];
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-q", "--no-check", "-A", program, "replay", ...args, ...quick],
     stdin: "null",

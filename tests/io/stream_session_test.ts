@@ -28,7 +28,7 @@ function liveStream(first: number): Uint8Array<ArrayBuffer>[] {
 /** Starts the real program with a pipe into it, and few and quick solver steps. */
 function start(args: string[]): Deno.ChildProcess {
   const program = new URL("../../main.ts", import.meta.url).pathname;
-  const quick = ["--steps", "1", "--temperature", "1", "--seed", "5", "--quiet"];
+  const quick = ["--steps", "1", "--temperature", "1", "--seed", "5", "--quiet", "--no-tune"];
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-q", "--no-check", "-A", program, "stream", ...args, ...quick],
     stdin: "piped",
