@@ -13,6 +13,7 @@ import type { Step } from "../kernels/plan.ts";
 import { qkRotary, rotaryTurns } from "../kernels/qk_rotary.ts";
 import { rmsnorm } from "../kernels/rmsnorm.ts";
 import { makeTensor, rows, type Tensor, tensorFrom } from "../kernels/tensor.ts";
+import { uniformBytes } from "../kernels/uniform.ts";
 
 interface Layer {
   /** q, k and v rows of one product, the input norm's weight in them. */
@@ -188,7 +189,7 @@ export class Backbone {
       const qDim = c.num_attention_heads * c.head_dim;
       const kvDim = c.num_key_value_heads * c.head_dim;
       const make = (name: string, width: number) =>
-        makeTensor(this.gpu, `span of ${count}: ${name}`, [count, width]);
+        makeTensor(this.gpu, `span of ${count}: ${name}`, [count, width], "f32", uniformBytes);
       scratch = {
         qkv: make("qkv", qDim + 2 * kvDim),
         q: make("q", qDim),

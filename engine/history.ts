@@ -3,6 +3,7 @@ import type { ModelConfig, Storage } from "./config.ts";
 import type { HistoryWindow } from "./window.ts";
 import type { Gpu } from "../kernels/device.ts";
 import { gatherSlice, scatterSlice } from "../kernels/history_copy.ts";
+import { rowBytes } from "../kernels/image.ts";
 import { copy, type Step } from "../kernels/plan.ts";
 import {
   byteOffset,
@@ -13,6 +14,7 @@ import {
   type Tensor,
   upload,
 } from "../kernels/tensor.ts";
+import { uniformBytes } from "../kernels/uniform.ts";
 
 /** What the GPU's side needs to know of the slots. */
 export type Slots = Pick<HistoryWindow, "slots" | "ranks" | "used" | "noisyStart" | "noisyEnd">;
@@ -34,14 +36,15 @@ export class History {
   ) {
     const { slots } = window;
     this.#kvDim = config.num_key_value_heads * config.head_dim;
+    // With room for a copy of whole rows of an image.
     const cache = (what: string) =>
       Array.from(
         { length: config.num_hidden_layers },
-        (_, i) => makeTensor(gpu, `history ${what} ${i}`, [slots, this.#kvDim], storage),
+        (_, i) => makeTensor(gpu, `history ${what} ${i}`, [slots, this.#kvDim], storage, rowBytes),
       );
     this.#keys = cache("keys");
     this.#values = cache("values");
-    this.ranks = makeTensor(gpu, "history ranks", [slots], "i32");
+    this.ranks = makeTensor(gpu, "history ranks", [slots], "i32", uniformBytes);
     this.span = makeTensor(gpu, "history span", [4], "i32");
   }
 

@@ -11,6 +11,7 @@ import { noise } from "../kernels/noise.ts";
 import { Plan, type Step, submit } from "../kernels/plan.ts";
 import { Readback } from "../kernels/readback.ts";
 import { makeTensor, rows, type Tensor, upload } from "../kernels/tensor.ts";
+import { uniformBytes } from "../kernels/uniform.ts";
 
 export class Performer {
   /** The solved latents of the last unit, flat f32. */
@@ -24,7 +25,7 @@ export class Performer {
   private constructor(readonly model: Model, receivesSlices: boolean) {
     const { gpu, layout, history, latents } = model;
     const noisyRows = model.window.sizes.noisySets * layout.response;
-    this.latents = makeTensor(gpu, "z", [latents.length]);
+    this.latents = makeTensor(gpu, "z", [latents.length], "f32", uniformBytes);
     this.#tokens = makeTensor(gpu, "noisy tokens", [noisyRows, tokenWords], "i32");
     this.#unit = makeTensor(gpu, "solver unit", [1], "u32");
     this.#solve = new Plan("solve", this.#solveSteps(noisyRows));
@@ -51,12 +52,13 @@ export class Performer {
     const sets = model.window.sizes.noisySets;
     const length = model.latents.length;
     const D = model.checkpoint.config.hidden_size;
-    const make = (label: string, width: number) => makeTensor(gpu, label, [width]);
+    const make = (label: string, ...shape: number[]) =>
+      makeTensor(gpu, label, shape, "f32", uniformBytes);
     const trial = make("z trial", length);
     const velocities = [make("velocity 0", length), make("velocity 1", length)];
     const guided = sets === 2 ? make("velocities of both sets", 2 * length) : null;
-    const x = makeTensor(gpu, "noisy x", [noisyRows, D]);
-    const normed = makeTensor(gpu, "noisy normed", [noisyRows, D]);
+    const x = make("noisy x", noisyRows, D);
+    const normed = make("noisy normed", noisyRows, D);
 
     const steps: Step[] = [
       noise(gpu, { label: "z", y: z, unit: this.#unit, seed: settings.seed }),

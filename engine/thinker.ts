@@ -17,6 +17,7 @@ import { clampSamples, packPixels, pixelWords, unpackPixels } from "../kernels/p
 import { Readback } from "../kernels/readback.ts";
 import { sample } from "../kernels/sample.ts";
 import { makeTensor, reshape, rows, type Tensor, upload } from "../kernels/tensor.ts";
+import { uniformBytes } from "../kernels/uniform.ts";
 import { tokenWords } from "./tick_tokens.ts";
 
 /** What a pass gives. */
@@ -64,14 +65,20 @@ export class Thinker {
     const passRows = layout.response + layout.observation;
     const sliceRows = passRows + layout.agentText;
 
-    this.latents = makeTensor(gpu, "response latents", [model.latents.length]);
+    this.latents = makeTensor(
+      gpu,
+      "response latents",
+      [model.latents.length],
+      "f32",
+      uniformBytes,
+    );
     this.#tokens = makeTensor(gpu, "pass tokens", [sliceRows, tokenWords], "i32");
     this.#typedIds = makeTensor(gpu, "typed ids", [layout.userText], "u32");
     this.#textIds = makeTensor(gpu, "agent text ids", [layout.agentText], "u32");
     this.#unit = makeTensor(gpu, "unit", [1], "u32");
     this.#slice = sendsSlices ? history.makeSlice("slice", sliceRows) : null;
 
-    const x = makeTensor(gpu, "pass x", [passRows, D]);
+    const x = makeTensor(gpu, "pass x", [passRows, D], "f32", uniformBytes);
     const observed = this.observed = rows(x, layout.response, layout.observation);
     const videoStart = layout.userText + layout.userAudio;
     this.#encoders = {
@@ -161,9 +168,9 @@ export class Thinker {
     const { gpu, checkpoint, layout, history, backbone, embedding, latents, settings } = this.model;
     const { hidden_size: D, vocab_size: V } = checkpoint.config;
     const passRows = layout.response + layout.observation;
-    const normed = makeTensor(gpu, "text normed", [1, D]);
+    const normed = makeTensor(gpu, "text normed", [1, D], "f32", uniformBytes);
     const logits = makeTensor(gpu, "text logits", [1, V]);
-    const textX = makeTensor(gpu, "text x", [1, D]);
+    const textX = makeTensor(gpu, "text x", [1, D], "f32", uniformBytes);
     const slots = layout.agentText;
     const steps = [
       ...embedding.latents(

@@ -25,6 +25,7 @@ import { type Dispatch, dispatch, type Step } from "./plan.ts";
 import { fill } from "./shader.ts";
 import { isSoftware } from "./probe.ts";
 import { elementBytes, elements, type Tensor, tensorBytes } from "./tensor.ts";
+import { fitsUniform, uniformSource } from "./uniform.ts";
 
 export interface AttentionArguments {
   label: string;
@@ -217,7 +218,7 @@ function check(args: AttentionArguments): { rows: number; slots: number } {
 interface Source {
   /** Steps that run before. */
   steps: Step[];
-  bindings: (Tensor | GPUTextureView)[];
+  bindings: (Tensor | GPUTextureView | GPUBufferBinding)[];
   /** Declarations from binding 4 on, and the functions that read a vec4 by its index. */
   readers: string;
   /** Where each starts, in vec4; ranks in elements. */
@@ -243,38 +244,52 @@ fn ${names[i]}${i === 3 ? "" : "_at"}(i: u32) -> ${type} {
   };
 }
 
-/** Copies everything into one image, each tensor from a row of its own; bits are kept as they are. */
+/** Copies keys and values into one image, each from a row of its own; bits are kept as they are.
+ * Queries and ranks come along where they are too large for a uniform. */
 function imageSource(gpu: Gpu, label: string, args: AttentionArguments): Source {
-  const tensors = [args.q, args.keys, args.values, args.ranks].map(asFloats);
-  const starts: number[] = [];
-  let rows = 1;
-  for (const tensor of tensors) {
-    starts.push(rows);
-    rows += imageRows(tensorBytes(tensor));
+  const { q, keys, values, ranks } = args;
+  const copied: [name: string, tensor: Tensor][] = [["key", keys], ["value", values]];
+  const uniforms: [name: string, tensor: Tensor][] = [];
+  for (const entry of [["query", q], ["rank", ranks]] as [string, Tensor][]) {
+    (fitsUniform(gpu, tensorBytes(entry[1])) ? uniforms : copied).push(entry);
   }
-  const image = scratchImage(gpu, "rgba32float", (rows - 1) * rowBytes);
-  const steps = tensors.flatMap((tensor, i) =>
-    copyToImage(`attention ${label}`, tensor, image, (starts[i] ?? 0) * rowBytes)
+  const starts: Record<string, number> = {};
+  const rows: number[] = [];
+  let end = 1;
+  for (const [name, tensor] of copied) {
+    starts[name] = (end * rowBytes) / 16;
+    rows.push(end);
+    end += imageRows(tensorBytes(tensor));
+  }
+  const image = scratchImage(gpu, "rgba32float", (end - 1) * rowBytes);
+  const steps = copied.flatMap(([, tensor], i) =>
+    copyToImage(`attention ${label}`, asFloats(tensor), image, (rows[i] ?? 0) * rowBytes)
   );
   const reader = imageReader("texel", "image", "rgba32float");
-  const read = (name: string, type: string) => {
-    const value = type === "vec4f" ? "texel(i)" : `bitcast<${type}>(texel(i))`;
-    return `fn ${name}(i: u32) -> ${type} {\n  return ${value};\n}`;
-  };
-  const cache = args.keys.dtype === "f16" ? "vec4u" : "vec4f";
-  const readers = [
-    `@group(0) @binding(4) ${reader.declaration}`,
-    reader.code,
-    read("query_at", "vec4f"),
-    read("key_at", cache),
-    read("value_at", cache),
-    read("rank_texel", "vec4i"),
-  ];
+  const declarations = [`@group(0) @binding(4) ${reader.declaration}`, reader.code];
+  const bindings: Source["bindings"] = [image.createView()];
+  const cache = keys.dtype === "f16" ? "vec4u" : "vec4f";
+  const types: Record<string, string> = { query: "vec4f", key: cache, value: cache, rank: "vec4i" };
+  const nameOf = (name: string) => name === "rank" ? "rank_texel" : `${name}_at`;
+  const read = (name: string, value: string) =>
+    `fn ${nameOf(name)}(i: u32) -> ${types[name]} {\n  return ${value};\n}`;
+  for (const [name] of copied) {
+    const type = types[name];
+    declarations.push(read(name, type === "vec4f" ? "texel(i)" : `bitcast<${type}>(texel(i))`));
+  }
+  for (const [name, tensor] of uniforms) {
+    const source = uniformSource(gpu, tensor, `${name}_uniform`, types[name] ?? "");
+    declarations.push(`@group(0) @binding(${4 + bindings.length}) ${source.declaration}`);
+    declarations.push(read(name, `${name}_uniform[i]`));
+    bindings.push(source.binding);
+    starts[name] = source.start;
+  }
+  const { query = 0, key = 0, value = 0, rank = 0 } = starts;
   return {
     steps,
-    bindings: [image.createView()],
-    readers: readers.join("\n"),
-    starts: starts.map((row, i) => (row * rowBytes) / (i === 3 ? 4 : 16)),
+    bindings,
+    readers: declarations.join("\n"),
+    starts: [query, key, value, 4 * rank],
   };
 }
 

@@ -33,6 +33,7 @@ import { blockInputs } from "./quantize.ts";
 import quantizeCode from "./quantize_rows.wgsl" with { type: "text" };
 import { fill } from "./shader.ts";
 import { type Tensor, tensorBytes } from "./tensor.ts";
+import { uniformSource } from "./uniform.ts";
 
 export interface DotVariant {
   form: "dot";
@@ -90,8 +91,10 @@ export function matmulDot(gpu: Gpu, args: MatmulArguments, variant: DotVariant):
   const bytes = quantizedBytes(rows, weight.inputs);
   const buffer = scratch(gpu, bytes);
   const quantized: Tensor = { buffer, offset: 0, shape: [bytes / 4], dtype: "u32" };
-  const pipeline = gpu.pipeline("matmul dot", shader(args, variant, bytes / 16));
-  const binding = variant.x === "uniform" ? { buffer, offset: 0, size: bytes } : quantized;
+  const uniform = variant.x === "uniform" ? uniformSource(gpu, quantized, "x", "vec4u") : null;
+  const declaration = uniform?.declaration ?? "var<storage, read> x: array<vec4u>;";
+  const pipeline = gpu.pipeline("matmul dot", shader(args, variant, declaration));
+  const binding = uniform?.binding ?? quantized;
   return [
     quantizeRows(gpu, label, x, quantized),
     ...weight.parts.map((part) => {
@@ -125,7 +128,11 @@ function scratch(gpu: Gpu, bytes: number): GPUBuffer {
   return buffer;
 }
 
-function shader(args: MatmulArguments, { tile, lanes, x }: DotVariant, count: number): string {
+function shader(
+  args: MatmulArguments,
+  { tile, lanes }: DotVariant,
+  x: string,
+): string {
   const { weight, norm } = args;
   const { dtype } = weight;
   if (!isQuantized(dtype)) {
@@ -145,9 +152,7 @@ function shader(args: MatmulArguments, { tile, lanes, x }: DotVariant, count: nu
     lanes,
     block_texels: blockTexels,
     sizes: sizesText(scalar),
-    x: x === "uniform"
-      ? `var<uniform> x: array<vec4u, ${count}>;`
-      : "var<storage, read> x: array<vec4u>;",
+    x,
     weight: panel.declaration,
     reader: panel.code,
     y_type: scalar ? "f32" : "vec4f",

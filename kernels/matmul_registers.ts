@@ -37,7 +37,8 @@ import {
 } from "./packed_weight.ts";
 import { dispatch, type Step } from "./plan.ts";
 import { fill } from "./shader.ts";
-import { byteOffset, type Tensor, tensorBytes } from "./tensor.ts";
+import { type Tensor, tensorBytes } from "./tensor.ts";
+import { uniformSource } from "./uniform.ts";
 
 export interface RegisterVariant {
   form: "registers";
@@ -48,19 +49,6 @@ export interface RegisterVariant {
   split: number;
   /** Where x is read: copied into an image, where it is, or (small ones) as a uniform. */
   x: "image" | "buffer" | "uniform";
-}
-
-/** Bytes that a uniform binding may have everywhere. */
-const uniformBytes = 64 << 10;
-
-/** True when x can be bound as a uniform, wherever it starts in its buffer. */
-export function fitsUniform(gpu: Gpu, rows: number, inputs: number): boolean {
-  return fitsUniformBinding(4 * rows * inputs + gpu.device.limits.minUniformBufferOffsetAlignment);
-}
-
-/** True when so many bytes can be bound as a uniform. */
-export function fitsUniformBinding(bytes: number): boolean {
-  return bytes <= uniformBytes;
 }
 
 /** Steps of the product (see matmul.ts), checked there. */
@@ -111,17 +99,7 @@ function readX(gpu: Gpu, { label, x }: MatmulArguments, from: RegisterVariant["x
     const steps = copyToImage(`matmul ${label} x`, x, image, rowBytes);
     return { steps, binding: image.createView(), start: rowBytes / 16, ...reader };
   }
-  const align = gpu.device.limits.minUniformBufferOffsetAlignment;
-  const offset = Math.floor(byteOffset(x) / align) * align;
-  const start = (byteOffset(x) - offset) / 16;
-  const count = start + tensorBytes(x) / 16;
-  return {
-    steps: [],
-    binding: { buffer: x.buffer, offset, size: count * 16 },
-    start,
-    declaration: `var<uniform> x: array<vec4f, ${count}>;`,
-    code: reader.code,
-  };
+  return { steps: [], code: reader.code, ...uniformSource(gpu, x, "x", "vec4f") };
 }
 
 function shader(

@@ -1,10 +1,11 @@
 /** Which form of the matrix product serves a shape: by measurement (tune.ts), else by a rule. */
 import type { Gpu } from "./device.ts";
 import { type DotVariant, quantizedBytes } from "./matmul_dot.ts";
-import { fitsUniform, fitsUniformBinding, type RegisterVariant } from "./matmul_registers.ts";
+import type { RegisterVariant } from "./matmul_registers.ts";
 import type { TileVariant } from "./matmul_tiles.ts";
 import { isQuantized, type PackedWeight } from "./packed_weight.ts";
 import { isSoftware } from "./probe.ts";
+import { fitsUniform } from "./uniform.ts";
 
 /** What a product's speed depends on. */
 export type ProductShape =
@@ -53,7 +54,7 @@ const smallBytes = 16 << 10;
 
 /** What is taken without measuring: what measured best on llvmpipe, and a GPU's whole warps. */
 export function staticVariant(gpu: Gpu, { rows, inputs, image }: ProductShape): RegisterVariant {
-  const small = 4 * rows * inputs <= smallBytes && fitsUniform(gpu, rows, inputs);
+  const small = 4 * rows * inputs <= smallBytes && fitsUniform(gpu, 4 * rows * inputs);
   return {
     form: "registers",
     tile: rowTile(rows),
@@ -69,7 +70,7 @@ export function matmulVariants(gpu: Gpu, shape: ProductShape): MatmulVariant[] {
   const { rows, inputs } = shape;
   const first = staticVariant(gpu, shape);
   const all: MatmulVariant[] = [first];
-  const uniform = fitsUniform(gpu, rows, inputs);
+  const uniform = fitsUniform(gpu, 4 * rows * inputs);
   if (isSoftware(gpu.name)) {
     const sources = shape.image ? ["image"] as const : ["buffer"] as const;
     for (const x of [...sources, ...(uniform ? ["uniform"] as const : [])]) {
@@ -90,9 +91,11 @@ export function matmulVariants(gpu: Gpu, shape: ProductShape): MatmulVariant[] {
     }
   }
   if (isQuantized(shape.dtype)) {
-    const small = fitsUniformBinding(quantizedBytes(rows, inputs));
+    const small = fitsUniform(gpu, quantizedBytes(rows, inputs));
     const { tile, lanes } = first;
-    all.push({ form: "dot", tile, lanes, x: small ? "uniform" : "buffer" });
+    // Where images are faster, buffers are hopeless.
+    if (small) all.push({ form: "dot", tile, lanes, x: "uniform" });
+    else if (!shape.image) all.push({ form: "dot", tile, lanes, x: "buffer" });
   }
   const names = all.map(variantName);
   return all.filter((_, i) => names.indexOf(names[i] ?? "") === i);

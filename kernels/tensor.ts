@@ -50,14 +50,19 @@ export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
   return { ...tensor, shape };
 }
 
-/** Makes a tensor with a buffer of its own (zeroed by WebGPU). */
+/**
+ * Makes a tensor with a buffer of its own (zeroed by WebGPU).
+ *
+ * @param room Bytes that the buffer has after the tensor: some ways to bind or copy it want them.
+ */
 export function makeTensor(
   gpu: Gpu,
   label: string,
   shape: readonly number[],
   dtype: DType = "f32",
+  room = 0,
 ): Tensor {
-  const bytes = Math.max(16, Math.ceil((elements(shape) * elementBytes(dtype)) / 16) * 16);
+  const bytes = Math.max(16, Math.ceil((elements(shape) * elementBytes(dtype) + room) / 16) * 16);
   return { buffer: gpu.buffer(label, bytes), offset: 0, shape, dtype };
 }
 

@@ -158,9 +158,13 @@ export async function tune(
 const rounds = 4;
 const roundMs = 2;
 
+/** Times slower than the fastest so far: not timed on. */
+const hopeless = 4;
+
 async function choose(gpu: Gpu, candidates: readonly Candidate[]): Promise<TuneEntry> {
   const times: TuneEntry["times"] = {};
   const right: { name: string; repeats: number; steps: readonly Step[]; best: number }[] = [];
+  let fastest = Infinity;
   const fence = await Fence.create(gpu);
   for (const { name, steps, output, check } of candidates) {
     const wrong = await reasonAgainst(gpu, steps, output, check);
@@ -169,13 +173,16 @@ async function choose(gpu: Gpu, candidates: readonly Candidate[]): Promise<TuneE
       continue;
     }
     const once = Math.max(0.01, await fence.run(steps, 1));
+    fastest = Math.min(fastest, once);
     const repeats = Math.max(1, Math.min(50, Math.round(roundMs / once)));
-    right.push({ name, steps, repeats, best: Infinity });
+    right.push({ name, steps, repeats, best: once });
   }
   for (let round = 0; round < rounds; round++) {
     for (const candidate of right) {
+      if (candidate.best > hopeless * fastest) continue;
       const ms = await fence.run(candidate.steps, candidate.repeats);
       candidate.best = Math.min(candidate.best, ms / candidate.repeats);
+      fastest = Math.min(fastest, candidate.best);
     }
   }
   fence.destroy();

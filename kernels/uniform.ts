@@ -1,0 +1,47 @@
+/**
+ * Small tensors read as uniforms: llvmpipe loads those ten times faster than storage buffers and
+ * without a copy into an image; to a GPU they are constants.
+ */
+import type { Gpu } from "./device.ts";
+import { byteOffset, type Tensor, tensorBytes } from "./tensor.ts";
+
+/** Bytes that a uniform binding may have everywhere. */
+export const uniformBytes = 64 << 10;
+
+/** True when so many bytes can be bound as a uniform, wherever they start in their buffer. */
+export function fitsUniform(gpu: Gpu, bytes: number): boolean {
+  return bytes + gpu.device.limits.minUniformBufferOffsetAlignment <= uniformBytes;
+}
+
+/** A tensor of whole vec4 as a uniform. */
+export interface UniformSource {
+  binding: GPUBufferBinding;
+  /** Where the tensor starts, in vec4. */
+  start: number;
+  /** WGSL of the variable, to follow its attributes. */
+  declaration: string;
+}
+
+/**
+ * Binds a tensor as a uniform array of vec4. Where its buffer has room for it (`makeTensor`'s `room`)
+ * the array has the largest size, so that tensors of all shapes share a pipeline.
+ *
+ * @param type Of the elements: vec4f, vec4u or vec4i, whatever the tensor's are.
+ */
+export function uniformSource(
+  gpu: Gpu,
+  tensor: Tensor,
+  variable: string,
+  type: string,
+): UniformSource {
+  const align = gpu.device.limits.minUniformBufferOffsetAlignment;
+  const offset = Math.floor(byteOffset(tensor) / align) * align;
+  const start = (byteOffset(tensor) - offset) / 16;
+  const needed = start * 16 + Math.ceil(tensorBytes(tensor) / 16) * 16;
+  const size = tensor.buffer.size - offset >= uniformBytes ? uniformBytes : needed;
+  return {
+    binding: { buffer: tensor.buffer, offset, size },
+    start,
+    declaration: `var<uniform> ${variable}: array<${type}, ${size / 16}>;`,
+  };
+}
