@@ -6,7 +6,8 @@ import { run } from "../../io/commands/stream.ts";
 import type { Event } from "../../io/events.ts";
 import { openMuxer } from "../../io/muxer.ts";
 import { listAdapters } from "../../kernels/probe.ts";
-import { integer, random } from "../reference/random.ts";
+import { WavWriter } from "../../io/wav.ts";
+import { integer, normal, random } from "../reference/random.ts";
 import { echo } from "./echo_replay.ts";
 import { count, ffmpegTest, make, names } from "./media.ts";
 import { agent, noise, user } from "./stream_process.ts";
@@ -26,11 +27,11 @@ function liveStream(first: number): Uint8Array<ArrayBuffer>[] {
 }
 
 /** Starts the real program with a pipe into it, and few and quick solver steps. */
-function start(args: string[]): Deno.ChildProcess {
+function start(args: string[], command = "stream"): Deno.ChildProcess {
   const program = new URL("../../main.ts", import.meta.url).pathname;
   const quick = ["--steps", "1", "--temperature", "1", "--seed", "5", "--quiet", "--no-tune"];
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-q", "--no-check", "-A", program, "stream", ...args, ...quick],
+    args: ["run", "-q", "--no-check", "-A", program, command, ...args, ...quick],
     stdin: "piped",
     stdout: "null",
     stderr: "inherit",
@@ -124,6 +125,7 @@ for (const placement of ["split", "fused"]) {
     assertEquals(Number(time?.[1]), first * 4, "its clock goes on");
     const saved = names(`${at}/saved`);
     assertEquals(saved, ["blobs", "lock", "session.json"]);
+    if (placement === "fused") await forks(at);
 
     // What doesn't fit is refused before anything is read.
     const cases: [command: typeof run, args: string[], message: string][] = [
@@ -150,4 +152,20 @@ for (const placement of ["split", "fused"]) {
       "typed.jsonl: has changed since the session was saved",
     );
   });
+}
+
+/** A session that answered all units goes on with other ones, in a stream and over a recording. */
+async function forks(at: string): Promise<void> {
+  await live(["--resume", `${at}/saved`, "--fork", "s", "-o", `${at}/s.nut`], 13, `${at}/s.jsonl`);
+  const asked = (await answered(`${at}/s.jsonl`)).map(({ unit }) => unit);
+  assertEquals(asked, [units, units + 1, units + 2]);
+  const wav = await WavWriter.create(`${at}/in.wav`, 16000);
+  await wav.write(normal(random(2), (units + 2) * 2560, 0.1));
+  await wav.close();
+  const fork = ["--resume", `${at}/saved`, "--fork", "r", "--events", `${at}/r.jsonl`];
+  const child = start([`${at}/in.wav`, "-o", `${at}/r.wav`, ...fork], "replay");
+  await child.stdin.close();
+  assertEquals((await child.status).code, 0);
+  const replayed = (await answered(`${at}/r.jsonl`)).map(({ unit }) => unit);
+  assertEquals(replayed, [units, units + 1]);
 }
