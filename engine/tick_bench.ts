@@ -1,95 +1,159 @@
-/** Measures a tick on this thread: stages, what recorded plans save, and the kernels by shape. */
+/** Drives ticks for measuring: both roles on one device and this thread, one unit at a time, so that
+ * no stage overlaps another or waits for it. */
 import type { Checkpoint } from "./checkpoint.ts";
 import { Model } from "./model.ts";
 import { Performer } from "./performer.ts";
 import { Queue } from "./queue.ts";
 import type { Settings } from "./settings.ts";
 import { Thinker } from "./thinker.ts";
+import { type TickStage, tickStages } from "./tick_stages.ts";
 import { clock, type Input, localPerformer, runTicks, type UnitInput } from "./ticks.ts";
+import { HistoryWindow } from "./window.ts";
 import type { Gpu } from "../kernels/device.ts";
-import {
-  copyCeiling,
-  type MatmulFigure,
-  matmulFigures,
-  measure,
-  multiplyAddCeiling,
-} from "../kernels/measure.ts";
-import type { Dispatch, Plan, Step } from "../kernels/plan.ts";
+import { quantile } from "../kernels/measure.ts";
+import type { Plan } from "../kernels/plan.ts";
 
-export interface KernelTime {
-  /** Kernel and the first launch of this shape in the tick. */
-  label: string;
-  /** Launches of this shape in a tick. */
-  launches: number;
-  /** Median of one launch, the copies that feed it included. */
-  ms: number;
-  /** Floating-point operations and bytes that one launch needs at least. */
-  flops: number;
-  bytes: number;
+/** Milliseconds of one tick; `tick` is the sum of its stages. */
+export type TickTimes = Record<TickStage | "tick", number> & {
+  /** Tokens visible in history when the response was solved. */
+  historyTokens: number;
+};
+
+/** The plan of each stage. */
+export type StagePlans = Record<TickStage, readonly Plan[]>;
+
+export class TickBench {
+  #next = 0;
+
+  private constructor(
+    readonly model: Model,
+    private readonly thinker: Thinker,
+    private readonly performer: Performer,
+  ) {}
+
+  /** @param loaded Called when the weights are on the device, before the plans are made. */
+  static async create(
+    gpu: Gpu,
+    checkpoint: Checkpoint,
+    settings: Settings,
+    loaded: () => void = () => {},
+  ): Promise<TickBench> {
+    const model = new Model(gpu, checkpoint, settings);
+    loaded();
+    const thinker = await Thinker.create(model, false);
+    const performer = await Performer.create(model, false);
+    return new TickBench(model, thinker, performer);
+  }
+
+  /** Runs so many ticks on loud random observations, which keep every stage at work. */
+  async run(count: number, progress: (done: number) => void = () => {}): Promise<TickTimes[]> {
+    const inputs = new Queue<Input>();
+    const ticks: TickTimes[] = [];
+    const give = () => inputs.put({ ...randomMedia(this.model), typed: [], arrived: clock() });
+    give();
+    await runTicks(this.thinker, localPerformer(this.performer), inputs, {
+      schedule: "eager",
+      first: this.#next,
+      emit({ historyTokens, stages: { encode, pass, solve, decode } }) {
+        const tick = encode + pass + solve + decode;
+        ticks.push({ encode, pass, solve, decode, tick, historyTokens });
+        progress(ticks.length);
+        if (ticks.length < count) give();
+        else inputs.put(null);
+      },
+    });
+    this.#next += count;
+    return ticks;
+  }
+
+  /**
+   * Goes on at a unit with as much history as there would be: a tick over it takes as long as over one
+   * that was lived through, though nothing true is in it.
+   */
+  jump(unit: number): void {
+    const { window } = this.model;
+    const empty = new HistoryWindow(window.layout, window.sizes);
+    window.ranks.set(empty.ranks);
+    window.used = empty.used;
+    if (unit > 0) window.restore(unit - 1, window.unitsAfter(unit - 1).map(() => 0));
+    this.model.history.writeWindow();
+    this.#next = unit;
+  }
+
+  /** What the stages encode, tick by tick. */
+  get plans(): StagePlans {
+    const { encode, pass, decode } = this.thinker.plans;
+    return { encode, pass: [pass], solve: [this.performer.plan], decode: [decode] };
+  }
+
+  /** Readbacks that a tick waits for: one per stage; encoding waits for none where they sleep. */
+  readbacks(skipsSleep: boolean): number {
+    return skipsSleep ? tickStages.length : tickStages.length - 1;
+  }
 }
 
-export interface TickBench {
-  adapter: string;
-  units: number;
-  /** Milliseconds of every unit, in order. */
-  stages: Record<"encode" | "pass" | "solve" | "decode" | "tick", number[]>;
-  /** Milliseconds to encode one tick's commands. */
-  encoding: { recorded: number; anew: number; dispatches: number };
-  kernels: KernelTime[];
-  /** What this adapter can do at most: multiply-adds in registers, copies between buffers. */
-  ceiling: { gigaflops: number; gigabytes: number };
-  /** Matrix products at nano's shapes and at a large one. */
-  products: MatmulFigure[];
+/** What recorded plans save on the host. */
+export interface EncodingCost {
+  /** Milliseconds to encode one tick's commands from recorded plans, and with bind groups anew. */
+  recorded: number;
+  anew: number;
+  dispatches: number;
+  copies: number;
 }
 
-/**
- * Runs `units` ticks, both roles on one device, then measures encoding and every kernel shape.
- * Loud random observations keep every stage at work.
- */
-export async function benchTick(
-  gpu: Gpu,
-  checkpoint: Checkpoint,
-  settings: Settings,
-  units: number,
-  progress: (what: string) => void,
-): Promise<TickBench> {
-  const model = new Model(gpu, checkpoint, settings);
-  const thinker = await Thinker.create(model, false);
-  const performer = await Performer.create(model, false);
-  const inputs = new Queue<Input>();
-  const stages: TickBench["stages"] = { encode: [], pass: [], solve: [], decode: [], tick: [] };
-  const push = () => inputs.put({ ...randomMedia(model), typed: [], arrived: clock() });
-  push();
-  let done = 0;
-  // Eager, one unit at a time: no stage overlaps or waits for another.
-  await runTicks(thinker, localPerformer(performer), inputs, {
-    schedule: "eager",
-    emit({ stages: s }) {
-      stages.encode.push(s.encode);
-      stages.pass.push(s.pass);
-      stages.solve.push(s.solve);
-      stages.decode.push(s.decode);
-      stages.tick.push(s.encode + s.pass + s.solve + s.decode);
-      done++;
-      progress(`tick ${done} of ${units}`);
-      if (done < units) push();
-      else inputs.put(null);
-    },
-  });
-
-  const plans = [...thinker.plans.encode, thinker.plans.pass, performer.plan, thinker.plans.decode];
-  progress("encoding of commands");
-  const encoding = {
-    recorded: medianOf(15, () => encodeAll(gpu, plans, (plan, e) => plan.encode(e))),
-    anew: medianOf(15, () => encodeAll(gpu, plans, (plan, e) => plan.encodeAnew(gpu, e))),
-    dispatches: plans.flatMap((plan) => plan.steps).filter((s) => s.kind === "dispatch").length,
+/** Times the encoding of a tick's commands; nothing is submitted. */
+export function encodingCost(gpu: Gpu, stages: StagePlans): EncodingCost {
+  const plans = tickStages.flatMap((stage) => stages[stage]);
+  const steps = plans.flatMap((plan) => plan.steps);
+  const dispatches = steps.filter(({ kind }) => kind === "dispatch").length;
+  const time = (encode: (plan: Plan, encoder: GPUCommandEncoder) => void) =>
+    quantile(
+      Array.from({ length: 15 }, () => {
+        const start = performance.now();
+        const encoder = gpu.device.createCommandEncoder();
+        for (const plan of plans) encode(plan, encoder);
+        encoder.finish();
+        return performance.now() - start;
+      }),
+      0.5,
+    );
+  return {
+    recorded: time((plan, encoder) => plan.encode(encoder)),
+    anew: time((plan, encoder) => plan.encodeAnew(gpu, encoder)),
+    dispatches,
+    copies: steps.length - dispatches,
   };
-  const kernels = await kernelTimes(gpu, plans.flatMap((plan) => plan.steps), progress);
-  progress("this adapter's ceilings");
-  const ceiling = { gigaflops: await multiplyAddCeiling(gpu), gigabytes: await copyCeiling(gpu) };
-  progress("matrix products");
-  const products = await matmulFigures(gpu);
-  return { adapter: gpu.name, units, stages, encoding, kernels, ceiling, products };
+}
+
+/** Ticks at one length of history. */
+export interface GrowthPoint {
+  /** Units before each of these ticks, and tokens in sight of the solver. */
+  units: number;
+  tokens: number;
+  ticks: TickTimes[];
+}
+
+/** Ticks at several lengths of history, in units. All lengths take turns, so that a disturbance hits
+ * them all; ticks before the first compile. */
+export async function tickGrowth(
+  bench: TickBench,
+  lengths: readonly number[],
+  ticksEach: number,
+  progress: (what: string) => void,
+): Promise<GrowthPoint[]> {
+  bench.jump(0);
+  await bench.run(3, () => progress("first ticks"));
+  const points = lengths.map((units): GrowthPoint => ({ units, tokens: 0, ticks: [] }));
+  for (let round = 0; round < ticksEach; round++) {
+    for (const point of points) {
+      progress(`round ${round + 1} of ${ticksEach}: tick after ${point.units} units`);
+      bench.jump(point.units);
+      const ticks = await bench.run(1);
+      point.tokens = ticks[0]?.historyTokens ?? 0;
+      point.ticks.push(...ticks);
+    }
+  }
+  return points;
 }
 
 function randomMedia(model: Model): Pick<UnitInput, "audio" | "frames"> {
@@ -103,52 +167,4 @@ function randomMedia(model: Model): Pick<UnitInput, "audio" | "frames"> {
     audio: Float32Array.from({ length: userSamples }, () => Math.random() - 0.5),
     frames: pixels,
   };
-}
-
-function encodeAll(
-  gpu: Gpu,
-  plans: readonly Plan[],
-  encode: (plan: Plan, encoder: GPUCommandEncoder) => void,
-): number {
-  const start = performance.now();
-  const encoder = gpu.device.createCommandEncoder();
-  for (const plan of plans) encode(plan, encoder);
-  encoder.finish();
-  return performance.now() - start;
-}
-
-/** Times every distinct launch of the steps, with the copies that feed it. */
-async function kernelTimes(
-  gpu: Gpu,
-  steps: readonly Step[],
-  progress: (what: string) => void,
-): Promise<KernelTime[]> {
-  const shapes = new Map<string, { steps: Step[]; dispatch: Dispatch; launches: number }>();
-  let pending: Step[] = [];
-  for (const step of steps) {
-    pending.push(step);
-    if (step.kind !== "dispatch") continue;
-    const key = [step.label.split(" ")[0], step.groups, step.flops, step.bytes].join();
-    const shape = shapes.get(key);
-    if (shape) shape.launches++;
-    else shapes.set(key, { steps: pending, dispatch: step, launches: 1 });
-    pending = [];
-  }
-  const times: KernelTime[] = [];
-  for (const { steps, dispatch: { label, flops, bytes }, launches } of shapes.values()) {
-    progress(`kernel ${label}`);
-    const { ms } = await measure(gpu, steps, { rounds: 5, roundMs: 10 });
-    times.push({ label, launches, ms, flops, bytes });
-  }
-  return times.sort((a, b) => b.ms * b.launches - a.ms * a.launches);
-}
-
-/** The value below which the fraction p of the numbers lies (nearest rank). */
-export function percentile(numbers: readonly number[], p: number): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)] ?? NaN;
-}
-
-function medianOf(count: number, measure: () => number): number {
-  return percentile(Array.from({ length: count }, measure), 0.5);
 }

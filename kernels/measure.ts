@@ -16,6 +16,8 @@ export interface Timing {
   /** Median over the rounds, and the best round: on a shared machine the quieter figure. */
   ms: number;
   bestMs: number;
+  /** Lower and upper quartile of the rounds. */
+  quartiles: [lower: number, upper: number];
   /** The same median between GPU timestamps, where the adapter has them and they agree. */
   gpuMs?: number;
   /** Per second, at the median: 10^9 floating-point operations and 10^9 bytes. */
@@ -57,6 +59,7 @@ export async function measure(
   return {
     ms,
     bestMs: Math.min(...walls),
+    quartiles: [quantile(walls, 0.25), quantile(walls, 0.75)],
     // Some drivers' stamps tell nothing, or not in nanoseconds.
     ...(gpuMs > 0.1 * ms && gpuMs < 1.1 * ms ? { gpuMs } : {}),
     gigaflops: rate("flops"),
@@ -191,6 +194,64 @@ export async function matmulFigures(
     }
   }
   return figures;
+}
+
+/** What Deno's sleep after an awaited map costs on this device. */
+export interface SleepCost {
+  /** Reads skip it (readback.ts). */
+  skipped: boolean;
+  /** Milliseconds that awaiting adds to one read. */
+  ms: number;
+}
+
+/** Times reading nothing, awaited and not, on an idle device. */
+export async function sleepCost(gpu: Gpu): Promise<SleepCost> {
+  const nothing = makeTensor(gpu, "nothing", [4]);
+  const [direct, awaited] = [
+    await Readback.create(gpu, [nothing]),
+    await Readback.awaited(gpu, [nothing]),
+  ];
+  const times = async (readback: Readback) => {
+    const all: number[] = [];
+    for (let i = 0; i < 7; i++) {
+      const start = performance.now();
+      const encoder = gpu.device.createCommandEncoder();
+      readback.encode(encoder);
+      gpu.device.queue.submit([encoder.finish()]);
+      await readback.read();
+      all.push(performance.now() - start);
+    }
+    return median(all);
+  };
+  const skipped = direct.skipsSleep;
+  // Where nothing can be skipped there is no faster read to compare with: all of it is the sleep.
+  const ms = await times(awaited) - (skipped ? await times(direct) : 0);
+  for (const readback of [direct, awaited]) readback.destroy();
+  gpu.free(nothing.buffer);
+  return { skipped, ms };
+}
+
+/** Milliseconds of a launch that does next to nothing and depends on the one before it. */
+export async function launchCost(gpu: Gpu): Promise<number> {
+  const code = `@group(0) @binding(0) var<storage, read_write> out: array<f32>;
+@compute @workgroup_size(1) fn main() {
+  out[0] += 1.0;
+}`;
+  const out = makeTensor(gpu, "launch", [4]);
+  const pipeline = gpu.pipeline("launch", code);
+  const steps = Array.from(
+    { length: 50 },
+    () => dispatch(gpu, "launch", pipeline, [out], [1, 1, 1]),
+  );
+  const { ms } = await measure(gpu, steps, { rounds: 5 });
+  gpu.free(out.buffer);
+  return ms / steps.length;
+}
+
+/** The value below which the fraction p of the numbers lies (nearest rank); NaN of none. */
+export function quantile(numbers: readonly number[], p: number): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)] ?? NaN;
 }
 
 /** Median of numbers; NaN of none. */

@@ -20,7 +20,7 @@ const deno = ["run", "-q", "--no-prompt", ...permissions, "--allow-run"];
 function start(args: string[], env: Record<string, string> = {}): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     // Measuring is tested apart, and the user's cache is none of a test's business.
-    args: [...deno, `${root}main.ts`, ...args, "--no-tune"],
+    args: [...deno, `${root}main.ts`, ...args, ...(args[0] === "adapters" ? [] : ["--no-tune"])],
     cwd: root,
     env: { NO_COLOR: "1", ...env },
     stdin: "null",
@@ -140,17 +140,9 @@ adapterTest(
   },
 );
 
-adapterTest("adapters lists what can be reached, and bench measures a tick", async () => {
+adapterTest("adapters lists what can be reached", async () => {
   const listed = await main(["adapters", "--json"]);
   assertEquals(listed.code, 0, listed.stderr);
   const list: { spec: string }[] = JSON.parse(listed.stdout);
   assertEquals(list.map(({ spec }) => spec), adapters.map(({ spec }) => spec));
-  const measured = await main(["bench", "--units", "12", "--json"]);
-  assertEquals(measured.code, 0, measured.stderr);
-  const bench = JSON.parse(measured.stdout);
-  for (const stage of ["encode", "pass", "solve", "decode", "tick"]) {
-    assertEquals(bench.stages[stage].length, 12);
-  }
-  assert(bench.encoding.recorded > 0 && bench.encoding.anew > bench.encoding.recorded);
-  assert(bench.kernels.length > 10);
 });

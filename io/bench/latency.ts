@@ -1,0 +1,273 @@
+/**
+ * `bench latency`: from signal to signal, paced like a call: from the moment when the last sample of a
+ * unit was captured to the moment when the first bytes of its answer are there, through the same path
+ * as `stream --pace live`, with a simulated network or none.
+ */
+import type { Schedule } from "../../engine/mod.ts";
+import { InputError } from "../../engine/errors.ts";
+import type { Event } from "../events.ts";
+import { openMuxer } from "../muxer.ts";
+import { parseNetwork } from "../network.ts";
+import type { CommandSpec, Option } from "../options.ts";
+import { rawMedia } from "../raw_input.ts";
+import { percentile } from "../statistics.ts";
+import { runStream } from "../stream.ts";
+import { type StreamShape, streamShapes } from "../stream_shape.ts";
+import type { StreamOutput } from "../stream_output.ts";
+import { type BenchModel, modelChoice, openBenchModel, openBenchSession } from "./model.ts";
+import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
+import { latencyPlot } from "./plots.ts";
+import { figure, type Table } from "./table.ts";
+import { observations } from "./tick.ts";
+
+export const summary = "signal to signal, paced live, with and without a network (minutes)";
+
+const spec = {
+  name: "bench latency",
+  summary,
+  usage: "[options]",
+  options: {
+    ...modelChoice,
+    performer: { kind: "text", value: "SPEC", help: "the performer's adapter where split" },
+    placement: {
+      kind: "choice",
+      choices: ["auto", "split", "fused"],
+      help: "roles on two adapters or one (auto)",
+    },
+    schedule: {
+      kind: "choice",
+      choices: ["paper", "eager", "both"],
+      help: "when y_k leaves (both, one after the other)",
+    },
+    network: {
+      kind: "text",
+      value: "DELAY",
+      help: "round trip of the runs with a network, or 'none' to leave them out (350ms)",
+    },
+    units: { kind: "whole", min: 1, help: "units that count in each run (200)" },
+    ...outputOptions,
+  },
+  examples: [
+    "deno task bench latency",
+    "deno task bench latency --schedule paper --network 350ms±80ms,loss=1%",
+  ],
+} as const satisfies CommandSpec<Record<string, Option>>;
+
+export interface LatencyOptions {
+  adapter?: string | undefined;
+  performer?: string | undefined;
+  placement?: "auto" | "split" | "fused" | undefined;
+  schedule?: "paper" | "eager" | "both" | undefined;
+  network?: string | undefined;
+  units?: number | undefined;
+}
+
+/** Units at the start of a run that don't count: pipelines are compiled, and what that delayed is
+ * caught up with. */
+const warmUnits = 25;
+
+/** Runs the command. */
+export function run(args: string[]): Promise<number> {
+  return runBench(spec, args, async (options, status) => {
+    const { network } = options;
+    if (network !== undefined && network !== "none") parseNetwork(network);
+    const model = await openBenchModel(options, status);
+    return [await benchLatency(model, options, status)];
+  });
+}
+
+export interface LatencyRun {
+  schedule: Schedule;
+  placement: "split" | "fused";
+  /** As `--network` takes it; null: none. */
+  network: string | null;
+  units: number;
+  /** Units whose answer the network lost; they have no latency. */
+  lost: number;
+  p50: number;
+  p95: number;
+  p99: number;
+  max: number;
+  /** Every unit's, in order. */
+  ms: number[];
+}
+
+/** Measures what `bench latency` shows. */
+export async function benchLatency(
+  model: BenchModel,
+  options: LatencyOptions,
+  status: Status,
+): Promise<Bench> {
+  const { schedule = "both", network = "350ms" } = options;
+  const networks = network === "none" ? [null] : [null, network];
+  const schedules = schedule === "both" ? ["paper", "eager"] as const : [schedule];
+  const runs: LatencyRun[] = [];
+  let adapter = "";
+  for (const one of schedules) {
+    for (const net of networks) {
+      status(`${one}, ${net === null ? "no network" : `network ${net}`}`);
+      const { run, on } = await live(model, one, net, options);
+      adapter = on;
+      runs.push(run);
+    }
+  }
+  const { unit_ms: unitMs } = model.checkpoint.config;
+  return {
+    name: "latency",
+    headline: `latency of ${model.name} on ${adapter}, paced live, ${
+      options.units ?? 200
+    } units of ${unitMs} ms`,
+    figures: {
+      from: "the unit's last sample is captured",
+      to: "the first bytes of its answer are there, decoded and muxed",
+      warmUnits,
+      runs,
+    },
+    tables: [latencyTable(runs)],
+    plots: [
+      latencyPlot(runs.map(({ ms, ...run }) => ({ name: runName(run), ms }))),
+    ],
+    model: modelFacts(model, adapter),
+  };
+}
+
+function runName({ schedule, network }: Pick<LatencyRun, "schedule" | "network">): string {
+  return `${schedule}, ${network === null ? "no network" : `network ${network}`}`;
+}
+
+/** One run through the path of `stream --pace live`, its input and output in memory. */
+async function live(
+  model: BenchModel,
+  schedule: Schedule,
+  network: string | null,
+  { adapter = "default", performer = adapter, placement = "auto", units: counted = 200 }:
+    LatencyOptions,
+): Promise<{ run: LatencyRun; on: string }> {
+  const { name, checkpoint: { config, digest } } = model;
+  const { user, agent } = streamShapes(config);
+  const units = warmUnits + counted;
+  const events: Event[] = [];
+  let on = "";
+  let placed: "split" | "fused" = "fused";
+  const request = {
+    model: name,
+    config,
+    schedule,
+    pacing: {
+      pace: "live",
+      late: "wait",
+      network: network === null ? null : parseNetwork(network),
+    },
+    units,
+    quiet: true,
+    saved: null,
+    options: {},
+  } as const;
+  const { summary } = await runStream(
+    request,
+    {
+      input: () =>
+        Promise.resolve({
+          source: noise(config, units, user),
+          facts: {
+            path: "noise",
+            reader: "raw",
+            bytes: null,
+            sha256: null,
+            seconds: null,
+            video: true,
+            audio: true,
+          },
+        }),
+      output: memoryOutput(agent),
+      files: {
+        text: null,
+        events: {
+          write: (line) => Promise.resolve(void events.push(JSON.parse(line))),
+          close: () => Promise.resolve(),
+        },
+      },
+      ffmpeg: () => Promise.reject(new InputError("a latency bench needs no FFmpeg")),
+    },
+    async () => {
+      const session = await openBenchSession(model, {
+        schedule,
+        placement,
+        thinker: adapter,
+        ...(placement === "fused" ? {} : { performer }),
+      });
+      const { info } = session;
+      on = info.thinker.adapter;
+      placed = info.placement;
+      return { session, info, line: "", checkpointDigest: digest };
+    },
+    new AbortController().signal,
+  );
+  if (summary?.units !== units) {
+    throw new Error(`the stream ended after ${summary?.units ?? 0} of ${units} units`);
+  }
+  const felt = events.flatMap((event) => event.type === "unit" ? [event] : []).slice(warmUnits);
+  const ms = felt.flatMap(({ interaction_ms }) => interaction_ms === null ? [] : [interaction_ms]);
+  const at = (p: number) => percentile(ms, p);
+  return {
+    run: {
+      schedule,
+      placement: placed,
+      network,
+      units: counted,
+      lost: felt.length - ms.length,
+      p50: at(0.5),
+      p95: at(0.95),
+      p99: at(0.99),
+      max: at(1),
+      ms,
+    },
+    on,
+  };
+}
+
+/** Pictures and samples of noise, a unit at a time; pacing decides when they count as captured. */
+function noise(config: BenchModel["checkpoint"]["config"], units: number, shape: StreamShape) {
+  async function* chunks(medium: "audio" | "frames"): AsyncGenerator<Uint8Array> {
+    for (const observation of observations(config, units)) {
+      const data = observation[medium];
+      if (data) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    }
+  }
+  const source = (medium: "audio" | "frames") => ({
+    name: "noise",
+    chunks: chunks(medium),
+    close: () => Promise.resolve(),
+  });
+  return rawMedia(source("frames"), source("audio"), shape);
+}
+
+/** Muxes each answer and lets go of it. */
+function memoryOutput(shape: StreamShape): StreamOutput {
+  const muxer = openMuxer("nut", shape);
+  const taken = (_: Uint8Array) => Promise.resolve(performance.now());
+  return {
+    names: {},
+    start: () => taken(muxer.start()),
+    write: (response) => taken(muxer.unit(response)),
+    end: () => taken(muxer.end()),
+  };
+}
+
+function latencyTable(runs: readonly LatencyRun[]): Table {
+  return {
+    title: "From a unit's last sample to the first bytes of its answer (ms)",
+    columns: ["schedule, network", "placement", "p50", "p95", "p99", "max", "units", "lost"],
+    rows: runs.map((run) => [
+      runName(run),
+      run.placement,
+      ...[run.p50, run.p95, run.p99, run.max].map(figure),
+      `${run.units}`,
+      `${run.lost}`,
+    ]),
+    notes: [
+      `The first ${warmUnits} units of each run don't count. The design's paper gives about 200 ms ` +
+      "for its own model and schedule, and 350 ms of network.",
+    ],
+  };
+}

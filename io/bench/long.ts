@@ -1,0 +1,183 @@
+/** `bench long`: a long stream, flat out: memory and tick time, minute by minute. */
+import type { Schedule } from "../../engine/mod.ts";
+import type { CommandSpec, Option } from "../options.ts";
+import { percentile } from "../statistics.ts";
+import { fitLine } from "./line.ts";
+import { type BenchModel, modelChoice, openBenchModel, openBenchSession } from "./model.ts";
+import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
+import { longPlot } from "./plots.ts";
+import { figure, type Table } from "./table.ts";
+import { observations } from "./tick.ts";
+
+export const summary = "an hour of stream: memory and tick time per minute (half an hour)";
+
+const spec = {
+  name: "bench long",
+  summary,
+  usage: "[options]",
+  options: {
+    ...modelChoice,
+    placement: {
+      kind: "choice",
+      choices: ["auto", "split", "fused"],
+      help: "roles on two adapters or one (auto)",
+    },
+    schedule: { kind: "choice", choices: ["paper", "eager"], help: "when y_k leaves (paper)" },
+    "minutes-of-stream": { kind: "number", value: "N", min: 0.01, help: "stream to answer (60)" },
+    "budget-minutes": { kind: "number", value: "N", min: 0.01, help: "end after so long (30)" },
+    ...outputOptions,
+  },
+  examples: [
+    "deno task bench long",
+    "deno task bench long --minutes-of-stream 10 --report long.html",
+  ],
+} as const satisfies CommandSpec<Record<string, Option>>;
+
+export interface LongOptions {
+  adapter?: string | undefined;
+  placement?: "auto" | "split" | "fused" | undefined;
+  schedule?: Schedule | undefined;
+  "minutes-of-stream"?: number | undefined;
+  "budget-minutes"?: number | undefined;
+}
+
+/** Runs the command. */
+export function run(args: string[]): Promise<number> {
+  return runBench(spec, args, async (options, status) => {
+    const model = await openBenchModel(options, status);
+    return [await benchLong(model, options, status)];
+  });
+}
+
+/** One minute of stream; the last may be shorter. */
+export interface Minute {
+  /** Minutes of stream at its end. */
+  minute: number;
+  units: number;
+  /** Wall milliseconds per unit: mean, median and 95th percentile. */
+  tickMs: number;
+  p50: number;
+  p95: number;
+  /** Memory of the whole process at its end. */
+  rssBytes: number;
+  heapBytes: number;
+}
+
+/** Measures what `bench long` shows. */
+export async function benchLong(
+  model: BenchModel,
+  options: LongOptions,
+  status: Status,
+): Promise<Bench> {
+  const { name, checkpoint: { config } } = model;
+  const wanted = options["minutes-of-stream"] ?? 60;
+  const budget = options["budget-minutes"] ?? 30;
+  const units = Math.max(1, Math.ceil((wanted * 60_000) / config.unit_ms));
+  const perMinute = Math.max(1, Math.round(60_000 / config.unit_ms));
+  await using session = await openBenchSession(model, {
+    placement: options.placement ?? "auto",
+    schedule: options.schedule ?? "paper",
+    thinker: options.adapter ?? "default",
+  });
+  const start = performance.now();
+  const deadline = start + budget * 60_000;
+  let stop = false;
+  const minutes: Minute[] = [];
+  let [last, done, began] = [start, 0, start];
+  let times: number[] = [];
+  const close = () => {
+    const { rss, heapUsed } = Deno.memoryUsage();
+    minutes.push({
+      minute: (done * config.unit_ms) / 60_000,
+      units: times.length,
+      tickMs: (last - began) / times.length,
+      p50: percentile(times, 0.5),
+      p95: percentile(times, 0.95),
+      rssBytes: rss,
+      heapBytes: heapUsed,
+    });
+    [began, times] = [last, []];
+  };
+  function* untilStopped() {
+    for (const observation of observations(config, units)) {
+      if (stop) return;
+      yield observation;
+    }
+  }
+  for await (const _ of session.respond(untilStopped())) {
+    const now = performance.now();
+    times.push(now - last);
+    last = now;
+    done++;
+    if (times.length === perMinute) close();
+    stop ||= now >= deadline;
+    status(
+      `${((done * config.unit_ms) / 60_000).toFixed(1)} of ${wanted} minutes of stream, ` +
+        `${((now - start) / 60_000).toFixed(1)} of at most ${budget} of work`,
+    );
+  }
+  if (times.length > 0) close();
+  const { info } = session;
+  // The first minute compiles and fills the window.
+  const settled = minutes.slice(1).filter((minute) => minute.units === perMinute);
+  const slope = (of: (minute: Minute) => number) =>
+    60 * fitLine(settled.map((minute) => [minute.minute, of(minute)])).slope;
+  const drift = settled.length < 2 ? null : {
+    /** Per hour of stream, by a line through the minutes after the first. */
+    rssBytesPerHour: slope(({ rssBytes }) => rssBytes),
+    msPerHour: slope(({ p50 }) => p50),
+    minutes: settled.length,
+  };
+  const minutesDone = (done * config.unit_ms) / 60_000;
+  const wallMinutes = (last - start) / 60_000;
+  return {
+    name: "long",
+    headline: `${minutesDone.toFixed(1)} minutes of stream in ${
+      wallMinutes.toFixed(1)
+    } minutes, ${name} on ${info.thinker.adapter}, ${info.placement}`,
+    figures: {
+      minutesOfStream: minutesDone,
+      wallMinutes,
+      realTimeFactor: wallMinutes / minutesDone,
+      ended: done < units ? "the budget was used up" : "all of it was answered",
+      units: done,
+      adapterBytes: info.thinker.allocatedBytes +
+        (info.placement === "split" ? info.performer.allocatedBytes : 0),
+      drift,
+      minutes,
+    },
+    tables: [longTable(minutes, drift)],
+    plots: [longPlot(minutes)],
+    model: modelFacts(model, info.thinker.adapter),
+  };
+}
+
+/** At most so many rows are shown; JSON has them all. */
+const shownRows = 20;
+
+function longTable(
+  minutes: readonly Minute[],
+  drift: { rssBytesPerHour: number; msPerHour: number; minutes: number } | null,
+): Table {
+  const every = Math.ceil(minutes.length / shownRows);
+  return {
+    title: "Minute by minute",
+    columns: ["minute of stream", "ms per unit", "p50", "p95", "memory, MB", "JS heap, MB"],
+    rows: minutes.filter((_, i) => i % every === 0 || i === minutes.length - 1).map((m) => [
+      m.minute.toFixed(1),
+      figure(m.tickMs),
+      figure(m.p50),
+      figure(m.p95),
+      (m.rssBytes / 1e6).toFixed(1),
+      (m.heapBytes / 1e6).toFixed(1),
+    ]),
+    notes: [
+      drift === null
+        ? "Too short for a trend: it takes two whole minutes after the first."
+        : `Trend ` +
+          `over ${drift.minutes} minutes after the first: ${
+            (drift.rssBytesPerHour / 1e6).toFixed(2)
+          } MB and ${figure(drift.msPerHour)} ms per hour of stream.`,
+    ],
+  };
+}

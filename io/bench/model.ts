@@ -1,0 +1,141 @@
+/** Which model and adapter a bench measures. */
+import { type Checkpoint, openCheckpoint } from "../../engine/checkpoint.ts";
+import { InputError } from "../../engine/errors.ts";
+import { type PresetName, presetNames } from "../../engine/models/presets.ts";
+import { randomCheckpoint } from "../../engine/models/random_checkpoint.ts";
+import {
+  openSession,
+  type Precision,
+  precisions,
+  type Session,
+  type SessionOptions,
+  type TuningRequest,
+} from "../../engine/mod.ts";
+import { resolveSettings, type Settings } from "../../engine/settings.ts";
+import { tuneDevice } from "../../engine/tuning.ts";
+import { Gpu } from "../../kernels/device.ts";
+import { ownModel } from "../model_options.ts";
+import type { Option, Parsed } from "../options.ts";
+import { say } from "../run_model.ts";
+import { cachedTuning, defaultTuneCache } from "../tune_cache.ts";
+import type { Status } from "./output.ts";
+
+/** The options' declarations. */
+export const modelChoice = {
+  model: { kind: "text", value: "DIR", help: "checkpoint (engine/models/nano)" },
+  preset: {
+    kind: "choice",
+    choices: presetNames,
+    help: "a preset with random weights, made in memory, instead of --model",
+  },
+  adapter: { kind: "text", value: "SPEC", help: "adapter, as 'adapters' lists them (default)" },
+  precision: {
+    kind: "choice",
+    choices: precisions,
+    help: "storage; int8, int4: the layers' weights, the rest f16 (auto)",
+  },
+  "no-tune": { kind: "flag", help: "take each kernel's default, measure no variants" },
+  "tune-cache": {
+    kind: "text",
+    value: "FILE",
+    help: "variants that were measured (wanstream/tune.json in the user's cache)",
+  },
+} as const satisfies Record<string, Option>;
+
+export type ModelChoice = Parsed<typeof modelChoice>["options"];
+
+/** A model that is measured. */
+export interface BenchModel {
+  name: string;
+  checkpoint: Checkpoint;
+  /** As a session resolves them with this precision. */
+  settings: Settings;
+  precision: Precision;
+  /** Chooses kernels' variants by measurement; null: defaults. */
+  tuning: BenchTuning | null;
+}
+
+export interface BenchTuning {
+  request: TuningRequest;
+  /** Keeps what was measured in the cache. */
+  keep(): Promise<void>;
+}
+
+/** Opens the checkpoint, or makes the preset. @throws InputError */
+export async function openBenchModel(
+  options: ModelChoice,
+  status: Status,
+): Promise<BenchModel> {
+  const { model, preset, precision = "auto" } = options;
+  checkChoice(options);
+  const checkpoint = preset === undefined
+    ? await openCheckpoint(model ?? await ownModel())
+    : await randomCheckpoint(
+      preset,
+      0,
+      preset === "nano" ? "F32" : "F16",
+      (part) => status(`weights of ${preset}: ${Math.floor(100 * part)} %`),
+    );
+  return {
+    name: preset ?? model ?? "nano",
+    checkpoint,
+    settings: resolveSettings(checkpoint, { precision }),
+    precision,
+    tuning: await openTuning(options),
+  };
+}
+
+async function openTuning(
+  { "no-tune": off, "tune-cache": path }: ModelChoice,
+): Promise<BenchTuning | null> {
+  const file = path ?? defaultTuneCache();
+  if (off || file === null) return null;
+  const { tuning, keep } = await cachedTuning(file, say);
+  // What one device or session measured, the next need not measure again.
+  const request: TuningRequest = {
+    ...tuning,
+    end(adapter, found) {
+      request.record = found.record;
+      tuning.end?.(adapter, found);
+    },
+  };
+  return { request, keep };
+}
+
+/** @throws InputError when both are given. */
+export function checkChoice(
+  { model, preset }: { model?: string | undefined; preset?: PresetName | undefined },
+): void {
+  if (model !== undefined && preset !== undefined) {
+    throw new InputError(`--model ${model} and --preset ${preset} exclude each other: give one`);
+  }
+}
+
+/** Opens the adapter as a session would, its kernels' variants chosen. */
+export async function openBenchGpu(
+  { checkpoint, settings, tuning }: BenchModel,
+  adapter: string | undefined,
+): Promise<Gpu> {
+  const gpu = await Gpu.open(adapter ?? "default");
+  if (tuning) {
+    const { request, keep } = tuning;
+    const begin = () => request.begin?.(gpu.name);
+    request.end?.(gpu.name, await tuneDevice(gpu, checkpoint.config, settings, request, begin));
+    await keep();
+  }
+  return gpu;
+}
+
+/** Opens a session as everybody does, its kernels' variants chosen. */
+export async function openBenchSession(
+  { checkpoint, precision, tuning }: BenchModel,
+  options: SessionOptions,
+): Promise<Session> {
+  const session = await openSession(checkpoint, {
+    ...options,
+    precision,
+    ...(tuning ? { tuning: tuning.request } : {}),
+  });
+  await tuning?.keep();
+  return session;
+}

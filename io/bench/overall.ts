@@ -1,0 +1,50 @@
+/** `bench` without a name: a short run of what most people want to know. */
+import type { CommandSpec, Option } from "../options.ts";
+import { ownModel } from "../model_options.ts";
+import { benchKernels } from "./kernels.ts";
+import { benchLatency } from "./latency.ts";
+import { modelChoice, openBenchGpu, openBenchModel } from "./model.ts";
+import { outputOptions, runBench } from "./output.ts";
+import { benchStart } from "./start.ts";
+import { benchTick } from "./tick.ts";
+
+const spec = {
+  name: "bench",
+  summary: "a short run of 'tick', 'kernels', 'latency' and 'start'",
+  usage: "[NAME] [options]",
+  options: { ...modelChoice, ...outputOptions },
+  examples: [
+    "deno task bench",
+    "deno task bench --report out/bench.html",
+    "deno task bench latency --help",
+  ],
+} as const satisfies CommandSpec<Record<string, Option>>;
+
+/** Units of the short latency run. */
+const latencyUnits = 40;
+
+/** Runs the command; `list` gives the lines of all benches for `--help`. */
+export async function run(args: string[], list: () => Promise<string[]>): Promise<number> {
+  const isHelp = args.some((arg) => arg === "--help" || arg === "-h");
+  const code = await runBench(spec, args, async (options, status) => {
+    const model = await openBenchModel(options, status);
+    const tick = await benchTick(model, options, status);
+    const gpu = await openBenchGpu(model, options.adapter);
+    const kernels = await benchKernels(gpu, model, status);
+    gpu.destroy();
+    const latency = await benchLatency(
+      model,
+      { adapter: options.adapter, schedule: "eager", network: "none", units: latencyUnits },
+      status,
+    );
+    const start = options.preset === undefined
+      ? [await benchStart(options.model ?? await ownModel(), 1, options["no-tune"], status)]
+      : [];
+    return [tick, kernels, latency, ...start];
+  });
+  if (isHelp) {
+    const lines = ["", "Measurements, each with --help:", ...await list(), ""];
+    await Deno.stdout.write(new TextEncoder().encode(lines.join("\n")));
+  }
+  return code;
+}

@@ -1,0 +1,201 @@
+/** `bench start`: from the command to the first unit's answer, and where that time goes. */
+import { fileURLToPath } from "node:url";
+import { openConfig } from "../../engine/checkpoint.ts";
+import { unitLayout } from "../../engine/unit.ts";
+import { RunError } from "../errors.ts";
+import { ownModel } from "../model_options.ts";
+import type { CommandSpec, Option } from "../options.ts";
+import { percentile } from "../statistics.ts";
+import { type Bench, outputOptions, runBench, type Status } from "./output.ts";
+import { startPlot } from "./plots.ts";
+import { figure, type Table } from "./table.ts";
+
+export const summary = "from the command to the first answer, and where that time goes";
+
+const spec = {
+  name: "bench start",
+  summary,
+  usage: "[options]",
+  options: {
+    model: { kind: "text", value: "DIR", help: "checkpoint (engine/models/nano)" },
+    "no-tune": { kind: "flag", help: "take each kernel's default, measure no variants" },
+    rounds: { kind: "whole", min: 1, max: 100, help: "starts to take the median of (3)" },
+    ...outputOptions,
+  },
+  examples: ["deno task bench start", "deno task bench start --rounds 10 --json"],
+} as const satisfies CommandSpec<Record<string, Option>>;
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Runs the command. */
+export function run(args: string[]): Promise<number> {
+  return runBench(spec, args, async (options, status) => {
+    const { model, rounds, "no-tune": off } = options;
+    return [await benchStart(model ?? await ownModel(), rounds ?? 3, off, status)];
+  });
+}
+
+/** What `start_child.ts` tells: milliseconds since the epoch, and of stages. */
+export interface ChildMarks {
+  /** Deno's own clock begins; the first line of the program runs; ... */
+  origin: number;
+  modules: number;
+  checkpoint: number;
+  adapter: number;
+  choices: number;
+  weights: number;
+  model: number;
+  /** Milliseconds of the first tick and of the second by stage. */
+  first: Record<string, number>;
+  second: Record<string, number>;
+  adapterName: string;
+}
+
+/** One part of a start. */
+export interface StartPart {
+  what: string;
+  ms: number;
+}
+
+/** Measures what `bench start` shows. */
+export async function benchStart(
+  model: string,
+  rounds: number,
+  noTune: boolean,
+  status: Status,
+): Promise<Bench> {
+  const more = noTune ? ["--no-tune"] : [];
+  const { userSamples } = unitLayout(await openConfig(model));
+  const silence = new Uint8Array(4 * userSamples);
+  const totals: number[] = [];
+  const children: { spawned: number; task: number; marks: ChildMarks }[] = [];
+  // The first round fills the system's caches and counts for nothing.
+  for (let round = 0; round <= rounds; round++) {
+    status(`start ${round} of ${rounds}`);
+    const total = await firstAnswer(["--model", model, ...more], silence);
+    const start = performance.now();
+    await output(["task", "-q", "programs"]);
+    const task = performance.now() - start;
+    const spawned = performance.timeOrigin + performance.now();
+    const marks: ChildMarks = JSON.parse(
+      await output([
+        "run",
+        "-q",
+        "--no-prompt",
+        ...permissions,
+        "io/bench/start_child.ts",
+        model,
+        ...more,
+      ]),
+    );
+    if (round === 0) continue;
+    totals.push(total);
+    children.push({ spawned, task, marks });
+  }
+  const median = (of: (child: typeof children[number]) => number) =>
+    percentile(children.map(of), 0.5);
+  const totalMs = percentile(totals, 0.5);
+  const known: StartPart[] = [
+    { what: "deno task: listing what may be started", ms: median(({ task }) => task) },
+    { what: "deno itself", ms: median(({ spawned, marks }) => marks.origin - spawned) },
+    { what: "modules", ms: median(({ marks }) => marks.modules - marks.origin) },
+    { what: "checkpoint", ms: median(({ marks }) => marks.checkpoint - marks.modules) },
+    { what: "adapter", ms: median(({ marks }) => marks.adapter - marks.checkpoint) },
+    { what: "choice of kernels", ms: median(({ marks }) => marks.choices - marks.adapter) },
+    { what: "weights to the adapter", ms: median(({ marks }) => marks.weights - marks.choices) },
+    { what: "plans and pipelines", ms: median(({ marks }) => marks.model - marks.weights) },
+    ...["encode", "pass", "solve", "decode"].map((stage) => ({
+      what: `first unit: ${stage}`,
+      ms: median(({ marks }) => marks.first[stage] ?? NaN),
+    })),
+  ];
+  const rest = totalMs - known.reduce((sum, { ms }) => sum + ms, 0);
+  const parts = [...known, { what: "Workers, pipes and the rest", ms: rest }];
+  const second = median(({ marks }) => marks.second["tick"] ?? NaN);
+  const first = median(({ marks }) => marks.first["tick"] ?? NaN);
+  const adapter = children[0]?.marks.adapterName ?? "";
+  return {
+    name: "start",
+    headline: `start of 'deno task -q stream' with ${model} on ${adapter}: first answer after ${
+      figure(totalMs)
+    } ms`,
+    figures: {
+      command: "deno task -q stream --raw-audio=- --raw-audio-out=-",
+      totalMs,
+      rounds: totals,
+      parts,
+      firstTickMs: first,
+      secondTickMs: second,
+    },
+    tables: [startTable(parts, totalMs, first, second)],
+    plots: [startPlot(parts)],
+  };
+}
+
+/** What `deno task stream` has, but for programs that it may start. */
+const permissions = [
+  "--allow-read",
+  "--allow-env=VK_DRIVER_FILES,VK_ICD_FILENAMES,XDG_RUNTIME_DIR,DENO_WEBGPU_BACKEND," +
+  "HOME,USERPROFILE,LOCALAPPDATA,XDG_CACHE_HOME",
+];
+
+function command(args: string[], stdin: "null" | "piped"): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: root,
+    stdin,
+    stdout: "piped",
+    stderr: "piped",
+  });
+}
+
+async function output(args: string[]): Promise<string> {
+  const { success, stdout, stderr } = await command(args, "null").output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trim();
+  if (!success) throw new RunError(`deno ${args.join(" ")}: ${text(stderr)}`);
+  return text(stdout);
+}
+
+/** Milliseconds from starting the command to the first bytes of its first answer. */
+async function firstAnswer(options: string[], unit: Uint8Array): Promise<number> {
+  const args = ["task", "-q", "stream", ...options, "--raw-audio=-"];
+  const start = performance.now();
+  const child = command([...args, "--raw-audio-out=-", "--quiet"], "piped").spawn();
+  const errors = new Response(child.stderr).text();
+  const writer = child.stdin.getWriter();
+  const writing = writer.write(unit).then(() => writer.close()).catch(() => {});
+  let first = NaN;
+  for await (const chunk of child.stdout) {
+    if (Number.isNaN(first) && chunk.length > 0) first = performance.now() - start;
+  }
+  await writing;
+  const { code } = await child.status;
+  if (code !== 0 || Number.isNaN(first)) {
+    throw new RunError(`deno ${args.join(" ")}: exit code ${code}: ${(await errors).trim()}`);
+  }
+  await errors;
+  return first;
+}
+
+function startTable(
+  parts: readonly StartPart[],
+  totalMs: number,
+  first: number,
+  second: number,
+): Table {
+  return {
+    title: "Where the time goes (medians in ms)",
+    columns: ["part", "ms"],
+    rows: [
+      ...parts.map(({ what, ms }) => [what, figure(ms)]),
+      ["from the command to the first answer", figure(totalMs)],
+    ],
+    notes: [
+      `The whole was measured on the command itself, its parts in one process without Workers; the ` +
+      `last part is what is left, below 0 where roles start side by side. The first unit takes ` +
+      `${figure(first)} ms, the second ${
+        figure(second)
+      }: the difference is pipelines' compilation.`,
+    ],
+  };
+}

@@ -1,0 +1,59 @@
+/** Tables of figures: one form, printed as text and as a page's HTML. */
+
+/** A cell; null: there is no such figure. */
+export type Cell = string | null;
+
+export interface Table {
+  title: string;
+  columns: readonly string[];
+  /** The first cell of a row names it; the others stand right-aligned. */
+  rows: readonly (readonly Cell[])[];
+  /** What a reader must know. */
+  notes?: readonly string[];
+}
+
+/** Longest name of a row in text. */
+const longestName = 46;
+
+/** The table for a terminal. */
+export function tableText({ title, columns, rows, notes = [] }: Table): string {
+  const cells = [columns, ...rows].map((row) => row.map((cell) => cell ?? "-"));
+  const widths = columns.map((_, i) => Math.max(...cells.map((row) => (row[i] ?? "").length)));
+  widths[0] = Math.min(longestName, widths[0] ?? 0);
+  const line = (row: readonly string[]) =>
+    row.map((cell, i) => {
+      const width = widths[i] ?? 0;
+      return i === 0 ? cell.slice(0, width).padEnd(width) : cell.padStart(width);
+    }).join("  ").trimEnd();
+  const [head = [], ...body] = cells;
+  return [
+    title,
+    ...(columns.length > 0 ? [line(head)] : []),
+    ...body.map(line),
+    ...notes,
+  ].join("\n") + "\n";
+}
+
+/** A number with about three significant digits. */
+export function figure(value: number | null | undefined): Cell {
+  if (value === null || value === undefined || !Number.isFinite(value)) return null;
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  if (size >= 100) return Math.round(value).toString();
+  if (size >= 10) return value.toFixed(1);
+  if (size >= 1) return value.toFixed(2);
+  return value.toPrecision(2).includes("e") ? value.toExponential(1) : value.toPrecision(2);
+}
+
+/** A fraction in percent. */
+export function percent(part: number | null | undefined): Cell {
+  if (part === null || part === undefined || !Number.isFinite(part)) return null;
+  return `${(100 * part).toFixed(part < 0.0995 ? 1 : 0)} %`;
+}
+
+/** Bytes in a unit that suits them. */
+export function bytesText(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const step = bytes <= 0 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
+  return `${figure(bytes / 1000 ** step)} ${units[step]}`;
+}

@@ -1,0 +1,387 @@
+/** `bench tick`: a tick by stage, over history's length, and in every placement and schedule. */
+import { tokenHistoryBytes, unitCosts } from "../../engine/costs.ts";
+import type { Placement, Schedule } from "../../engine/mod.ts";
+import {
+  encodingCost,
+  type GrowthPoint,
+  TickBench,
+  tickGrowth,
+  type TickTimes,
+} from "../../engine/tick_bench.ts";
+import { tickStages } from "../../engine/tick_stages.ts";
+import { type Observation, type Response, unitLayout } from "../../engine/unit.ts";
+import { sleepCost } from "../../kernels/measure.ts";
+import type { CommandSpec, Option } from "../options.ts";
+import { percentile } from "../statistics.ts";
+import { fitLine, type Line } from "./line.ts";
+import {
+  type BenchModel,
+  modelChoice,
+  openBenchGpu,
+  openBenchModel,
+  openBenchSession,
+} from "./model.ts";
+import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
+import { growthPlot, type Plot, stagePlot } from "./plots.ts";
+import { bytesText, figure, type Table } from "./table.ts";
+
+export const summary = "a tick by stage, over history's length, by placement and schedule";
+
+const spec = {
+  name: "bench tick",
+  summary,
+  usage: "[options]",
+  options: {
+    ...modelChoice,
+    performer: { kind: "text", value: "SPEC", help: "the performer's adapter where split" },
+    ticks: { kind: "whole", min: 1, max: 1000, help: "ticks at each length of history (5)" },
+    units: { kind: "whole", min: 8, help: "units in each placement and schedule (24)" },
+    "growth-units": {
+      kind: "whole",
+      min: 8,
+      help: "longest history without a window (twice the checkpoint's)",
+    },
+    ...outputOptions,
+  },
+  examples: [
+    "deno task bench tick",
+    "deno task bench tick --preset nano --units 100 --json > tick.json",
+  ],
+} as const satisfies CommandSpec<Record<string, Option>>;
+
+export interface TickOptions {
+  adapter?: string | undefined;
+  performer?: string | undefined;
+  ticks?: number | undefined;
+  units?: number | undefined;
+  "growth-units"?: number | undefined;
+}
+
+/** Runs the command. */
+export function run(args: string[]): Promise<number> {
+  return runBench(spec, args, async (options, status) => {
+    const model = await openBenchModel(options, status);
+    return [await benchTick(model, options, status)];
+  });
+}
+
+/** Milliseconds by stage, as one row of a table. */
+type StageMs = Record<typeof tickStages[number] | "tick", number>;
+
+/** A placement and a schedule, run through sessions as everybody opens them. */
+export interface PlacementRun {
+  placement: "split" | "fused";
+  schedule: Schedule;
+  /** Median ms of each stage; sends are 0 where nothing is sent. */
+  stages: Record<"encode" | "pass" | "sendSlice" | "solve" | "sendLatents" | "decode", number>;
+  /** Wall milliseconds per unit, flat out, and what part of the unit's length that is. */
+  unitMs: number;
+  realTimeFactor: number;
+  openingMs: number;
+  /** Allocated on the adapters; one number where the roles share one. */
+  thinkerBytes: number;
+  performerBytes: number | null;
+}
+
+/** Measures everything that `bench tick` shows. */
+export async function benchTick(
+  model: BenchModel,
+  options: TickOptions,
+  status: Status,
+): Promise<Bench> {
+  const { checkpoint, settings } = model;
+  const { config } = checkpoint;
+  const { historyUnits } = settings;
+  const ticksEach = options.ticks ?? 5;
+
+  // With the window: from nothing to well after it is full.
+  let gpu = await openBenchGpu(model, options.adapter);
+  const bench = await TickBench.create(gpu, checkpoint, settings);
+  const withWindow = await tickGrowth(bench, lengths(historyUnits, 1.5), ticksEach, status);
+  const encoding = encodingCost(gpu, bench.plans);
+  const sleep = await sleepCost(gpu);
+  const readbacks = bench.readbacks(sleep.skipped);
+  const adapter = gpu.name;
+  gpu.destroy();
+
+  // Without: a window that is never full.
+  const longest = options["growth-units"] ?? 2 * historyUnits;
+  gpu = await openBenchGpu(model, options.adapter);
+  const endless = { ...settings, historyUnits: longest + ticksEach + 2 };
+  const withoutWindow = await tickGrowth(
+    await TickBench.create(gpu, checkpoint, endless),
+    lengths(longest, 1),
+    ticksEach,
+    status,
+  );
+  gpu.destroy();
+  const growth = describeGrowth(model, withWindow, withoutWindow);
+
+  const runs: PlacementRun[] = [];
+  for (const placement of ["fused", "split"] as const) {
+    for (const schedule of ["paper", "eager"] as const) {
+      status(`${placement}, ${schedule}`);
+      runs.push(await runPlacement(model, placement, schedule, options));
+    }
+  }
+
+  const all = withWindow.flatMap(({ ticks }) => ticks);
+  const at = (units: number) =>
+    stageMs((withWindow.find((point) => point.units >= units) ?? withWindow[0])?.ticks ?? [], 0.5);
+  const full = stageMs(
+    withWindow.filter((p) => p.units >= historyUnits).flatMap((p) => p.ticks),
+    0.5,
+  );
+  const stages = { p50: stageMs(all, 0.5), p95: stageMs(all, 0.95), unit10: at(10), full };
+  const sleepMs = sleep.skipped ? 0 : readbacks * sleep.ms;
+  const { unit_ms: unitMs } = config;
+  return {
+    name: "tick",
+    headline: `tick of ${model.name} in ${settings.weights} on ${adapter}, ${unitMs} ms of stream`,
+    figures: {
+      unitMs,
+      ticks: all.length,
+      stages,
+      readback: {
+        perTick: readbacks,
+        skipsSleep: sleep.skipped,
+        sleepMs: sleep.ms,
+        paidMs: sleepMs,
+      },
+      encoding,
+      realTimeFactor: stages.p50.tick / unitMs,
+      fullToUnit10: full.tick / stages.unit10.tick,
+      growth,
+      runs,
+    },
+    tables: [
+      stageTable(stages, sleepMs, sleep, readbacks, encoding, unitMs),
+      growthTable(growth),
+      placementTable(runs, unitMs),
+    ],
+    plots: [growthPlots(growth), stagePlot(runs, unitMs)],
+    model: modelFacts(model, adapter),
+  };
+}
+
+/** Lengths of history to measure at, in units: 0, 10, eighths of a whole, and beyond it. */
+export function lengths(whole: number, beyond: number): number[] {
+  const eighths = Array.from({ length: 8 * beyond + 1 }, (_, i) => Math.round((i * whole) / 8));
+  return [...new Set([0, ...(whole > 10 ? [10] : []), ...eighths])].sort((a, b) => a - b);
+}
+
+function stageMs(ticks: readonly TickTimes[], p: number): StageMs {
+  const of = (stage: keyof StageMs) => percentile(ticks.map((tick) => tick[stage]), p);
+  return {
+    encode: of("encode"),
+    pass: of("pass"),
+    solve: of("solve"),
+    decode: of("decode"),
+    tick: of("tick"),
+  };
+}
+
+/** Tick time over history's length. */
+export interface Growth {
+  withWindow: GrowthFigure[];
+  withoutWindow: GrowthFigure[];
+  /** Through the points without a window: ms over tokens. */
+  line: Line;
+  /** Bytes that a token of history adds to a tick: its K and V, each time that they are read. */
+  bytesPerToken: number;
+  /** What the slope means: 10^9 bytes of history read per second. */
+  gigabytesPerSecond: number;
+}
+
+interface GrowthFigure {
+  units: number;
+  tokens: number;
+  /** Medians of the point's ticks, and the quartiles of whole ticks. */
+  ms: StageMs;
+  quartiles: [lower: number, upper: number];
+}
+
+function describeGrowth(
+  { checkpoint: { config }, settings }: BenchModel,
+  withWindow: readonly GrowthPoint[],
+  withoutWindow: readonly GrowthPoint[],
+): Growth {
+  const figures = (points: readonly GrowthPoint[]) =>
+    points.map(({ units, tokens, ticks }): GrowthFigure => ({
+      units,
+      tokens,
+      ms: stageMs(ticks, 0.5),
+      quartiles: [stageMs(ticks, 0.25).tick, stageMs(ticks, 0.75).tick],
+    }));
+  const straight = figures(withoutWindow);
+  const line = fitLine(straight.map(({ tokens, ms }) => [tokens, ms.tick]));
+  const reads = config.solver.steps * unitCosts(config).evaluationsPerStep + 1 +
+    config.agent_text_slots;
+  const bytesPerToken = reads * tokenHistoryBytes(config, settings.storage);
+  return {
+    withWindow: figures(withWindow),
+    withoutWindow: straight,
+    line,
+    bytesPerToken,
+    gigabytesPerSecond: bytesPerToken / line.slope / 1e6,
+  };
+}
+
+/** Units that warm a session up and are not counted. */
+const warmUnits = 4;
+
+async function runPlacement(
+  model: BenchModel,
+  placement: Placement,
+  schedule: Schedule,
+  options: TickOptions,
+): Promise<PlacementRun> {
+  const units = options.units ?? 24;
+  const start = performance.now();
+  const thinker = options.adapter ?? "default";
+  const performer = placement === "fused" ? thinker : options.performer ?? thinker;
+  const { config } = model.checkpoint;
+  await using session = await openBenchSession(model, { placement, schedule, thinker, performer });
+  const openingMs = performance.now() - start;
+  const responses: Response[] = [];
+  let [first, last] = [NaN, NaN];
+  for await (const response of session.respond(observations(config, units))) {
+    responses.push(response);
+    last = performance.now();
+    if (responses.length === warmUnits) first = last;
+  }
+  const warm = responses.slice(warmUnits);
+  const of = (stage: keyof Response["stages"]) =>
+    percentile(warm.map(({ stages }) => stages[stage]), 0.5);
+  const unitMs = (last - first) / warm.length;
+  const { info } = session;
+  return {
+    placement: info.placement,
+    schedule,
+    stages: {
+      encode: of("encode"),
+      pass: of("pass"),
+      sendSlice: of("sendSlice"),
+      solve: of("solve"),
+      sendLatents: of("sendLatents"),
+      decode: of("decode"),
+    },
+    unitMs,
+    realTimeFactor: unitMs / config.unit_ms,
+    openingMs,
+    thinkerBytes: info.thinker.allocatedBytes,
+    performerBytes: info.placement === "split" ? info.performer.allocatedBytes : null,
+  };
+}
+
+/** Loud noise, which keeps every stage at work. */
+export function* observations(
+  config: BenchModel["checkpoint"]["config"],
+  units: number,
+): Generator<Observation> {
+  const { userSamples, frames } = unitLayout(config);
+  const { width, height } = config.observation.video;
+  const pixels = new Uint8Array(frames * width * height * 3);
+  for (let at = 0; at < pixels.length; at += 65536) {
+    crypto.getRandomValues(pixels.subarray(at, at + 65536));
+  }
+  const audio = Float32Array.from({ length: userSamples }, () => Math.random() - 0.5);
+  for (let unit = 0; unit < units; unit++) yield { audio, frames: pixels };
+}
+
+function stageTable(
+  stages: Record<"p50" | "p95" | "unit10" | "full", StageMs>,
+  sleepMs: number,
+  sleep: { skipped: boolean; ms: number },
+  readbacks: number,
+  { recorded, anew, dispatches, copies }: {
+    recorded: number;
+    anew: number;
+    dispatches: number;
+    copies: number;
+  },
+  unitMs: number,
+): Table {
+  const columns = ["p50", "p95", "unit10", "full"] as const;
+  return {
+    title: "Stages, both roles on one device, one unit at a time (ms per tick)",
+    columns: ["stage", "p50", "p95", "at unit 10", "window full"],
+    rows: [
+      ...[...tickStages, "tick" as const].map((stage) => [
+        stage,
+        ...columns.map((column) => figure(stages[column][stage])),
+      ]),
+      ["of which Deno's sleep after readbacks", ...columns.map(() => figure(sleepMs))],
+      ["of which commands (host)", figure(recorded), null, null, null],
+    ],
+    notes: [
+      `Real-time factor ${figure(stages.p50.tick / unitMs)}; window full / unit 10: ${
+        figure(stages.full.tick / stages.unit10.tick)
+      }`,
+      sleep.skipped
+        ? `A tick reads back ${readbacks} times; awaiting each as documented would add ${
+          figure(sleep.ms)
+        } ms of sleep, ${figure(readbacks * sleep.ms)} ms a tick (kernels/readback.ts skips it).`
+        : `A tick reads back ${readbacks} times; Deno sleeps ${figure(sleep.ms)} ms after each.`,
+      `${dispatches} dispatches and ${copies} copies a tick: ${
+        figure(recorded)
+      } ms to encode from recorded plans, ${figure(anew)} ms with bind groups made anew.`,
+    ],
+  };
+}
+
+function growthTable(
+  { withWindow, withoutWindow, line, bytesPerToken, gigabytesPerSecond }: Growth,
+): Table {
+  const rows = (points: readonly GrowthFigure[], what: string) =>
+    points.map(({ units, tokens, ms, quartiles }) => [
+      `${what}, ${units} units`,
+      `${tokens}`,
+      ...[ms.pass, ms.solve, ms.tick].map(figure),
+      quartiles.map(figure).join(" - "),
+    ]);
+  return {
+    title: "Growth with history (medians in ms)",
+    columns: ["history", "tokens", "pass", "solve", "tick", "quartiles"],
+    rows: [...rows(withWindow, "window"), ...rows(withoutWindow, "no window")],
+    notes: [
+      `Without a window: ${figure(line.intercept)} ms + ${
+        figure(1000 * line.slope)
+      } us per token (r2 ${figure(line.r2)}); a token is ${
+        bytesText(bytesPerToken)
+      } of K and V read per tick, so history is read at ${figure(gigabytesPerSecond)} GB/s.`,
+    ],
+  };
+}
+
+function growthPlots(growth: Growth): Plot {
+  const points = (name: "withWindow" | "withoutWindow", series: string) =>
+    growth[name].map(({ units, tokens, ms }) => ({ series, units, tokens, ms: ms.tick }));
+  return growthPlot([
+    ...points("withoutWindow", "without a window"),
+    ...points("withWindow", "with the checkpoint's window"),
+  ]);
+}
+
+function placementTable(runs: readonly PlacementRun[], unitMs: number): Table {
+  return {
+    title: "Placements and schedules, through sessions, flat out (medians in ms)",
+    columns: [
+      "placement, schedule",
+      ...["encode", "pass", "solve", "decode", "sends", "ms per unit", "real-time factor"],
+      ...["memory", "opening"],
+    ],
+    rows: runs.map(({ placement, schedule, stages, ...run }) => [
+      `${placement}, ${schedule}`,
+      ...[stages.encode, stages.pass, stages.solve, stages.decode].map(figure),
+      figure(stages.sendSlice + stages.sendLatents),
+      figure(run.unitMs),
+      figure(run.realTimeFactor),
+      [run.thinkerBytes, run.performerBytes].filter((b) => b !== null).map(bytesText).join(" + "),
+      figure(run.openingMs),
+    ]),
+    notes: [
+      `ms per unit is wall time; below ${unitMs} it keeps up. Stages that overlap add up to more.`,
+    ],
+  };
+}

@@ -1,0 +1,155 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { adapterTest, bench, benchJson } from "./support.ts";
+
+const names = ["kernels", "tick", "latency", "start", "long", "plan"];
+
+Deno.test("bench lists its measurements, and each lists its options with an example", async () => {
+  const { code, stdout } = await bench(["--help"]);
+  assertEquals(code, 0);
+  const listed = [...stdout.matchAll(/^ {2}bench (\w+) +\S/gm)].map((match) => match[1] ?? "");
+  assertEquals(listed.slice(0, names.length), names);
+  for (const name of listed) {
+    const help = await bench([name, "--help"]);
+    assertEquals([help.code, help.stderr], [0, ""], name);
+    assertStringIncludes(help.stdout, `Usage: deno task bench ${name}`);
+    assert(/Examples?:\n {2}deno task bench /.test(help.stdout), name);
+  }
+});
+
+Deno.test("bench answers bad arguments with one line on stderr and exit code 2", async () => {
+  const cases: [args: string[], message: string][] = [
+    [["tik"], "bench tik: did you mean tick?"],
+    [["constructor"], "bench constructor: it may be kernels, tick"],
+    [["tick", "now"], "bench tick takes no 'now'"],
+    [["kernels", "--model", "x", "--preset", "nano"], "exclude each other"],
+    [["tick", "--preset", "giant"], "'giant' is none of nano"],
+    [["kernels", "--report", "page.pdf"], "'page.pdf' should end in .html"],
+    [["latency", "--network", "soon"], "'soon' is no time"],
+    [["long", "--budget-minutes", "0"], "too low"],
+    [["plan"], "needs --flops and --bandwidth"],
+    [["plan", "--flops", "67TFLOPS", "--bandwidth", "1T"], "'67TFLOPS' is no rate"],
+    [["plan", "--flops", "0", "--bandwidth", "1T"], "'0' is no rate"],
+    [["plan", "--check", "--flops", "1T"], "leave --flops out"],
+    [["start", "--model", "/no/such/folder"], "/no/such/folder"],
+  ];
+  for (const [args, message] of cases) {
+    const { code, stdout, stderr } = await bench(args);
+    assertEquals([code, stdout], [2, ""], args.join(" "));
+    assertStringIncludes(stderr, message);
+    assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
+  }
+});
+
+adapterTest("bench kernels measures every kernel of a tick beside the ceilings", async (model) => {
+  const { configuration, kernels: found } = await benchJson(["kernels", ...model]);
+  assertEquals([configuration.unitMs, configuration.storage], [160, "f32"]);
+  assert(configuration.adapter.length > 0 && configuration.deno === Deno.version.deno);
+  const { gigaflops, gigabytes, launchMs } = found.ceiling;
+  assert(gigaflops > 0 && gigabytes > 0 && launchMs > 0);
+  const stages = new Set(found.kernels.map(({ stage }: { stage: string }) => stage));
+  assertEquals([...stages].sort(), ["decode", "encode", "pass", "solve"]);
+  let sum = 0;
+  for (const kernel of found.kernels) {
+    const { ms, quartiles: [lower, upper], launches, flops, bytes } = kernel;
+    assert(ms > 0 && lower <= ms && ms <= upper && launches >= 1, kernel.label);
+    assert(Math.abs(kernel.gigaflops * ms * 1e6 - flops) <= 1e-6 * flops);
+    const roof = Math.max(flops / gigaflops, bytes / gigabytes) / 1e6;
+    assert(Math.abs(kernel.ceilingFraction * ms - roof) <= 1e-6 * roof);
+    sum += ms * launches;
+  }
+  assert(Math.abs(found.tickMs - sum) < 1e-6 * sum);
+  for (const name of ["attention", "matmul", "conv", "qk rotary"]) {
+    assert(found.kernels.some(({ kernel }: { kernel: string }) => kernel === name), name);
+  }
+});
+
+adapterTest("bench tick measures stages, growth, placements and schedules", async (model) => {
+  const options = ["--ticks", "2", "--units", "8", "--growth-units", "8"];
+  const { tick } = await benchJson(["tick", ...model, ...options]);
+  for (const stage of ["encode", "pass", "solve", "decode", "tick"]) {
+    assert(tick.stages.p50[stage] > 0 && tick.stages.p95[stage] >= tick.stages.p50[stage], stage);
+  }
+  const { withWindow, withoutWindow, bytesPerToken, line } = tick.growth;
+  const units = (points: { units: number }[]) => points.map((point) => point.units);
+  assertEquals(units(withWindow), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  assertEquals(units(withoutWindow), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  // History stops growing at its 5 units with the window, and goes on without.
+  const tokens = (points: { tokens: number }[]) => points.map((point) => point.tokens);
+  const [windowed, endless] = [tokens(withWindow), tokens(withoutWindow)];
+  assertEquals(windowed.slice(4), Array(5).fill(windowed[4]));
+  const steps = endless.slice(1).map((count, i) => count - (endless[i] ?? 0));
+  assertEquals(new Set(steps).size, 1, String(endless));
+  // Two evaluations, the pass and two text slots read K and V of two layers, two heads of 16.
+  assertEquals(bytesPerToken, (2 + 1 + 2) * 2 * 2 * 2 * 16 * 4);
+  assert(Number.isFinite(line.slope) && line.intercept > 0);
+
+  assertEquals(tick.readback.perTick, tick.readback.skipsSleep ? 4 : 3);
+  assert(tick.readback.sleepMs > 0);
+  assertEquals(tick.readback.paidMs > 0, !tick.readback.skipsSleep);
+  assert(tick.encoding.recorded > 0 && tick.encoding.dispatches > 30);
+  assertEquals(
+    tick.runs.map((run: { placement: string; schedule: string }) =>
+      `${run.placement} ${run.schedule}`
+    ),
+    ["fused paper", "fused eager", "split paper", "split eager"],
+  );
+  for (const run of tick.runs) {
+    assert(run.unitMs > 0 && run.stages.solve > 0 && run.thinkerBytes > 0);
+    assert(Math.abs(run.realTimeFactor - run.unitMs / 160) < 1e-9);
+    assertEquals(run.performerBytes === null, run.placement === "fused");
+    assertEquals(run.stages.sendSlice > 0, run.placement === "split");
+  }
+});
+
+adapterTest(
+  "bench latency paces live: the network's delay is in what users feel",
+  async (model) => {
+    const options = ["--units", "5", "--schedule", "eager", "--network", "1s"];
+    const { latency } = await benchJson(["latency", ...model, ...options]);
+    const [near, far] = latency.runs;
+    assertEquals([near.network, far.network], [null, "1s"]);
+    for (const run of latency.runs) {
+      assertEquals([run.ms.length, run.units, run.lost], [5, 5, 0]);
+      assert(run.p50 > 0 && run.p50 <= run.p95 && run.p95 <= run.p99 && run.p99 <= run.max);
+    }
+    assert(Math.min(...far.ms) >= 1000, `${far.ms}`);
+  },
+);
+
+adapterTest("bench long gives memory and time for each minute of stream", async (model) => {
+  const { long } = await benchJson(["long", ...model, "--minutes-of-stream", "0.08"]);
+  assertEquals([long.units, long.ended], [30, "all of it was answered"]);
+  const [minute, ...more] = long.minutes;
+  assertEquals([minute.units, more.length, long.drift], [30, 0, null]);
+  assert(minute.rssBytes > 1e7 && minute.tickMs > 0 && minute.p95 >= minute.p50);
+  const { long: cut } = await benchJson(
+    ["long", ...model, "--minutes-of-stream", "1000", "--budget-minutes", "0.01"],
+  );
+  assertEquals(cut.ended, "the budget was used up");
+  assert(cut.units > 0 && cut.units < 1_500_000);
+});
+
+adapterTest("bench start tells where the time to the first answer goes", async (model) => {
+  const { start } = await benchJson(["start", ...model, "--rounds", "1"]);
+  assert(start.totalMs > 0 && start.firstTickMs > 0 && start.secondTickMs > 0);
+  const sum = start.parts.reduce((all: number, { ms }: { ms: number }) => all + ms, 0);
+  assert(Math.abs(sum - start.totalMs) < 1e-6);
+  const names = start.parts.map(({ what }: { what: string }) => what);
+  for (const name of ["deno itself", "modules", "checkpoint", "adapter", "first unit: solve"]) {
+    assert(names.includes(name), name);
+  }
+});
+
+adapterTest("bench plan --check puts its prediction beside the measured tick", async (model) => {
+  const { plan } = await benchJson(["plan", "--check", ...model]);
+  const tick = plan.stages.at(-1);
+  assertEquals(tick.stage, "tick");
+  const sum = plan.stages.slice(0, -1).reduce(
+    (all: number, { predictedMs }: { predictedMs: number }) => all + predictedMs,
+    0,
+  );
+  assert(Math.abs(sum - tick.predictedMs) < 1e-9 * sum);
+  assert(tick.measuredMs > 0 && tick.predictedMs > tick.otherMs);
+  assertEquals(plan.within30Percent, Math.abs(tick.ratio - 1) <= 0.3);
+  for (const part of Object.values(plan.efficiency)) assert(Number(part) > 0);
+});

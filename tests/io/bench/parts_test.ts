@@ -1,0 +1,60 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { InputError } from "../../../engine/errors.ts";
+import { fitLine } from "../../../io/bench/line.ts";
+import { kindOf, parseRate } from "../../../io/bench/plan.ts";
+import { bytesText, figure, percent, tableText } from "../../../io/bench/table.ts";
+import { lengths } from "../../../io/bench/tick.ts";
+
+Deno.test("fitLine() finds a line's slope and how much of the points it explains", () => {
+  assertEquals(fitLine([[0, 1], [1, 3], [2, 5]]), { slope: 2, intercept: 1, r2: 1 });
+  const { slope, intercept, r2 } = fitLine([[0, 0], [1, 1], [2, 0]]);
+  assertEquals([slope, r2], [0, 0]);
+  assert(Math.abs(intercept - 1 / 3) < 1e-12);
+  assert(Number.isNaN(fitLine([[1, 1]]).slope));
+});
+
+Deno.test("parseRate() reads numbers with steps of a thousand", () => {
+  assertEquals(parseRate("flops", "67T"), 67e12);
+  assertEquals(parseRate("link", "2.5G"), 2.5e9);
+  assertEquals(parseRate("link", "5e10"), 5e10);
+  for (const wrong of ["", "T", "-1T", "1Z", "1 T"]) {
+    assertThrows(() => parseRate("link", wrong), InputError, "is no rate");
+  }
+});
+
+Deno.test("figure() keeps three digits, and says nothing of what is no number", () => {
+  assertEquals([123.4, 12.34, 1.234, 0.1234, 0.00001234, 0].map(figure), [
+    ...["123", "12.3", "1.23", "0.12", "0.000012", "0"],
+  ]);
+  assertEquals([NaN, null, undefined, Infinity].map(figure), [null, null, null, null]);
+  assertEquals([0.5, 0.0123, 1.5].map(percent), ["50 %", "1.2 %", "150 %"]);
+  assertEquals([0, 999, 1e6, 2.5e9].map(bytesText), ["0 B", "999 B", "1.00 MB", "2.50 GB"]);
+});
+
+Deno.test("tableText() aligns numbers on the right and shows what is missing", () => {
+  const text = tableText({
+    title: "T",
+    columns: ["name", "ms"],
+    rows: [["a", "1.00"], ["bcdef", null]],
+    notes: ["N."],
+  });
+  assertEquals(text, "T\nname     ms\na      1.00\nbcdef     -\nN.\n");
+});
+
+Deno.test("lengths() of history go from nothing past the window, with unit 10", () => {
+  assertEquals(lengths(40, 1), [0, 5, 10, 15, 20, 25, 30, 35, 40]);
+  assertEquals(lengths(64, 1).slice(0, 4), [0, 8, 10, 16]);
+  assertEquals(lengths(4, 1.5), [0, 1, 2, 3, 4, 5, 6]);
+});
+
+Deno.test("kindOf() tells a product of one row from others by what it does per byte", () => {
+  const product = (rows: number, size: number) => ({
+    kernel: "matmul",
+    flops: 2 * rows * 64 * 32,
+    bytes: size * 64 * 32 + 4 * rows * (64 + 32),
+  });
+  assertEquals(kindOf(product(1, 4), { weights: "f32" }), "row product");
+  assertEquals(kindOf(product(1, 2), { weights: "f16" }), "row product");
+  assertEquals(kindOf(product(2, 4), { weights: "f32" }), "product");
+  assertEquals(kindOf({ kernel: "shuffle", flops: 0, bytes: 1 }, { weights: "f32" }), null);
+});
