@@ -14,7 +14,7 @@ export const paceOptions = {
   late: {
     kind: "choice",
     choices: ["wait", "skip"],
-    help: "units the machine is late for: answer later, or without hearing them (wait)",
+    help: "units the machine is late for: answer later, or unheard, which saves encoding (wait)",
   },
   network: {
     kind: "text",
