@@ -57,8 +57,10 @@ export function correlation(series: readonly LipSeries[], lag: number): number {
       xy += a * b;
     }
   }
-  const spread = Math.sqrt((n * xx - x * x) * (n * yy - y * y));
-  return spread > 0 ? (n * xy - x * y) / spread : NaN;
+  const [a, b] = [n * xx - x * x, n * yy - y * y];
+  // What is still is so only up to rounding.
+  const moves = a > 1e-9 * n * xx && b > 1e-9 * n * yy;
+  return moves ? (n * xy - x * y) / Math.sqrt(a * b) : NaN;
 }
 
 /** The lag at which the correlation is highest; NaN when there is none. */

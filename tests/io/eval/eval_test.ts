@@ -1,0 +1,182 @@
+/** The command around the measures: sets, seeds, truth records, events that are gone on with. */
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { openConfig } from "../../../engine/checkpoint.ts";
+import { InputError } from "../../../engine/errors.ts";
+import { run } from "../../../io/commands/eval.ts";
+import { generate, parseSeeds } from "../../../io/eval/generate.ts";
+import { chooseJobs, seedRange } from "../../../io/eval/jobs.ts";
+import { parseTruth, readTruth } from "../../../io/eval/truth.ts";
+import { ffmpegTest, folderTest, names } from "../media.ts";
+import { oraclePart, perfectCodec, player } from "./players.ts";
+
+const root = new URL("../../../", import.meta.url).pathname;
+const set = `${root}samples/eval`;
+const nothing = {
+  folder: undefined,
+  seeds: undefined,
+  seconds: 24,
+  swaps: undefined,
+  limit: undefined,
+  keep: undefined,
+};
+
+Deno.test("parseSeeds takes one seed or a range of the world's", () => {
+  assertEquals(parseSeeds("7"), [7]);
+  assertEquals(parseSeeds("100000..100002"), [100000, 100001, 100002]);
+  for (const text of ["", "a", "3..1", "1..2..3", "200000", "-1", "1.5"]) {
+    assertThrows(() => parseSeeds(text), InputError, "FIRST..LAST");
+  }
+});
+
+Deno.test("seedRange says when seeds are no evaluation", () => {
+  assertEquals(seedRange([null]), null);
+  assertEquals(seedRange([100003, null]), "evaluation seed 100003");
+  assertEquals(
+    seedRange([99999, 100000]),
+    "training range: seeds 99999 to 100000: no evaluation",
+  );
+});
+
+Deno.test("chooseJobs runs a third of the made conversations swapped as well", async () => {
+  const named = async (changes: object) =>
+    (await chooseJobs({ ...nothing, ...changes }, 160)).map(({ name }) => name);
+  assertEquals(await named({ seeds: "5..7" }), ["5", "5-card", "5-question", "6", "7"]);
+  assertEquals(await named({ seeds: "5..7", swaps: 0, limit: 2 }), ["5", "6"]);
+  assertEquals(await named({ limit: 1 }), ["100000", "100000-card", "100000-question"]);
+  assertEquals((await named({})).length, 12);
+  await assertRejects(() => named({ folder: `${root}docs` }), InputError, "holds no recording");
+  await assertRejects(() => named({ folder: `${root}none` }), InputError, "no such folder");
+});
+
+Deno.test("parseTruth names what is wrong in a record", async () => {
+  const good = await Deno.readTextFile(`${set}/100000/truth.json`);
+  assertEquals(parseTruth(good, "truth.json"), await readTruth(`${set}/100000/truth.json`));
+  const wrong = (change: (record: Record<string, unknown>) => void): string => {
+    const record: Record<string, unknown> = JSON.parse(good);
+    change(record);
+    return assertThrows(() => parseTruth(JSON.stringify(record), "truth.json"), InputError).message;
+  };
+  assertStringIncludes(wrong((record) => delete record["units"]), `"units" is missing`);
+  assertStringIncludes(wrong((record) => record["units"] = 3), "timeline has 125 entries");
+  assertStringIncludes(wrong((record) => record["timeline"] = {}), `"timeline" is`);
+  assertStringIncludes(
+    wrong((record) => record["events"] = [{ type: "story", start: -1, end: 2 }]),
+    `events[0]: "start" is -1`,
+  );
+  assertStringIncludes(
+    wrong((record) => record["swap"] = { kind: "face", of: "1" }),
+    "card or question",
+  );
+  assertThrows(() => parseTruth("{", "truth.json"), InputError, "no JSON");
+  // Types that nothing is measured of are passed over.
+  const events = [{ type: "sneeze" }];
+  assertEquals(parseTruth(JSON.stringify({ ...JSON.parse(good), events }), "t").events, []);
+});
+
+Deno.test("eval refuses options that don't go together", async () => {
+  const refused = (args: string[], message: string) =>
+    assertRejects(() => run(args), InputError, message);
+  await refused(["a", "b"], "'b' is one too many");
+  await refused(["a", "--seeds", "1"], "not both");
+  await refused(["--seconds", "30"], "give --seeds");
+  await refused(["--keep", "x"], "give --seeds");
+  await refused(["--resume"], "give --events");
+});
+
+/** Runs the command with the oracle as the agent; returns what it printed and how many sessions. */
+async function evalOracle(args: string[], wanted: string[]) {
+  const config = await openConfig(`${root}engine/models/nano`);
+  const parts = await Promise.all(wanted.map((name) => oraclePart(`${set}/${name}`, config)));
+  const agent = player(parts);
+  const out: Uint8Array[] = [];
+  const write = Deno.stdout.write;
+  Deno.stdout.write = (bytes) => {
+    out.push(bytes.slice());
+    return Promise.resolve(bytes.length);
+  };
+  try {
+    const code = await run(args, agent.open, () => Promise.resolve(perfectCodec));
+    const text = new TextDecoder().decode(Uint8Array.from(out.flatMap((part) => [...part])));
+    return { code, text, opened: agent.opened };
+  } finally {
+    Deno.stdout.write = write;
+  }
+}
+
+ffmpegTest("eval writes each recording's line, and goes on behind the last one", async (folder) => {
+  const file = `${folder}/events.jsonl`;
+  const args = [set, "--limit", "1", "--events", file, "--quiet"];
+  const all = ["100000", "100000-card", "100000-question"];
+  const first = await evalOracle([...args, "--json"], all);
+  assertEquals([first.code, first.opened], [0, 3]);
+  const { figures, recordings, swapped, seeds } = JSON.parse(first.text);
+  assertEquals([recordings, swapped, seeds], [3, 2, "evaluation seed 100000"]);
+  const lines = (await Deno.readTextFile(file)).trimEnd().split("\n");
+  assertEquals(lines.map((line) => JSON.parse(line).type), [
+    "header",
+    ...all.map(() => "recording"),
+    "summary",
+  ]);
+  assertEquals(names(folder), ["events.jsonl"]);
+
+  await assertRejects(() => evalOracle(args, []), InputError, "--resume");
+  // Killed while it wrote the second recording's line.
+  await Deno.writeTextFile(file, `${lines[0]}\n${lines[1]}\n${lines[2]?.slice(0, 500)}`);
+  const second = await evalOracle([...args, "--json", "--resume"], all.slice(1));
+  assertEquals([second.code, second.opened], [0, 2]);
+  assertEquals(JSON.parse(second.text).figures, figures);
+  const third = await evalOracle([...args, "--resume"], []);
+  assertEquals(third.opened, 0);
+  assertStringIncludes(third.text, "questions judged");
+  await assertRejects(
+    () => evalOracle([...args, "--resume", "--steps", "2"], []),
+    InputError,
+    "other options",
+  );
+});
+
+ffmpegTest("eval says when media and truth record don't fit together", async (folder) => {
+  await Deno.mkdir(`${folder}/one`);
+  for (const name of ["user.mp4", "agent.mp4"]) {
+    await Deno.copyFile(`${set}/100000/${name}`, `${folder}/one/${name}`);
+  }
+  const record = JSON.parse(await Deno.readTextFile(`${set}/100001/truth.json`));
+  await Deno.writeTextFile(`${folder}/one/truth.json`, JSON.stringify(record));
+  await assertRejects(
+    () => evalOracle([folder, "--quiet"], ["100001"]),
+    InputError,
+    "has 125 whole units",
+  );
+  await Deno.remove(`${folder}/one/user.mp4`);
+  await assertRejects(() => evalOracle([folder], []), InputError, "has no user.mkv");
+});
+
+folderTest("generate makes a conversation and finds it again", async (folder) => {
+  const wanted = { seed: 90000, seconds: 10, swap: null };
+  let made;
+  try {
+    made = await generate(wanted, folder);
+  } catch (error) {
+    // Without Python, numpy or espeak-ng it says what to install.
+    assert(error instanceof InputError, `${error}`);
+    assertStringIncludes(error.message, "apt-get install python3-numpy espeak-ng ffmpeg");
+    return;
+  }
+  assertEquals([made.name, made.truth.seed, made.truth.seconds], ["90000", 90000, 10]);
+  const truth = `${folder}/90000/truth.json`;
+  const { mtime } = await Deno.stat(truth);
+  await generate(wanted, folder);
+  assertEquals((await Deno.stat(truth)).mtime, mtime);
+  assertEquals(names(`${folder}/90000`), ["agent.mkv", "truth.json", "user.mkv"]);
+  const swapped = await generate({ ...wanted, swap: "card" }, null);
+  assertEquals(swapped.truth.swap, { kind: "card", of: "90000" });
+  assertEquals(swapped.agent, null);
+  await swapped.dispose();
+  await assertRejects(() => Deno.stat(swapped.user), Deno.errors.NotFound);
+});

@@ -1,0 +1,132 @@
+/** Figures of several recordings: counterfactual pairs, spans, bars, the table. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { type Row, rowsOf } from "../../../io/eval/bars.ts";
+import { counterfactual } from "../../../io/eval/counterfactual.ts";
+import type { Outcome } from "../../../io/eval/outcomes.ts";
+import { addFeatures, features, noMoments } from "../../../io/eval/picture.ts";
+import { type RecordingResult, spanUnits } from "../../../io/eval/recording_result.ts";
+import { table } from "../../../io/eval/table.ts";
+import { random } from "../../reference/random.ts";
+
+/** A recording in which nothing happens but these outcomes. */
+function result(name: string, outcomes: Outcome[], changes: Partial<RecordingResult> = {}) {
+  const made: RecordingResult = {
+    type: "recording",
+    name,
+    seed: null,
+    swap: null,
+    units: 100,
+    wall_seconds: 1,
+    outcomes,
+    words: [],
+    active: "0".repeat(100),
+    truth_active: "0".repeat(100),
+    rms: new Array(100).fill(0),
+    lips: { agent: null, truth: null, floor: null },
+    pictures: {},
+    ...changes,
+  };
+  return made;
+}
+
+const right = (unit: number, said: string, wanted: string): Outcome => ({
+  measure: "right",
+  unit,
+  value: said === wanted ? 1 : 0,
+  kind: "colour",
+  said,
+  wanted,
+});
+
+const rows = (results: RecordingResult[]) =>
+  new Map(rowsOf(results, 160).map((row): [string, Row] => [row.key, row]));
+
+Deno.test("counterfactual pairs each question with itself in the swapped recording", () => {
+  const swap = { kind: "card", of: "a" } as const;
+  const base = result("a", [
+    ...Array.from({ length: 8 }, (_, i) => right(i, "red", "red")),
+    right(8, "red", "red"),
+    right(9, "red", "red"),
+    right(10, "red", "red"),
+  ]);
+  const swapped = result("a-card", [
+    ...Array.from({ length: 8 }, (_, i) => right(i, "blue", "blue")),
+    // Changed, but to something wrong; not changed; nothing to change.
+    right(8, "green", "blue"),
+    right(9, "red", "blue"),
+    right(10, "red", "red"),
+  ], { swap });
+  const found = counterfactual([base, swapped], "card");
+  assertEquals(found.follows, { value: 0.8, events: 10 });
+  assertEquals(found.changes, { value: 0.9, events: 10 });
+  assertEquals(counterfactual([base, swapped], "question").follows, { value: null, events: 0 });
+  assertEquals(counterfactual([swapped], "card").follows.events, 0);
+  // Swapped recordings count for nothing else.
+  assertEquals(rows([base, swapped]).get("answers_right")?.events, 11);
+});
+
+Deno.test("bars are reached, fall short, or aren't known", () => {
+  const outcomes = [
+    ...Array.from({ length: 20 }, (_, i) => right(i, i === 0 ? "blue" : "red", "red")),
+    ...Array.from({ length: 12 }, (_, i): Outcome => ({
+      measure: "delay",
+      unit: i,
+      value: i < 11 ? 2 : 9,
+    })),
+    ...Array.from({ length: 9 }, (_, i): Outcome => ({ measure: "missed", unit: i, value: 0 })),
+  ];
+  const found = rows([result("a", outcomes)]);
+  assertEquals(found.get("answers_right")?.value, 0.95);
+  assertEquals(found.get("answers_right")?.bar?.met, true);
+  assertEquals(found.get("delay_p50")?.value, 2);
+  assertEquals(found.get("delay_p95")?.bar, { atMost: 4, met: false });
+  assertEquals(found.get("missed")?.bar, { atMost: 0.02, met: null });
+  assertEquals(found.get("questions")?.bar?.met, false);
+  const text = table([...found.values()]);
+  assertStringIncludes(text, "too few (9)");
+  assert(/^answers right +0\.950 +>= 0\.950 {2}reached +n 20$/m.test(text), text);
+  assert(/^response delay p95, units +9 +<= 4 {2}FALLS SHORT {2}n 12$/m.test(text), text);
+});
+
+Deno.test("spans are the first and last 30 s of a minute and more", () => {
+  assertEquals(spanUnits("all", 100, 160), [0, 100]);
+  assertEquals(spanUnits("first", 373, 160), null);
+  assertEquals(spanUnits("first", 375, 160), [0, 187]);
+  assertEquals(spanUnits("last", 400, 160), [213, 400]);
+});
+
+Deno.test("stability holds the last 30 s against the first", () => {
+  const next = random(1);
+  const units = 400;
+  const pictures = () => {
+    const moments = noMoments();
+    for (let i = 0; i < 20; i++) {
+      addFeatures(moments, Float64Array.from({ length: features }, next));
+    }
+    return { agent: moments, truth: moments, floor: null };
+  };
+  const long = (lastRight: number, lastLevel: number) =>
+    result("long", [
+      ...Array.from({ length: 10 }, (_, i) => right(i, "red", "red")),
+      ...Array.from(
+        { length: 10 },
+        (_, i) => right(300 + i, i < lastRight ? "red" : "blue", "red"),
+      ),
+    ], {
+      units,
+      active: "1".repeat(units),
+      truth_active: "1".repeat(units),
+      rms: Array.from({ length: units }, (_, unit) => unit < 200 ? 0.1 : lastLevel),
+      pictures: { all: pictures(), first: pictures(), last: pictures() },
+    });
+  const steady = rows([long(9, 0.1)]);
+  assertEquals(steady.get("last_30_s_answers_right")?.beside, { what: "first", value: 1 });
+  assertEquals(steady.get("last_30_s_answers_right")?.bar?.met, true);
+  assertEquals(steady.get("level_drift_db")?.bar?.met, true);
+  assertEquals(steady.get("last_30_s_missed")?.bar?.met, null);
+  const fading = rows([long(8, 0.05)]);
+  assertEquals(fading.get("last_30_s_answers_right")?.bar?.met, false);
+  assert(Math.abs((fading.get("level_drift_db")?.value ?? 0) + 6.02) < 0.1);
+  assertEquals(fading.get("level_drift_db")?.bar?.met, false);
+  assertEquals(rows([result("short", [])]).get("long_recordings"), undefined);
+});
