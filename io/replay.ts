@@ -1,7 +1,6 @@
 /** The loop of a replay: observations go in, responses come out and are written, until one side ends. */
 import type { Recovery, Snapshot } from "../engine/mod.ts";
 import type { Observation, Response } from "../engine/unit.ts";
-import { aborted } from "./interrupt.ts";
 import type { UnitTimes } from "./statistics.ts";
 import type { UserText } from "./user_text.ts";
 
@@ -43,7 +42,6 @@ export async function replay(run: Replay): Promise<number> {
   const { session } = run;
   const stop = new AbortController();
   const signal = AbortSignal.any([run.signal, stop.signal]);
-  const stopped = aborted(signal).then(() => null);
   let start = NaN;
 
   async function feed(): Promise<void> {
@@ -69,7 +67,7 @@ export async function replay(run: Replay): Promise<number> {
   try {
     const responses = session[Symbol.asyncIterator]();
     for (;;) {
-      const next = await Promise.race([responses.next(), stopped]);
+      const next = await orStopped(responses.next(), signal);
       if (next === null || next.done) break;
       const before = performance.now();
       await run.write(next.value);
@@ -86,4 +84,14 @@ export async function replay(run: Replay): Promise<number> {
   const failed = inputError as { error: unknown } | null;
   if (failed !== null && !run.signal.aborted) throw failed.error;
   return Number.isNaN(end) ? 0 : end - start;
+}
+
+/** What comes first; null: the signal. Not Promise.race, which would keep a reaction for every unit. */
+function orStopped<T>(coming: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  return new Promise((resolve, reject) => {
+    const stop = () => resolve(null);
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop);
+    coming.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
 }
