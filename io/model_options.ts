@@ -141,14 +141,16 @@ function sessionOptions(options: ModelOptions): SessionOptions {
 }
 
 function describe(info: SessionInfo): string {
-  const { placement, thinker, performer, weights, parameters, tokensPerUnit, settings } = info;
+  const { placement, thinker, performer, storage, weights, parameters, tokensPerUnit, settings } =
+    info;
   const { solver, schedule, seed } = settings;
   const where = placement === "fused"
     ? `both roles on ${thinker.adapter}`
     : `thinker on ${thinker.adapter}, performer on ${performer.adapter}`;
+  const precision = weights === storage ? storage : `${weights} (layers) and ${storage}`;
   const count = parameters < 1e9
     ? `${(parameters / 1e6).toFixed(1)} million`
     : `${(parameters / 1e9).toFixed(2)} billion`;
-  return `${where}; ${count} parameters in ${weights}, ${tokensPerUnit} tokens a unit; ` +
+  return `${where}; ${count} parameters in ${precision}, ${tokensPerUnit} tokens a unit; ` +
     `${solver.name}, ${solver.steps} steps, schedule ${schedule}, seed ${seed}`;
 }

@@ -158,6 +158,9 @@ export async function tune(
 const rounds = 4;
 const roundMs = 2;
 
+/** Times slower than the fastest: less is noise, and not worth another result. */
+const asGood = 1.05;
+
 /** Times slower than the fastest so far: not timed on. */
 const hopeless = 4;
 
@@ -186,13 +189,10 @@ async function choose(gpu: Gpu, candidates: readonly Candidate[]): Promise<TuneE
     }
   }
   fence.destroy();
-  const [first] = candidates;
-  let chosen = { name: first?.name ?? "", best: Infinity };
-  for (const candidate of right) {
-    times[candidate.name] = Math.round(candidate.best * 1e4) / 1e4;
-    if (candidate.best < chosen.best) chosen = candidate;
-  }
-  if (right.length === 0 && first) {
+  for (const { name, best } of right) times[name] = Math.round(best * 1e4) / 1e4;
+  // The earliest of those that are as good as the fastest: the default, where it is among them.
+  const chosen = right.find(({ best }) => best <= asGood * fastest);
+  if (!chosen) {
     throw new Error(`${gpu.name}: every variant gives wrong results: ${Object.values(times)[0]}`);
   }
   return { chosen: chosen.name, times };

@@ -1,9 +1,10 @@
 /** Attention as a tuning problem: its variants over a full history of random keys. */
 import { attention, attentionKey, type AttentionShape, attentionVariants } from "./attention.ts";
 import type { Gpu } from "./device.ts";
-import { makeTensor, tensorFrom } from "./tensor.ts";
+import { type DType, makeTensor, tensorFrom, upload } from "./tensor.ts";
 import type { Problem } from "./tune.ts";
-import { difference, noise, samples } from "./tune_matmul.ts";
+import { difference, noise, spread } from "./tune_matmul.ts";
+import { uniformBytes } from "./uniform.ts";
 
 /** Attention's variants. */
 export function attentionProblem(gpu: Gpu, shape: AttentionShape): Problem {
@@ -24,18 +25,25 @@ function openTrial(gpu: Gpu, shape: AttentionShape) {
   for (let slot = 0; slot < slots; slot++) rankWords[slot] = isSeen(slot) ? 0 : 2;
   const tokens = new Int32Array(rows * 8);
   for (let row = 0; row < rows; row++) tokens.set([0, 1, 1], row * 8);
-  const q = tensorFrom(gpu, "tuned q", [rows, heads * headDim], qs);
-  const keys = tensorFrom(gpu, "tuned keys", cache, ks, dtype);
-  const values = tensorFrom(gpu, "tuned values", cache, vs, dtype);
-  const ranks = tensorFrom(gpu, "tuned ranks", [rankWords.length], rankWords);
+  // With the room that the engine's have, so that these pipelines are the engine's.
+  const roomy = (name: string, shape: number[], data: Float32Array | Int32Array, dtype: DType) => {
+    const tensor = makeTensor(gpu, `tuned ${name}`, shape, dtype, uniformBytes);
+    upload(gpu, tensor, data);
+    return tensor;
+  };
+  const q = roomy("q", [rows, heads * headDim], qs, "f32");
+  const keys = roomy("keys", cache, ks, dtype);
+  const values = roomy("values", cache, vs, dtype);
+  const ranks = roomy("ranks", [rankWords.length], rankWords, "i32");
   const tokenTable = tensorFrom(gpu, "tuned tokens", [rows, 8], tokens);
   const span = tensorFrom(gpu, "tuned span", [4], Int32Array.of(slots, slots, slots, 0));
   const out = makeTensor(gpu, "tuned out", [rows, heads * headDim]);
-  const expected = (row: number, column: number) => {
-    const head = Math.floor(column / headDim);
+  /** The first and the last element of a head's result. */
+  const expected = (row: number, head: number) => {
     const kv = Math.floor(head / (heads / kvHeads)) * headDim;
     let total = 0;
-    let sum = 0;
+    let first = 0;
+    let last = 0;
     for (let slot = 0; slot < slots; slot++) {
       if (!isSeen(slot)) continue;
       let score = 0;
@@ -44,17 +52,17 @@ function openTrial(gpu: Gpu, shape: AttentionShape) {
           (ks[slot * kvHeads * headDim + kv + d] ?? 0);
       }
       const weight = Math.exp(score / Math.sqrt(headDim));
+      const at = slot * kvHeads * headDim + kv;
       total += weight;
-      sum += weight * (vs[slot * kvHeads * headDim + kv + column % headDim] ?? 0);
+      first += weight * (vs[at] ?? 0);
+      last += weight * (vs[at + headDim - 1] ?? 0);
     }
-    return sum / total;
+    const at = (row * heads + head) * headDim;
+    return [{ at, value: first / total }, { at: at + headDim - 1, value: last / total }];
   };
-  // A few elements of every head: each costs a walk over the keys.
-  const points = samples(rows, heads).flatMap(([row, head]) =>
-    [0, headDim - 1].map((d) => {
-      const column = head * headDim + d;
-      return { at: row * heads * headDim + column, value: expected(row, column) };
-    })
+  // Every head of some rows: each costs a walk over the keys.
+  const points = spread(rows, 8).flatMap((row) =>
+    Array.from({ length: heads }, (_, head) => expected(row, head)).flat()
   );
   const args = {
     label: "tuned",

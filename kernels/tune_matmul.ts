@@ -11,8 +11,9 @@ import {
 } from "./matmul_variant.ts";
 import { freeWeight, isQuantized, operandsKey, type WeightType } from "./packed_weight.ts";
 import { dequantize, quantize } from "./quantize.ts";
-import { makeTensor, tensorFrom } from "./tensor.ts";
+import { makeTensor, upload } from "./tensor.ts";
 import type { Candidate, Problem } from "./tune.ts";
+import { uniformBytes } from "./uniform.ts";
 
 /** Outputs that are measured at most: more only take longer. */
 const mostOutputs = 8192;
@@ -57,7 +58,9 @@ function randomProduct(gpu: Gpu, shape: ProductShape) {
   const ws = noise(outputs * inputs, 2 / Math.sqrt(inputs));
   const eps = 1e-6;
   const weight = packWeight(gpu, "tuned", ws, outputs, inputs, dtype, { gated, image });
-  const x = tensorFrom(gpu, "tuned x", [rows, inputs], xs);
+  // With the room that the engine's activations have, so that these pipelines are the engine's.
+  const x = makeTensor(gpu, "tuned x", [rows, inputs], "f32", uniformBytes);
+  upload(gpu, x, xs);
   const y = makeTensor(gpu, "tuned y", [rows, width]);
   const stored = asStored(ws, inputs, dtype);
   /** One output, summed in float64. */
@@ -106,16 +109,21 @@ function asStored(weights: Float32Array, inputs: number, dtype: WeightType): Flo
 }
 
 /** Places to compare: whole rows and whole columns at the edges and in the middle. */
-export function samples(rows: number, columns: number): [row: number, column: number][] {
-  const edges = (count: number) => [...new Set([0, count >> 1, count - 1])];
+function samples(rows: number, columns: number): [row: number, column: number][] {
   const list: [number, number][] = [];
-  for (const row of edges(rows)) {
+  for (const row of spread(rows, 3)) {
     for (let column = 0; column < columns; column++) list.push([row, column]);
   }
-  for (const column of edges(columns)) {
+  for (const column of spread(columns, 3)) {
     for (let row = 0; row < rows; row++) list.push([row, column]);
   }
   return list;
+}
+
+/** At most `most` of `count` indices, evenly spread, the first and the last among them. */
+export function spread(count: number, most: number): number[] {
+  if (count <= most) return Array.from({ length: count }, (_, i) => i);
+  return Array.from({ length: most }, (_, i) => Math.round((i * (count - 1)) / (most - 1)));
 }
 
 /** What is wrong with an output of values around 1: a value that is none, or far from what is

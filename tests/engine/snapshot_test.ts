@@ -173,11 +173,12 @@ withAdapter("a character of the agent that a cut goes through comes whole", asyn
   assertEquals(await say({ resume }, 1), whole);
 });
 
-withAdapter("a session with f16 history goes on byte for byte", async () => {
-  const changes = { precision: "f16" as const };
+withAdapter("a session with f16 history and int8 layers goes on byte for byte", async () => {
+  const changes = { precision: "int8" as const };
   const { responses, snapshots: [resume] } = await replayWithSnapshots([7], changes);
   assert(resume);
-  assertEquals(resume.meta.settings.storage, "f16");
+  const { storage, weights } = resume.meta.settings;
+  assertEquals([storage, weights], ["f16", "int8"]);
   const rest = await replay({ placement: "split" }, observations().slice(8), { resume });
   assertEquals(rest, responses.slice(8));
 });
