@@ -7,7 +7,7 @@ import { openMuxer } from "../../io/muxer.ts";
 import { openInput } from "../../io/observe.ts";
 import { ObservationReader } from "../../io/pair.ts";
 import { ffmpeg, ffmpegTest, folderTest, make, picture, tone, userShape } from "./media.ts";
-import { pipe, user } from "./stream_process.ts";
+import { noise, pipe, user } from "./stream_process.ts";
 
 /** A program that passes for an FFmpeg. */
 async function script(folder: string, lines: string): Promise<{ path: string; version: string }> {
@@ -120,5 +120,28 @@ ffmpegTest("a stream that claims huge pictures is refused in one line", async ()
     );
     assertEquals(code, 2, stderr);
     assertEquals(stderr.trim().split("\n").length, 1, stderr);
+  }
+});
+
+ffmpegTest("a stream of 10^9 frames/s is answered by its sound's clock", async () => {
+  const muxer = openMuxer("nut", { ...user, fps: 1e9 });
+  const parts = [
+    muxer.start(),
+    muxer.unit(noise(user, 0)),
+    muxer.unit(noise(user, 1)),
+    muxer.end(),
+  ];
+  const { code, stderr } = await pipe(new Uint8Array(await new Blob(parts).arrayBuffer()));
+  assertEquals([code, /^units +(\d+)/m.exec(stderr)?.[1]], [0, "2"], stderr);
+});
+
+ffmpegTest("a stream whose picture or sound ends early is answered to its end", async () => {
+  for (const [seen, heard] of [[0.32, 1.12], [1.12, 0.32]] as const) {
+    const input = await make(
+      ...[...picture(seen, "64x48"), ...tone(heard, 16000), "-c:v", "mpeg4", "-c:a", "pcm_s16le"],
+      ...["-f", "nut", "pipe:1"],
+    );
+    const { code, stderr } = await pipe(input);
+    assertEquals([code, /^units +(\d+)/m.exec(stderr)?.[1]], [0, "7"], stderr);
   }
 });

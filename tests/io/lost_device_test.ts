@@ -1,9 +1,9 @@
 /** Runs of the commands that lose a device or a Worker in the middle, on a real adapter. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Session } from "../../engine/mod.ts";
 import { run as runReplay } from "../../io/commands/replay.ts";
 import { run as runStream } from "../../io/commands/stream.ts";
-import type { Event } from "../../io/events.ts";
+import type { Event, HeaderEvent } from "../../io/events.ts";
 import { openModel } from "../../io/model_options.ts";
 import type { ReplaySession } from "../../io/replay.ts";
 import { WavWriter } from "../../io/wav.ts";
@@ -77,9 +77,30 @@ async function check(folder: string, extension: string, worker: string, reason: 
   assertStringIncludes(recovery.reason, reason);
   const next = all[all.indexOf(recovery) + 1];
   assert(next?.type === "unit" && recovery.unit <= next.unit && recovery.snapshot < next.unit);
+  const [header] = all;
+  assert(header?.type === "header");
+  checkBudget(header, worker === "fused" ? "fused" : "split");
   const summary = all.at(-1);
   assert(summary?.type === "summary");
   assertEquals([summary.units, summary.ended], [units, "complete"]);
+}
+
+/** Everything that a referee asks about a latency figure. */
+function checkBudget({ checkpoint, session, pacing }: HeaderEvent, placement: string): void {
+  assertMatch(checkpoint.digest, /^[0-9a-f]{64}$/);
+  assertEquals(pacing, { pace: "max", late: "wait", network: null });
+  const info = session as Record<string, unknown> & { settings: Record<string, unknown> };
+  assertEquals(info["placement"], placement);
+  for (const role of ["thinker", "performer"]) {
+    const { adapter } = info[role] as { adapter: string };
+    assert(adapter.length > 0, role);
+  }
+  for (const name of ["parameters", "tokens_per_unit"]) {
+    assert(Number.isInteger(info[name]) && Number(info[name]) > 0, name);
+  }
+  const { solver, schedule, seed } = info.settings;
+  assertEquals([(solver as { steps: number }).steps, seed], [1, 3]);
+  assert(["paper", "eager"].includes(`${schedule}`));
 }
 
 const sound = normal(random(8), units * 2560, 0.1);
