@@ -102,6 +102,7 @@ export function rowsOf(results: readonly RecordingResult[], unitMs: number): Row
       what: "codec",
       figure: all.frechetFloor,
     }),
+    row("solver_ms", "solver, ms a unit", all.solveMs),
     ...stability(results, unitMs),
   ];
 }

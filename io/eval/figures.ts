@@ -39,6 +39,8 @@ export interface Figures {
   lipsLag: Figure;
   frechet: Figure;
   frechetFloor: Figure;
+  /** Median milliseconds of the solver per unit. */
+  solveMs: Figure;
   /** Level of the active voice in dB of full scale. */
   levelDb: Figure;
 }
@@ -85,6 +87,7 @@ export function figuresOf(
     wordDistanceFloor: rate("word distance floor"),
     ...lipFigures(results, span, unitMs),
     ...pictureFigures(results, span),
+    solveMs: quantile(results.flatMap(({ solve_ms }) => solve_ms), 0.5),
     levelDb: level(results, span, unitMs),
   };
 }

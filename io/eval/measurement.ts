@@ -27,6 +27,8 @@ import { type Word, wordsOf } from "./words.ts";
  * the codecs make of the truth. */
 export interface MeasuredUnit {
   text: string;
+  /** Milliseconds of the solver. */
+  solveMs: number;
   agent: Media;
   truth: Media | null;
   floor: Media | null;
@@ -37,6 +39,7 @@ export class Measurement {
   readonly #truth: Stream;
   readonly #floor: Stream;
   readonly #texts: string[] = [];
+  readonly #solveMs: number[] = [];
 
   constructor(
     private readonly name: string,
@@ -48,8 +51,9 @@ export class Measurement {
   }
 
   /** Adds the next unit. */
-  add({ text, agent, truth, floor }: MeasuredUnit): void {
+  add({ text, solveMs, agent, truth, floor }: MeasuredUnit): void {
     this.#texts.push(text);
+    this.#solveMs.push(round(solveMs, 2));
     this.#agent.add(agent);
     if (truth) this.#truth.add(truth);
     if (floor) this.#floor.add(floor);
@@ -89,6 +93,7 @@ export class Measurement {
       wall_seconds: round(wallSeconds, 2),
       outcomes,
       words: words.map(({ word, unit }) => [unit, word]),
+      solve_ms: this.#solveMs,
       active: flags(active),
       truth_active: flags(truthActive),
       rms: this.#agent.rms.map((value) => round(value, 5)),

@@ -28,6 +28,8 @@ export interface RecordingResult {
   outcomes: Outcome[];
   /** What the agent said: [unit, word]. */
   words: [unit: number, word: string][];
+  /** Milliseconds of the solver per unit. */
+  solve_ms: number[];
   /** A letter per unit: 1 where the voice is active. */
   active: string;
   truth_active: string;

@@ -56,10 +56,11 @@ export async function runRecording(run: Run): Promise<RecordingResult | null> {
       ),
       maxUnits: truth.units,
       signal,
-      async write({ text, audio, frames }) {
+      async write({ text, audio, frames, stages }) {
         const truth = await trueUnit();
         const floor = truth && codec ? await codec.roundTrip(truth) : null;
-        measurement.add({ text, agent: { audio, frames }, truth, floor });
+        const agent = { audio, frames };
+        measurement.add({ text, solveMs: stages.solve, agent, truth, floor });
       },
       written: () => run.progress(),
     });

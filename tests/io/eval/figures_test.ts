@@ -19,6 +19,7 @@ function result(name: string, outcomes: Outcome[], changes: Partial<RecordingRes
     wall_seconds: 1,
     outcomes,
     words: [],
+    solve_ms: [],
     active: "0".repeat(100),
     truth_active: "0".repeat(100),
     rms: new Array(100).fill(0),
