@@ -38,7 +38,6 @@ import {
 } from "./run_model.ts";
 import type { SavedRun } from "./saved_run.ts";
 import { sideBySide } from "./side_by_side.ts";
-import { defaultName } from "./session_folder.ts";
 import { type StreamShape, streamShapes } from "./stream_shape.ts";
 import type { UserText } from "./user_text.ts";
 
@@ -140,6 +139,9 @@ export async function replayFile(
     });
     await log.add(summary);
     return { exitCode: signal.aborted ? interruptedCode : exitCode, summary };
+  } catch (error) {
+    if (saved?.howToGoOn && !(error instanceof InputError)) say(saved.howToGoOn);
+    throw error;
   } finally {
     await writer?.abort();
     await session?.close();
@@ -309,12 +311,7 @@ function explain(
     );
   }
   const { saved } = request;
-  if (saved && ended === "interrupted") {
-    const name = saved.name === defaultName ? "" : ` --session ${saved.name}`;
-    say(
-      `the same command with --resume ${saved.folder.path}${name} --force goes on after the last save`,
-    );
-  }
+  if (saved?.howToGoOn && ended === "interrupted") say(saved.howToGoOn);
   const end = (saved?.firstUnit ?? 0) + units;
   const unread = [...userText.keys()].filter((unit) => unit >= end).length;
   if (unread > 0 && ended !== "interrupted") {

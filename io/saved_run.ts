@@ -21,7 +21,7 @@ import { remove } from "./output_file.ts";
 import type { ReplaySession } from "./replay.ts";
 import type { SavedProgress } from "./saved_progress.ts";
 import { durability, type Origin, type Saving } from "./saving_options.ts";
-import type { SessionFolder } from "./session_folder.ts";
+import { defaultName, type SessionFolder } from "./session_folder.ts";
 import type { UnitTimes } from "./statistics.ts";
 import { frameBytes, type StreamShape } from "./stream_shape.ts";
 
@@ -119,6 +119,14 @@ export class SavedRun {
   /** Milliseconds of work before this run. */
   get earlierMs(): number {
     return this.#continues ? this.origin?.progress.wallMs ?? 0 : 0;
+  }
+
+  /** A line for people whose run didn't come to its end; null: nothing was saved. */
+  get howToGoOn(): string | null {
+    if (!this.#saved) return null;
+    const name = this.name === defaultName ? "" : ` --session ${this.name}`;
+    return `the same command with --resume ${this.folder.path}${name} --force goes on after the last ` +
+      "save";
   }
 
   /** How the engine opens its session. */

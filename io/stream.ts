@@ -180,7 +180,7 @@ export async function runStream(
       );
     }
     if (ended === "interrupted") say(`interrupted after ${units} units (${seconds} s)`);
-    if (ended !== "complete" && saved) {
+    if (ended !== "complete" && saved && !quiet) {
       const { folder, name } = saved.where;
       const session = name === defaultName ? "" : ` --session ${name}`;
       say(`--resume ${folder.path}${session} goes on after the last save, with what arrives then`);

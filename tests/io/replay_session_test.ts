@@ -13,7 +13,17 @@ import { WavWriter } from "../../io/wav.ts";
 import { listAdapters } from "../../kernels/probe.ts";
 import { integer, random } from "../reference/random.ts";
 import { echo } from "./echo_replay.ts";
-import { count, digest, ffmpegTest, folderTest, make, names, picture, tone } from "./media.ts";
+import {
+  count,
+  digest,
+  ffmpeg,
+  ffmpegTest,
+  folderTest,
+  make,
+  names,
+  picture,
+  tone,
+} from "./media.ts";
 
 const adapters = await listAdapters();
 const units = 14;
@@ -27,14 +37,14 @@ function adapterTest(register: typeof folderTest, name: string, fn: (at: string)
 }
 
 /** The real program, with few and quick solver steps. */
-function start(args: string[]): Deno.ChildProcess {
+function start(args: string[], stderr: "inherit" | "piped" = "inherit"): Deno.ChildProcess {
   const program = new URL("../../main.ts", import.meta.url).pathname;
   const quick = ["--steps", "1", "--temperature", "1", "--quiet", "--no-tune"];
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-q", "--no-check", "-A", program, "replay", ...args, ...quick],
     stdin: "null",
     stdout: "null",
-    stderr: "inherit",
+    stderr,
   }).spawn();
 }
 
@@ -200,6 +210,33 @@ adapterTest(
     await refused([wav, ...resume], "session.units: unit 7 is damaged");
     await Deno.writeFile(`${saved}/session.answers`, answers.subarray(0, 999));
     await refused([wav, ...resume], "session.answers: has 999 bytes");
+  },
+);
+
+adapterTest(
+  ffmpegTest,
+  "replay whose FFmpeg dies keeps what was saved, and goes on from there with another",
+  async (at) => {
+    if (Deno.build.os === "windows") return;
+    const wav = `${at}/in.wav`;
+    await noise(wav, 9 * 2560);
+    const real = `'${ffmpeg?.path}' "$@"`;
+    // Takes six units' frames and then ends.
+    const encoder = `head -c ${
+      6 * 4 * 128 * 128 * 3
+    } >/dev/null; echo '[fatal] no room' >&2; exit 1`;
+    const script = `#!/bin/sh\ncase "$*" in *pipe:0*) ${encoder};; *) exec ${real};; esac\n`;
+    await Deno.writeTextFile(`${at}/dying`, script, { mode: 0o755 });
+    const args = (name: string) => [wav, "-o", `${at}/${name}.mkv`, "--seed", "5"];
+    await main(...args("whole"));
+    const saved = ["--save-session", `${at}/saved`, "--every", "2", "--ffmpeg", `${at}/dying`];
+    const { code, stderr } = await start([...args("broken"), ...saved], "piped").output();
+    assertEquals(code, 1);
+    const said = new TextDecoder().decode(stderr);
+    assertStringIncludes(said, "broken.mkv: no room");
+    assertStringIncludes(said, `--resume ${at}/saved --force goes on after the last save`);
+    await main(...args("broken"), "--resume", `${at}/saved`);
+    assertEquals(await digest(`${at}/broken.mkv`), await digest(`${at}/whole.mkv`));
   },
 );
 
