@@ -242,33 +242,31 @@ export function longPlot(
   };
 }
 
-/** How many times faster this engine is than each peer. */
+/** How many times as long as this engine's kernels each library takes. */
 export function peersPlot(
-  rows: readonly { work: string; library: string; gigaflops: number }[],
+  rows: readonly { work: string; library: string; ratio: number }[],
 ): Plot {
+  const ratios = rows.map(({ ratio }) => ratio);
   return {
     id: "peers",
     title: "Beside other libraries",
-    note: "The same work on the same adapter in the same run.",
+    note: "The same work on the same adapter in the same run: how many times as long as this " +
+      "engine's kernels each takes.",
     spec: {
+      width,
+      height: { step: 26 },
       data: { values: rows },
-      facet: {
-        row: {
-          field: "work",
-          type: "nominal",
-          title: null,
-          header: { labelAngle: 0, labelAlign: "left" },
+      mark: { type: "circle", size: 90, opacity: 0.9 },
+      encoding: {
+        x: {
+          field: "ratio",
+          type: "quantitative",
+          scale: { type: "log", nice: false },
+          axis: decades(Math.min(1, ...ratios), Math.max(...ratios)),
+          title: "times as long",
         },
-      },
-      spec: {
-        width: width - 120,
-        height: { step: 16 },
-        mark: { type: "bar" },
-        encoding: {
-          x: { field: "gigaflops", type: "quantitative", title: "GFLOP/s" },
-          y: { field: "library", type: "nominal", title: null, sort: null },
-          color: { ...color, field: "library", type: "nominal", legend: null },
-        },
+        y: { field: "work", type: "nominal", title: null, sort: null },
+        color: { ...color, field: "library", type: "nominal", legend },
       },
     },
   };

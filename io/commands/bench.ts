@@ -17,6 +17,7 @@ const benches: Record<string, () => Promise<SubCommand>> = {
   start: () => import("../bench/start.ts"),
   long: () => import("../bench/long.ts"),
   plan: () => import("../bench/plan.ts"),
+  peers: () => import("../bench/peers.ts"),
 };
 
 /** Runs the command: `bench NAME ...`, or without a name a short run of the first four. */

@@ -1,0 +1,113 @@
+/** `bench peers`: this engine's kernels beside those of other WebGPU libraries, as ratios. */
+import { fileURLToPath } from "node:url";
+import { TextLineStream } from "@std/streams";
+import { RunError } from "../errors.ts";
+import type { CommandSpec, Option } from "../options.ts";
+import { type Bench, outputOptions, runBench, type Status } from "./output.ts";
+import type { Peers, PeerWork } from "./peer_figures.ts";
+import { peersPlot } from "./plots.ts";
+import { figure, type Table } from "./table.ts";
+
+export const summary = "products and attention beside other WebGPU libraries (minutes, downloads)";
+
+const spec = {
+  name: "bench peers",
+  summary,
+  usage: "[options]",
+  options: {
+    adapter: { kind: "text", value: "SPEC", help: "adapter, as 'adapters' lists them (default)" },
+    rounds: { kind: "whole", min: 1, max: 100, help: "rounds in which all take turns (5)" },
+    ...outputOptions,
+  },
+  examples: ["deno task bench peers", "deno task bench peers --rounds 9 --json > peers.json"],
+} as const satisfies CommandSpec<Record<string, Option>>;
+
+/** Runs the command. */
+export function run(args: string[]): Promise<number> {
+  return runBench(spec, args, async ({ adapter, rounds }, status) => [
+    await benchPeers(adapter ?? "default", rounds ?? 5, status),
+  ]);
+}
+
+const folder = fileURLToPath(new URL("../../scripts/peers/", import.meta.url));
+
+/** What others' code may do: read, and what choosing an adapter takes. */
+const permissions = [
+  "--allow-read",
+  "--allow-env=VK_DRIVER_FILES,VK_ICD_FILENAMES,XDG_RUNTIME_DIR,DENO_WEBGPU_BACKEND",
+];
+
+async function benchPeers(adapter: string, rounds: number, status: Status): Promise<Bench> {
+  const peers = await measure(adapter, rounds, status);
+  return {
+    name: "peers",
+    headline: `beside other libraries on ${peers.adapter}, ${rounds} rounds in one run`,
+    figures: peers,
+    tables: [...peers.works.map(workTable), {
+      title: "How this was measured",
+      columns: [],
+      rows: [],
+      notes: [
+        ...peers.missing.map(({ library, why }) => `${library} could not be opened: ${why}`),
+        "All f32, all checked against float64 first, all timed alike: the time of n + 1 runs and one " +
+        "readback less that of one run and one, over n; medians of rounds in which all take turns.",
+        "Each library has its operands in the order of axes that suits it, laid out before. " +
+        "onnxruntime-web runs a model of the work, one session.run() a time.",
+      ],
+    }],
+    plots: [
+      peersPlot(
+        peers.works.flatMap(({ work, figures }) =>
+          figures.flatMap(({ library, ratio }) =>
+            ratio === undefined ? [] : [{ work, library, ratio }]
+          )
+        ),
+      ),
+    ],
+    model: { adapter: peers.adapter },
+  };
+}
+
+async function measure(adapter: string, rounds: number, status: Status): Promise<Peers> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-q", "--no-prompt", "--frozen", "--config", `${folder}deno.json`]
+      .concat(permissions, `${folder}peers.ts`, `${rounds}`, adapter),
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const lines: string[] = [];
+  const telling = (async () => {
+    const texts = child.stderr.pipeThrough(new TextDecoderStream())
+      .pipeThrough(new TextLineStream());
+    for await (const line of texts) {
+      lines.push(line);
+      status(line);
+    }
+  })();
+  const text = await new Response(child.stdout).text();
+  await telling;
+  const { success } = await child.status;
+  if (!success) {
+    const why = lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? "no reason";
+    throw new RunError(`bench peers: ${why}`);
+  }
+  return JSON.parse(text);
+}
+
+function workTable({ work, figures }: PeerWork): Table {
+  return {
+    title: work,
+    columns: ["library", "version", "ms", "quartiles", "GFLOP/s", "times as long"],
+    rows: figures.map(({ library, version, failed, ...found }) =>
+      failed !== undefined ? [`${library}: ${failed}`, version, null, null, null, null] : [
+        library,
+        version,
+        figure(found.ms),
+        found.quartiles?.map(figure).join(" - ") ?? null,
+        figure(found.gigaflops),
+        figure(found.ratio),
+      ]
+    ),
+  };
+}
