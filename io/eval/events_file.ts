@@ -2,6 +2,7 @@
  * What an evaluation found, as JSON lines: a header, one object per recording as soon as it was run,
  * and the figures. A file that was broken off is gone on with.
  */
+import { dirname } from "node:path";
 import { InputError } from "../../engine/errors.ts";
 import type { Row } from "./bars.ts";
 import type { RecordingResult } from "./recording_result.ts";
@@ -70,6 +71,7 @@ export class EventsFile {
   ): Promise<EventsFile> {
     try {
       const part = `${path}.part`;
+      await Deno.mkdir(dirname(path), { recursive: true });
       const lines = [header, ...results].map((line) => `${JSON.stringify(line)}\n`);
       await Deno.writeTextFile(part, lines.join(""));
       await Deno.rename(part, path);

@@ -110,7 +110,7 @@ async function evalOracle(args: string[], wanted: string[]) {
 }
 
 ffmpegTest("eval writes each recording's line, and goes on behind the last one", async (folder) => {
-  const file = `${folder}/events.jsonl`;
+  const file = `${folder}/made/events.jsonl`;
   const args = [set, "--limit", "1", "--events", file, "--quiet"];
   const all = ["100000", "100000-card", "100000-question"];
   const first = await evalOracle([...args, "--json"], all);
@@ -123,7 +123,7 @@ ffmpegTest("eval writes each recording's line, and goes on behind the last one",
     ...all.map(() => "recording"),
     "summary",
   ]);
-  assertEquals(names(folder), ["events.jsonl"]);
+  assertEquals(names(`${folder}/made`), ["events.jsonl"]);
 
   await assertRejects(() => evalOracle(args, []), InputError, "--resume");
   // Killed while it wrote the second recording's line.
