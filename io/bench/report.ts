@@ -50,7 +50,8 @@ const theme = {
   header: { labelColor: "currentColor", labelFontSize: 12 },
 };
 
-async function draw(plots: readonly Plot[]): Promise<string[]> {
+/** SVG of each plot. @throws RunError when none can be drawn. */
+export async function draw(plots: readonly Plot[]): Promise<string[]> {
   const specs = plots.map(({ spec }) => ({ ...spec, config: theme, padding: 6 }));
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-q", "--frozen", "--config", `${folder}deno.json`, `${folder}draw.ts`],

@@ -1,0 +1,128 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import type { KernelFigure } from "../../../io/bench/kernels.ts";
+import type { Bench } from "../../../io/bench/output.ts";
+import {
+  growthPlot,
+  latencyPlot,
+  longPlot,
+  peersPlot,
+  rooflinePlot,
+  stagePlot,
+  startPlot,
+} from "../../../io/bench/plots.ts";
+import { draw, writeReport } from "../../../io/bench/report.ts";
+import { existing, onPath } from "../../../scripts/programs.ts";
+import { folderTest } from "../media.ts";
+import { adapterTest, bench } from "./support.ts";
+
+const chromium = existing(["chromium", "chromium-browser", "google-chrome"].map(onPath))[0];
+const cannotDraw = await draw([]).then(() => null, (error: Error) => error.message);
+
+/** A test that draws; where nothing can be drawn it is skipped, and its name says why. */
+function drawingTest(name: string, fn: (folder: string) => Promise<void>, more?: string): void {
+  const why = cannotDraw ?? more;
+  if (why === undefined) folderTest(name, fn);
+  else Deno.test({ name: `${name} (skipped: ${why})`, ignore: true, fn: () => {} });
+}
+
+/** The page as Chromium has rendered it. */
+async function rendered(page: string, folder: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(chromium ?? "", {
+    args: [
+      ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+      ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+      ...[`--user-data-dir=${folder}/chromium`, "--dump-dom", `file://${page}`],
+    ],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout);
+}
+
+function kernel(name: string, flops: number, ms: number): KernelFigure {
+  const [bytes, launches] = [1e6, 2];
+  return {
+    ...{ stage: "solve", kernel: name, label: `${name} <0>`, launches, ms, quartiles: [ms, ms] },
+    ...{ flops, bytes, gigaflops: flops / ms / 1e6, gigabytes: bytes / ms / 1e6 },
+    ceilingFraction: 0.5,
+  };
+}
+
+/** Every plot there is, with a few points each. */
+const benches: Bench[] = [{
+  name: "all",
+  headline: "all & <everything>",
+  figures: {},
+  tables: [{ title: "T", columns: ["a", "b"], rows: [["<x>", null]], notes: ['a "note"'] }],
+  plots: [
+    rooflinePlot(
+      [kernel("matmul", 1e8, 2), kernel("attention", 1e7, 3), kernel("rmsnorm", 1e5, 0.1)],
+      { gigaflops: 80, gigabytes: 10 },
+    ),
+    growthPlot([0, 10, 20].map((units) => ({ series: "s", units, tokens: units, ms: 50 + units }))),
+    stagePlot([{
+      ...{ placement: "split", schedule: "paper", unitMs: 80, realTimeFactor: 0.5, openingMs: 1 },
+      stages: { encode: 5, pass: 10, sendSlice: 1, solve: 30, sendLatents: 1, decode: 20 },
+      ...{ thinkerBytes: 1, performerBytes: 1 },
+    }], 160),
+    latencyPlot([{ name: "r", ms: [100, 120, 90] }]),
+    longPlot([1, 2, 3].map((minute) => ({ minute, rssBytes: 1e8, tickMs: 70 }))),
+    peersPlot([{ work: "w", library: "a", ratio: 1 }, { work: "w", library: "b", ratio: 30 }]),
+    startPlot([{ what: "modules", ms: 100 }, { what: "rest", ms: -5 }]),
+  ],
+}];
+const configuration = { model: "m", command: "bench", config: { hidden_size: 7 } };
+
+drawingTest(
+  "writeReport() draws every plot into a page that needs nothing else",
+  async (folder) => {
+    const page = `${folder}/page.html`;
+    await writeReport(page, { configuration, benches });
+    const text = await Deno.readTextFile(page);
+    for (const reference of [/<script/i, /<link/i, /\ssrc=/i, /@import/i, /url\(["']?http/i]) {
+      assert(!reference.test(text), `${reference} in the page`);
+    }
+    assertEquals((text.match(/<svg /g) ?? []).length, 7);
+    assertStringIncludes(text, "all &amp; &lt;everything&gt;");
+    assertStringIncludes(text, "&quot;hidden_size&quot;: 7");
+    assert(!/NaN|undefined/.test(text));
+  },
+);
+
+drawingTest("Chromium shows the report's plots, their marks within them", async (folder) => {
+  const page = `${folder}/page.html`;
+  await writeReport(page, { configuration, benches });
+  const dom = await rendered(page, folder);
+  for (const { id } of benches.flatMap(({ plots }) => plots)) {
+    const [, rest = ""] = dom.split(`<figure id="plot-${id}">`);
+    const [figure = ""] = rest.split("</figure>");
+    assertStringIncludes(figure, "<svg", id);
+    // Marks of data, not only axes.
+    assert(/class="mark-(symbol|line|rect) role-mark/.test(figure), id);
+  }
+  assertStringIncludes(dom, "hidden_size");
+}, chromium ? undefined : "no Chromium on PATH");
+
+const writes = "bench --report writes a page, and never over another";
+if (cannotDraw !== null) drawingTest(writes, () => Promise.resolve());
+else {
+  adapterTest(writes, async (model) => {
+    const folder = await Deno.makeTempDir({ prefix: "wanstream-report-" });
+    try {
+      const args = ["long", ...model, "--minutes-of-stream", "0.02", "--report"];
+      const first = await bench([...args, `${folder}/long.html`]);
+      assertEquals([first.code, first.stderr], [0, ""]);
+      const text = await Deno.readTextFile(`${folder}/long.html`);
+      for (const part of ["plot-long", "--minutes-of-stream", "history_units"]) {
+        assertStringIncludes(text, part);
+      }
+      const again = await bench([...args, `${folder}/long.html`]);
+      assertEquals([again.code, again.stdout], [2, ""]);
+      assertStringIncludes(again.stderr, "add --force");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
