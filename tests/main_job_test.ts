@@ -19,8 +19,13 @@ const deno = ["run", "-q", "--no-prompt", ...permissions, "--allow-run"];
 
 function start(args: string[], env: Record<string, string> = {}): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
-    // Measuring is tested apart, and the user's cache is none of a test's business.
-    args: [...deno, `${root}main.ts`, ...args, ...(args[0] === "adapters" ? [] : ["--no-tune"])],
+    // The user's cache is none of a test's business.
+    args: [
+      ...deno,
+      `${root}main.ts`,
+      ...args,
+      ...(args.includes("--tune-cache") ? [] : ["--no-tune"]),
+    ],
     cwd: root,
     env: { NO_COLOR: "1", ...env },
     stdin: "null",
@@ -93,6 +98,31 @@ adapterTest("the main job takes every kind of solver, guidance, persona and voic
     seen.add(unitDigests(rest).at(-1));
   }
   assertEquals(seen.size, 4);
+});
+
+adapterTest("the main job measures kernels once and names them in the header", async (at) => {
+  const replay = async (name: string, ...more: string[]) => {
+    const out = ["-o", `${at}/${name}.mkv`, "--events", `${at}/${name}.jsonl`, "--units", "3"];
+    const cache = ["--tune-cache", `${at}/cache/tune.json`];
+    const { code, stderr } = await main(["replay", sample, ...out, ...cache, ...more]);
+    assertEquals(code, 0, stderr);
+    const list = await events(`${at}/${name}.jsonl`);
+    const [first] = list;
+    assert(first?.type === "header");
+    const { thinker, performer } = first.session as Record<string, { kernels: unknown }>;
+    assertEquals(thinker?.kernels, performer?.kernels);
+    return { stderr, digests: unitDigests(list), kernels: thinker?.kernels as object };
+  };
+  const first = await replay("first");
+  assertStringIncludes(first.stderr, "measuring kernels on");
+  assertStringIncludes(first.stderr, "kernels' variants");
+  assert(Object.keys(first.kernels).some((name) => name.startsWith("matmul")));
+  assertEquals(names(`${at}/cache`), ["tune.json"]);
+  const again = await replay("again", "--placement", "fused");
+  assert(!again.stderr.includes("measuring"), again.stderr);
+  assertEquals([again.digests, again.kernels], [first.digests, first.kernels]);
+  const fixed = await replay("fixed", "--no-tune");
+  assertEquals(fixed.kernels, {});
 });
 
 adapterTest("the main job ends a file on SIGINT that plays, with exit code 130", async (at) => {
