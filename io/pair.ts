@@ -45,6 +45,9 @@ export class ObservationReader implements AsyncIterable<Observation> {
   readonly #maxAhead: number;
   readonly #maxUnits: number;
   readonly #lastFrame: Uint8Array;
+  readonly #reading = new Set<ByteQueue>();
+  #wake: { resolve: () => void; reject: (error: unknown) => void } | null = null;
+  #failure: { error: unknown } | null = null;
 
   /**
    * @param maxAhead Bytes by which a stream may run ahead of the other.
@@ -100,9 +103,29 @@ export class ObservationReader implements AsyncIterable<Observation> {
       // or neither moves. Whether a stream that ended did so in order shows only at the other's end.
       const most = (need: number) => Math.min(this.#maxAhead, need * this.#maxUnits);
       if (channels.some(({ queue, need }) => queue.size >= most(need))) return true;
-      await Promise.race(open.map(({ queue }) => queue.read()));
+      await this.#any(open.map(({ queue }) => queue));
     }
     return true;
+  }
+
+  /** Waits until something of one of them has come. Not Promise.race, which would keep a reaction for
+   * every chunk of the one while the other pauses. */
+  #any(queues: ByteQueue[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#wake = { resolve, reject };
+      if (this.#failure) reject(this.#failure.error);
+      for (const queue of queues) {
+        if (this.#reading.has(queue)) continue;
+        this.#reading.add(queue);
+        queue.read().finally(() => this.#reading.delete(queue)).then(
+          () => this.#wake?.resolve(),
+          (error) => {
+            this.#failure = { error };
+            this.#wake?.reject(error);
+          },
+        );
+      }
+    });
   }
 
   /** How many units there are, once everything has arrived. */

@@ -352,7 +352,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   ffmpegTest(`replay finishes a playable file and exits with 130 on ${signal}`, async (folder) => {
     await make(...talk(20), `${folder}/in.mp4`);
     const args = [`${folder}/in.mp4`, "-o", `${folder}/out.mkv`, "--events", `${folder}/e.jsonl`];
-    const process = child(args, 60).spawn();
+    const process = child(args, 150).spawn();
     while (!(await hasUnits(folder))) await new Promise((resolve) => setTimeout(resolve, 50));
     process.kill(signal);
     const { code, stderr } = await process.output();
