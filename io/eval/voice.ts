@@ -42,12 +42,14 @@ export function wordDistances(
   });
 }
 
-/** Units that a word of the truth sounds from `unit` on: up to the next word or silence. */
+/** Units that a word of the truth sounds from `unit` on: up to the next word or silence. Its first
+ * may be below the threshold: 'heart' begins softly. */
 function wordUnits({ active, words }: Voice, unit: number): number {
-  let units = 0;
+  if (!active[unit] && !active[unit + 1]) return 0;
+  let units = 1;
   while (
     units < longestWord && active[unit + units] &&
-    (units === 0 || !words.some((other) => other.unit === unit + units))
+    !words.some((other) => other.unit === unit + units)
   ) units++;
   return units;
 }

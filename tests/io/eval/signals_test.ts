@@ -115,6 +115,10 @@ Deno.test("wordDistances lays a late word over the truth's, and hears another vo
   late.set(sound.subarray(0, -2560 * 2 - 160 * 8), 2560 * 2 + 160 * 8);
   assertEquals(distance(late, 4), [0]);
   assertEquals(distance(sound, 2, "blue"), []);
+  // Its first unit is too soft to be active.
+  truth.active = drawn("...#....");
+  assertEquals(distance(sound, 2), [0]);
+  truth.active = drawn("..##....");
   const softer = distance(sound.map((x) => x / 2), 2)[0] ?? NaN;
   assert(softer > 0.5 && softer < 1.4, `${softer}`);
   const silent = distance(new Float32Array(sound.length), 2)[0] ?? NaN;
