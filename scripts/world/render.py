@@ -149,15 +149,18 @@ LOSSLESS = "-c:v ffv1 -pix_fmt bgr0 -c:a pcm_s16le".split()
 COMPACT = "-c:v libx264 -preset veryslow -crf 21 -pix_fmt yuv420p -c:a aac -b:a 28k".split()
 
 
-def write_coded(path, frames, sound, coding):
-    """frames uint8 [n, h, w, 3]; sound float32, as long as they are."""
+def write_coded(path, pieces, size, sound, coding):
+    """pieces: frames uint8 [n, size, size, 3] one after the other; sound float32, as long as they are."""
     wav = path + ".wav"
     write_wav(wav, sound)
-    height, width = frames.shape[1:3]
     command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-    command += ["-s", f"{width}x{height}", "-r", str(FPS), "-i", "-", "-i", wav, *coding]
-    command += ["-bitexact", path]
-    subprocess.run(command, check=True, input=frames.tobytes())
+    command += ["-s", f"{size}x{size}", "-r", str(FPS), "-i", "-", "-i", wav, *coding]
+    ffmpeg = subprocess.Popen(command + ["-bitexact", path], stdin=subprocess.PIPE)
+    for frames in pieces:
+        ffmpeg.stdin.write(frames.tobytes())
+    ffmpeg.stdin.close()
+    if ffmpeg.wait():
+        raise RuntimeError(f"ffmpeg failed on {path}")
     os.remove(wav)
 
 
@@ -185,10 +188,15 @@ def write_for_eval(c, args):
     os.makedirs(args.out, exist_ok=True)
     stem = lambda name: os.path.join(args.out, name)
     coding, end = (COMPACT, "mp4") if args.form == "compact" else (LOSSLESS, "mkv")
-    write_coded(stem(f"user.{end}"), user_frames(c), user_audio(c), coding)
+    # Piece by piece: ten minutes of pictures don't fit into every memory.
+    ends = [*range(0, c.units, 250), c.units]
+    user = (user_frames(c, first=a, last=b) for a, b in zip(ends, ends[1:]))
+    write_coded(stem(f"user.{end}"), user, draw.USER_SIZE, user_audio(c), coding)
     # Swapped conversations are judged by their words alone.
     if not args.swap:
-        write_coded(stem(f"agent.{end}"), agent_frames(agent_states(c)), agent_audio(c), coding)
+        states = agent_states(c)
+        agent = (agent_frames(states[a * FRAMES : b * FRAMES]) for a, b in zip(ends, ends[1:]))
+        write_coded(stem(f"agent.{end}"), agent, draw.AGENT_SIZE, agent_audio(c), coding)
     record = {**truth(c), "seconds": args.seconds}
     if args.swap:
         record["swap"] = {"kind": args.swap, "of": str(c.seed)}
