@@ -123,18 +123,21 @@ export async function chooseSaving<T extends SavingChoice & Answering & KeptOpti
   const { snapshot, progress } = await folder.load(session);
   const file = `${path}/${session}.json`;
   const read = readProgress(progress, snapshot, file);
+  if (fork === undefined && read.command !== command) {
+    throw new InputError(
+      `${file}: '${read.command}' saved it: resume it with that, or add --fork NAME`,
+    );
+  }
   const settings = new Fields(snapshot.meta, file, "meta.").object("settings");
   const given = Object.entries(choice).filter(([, value]) =>
     value !== undefined && value !== false
   );
-  const options: T = { ...choice, ...read.options, ...Object.fromEntries(given) };
+  const { units, ...others } = read.options;
+  // A fork has an end of its own.
+  const held = fork === undefined ? { ...others, units } : others;
+  const options: T = { ...choice, ...held, ...Object.fromEntries(given) };
   const kept = await keep(options);
   if (fork === undefined) {
-    if (read.command !== command) {
-      throw new InputError(
-        `${file}: '${read.command}' saved it: resume it with that, or add --fork NAME`,
-      );
-    }
     checkSame(choice, settings);
     checkHeld(choice, read, kept.userText);
   }
