@@ -1,6 +1,5 @@
 /** `bench` without a name: a short run of what most people want to know. */
 import type { CommandSpec, Option } from "../options.ts";
-import { ownModel } from "../model_options.ts";
 import { benchKernels } from "./kernels.ts";
 import { benchLatency } from "./latency.ts";
 import { modelChoice, openBenchGpu, openBenchModel } from "./model.ts";
@@ -38,7 +37,7 @@ export async function run(args: string[], list: () => Promise<string[]>): Promis
       status,
     );
     const start = options.preset === undefined
-      ? [await benchStart(options.model ?? await ownModel(), 1, options["no-tune"], status)]
+      ? [await benchStart(options.model, 1, options["no-tune"], status)]
       : [];
     return [tick, kernels, latency, ...start];
   });

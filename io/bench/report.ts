@@ -38,6 +38,7 @@ const theme = {
     gridColor: "#8a94a0",
     gridOpacity: 0.22,
     labelFontSize: 12,
+    labelLimit: 400,
     titleFontSize: 12,
     titleFontWeight: 500,
   },

@@ -31,7 +31,7 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 export function run(args: string[]): Promise<number> {
   return runBench(spec, args, async (options, status) => {
     const { model, rounds, "no-tune": off } = options;
-    return [await benchStart(model ?? await ownModel(), rounds ?? 3, off, status)];
+    return [await benchStart(model, rounds ?? 3, off, status)];
   });
 }
 
@@ -59,11 +59,12 @@ export interface StartPart {
 
 /** Measures what `bench start` shows. */
 export async function benchStart(
-  model: string,
+  given: string | undefined,
   rounds: number,
   noTune: boolean,
   status: Status,
 ): Promise<Bench> {
+  const model = given ?? await ownModel();
   const more = noTune ? ["--no-tune"] : [];
   const { userSamples } = unitLayout(await openConfig(model));
   const silence = new Uint8Array(4 * userSamples);
@@ -116,9 +117,9 @@ export async function benchStart(
   const adapter = children[0]?.marks.adapterName ?? "";
   return {
     name: "start",
-    headline: `start of 'deno task -q stream' with ${model} on ${adapter}: first answer after ${
-      figure(totalMs)
-    } ms`,
+    headline: `start of 'deno task -q stream' with ${
+      given ?? "nano"
+    } on ${adapter}: first answer after ${figure(totalMs)} ms`,
     figures: {
       command: "deno task -q stream --raw-audio=- --raw-audio-out=-",
       totalMs,

@@ -1,0 +1,117 @@
+/**
+ * What a real graphics card does with the presets at the paper's scale, in one command: a tick by stage,
+ * each kernel's part of the card's ceiling, and latency where the card keeps up.
+ *
+ *     deno task bench-gpu [-o FOLDER]
+ *
+ * Needs Deno (a single file), the Vulkan loader and the card's driver; weights are random and made in
+ * memory. Prints tables and writes every figure to FOLDER/PRESET.json. At its first start Deno fetches
+ * the one npm package that the engine has; without a network, copy a DENO_DIR that has it.
+ */
+import { InputError } from "../engine/errors.ts";
+import { type PresetName, presetNames } from "../engine/models/presets.ts";
+import { benchKernels } from "../io/bench/kernels.ts";
+import { benchLatency } from "../io/bench/latency.ts";
+import { openBenchGpu, openBenchModel } from "../io/bench/model.ts";
+import type { Bench } from "../io/bench/output.ts";
+import { tableText } from "../io/bench/table.ts";
+import { benchTick } from "../io/bench/tick.ts";
+import { type CommandSpec, helpText, type Option, parseOptions } from "../io/options.ts";
+import { listAdapters } from "../kernels/probe.ts";
+
+const spec = {
+  name: "bench-gpu",
+  summary: "what a graphics card does with the presets at the paper's scale",
+  usage: "[options]",
+  options: {
+    preset: { kind: "choice", choices: presetNames, help: "only this one (v0.1-0.6b, v0.2-0.6b)" },
+    precision: { kind: "choice", choices: ["f32", "f16", "int8", "int4"], help: "storage (f16)" },
+    adapter: { kind: "text", value: "SPEC", help: "adapter, as 'adapters' lists them (default)" },
+    output: { kind: "text", value: "FOLDER", short: "o", help: "of the figures (out/bench-gpu)" },
+    units: { kind: "whole", min: 1, help: "units of the latency run (200)" },
+    "no-tune": { kind: "flag", help: "take each kernel's default, measure no variants" },
+  },
+  examples: ["deno task bench-gpu", "deno task bench-gpu --preset nano -o out/try"],
+} as const satisfies CommandSpec<Record<string, Option>>;
+
+const write = (stream: { writeSync(bytes: Uint8Array): number }, text: string) => {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+};
+const status = (what: string) => {
+  if (Deno.stderr.isTerminal()) write(Deno.stderr, `\r\x1b[K${what}`);
+};
+
+/** Runs the script. @returns The exit code. */
+async function main(args: string[]): Promise<number> {
+  const { options, operands, help } = parseOptions(spec, args);
+  if (help) {
+    write(Deno.stdout, helpText(spec));
+    return 0;
+  }
+  if (operands[0] !== undefined) throw new InputError(`bench-gpu takes no '${operands[0]}'`);
+  const { preset, adapter, output = "out/bench-gpu", units = 200 } = options;
+  const cards = (await listAdapters()).filter(({ software }) => !software);
+  if (cards.length === 0 && preset === undefined && adapter === undefined) {
+    throw new InputError(
+      "no graphics card is found ('adapters' lists what is): install its Vulkan driver, or try the " +
+        "script itself on the CPU with --preset nano",
+    );
+  }
+  await Deno.mkdir(output, { recursive: true });
+  const presets: readonly PresetName[] = preset ? [preset] : ["v0.1-0.6b", "v0.2-0.6b"];
+  for (const name of presets) {
+    const choice = {
+      model: undefined,
+      preset: name,
+      adapter,
+      precision: options.precision ?? "f16",
+      "no-tune": options["no-tune"],
+      "tune-cache": undefined,
+    };
+    const model = await openBenchModel(choice, status);
+    const benches: Bench[] = [];
+    const show = (bench: Bench) => {
+      benches.push(bench);
+      status("");
+      write(Deno.stdout, [`${bench.headline}\n`, ...bench.tables.map(tableText), ""].join("\n"));
+    };
+    const tick = await benchTick(model, { adapter, units: 16 }, status);
+    show(tick);
+    const gpu = await openBenchGpu(model, adapter);
+    show(await benchKernels(gpu, model, status));
+    gpu.destroy();
+    const factor = best(tick.figures as { runs: { realTimeFactor: number }[] });
+    if (factor < 1) {
+      show(await benchLatency(model, { adapter, network: "none", units }, status));
+    } else {
+      write(
+        Deno.stdout,
+        `${name} does not hold real time here (a unit takes ${
+          factor.toFixed(2)
+        } units): latency would only grow, so it is not measured\n\n`,
+      );
+    }
+    const figures = Object.fromEntries(benches.map((bench) => [bench.name, bench.figures]));
+    const file = `${output}/${name}.json`;
+    const configuration = { deno: Deno.version.deno, ...benches[0]?.model };
+    await Deno.writeTextFile(file, `${JSON.stringify({ configuration, ...figures }, null, 2)}\n`);
+    write(Deno.stdout, `every figure is in ${file}\n\n`);
+  }
+  return 0;
+}
+
+/** The best placement's and schedule's real-time factor. */
+function best({ runs }: { runs: readonly { realTimeFactor: number }[] }): number {
+  return Math.min(...runs.map(({ realTimeFactor }) => realTimeFactor));
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await main(Deno.args));
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    write(Deno.stderr, `bench-gpu: ${error.message}\n`);
+    Deno.exit(error.exitCode);
+  }
+}
