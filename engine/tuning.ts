@@ -20,7 +20,7 @@ export interface TuningRequest {
   budgetMs?: number;
   /** Called when an adapter's kernels are about to be measured, and when they were. */
   begin?: (adapter: string) => void;
-  end?: (adapter: string, tuning: Pick<Tuning, "record" | "measured" | "ms">) => void;
+  end?: (adapter: string, tuning: Omit<Tuning, "choices">) => void;
 }
 
 export const defaultBudgetMs = 10_000;

@@ -70,10 +70,14 @@ export async function cachedTuning(
   const tuning: TuningRequest = {
     record: await readTuneCache(path, say),
     begin: (adapter) => say(`measuring kernels on ${adapter} (once; --no-tune leaves it out)`),
-    end: (adapter, { record, measured, ms }) => {
-      if (measured === 0) return;
+    end: (adapter, { record, measured, skipped, ms }) => {
+      if (measured + skipped === 0) return;
       found = record;
-      say(`chose among ${measured} kernels' variants on ${adapter} in ${(ms / 1000).toFixed(1)} s`);
+      const seconds = (ms / 1000).toFixed(1);
+      say(`chose among ${measured} kernels' variants on ${adapter} in ${seconds} s`);
+      if (skipped > 0) {
+        say(`${skipped} more keep their default, no time was left: remove ${path} to measure anew`);
+      }
     },
   };
   const keep = async () => {

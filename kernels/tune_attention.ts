@@ -1,18 +1,29 @@
 /** Attention as a tuning problem: its variants over a full history of random keys. */
 import { attention, attentionKey, type AttentionShape, attentionVariants } from "./attention.ts";
 import type { Gpu } from "./device.ts";
+import { isSoftware } from "./probe.ts";
 import { type DType, makeTensor, tensorFrom, upload } from "./tensor.ts";
 import type { Problem } from "./tune.ts";
-import { difference, noise, spread } from "./tune_matmul.ts";
+import { checkedWork, difference, noise, spread } from "./tune_matmul.ts";
 import { uniformBytes } from "./uniform.ts";
+
+/** Rows and keys that are measured at most: more only take longer. */
+const most = { gpu: { rows: 512, slots: 1 << 15 }, software: { rows: 36, slots: 2048 } };
 
 /** Attention's variants. */
 export function attentionProblem(gpu: Gpu, shape: AttentionShape): Problem {
-  return { key: attentionKey(shape), open: () => openTrial(gpu, shape) };
+  return {
+    key: attentionKey(shape),
+    fallback: attentionVariants(gpu, shape)[0]?.name ?? "",
+    open: () => openTrial(gpu, shape),
+  };
 }
 
 function openTrial(gpu: Gpu, shape: AttentionShape) {
-  const { rows, slots, heads, kvHeads, headDim, dtype } = shape;
+  const { heads, kvHeads, headDim, dtype } = shape;
+  const limit = isSoftware(gpu.name) ? most.software : most.gpu;
+  const rows = Math.min(shape.rows, limit.rows);
+  const slots = Math.min(shape.slots, limit.slots);
   const cache = [slots, kvHeads * headDim];
   const qs = noise(rows * heads * headDim, 2);
   const stored = (data: Float32Array) =>
@@ -60,9 +71,8 @@ function openTrial(gpu: Gpu, shape: AttentionShape) {
     const at = (row * heads + head) * headDim;
     return [{ at, value: first / total }, { at: at + headDim - 1, value: last / total }];
   };
-  // Every head of some rows: each costs a walk over the keys.
-  const points = spread(rows, 8).flatMap((row) =>
-    Array.from({ length: heads }, (_, head) => expected(row, head)).flat()
+  const points = spread(rows * heads, Math.max(8, checkedWork / (slots * headDim))).flatMap((i) =>
+    expected(Math.floor(i / heads), i % heads)
   );
   const args = {
     label: "tuned",

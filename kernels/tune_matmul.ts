@@ -9,19 +9,30 @@ import {
   staticVariant,
   variantName,
 } from "./matmul_variant.ts";
-import { freeWeight, isQuantized, operandsKey, type WeightType } from "./packed_weight.ts";
+import {
+  freeWeight,
+  isQuantized,
+  operandsKey,
+  prefersImages,
+  type WeightType,
+} from "./packed_weight.ts";
+import { isSoftware } from "./probe.ts";
 import { dequantize, quantize } from "./quantize.ts";
 import { makeTensor, upload } from "./tensor.ts";
 import type { Candidate, Problem } from "./tune.ts";
 import { uniformBytes } from "./uniform.ts";
 
-/** Outputs that are measured at most: more only take longer. */
-const mostOutputs = 8192;
+/** Rows and outputs that are measured at most: more only take longer. */
+const most = { gpu: { rows: 512, outputs: 8192 }, software: { rows: 36, outputs: 1024 } };
+
+/** Multiply-adds on the host for checking a problem, about. */
+export const checkedWork = 2e7;
 
 /** A product's variants. */
 export function productProblem(gpu: Gpu, shape: ProductShape): Problem {
   return {
     key: productKey(shape),
+    fallback: variantName(staticVariant(gpu, shape)),
     open: () => {
       const setup = randomProduct(gpu, shape);
       const variants = matmulVariants(gpu, shape);
@@ -32,10 +43,11 @@ export function productProblem(gpu: Gpu, shape: ProductShape): Problem {
 
 /** Whether operands lie in images or buffers: by the product that weighs most. */
 export function operandsProblem(gpu: Gpu, shape: Omit<ProductShape, "image">): Problem {
+  const first = prefersImages(gpu);
   return {
     key: operandsKey,
+    fallback: first ? "images" : "buffers",
     open: () => {
-      const first = gpu.name.startsWith("llvmpipe");
       const setups = [first, !first].map((image) => {
         const setup = randomProduct(gpu, { ...shape, image });
         const variant = staticVariant(gpu, { ...shape, image });
@@ -51,8 +63,10 @@ export function operandsProblem(gpu: Gpu, shape: Omit<ProductShape, "image">): P
 }
 
 function randomProduct(gpu: Gpu, shape: ProductShape) {
-  const { rows, inputs, dtype, image, gated, normed } = shape;
-  const outputs = Math.min(shape.outputs, mostOutputs);
+  const { inputs, dtype, image, gated, normed } = shape;
+  const limit = isSoftware(gpu.name) ? most.software : most.gpu;
+  const rows = Math.min(shape.rows, limit.rows);
+  const outputs = Math.min(shape.outputs, limit.outputs);
   const width = gated ? outputs / 2 : outputs;
   const xs = noise(rows * inputs, 2);
   const ws = noise(outputs * inputs, 2 / Math.sqrt(inputs));
@@ -78,10 +92,11 @@ function randomProduct(gpu: Gpu, shape: ProductShape) {
     if (!gated) return gate * scale;
     return (gate * scale) / (1 + Math.exp(-gate * scale)) * value * scale;
   };
-  const points = samples(rows, width).map(([row, column]) => ({
-    at: row * width + column,
-    value: expected(row, column),
-  }));
+  const places = samples(rows, width);
+  const points = spread(places.length, Math.max(64, checkedWork / inputs)).map((i) => {
+    const [row, column] = places[i] ?? [0, 0];
+    return { at: row * width + column, value: expected(row, column) };
+  });
   return {
     candidate: (name: string, variant: MatmulVariant): Candidate => ({
       name,
@@ -122,8 +137,9 @@ function samples(rows: number, columns: number): [row: number, column: number][]
 
 /** At most `most` of `count` indices, evenly spread, the first and the last among them. */
 export function spread(count: number, most: number): number[] {
-  if (count <= most) return Array.from({ length: count }, (_, i) => i);
-  return Array.from({ length: most }, (_, i) => Math.round((i * (count - 1)) / (most - 1)));
+  const taken = Math.floor(most);
+  if (count <= taken) return Array.from({ length: count }, (_, i) => i);
+  return Array.from({ length: taken }, (_, i) => Math.round((i * (count - 1)) / (taken - 1)));
 }
 
 /** What is wrong with an output of values around 1: a value that is none, or far from what is
@@ -146,9 +162,16 @@ export function difference(
 
 /** Numbers evenly spread over [-range, range], the same every time. */
 export function noise(length: number, range: number): Float32Array<ArrayBuffer> {
+  const numbers = new Float32Array(length);
+  // A period that is prime, so that no two rows or columns are alike.
+  const period = Math.min(length, 65521);
   let state = 1;
-  return Float32Array.from({ length }, () => {
+  for (let i = 0; i < period; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state / 2 ** 31 - 1) * range;
-  });
+    numbers[i] = (state / 2 ** 31 - 1) * range;
+  }
+  for (let at = period; at < length; at += period) {
+    numbers.copyWithin(at, 0, Math.min(period, length - at));
+  }
+  return numbers;
 }

@@ -41,16 +41,16 @@ folderTest("a cache that can't be written costs a line, not the run", async (at)
   await Deno.writeTextFile(`${at}/file`, "");
   const { tuning, keep } = await cachedTuning(`${at}/file/tune.json`, (line) => lines.push(line));
   tuning.begin?.("gpu");
-  tuning.end?.("gpu", { record: { gpu: { one: entry } }, measured: 1, ms: 1200 });
+  tuning.end?.("gpu", { record: { gpu: { one: entry } }, measured: 1, skipped: 2, ms: 1200 });
   await keep();
-  assertEquals(lines.length, 4);
+  assertEquals(lines.length, 5);
   assertStringIncludes(lines.at(-1) ?? "", "can't be written");
 });
 
 folderTest("nothing is written or said when nothing was measured", async (at) => {
   const lines: string[] = [];
   const { tuning, keep } = await cachedTuning(`${at}/tune.json`, (line) => lines.push(line));
-  tuning.end?.("gpu", { record: { gpu: { one: entry } }, measured: 0, ms: 1 });
+  tuning.end?.("gpu", { record: { gpu: { one: entry } }, measured: 0, skipped: 0, ms: 1 });
   await keep();
   assertEquals([lines, await names(at)], [[], []]);
 });

@@ -15,6 +15,7 @@ const data = Float32Array.from({ length: 64 }, (_, i) => i + 1);
 function copying(gpu: Gpu, names: readonly ("slow" | "wrong" | "idle")[], opened: string[] = []) {
   const problem: Problem = {
     key: "copying",
+    fallback: names[0] ?? "",
     open: () => {
       opened.push("copying");
       const right = tensorFrom(gpu, "right", [64], data);
@@ -73,9 +74,10 @@ withGpu("tune() measures once: what the record has is taken as it is", async (gp
 
 withGpu("tune() records the default where no time was left", async (gpu) => {
   const stages = [() => [copying(gpu, ["slow", "wrong"])]];
-  const { choices, record } = await tune(gpu, stages, {}, 0);
+  const { choices, record, measured, skipped } = await tune(gpu, stages, {}, 0);
+  assertEquals([measured, skipped], [0, 1]);
   assertEquals(choices, { copying: "slow" });
-  assertEquals(record[adapterKey(gpu)]?.["copying"]?.times, { "": "no time was left" });
+  assertEquals(record[adapterKey(gpu)]?.["copying"]?.times, { slow: "no time was left" });
 });
 
 withGpu("every candidate of the real problems is right on this adapter", async (gpu) => {
