@@ -9,10 +9,11 @@ import {
 import { openConfig } from "../../../engine/checkpoint.ts";
 import { InputError } from "../../../engine/errors.ts";
 import { run } from "../../../io/commands/eval.ts";
+import { evaluate } from "../../../io/eval/evaluate.ts";
 import { generate, parseSeeds } from "../../../io/eval/generate.ts";
 import { chooseJobs, seedRange } from "../../../io/eval/jobs.ts";
 import { parseTruth, readTruth } from "../../../io/eval/truth.ts";
-import { ffmpegTest, folderTest, names } from "../media.ts";
+import { ffmpegTest, finder, folderTest, names } from "../media.ts";
 import { oraclePart, perfectCodec, player } from "./players.ts";
 
 const root = new URL("../../../", import.meta.url).pathname;
@@ -139,6 +140,37 @@ ffmpegTest("eval writes each recording's line, and goes on behind the last one",
     InputError,
     "other options",
   );
+});
+
+ffmpegTest("evaluate ends at a signal and keeps what was whole before it", async () => {
+  const config = await openConfig(`${root}engine/models/nano`);
+  const jobs = (await chooseJobs({ ...nothing, limit: 1 }, 160)).slice(1);
+  const parts = await Promise.all(jobs.map(({ name }) => oraclePart(`${set}/${name}`, config)));
+  const agent = player(parts);
+  const stop = new AbortController();
+  const disposed: string[] = [];
+  const results = await evaluate({
+    jobs: jobs.map((job) => ({
+      ...job,
+      open: async () => ({
+        ...await job.open(),
+        dispose: () => Promise.resolve(void disposed.push(job.name)),
+      }),
+    })),
+    earlier: [],
+    config,
+    open: () => {
+      if (agent.opened === 1) stop.abort();
+      return agent.open();
+    },
+    openCodec: () => Promise.resolve(perfectCodec),
+    ffmpeg: finder,
+    events: null,
+    quiet: true,
+    signal: stop.signal,
+  });
+  assertEquals(results.map(({ name }) => name), ["100000-card"]);
+  assertEquals(disposed, ["100000-card", "100000-question"]);
 });
 
 ffmpegTest("eval says when media and truth record don't fit together", async (folder) => {
