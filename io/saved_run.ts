@@ -40,24 +40,36 @@ type Kept = KeptUnit | { event: RecoveryEvent };
 /** Something that was kept; a unit with its frames and samples. */
 export type Earlier = { unit: KeptUnit; response: Response } | { recovery: RecoveryEvent };
 
-/** The session, with a snapshot taken after every so many units from `next` on, noted by the unit. */
+/**
+ * The session, with a snapshot taken after every so many units from `next` on, noted by the unit.
+ *
+ * @param atEnd One more is taken when the input ends.
+ */
 export function withSnapshots(
   inner: ReplaySession,
   every: number,
   next: number,
   saves: Map<number, Promise<Snapshot>>,
+  atEnd = false,
 ): ReplaySession {
+  let taken = next;
+  const take = () => {
+    if (!inner.snapshot) throw new Error("the session can't be saved");
+    const snapshot = inner.snapshot();
+    // It is nobody's fault when the session ends first.
+    snapshot.catch(() => {});
+    saves.set(next - 1, snapshot);
+    taken = next;
+  };
   return {
     push: async (observation: Observation) => {
       await inner.push(observation);
-      if (++next % every !== 0) return;
-      if (!inner.snapshot) throw new Error("the session can't be saved");
-      const snapshot = inner.snapshot();
-      // It is nobody's fault when the session ends first.
-      snapshot.catch(() => {});
-      saves.set(next - 1, snapshot);
+      if (++next % every === 0) take();
     },
-    end: () => inner.end(),
+    end: () => {
+      if (atEnd && next > taken) take();
+      inner.end();
+    },
     close: () => inner.close(),
     [Symbol.asyncIterator]: () => inner[Symbol.asyncIterator](),
   };

@@ -42,9 +42,9 @@ export class SavedStream {
     if (!origin || fork) await folder.forget(name);
   }
 
-  /** The session, with a snapshot taken after every so many units. */
+  /** The session, with a snapshot taken after every so many units, and at the input's end. */
   session(inner: ReplaySession): ReplaySession {
-    return withSnapshots(inner, this.#saving.every, this.firstUnit, this.#saves);
+    return withSnapshots(inner, this.#saving.every, this.firstUnit, this.#saves, true);
   }
 
   /** Saves when it is time, while the stream goes on: where the disk is slower than the stream, the

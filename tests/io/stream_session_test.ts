@@ -159,6 +159,8 @@ async function forks(at: string): Promise<void> {
   await live(["--resume", `${at}/saved`, "--fork", "s", "-o", `${at}/s.nut`], 13, `${at}/s.jsonl`);
   const asked = (await answered(`${at}/s.jsonl`)).map(({ unit }) => unit);
   assertEquals(asked, [units, units + 1, units + 2]);
+  const { progress } = JSON.parse(await Deno.readTextFile(`${at}/saved/s.json`));
+  assertEquals(progress.units, units + 3, "saved at the input's end, too");
   const wav = await WavWriter.create(`${at}/in.wav`, 16000);
   await wav.write(normal(random(2), (units + 2) * 2560, 0.1));
   await wav.close();
