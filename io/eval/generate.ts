@@ -90,7 +90,7 @@ async function render({ seed, seconds, swap }: Wanted, folder: string): Promise<
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) {
       throw new InputError(
-        `--seeds: ${python} may not be started: run with Deno's --allow-run=${python}`,
+        `--seeds: ${python} isn't there, or may not be started (Deno's --allow-run): ${remedy}`,
       );
     }
     throw new InputError(`--seeds: there is no ${python}: ${remedy}`);
