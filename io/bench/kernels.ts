@@ -7,8 +7,9 @@ import {
   measureCeiling,
 } from "../../engine/kernel_bench.ts";
 import { TickBench } from "../../engine/tick_bench.ts";
-import type { Gpu } from "../../kernels/device.ts";
 import { type MatmulFigure, matmulFigures } from "../../kernels/measure.ts";
+import type { Choices, Gpu } from "../../kernels/device.ts";
+import { adapterKey, type TuneEntry } from "../../kernels/tune.ts";
 import type { CommandSpec, Option } from "../options.ts";
 import { type BenchModel, modelChoice, openBenchGpu, openBenchModel } from "./model.ts";
 import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
@@ -67,6 +68,7 @@ export async function benchKernels(
     gigabytes: time.bytes / time.ms / 1e6,
     ceilingFraction: ceilingFraction(time, ceiling),
   }));
+  const variants = chosenVariants(model.tuning?.request.record[adapterKey(gpu)] ?? {}, gpu.choices);
   const tickMs = times.reduce((sum, { ms, launches }) => sum + ms * launches, 0);
   return {
     name: "kernels",
@@ -75,7 +77,7 @@ export async function benchKernels(
       clock: gpu.device.features.has("timestamp-query")
         ? "batches on the host's clock; gpuMs between timestamps where the driver's agree"
         : "batches on the host's clock",
-      choices: gpu.choices,
+      variants,
       ceiling,
       kernels,
       products,
@@ -85,9 +87,54 @@ export async function benchKernels(
       ceilingTable(ceiling),
       kernelTable(kernels, tickMs),
       productTable(products, ceiling),
+      ...(variants.length > 0 ? [variantTable(variants)] : []),
     ],
     plots: [rooflinePlot(kernels, ceiling)],
     model: modelFacts(model, gpu.name),
+  };
+}
+
+/** A choice among variants, as it was measured when the adapter was first used. */
+export interface Variant {
+  problem: string;
+  chosen: string;
+  /** Best milliseconds of every candidate, or what was wrong with it. */
+  times: Record<string, number | string>;
+  /** The fastest candidate's time over the chosen one's: 1 when the fastest was chosen. */
+  ofBest: number | null;
+}
+
+/** The measurements behind this device's choices. */
+export function chosenVariants(
+  entries: Readonly<Record<string, TuneEntry>>,
+  choices: Choices,
+): Variant[] {
+  return Object.keys(choices).flatMap((problem) => {
+    const entry = entries[problem];
+    if (!entry) return [];
+    const { chosen, times } = entry;
+    const own = times[chosen];
+    const best = Math.min(...Object.values(times).filter((time) => typeof time === "number"));
+    return [{ problem, chosen, times, ofBest: typeof own === "number" ? best / own : null }];
+  });
+}
+
+function variantTable(variants: readonly Variant[]): Table {
+  return {
+    title: "Variants, as measured when this adapter was first used",
+    columns: ["kernel and shape", "chosen", "ms", "candidates", "wrong", "best / chosen"],
+    rows: variants.map(({ problem, chosen, times, ofBest }) => {
+      const all = Object.values(times);
+      const ms = times[chosen];
+      return [
+        problem,
+        chosen,
+        typeof ms === "number" ? figure(ms) : null,
+        `${all.length}`,
+        `${all.filter((time) => typeof time === "string").length}`,
+        percent(ofBest),
+      ];
+    }),
   };
 }
 

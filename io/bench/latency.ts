@@ -88,6 +88,8 @@ export interface LatencyRun {
   p95: number;
   p99: number;
   max: number;
+  /** The last units waited much longer than the first: the machine did not keep up. */
+  growing: boolean;
   /** Every unit's, in order. */
   ms: number[];
 }
@@ -220,10 +222,18 @@ async function live(
       p95: at(0.95),
       p99: at(0.99),
       max: at(1),
+      growing: grows(ms, config.unit_ms),
       ms,
     },
     on,
   };
+}
+
+/** Whether the last quarter waited over a unit longer than the first, at the median. */
+export function grows(ms: readonly number[], unitMs: number): boolean {
+  const quarter = Math.ceil(ms.length / 4);
+  const median = (part: readonly number[]) => percentile(part, 0.5);
+  return median(ms.slice(-quarter)) > median(ms.slice(0, quarter)) + unitMs;
 }
 
 /** Pictures and samples of noise, a unit at a time; pacing decides when they count as captured. */
@@ -268,6 +278,9 @@ function latencyTable(runs: readonly LatencyRun[]): Table {
     notes: [
       `The first ${warmUnits} units of each run don't count. The design's paper gives about 200 ms ` +
       "for its own model and schedule, and 350 ms of network.",
+      ...runs.filter(({ growing }) => growing).map((run) =>
+        `${runName(run)}: latency grew through the run: this machine did not keep up.`
+      ),
     ],
   };
 }

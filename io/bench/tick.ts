@@ -74,8 +74,10 @@ export interface PlacementRun {
   schedule: Schedule;
   /** Median ms of each stage; sends are 0 where nothing is sent. */
   stages: Record<"encode" | "pass" | "sendSlice" | "solve" | "sendLatents" | "decode", number>;
-  /** Wall milliseconds per unit, flat out, and what part of the unit's length that is. */
+  /** Wall milliseconds per unit, flat out: mean and 95th percentile; and the mean over the unit's
+   * length. */
   unitMs: number;
+  p95Ms: number;
   realTimeFactor: number;
   openingMs: number;
   /** Allocated on the adapters; one number where the roles share one. */
@@ -244,16 +246,16 @@ async function runPlacement(
   await using session = await openBenchSession(model, { placement, schedule, thinker, performer });
   const openingMs = performance.now() - start;
   const responses: Response[] = [];
-  let [first, last] = [NaN, NaN];
+  const left: number[] = [];
   for await (const response of session.respond(observations(config, units))) {
     responses.push(response);
-    last = performance.now();
-    if (responses.length === warmUnits) first = last;
+    left.push(performance.now());
   }
   const warm = responses.slice(warmUnits);
   const of = (stage: keyof Response["stages"]) =>
     percentile(warm.map(({ stages }) => stages[stage]), 0.5);
-  const unitMs = (last - first) / warm.length;
+  const times = left.slice(warmUnits).map((at, i) => at - (left[warmUnits - 1 + i] ?? NaN));
+  const unitMs = times.reduce((sum, ms) => sum + ms, 0) / times.length;
   const { info } = session;
   return {
     placement: info.placement,
@@ -267,6 +269,7 @@ async function runPlacement(
       decode: of("decode"),
     },
     unitMs,
+    p95Ms: percentile(times, 0.95),
     realTimeFactor: unitMs / config.unit_ms,
     openingMs,
     thinkerBytes: info.thinker.allocatedBytes,
@@ -368,7 +371,8 @@ function placementTable(runs: readonly PlacementRun[], unitMs: number): Table {
     title: "Placements and schedules, through sessions, flat out (medians in ms)",
     columns: [
       "placement, schedule",
-      ...["encode", "pass", "solve", "decode", "sends", "ms per unit", "real-time factor"],
+      ...["encode", "pass", "solve", "decode", "sends", "ms per unit", "p95"],
+      "real-time factor",
       ...["memory", "opening"],
     ],
     rows: runs.map(({ placement, schedule, stages, ...run }) => [
@@ -376,6 +380,7 @@ function placementTable(runs: readonly PlacementRun[], unitMs: number): Table {
       ...[stages.encode, stages.pass, stages.solve, stages.decode].map(figure),
       figure(stages.sendSlice + stages.sendLatents),
       figure(run.unitMs),
+      figure(run.p95Ms),
       figure(run.realTimeFactor),
       [run.thinkerBytes, run.performerBytes].filter((b) => b !== null).map(bytesText).join(" + "),
       figure(run.openingMs),

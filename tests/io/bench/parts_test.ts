@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../../../engine/errors.ts";
 import { fitLine } from "../../../io/bench/line.ts";
+import { chosenVariants } from "../../../io/bench/kernels.ts";
+import { grows } from "../../../io/bench/latency.ts";
 import { kindOf, parseRate } from "../../../io/bench/plan.ts";
 import { bytesText, figure, percent, tableText } from "../../../io/bench/table.ts";
 import { lengths } from "../../../io/bench/tick.ts";
@@ -57,4 +59,20 @@ Deno.test("kindOf() tells a product of one row from others by what it does per b
   assertEquals(kindOf(product(1, 2), { weights: "f16" }), "row product");
   assertEquals(kindOf(product(2, 4), { weights: "f32" }), "product");
   assertEquals(kindOf({ kernel: "shuffle", flops: 0, bytes: 1 }, { weights: "f32" }), null);
+});
+
+Deno.test("grows() tells latency that adds up from latency that wanders", () => {
+  const wandering = Array.from({ length: 40 }, (_, i) => 100 + 90 * (i % 2));
+  assert(!grows(wandering, 160));
+  assert(grows(wandering.map((ms, i) => ms + 10 * i), 160));
+  assert(!grows([], 160) && !grows([100], 160));
+});
+
+Deno.test("chosenVariants() says how near a choice is to the fastest candidate", () => {
+  const entry = (chosen: string) => ({ chosen, times: { a: 2, b: 1.5, c: "wrong: 3 of 4" } });
+  const [near, best, ...more] = chosenVariants(
+    { one: entry("a"), two: entry("b"), unused: entry("a") },
+    { one: "a", two: "b", untried: "x" },
+  );
+  assertEquals([near?.ofBest, best?.ofBest, more.length], [0.75, 1, 0]);
 });

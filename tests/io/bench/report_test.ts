@@ -63,7 +63,14 @@ const benches: Bench[] = [{
     ),
     growthPlot([0, 10, 20].map((units) => ({ series: "s", units, tokens: units, ms: 50 + units }))),
     stagePlot([{
-      ...{ placement: "split", schedule: "paper", unitMs: 80, realTimeFactor: 0.5, openingMs: 1 },
+      ...{
+        placement: "split",
+        schedule: "paper",
+        unitMs: 80,
+        p95Ms: 90,
+        realTimeFactor: 0.5,
+        openingMs: 1,
+      },
       stages: { encode: 5, pass: 10, sendSlice: 1, solve: 30, sendLatents: 1, decode: 20 },
       ...{ thinkerBytes: 1, performerBytes: 1 },
     }], 160),
