@@ -62,6 +62,37 @@ def last_figures(out, name):
     return figures
 
 
+def measured(report):
+    """A section of the card from what `deno task eval --json` printed."""
+    lines = []
+    for figure in report["figures"]:
+        number = lambda value: "too few" if value is None else f"{value:.4g}"
+        bar, beside = figure.get("bar"), figure.get("beside")
+        aim = compared = ""
+        if bar:
+            verdict = {True: "met", False: "**not met**", None: "not known"}[bar["met"]]
+            limit = f"<= {bar['atMost']}" if "atMost" in bar else f">= {bar['atLeast']}"
+            aim = f"{limit}: {verdict}"
+        if beside:
+            compared = f"{number(beside['value'])} {beside['what']}"
+        label = figure["label"].strip()
+        lines.append(f"| {label} | {number(figure['value'])} | {compared} | {aim} | {figure['events']} |")
+    return "\n".join(
+        [
+            "",
+            "## Measured",
+            "",
+            f"Closed loop, by the engine (`deno task eval --seeds {report['seeds']}`, {report['recordings']} conversations,",
+            f"{report['swapped']} of them with something swapped, {report['units']:,} units). `docs/eval.md` defines every line.",
+            "",
+            "| what | value | beside | bar | events |",
+            "|---|---:|---|---|---:|",
+            *lines,
+            "",
+        ]
+    )
+
+
 def card(c, out, stage, parameters):
     """The model card, from the logs that lie in OUT."""
     rows = []
@@ -75,12 +106,10 @@ def card(c, out, stage, parameters):
         if name == stage:
             break
     metrics = ""
-    path = os.path.join(out, f"rollout_{stage}.json")
+    path = os.path.join(out, "eval.json")
     if os.path.exists(path):
         with open(path) as file:
-            measured = json.load(file)
-        lines = [f"| {key.replace('_', ' ')} | {value} |" for key, value in measured.items()]
-        metrics = "\n".join(["", "## Measured in PyTorch, closed loop", "", "| what | value |", "|---|---:|", *lines, ""])
+            metrics = measured(json.load(file))
     video = c["response"]["video"]
     return f"""# nano
 
