@@ -15,6 +15,7 @@
  */
 import type { Gpu } from "./device.ts";
 import { imageFrom, imageReader, rowBytes } from "./image.ts";
+import { isSoftware } from "./probe.ts";
 import { blockInputs, quantize, type QuantizedType } from "./quantize.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -42,11 +43,11 @@ export interface PackedWeight {
 }
 
 /** True where kernels that read much should read from images: what was chosen by measurement, else
- * on llvmpipe, which gathers from storage buffers lane by lane, 20 times slower (image.ts has the
- * figures). */
+ * on CPU drivers. llvmpipe gathers from storage buffers lane by lane, 20 times slower (image.ts has
+ * the figures); SwiftShader reads them five times slower. */
 export function prefersImages(gpu: Gpu): boolean {
   const chosen = gpu.choices[operandsKey];
-  return chosen === undefined ? gpu.name.startsWith("llvmpipe") : chosen === "images";
+  return chosen === undefined ? isSoftware(gpu.name) : chosen === "images";
 }
 
 /** Where operands lie by choice: "images" or "buffers". */

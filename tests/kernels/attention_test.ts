@@ -10,6 +10,7 @@ import type { Gpu } from "../../kernels/device.ts";
 import { prefersImages } from "../../kernels/packed_weight.ts";
 import { readTensor } from "../../kernels/readback.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
+import { uniformBytes } from "../../kernels/uniform.ts";
 import { attention as reference } from "../reference/attention.ts";
 import { normal, random, roundToHalf } from "../reference/random.ts";
 import { plainRanks, randomStream, type Row } from "../reference/stream.ts";
@@ -31,8 +32,14 @@ interface Problem {
   expected: Float64Array;
 }
 
-function ints(gpu: Gpu, label: string, shape: readonly number[], data: ArrayLike<number>): Tensor {
-  return { ...surrounded(gpu, label, shape, Uint32Array.from(data)), dtype: "i32" };
+function ints(
+  gpu: Gpu,
+  label: string,
+  shape: readonly number[],
+  data: ArrayLike<number>,
+  room = 8,
+): Tensor {
+  return { ...surrounded(gpu, label, shape, Uint32Array.from(data), { room }), dtype: "i32" };
 }
 
 /** Random queries and caches; slots without a token hold NaN. */
@@ -59,15 +66,18 @@ function problem(gpu: Gpu, next: () => number, given: Case): Problem {
   const shape = [slots, width];
   const options = { dtype, offset: 8 };
   const whole = [rows.length, heads * headDim];
+  // With room and without: a uniform is then as large as may be, or as its tensor.
+  const room = dtype === "f32" ? uniformBytes / 4 : 8;
   const padded = ints(
     gpu,
     "ranks",
     [Math.ceil(slots / 4) * 4],
     [...ranks, 0, 0, 0].slice(0, Math.ceil(slots / 4) * 4),
+    room,
   );
   const args = {
     label: "test",
-    q: surrounded(gpu, "q", whole, q),
+    q: surrounded(gpu, "q", whole, q, { room }),
     keys: surrounded(gpu, "keys", shape, keys, options),
     values: surrounded(gpu, "values", shape, values, options),
     ranks: { ...padded, shape: [slots] },

@@ -49,15 +49,16 @@ export function run(gpu: Gpu, ...steps: readonly Step[]): void {
   submit(gpu, new Plan("test", steps));
 }
 
-/** A tensor full of NaN (u32: all ones) that starts `offset` elements into its buffer, so that what a
+/** A tensor full of NaN (u32: all ones) that starts `offset` elements into its buffer, with `room` for
+ * so many after it, so that what a
  * kernel leaves unwritten and what it reads or writes too far shows. */
 export function poisoned(
   gpu: Gpu,
   label: string,
   shape: readonly number[],
-  { dtype = "f32", offset = 4 }: { dtype?: DType; offset?: number } = {},
+  { dtype = "f32", offset = 4, room = 8 }: { dtype?: DType; offset?: number; room?: number } = {},
 ): Tensor {
-  const whole = makeTensor(gpu, label, [offset + elements(shape) + 8], dtype);
+  const whole = makeTensor(gpu, label, [offset + elements(shape) + room], dtype);
   const words = new Uint32Array(whole.buffer.size / 4).fill(0xffffffff);
   gpu.device.queue.writeBuffer(whole.buffer, 0, words);
   return { buffer: whole.buffer, offset, shape, dtype };
@@ -69,7 +70,7 @@ export function surrounded(
   label: string,
   shape: readonly number[],
   data: Float32Array | Uint32Array,
-  options: { dtype?: DType; offset?: number } = {},
+  options: { dtype?: DType; offset?: number; room?: number } = {},
 ): Tensor {
   const dtype = options.dtype ?? (data instanceof Float32Array ? "f32" : "u32");
   const tensor = poisoned(gpu, label, shape, { ...options, dtype });
