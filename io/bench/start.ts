@@ -45,6 +45,9 @@ export interface ChildMarks {
   choices: number;
   weights: number;
   model: number;
+  /** Milliseconds of making pipelines, in what came before `weights` and before `model`. */
+  weightPipelines: number;
+  planPipelines: number;
   /** Milliseconds of the first tick and of the second by stage. */
   first: Record<string, number>;
   second: Record<string, number>;
@@ -103,8 +106,20 @@ export async function benchStart(
     { what: "checkpoint", ms: median(({ marks }) => marks.checkpoint - marks.modules) },
     { what: "adapter", ms: median(({ marks }) => marks.adapter - marks.checkpoint) },
     { what: "choice of kernels", ms: median(({ marks }) => marks.choices - marks.adapter) },
-    { what: "weights to the adapter", ms: median(({ marks }) => marks.weights - marks.choices) },
-    { what: "plans and pipelines", ms: median(({ marks }) => marks.model - marks.weights) },
+    {
+      what: "weights to the adapter",
+      ms: median(({ marks: { weights, choices, weightPipelines } }) =>
+        weights - choices - weightPipelines
+      ),
+    },
+    {
+      what: "shaders and pipelines",
+      ms: median(({ marks }) => marks.weightPipelines + marks.planPipelines),
+    },
+    {
+      what: "codecs' weights, bind groups, first readbacks",
+      ms: median(({ marks: { model, weights, planPipelines } }) => model - weights - planPipelines),
+    },
     ...["encode", "pass", "solve", "decode"].map((stage) => ({
       what: `first unit: ${stage}`,
       ms: median(({ marks }) => marks.first[stage] ?? NaN),

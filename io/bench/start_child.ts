@@ -23,10 +23,28 @@ if (cache !== null) {
   await tuneDevice(gpu, checkpointFile.config, settings, { record, budgetMs: 0 }, () => {});
 }
 const choices = now();
+/** Milliseconds in which shaders were translated and pipelines made, so far. */
+let pipelines = 0;
+for (const name of ["createShaderModule", "createComputePipeline"] as const) {
+  const make = gpu.device[name].bind(gpu.device) as (descriptor: unknown) => unknown;
+  Object.defineProperty(gpu.device, name, {
+    value: (descriptor: unknown) => {
+      const start = performance.now();
+      const made = make(descriptor);
+      pipelines += performance.now() - start;
+      return made;
+    },
+  });
+}
 let weights = choices;
-const bench = await TickBench.create(gpu, checkpointFile, settings, () => weights = now());
+let weightPipelines = 0;
+const bench = await TickBench.create(gpu, checkpointFile, settings, () => {
+  weights = now();
+  weightPipelines = pipelines;
+});
 await gpu.check();
 const model = now();
+const planPipelines = pipelines - weightPipelines;
 const [first, second] = await bench.run(2);
 if (!first || !second) throw new Error("two ticks should have run");
 const marks: ChildMarks = {
@@ -37,6 +55,8 @@ const marks: ChildMarks = {
   choices,
   weights,
   model,
+  weightPipelines,
+  planPipelines,
   first,
   second,
   adapterName: gpu.name,
