@@ -3,7 +3,8 @@ import { InputError } from "../../../engine/errors.ts";
 import { fitLine } from "../../../io/bench/line.ts";
 import { chosenVariants } from "../../../io/bench/kernels.ts";
 import { grows } from "../../../io/bench/latency.ts";
-import { kindOf, parseRate } from "../../../io/bench/plan.ts";
+import { parseRate } from "../../../io/bench/plan.ts";
+import { kindOf } from "../../../io/bench/plan_check.ts";
 import { bytesText, figure, percent, tableText } from "../../../io/bench/table.ts";
 import { lengths } from "../../../io/bench/tick.ts";
 
