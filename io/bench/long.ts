@@ -120,14 +120,7 @@ export async function benchLong(
   const { info } = session;
   // The first minute compiles and fills the window.
   const settled = minutes.slice(1).filter((minute) => minute.units === perMinute);
-  const slope = (of: (minute: Minute) => number) =>
-    60 * fitLine(settled.map((minute) => [minute.minute, of(minute)])).slope;
-  const drift = settled.length < 2 ? null : {
-    /** Per hour of stream, by a line through the minutes after the first. */
-    rssBytesPerHour: slope(({ rssBytes }) => rssBytes),
-    msPerHour: slope(({ p50 }) => p50),
-    minutes: settled.length,
-  };
+  const drift = settled.length < fewestMinutes ? null : describeDrift(settled);
   const minutesDone = (done * config.unit_ms) / 60_000;
   const wallMinutes = (last - start) / 60_000;
   return {
@@ -152,13 +145,40 @@ export async function benchLong(
   };
 }
 
+/** Fewer make no trend. */
+const fewestMinutes = 5;
+
+/** How a long stream went after its first minute. */
+export interface Drift {
+  minutes: number;
+  /** Least and most, and per minute of stream by a line through all. */
+  rssBytes: [least: number, most: number];
+  rssBytesPerMinute: number;
+  p50: [least: number, most: number];
+  msPerMinute: number;
+}
+
+/** Describes minutes. */
+export function describeDrift(minutes: readonly Minute[]): Drift {
+  const range = (values: readonly number[]): [number, number] => [
+    Math.min(...values),
+    Math.max(...values),
+  ];
+  const slope = (of: (minute: Minute) => number) =>
+    fitLine(minutes.map((minute) => [minute.minute, of(minute)])).slope;
+  return {
+    minutes: minutes.length,
+    rssBytes: range(minutes.map(({ rssBytes }) => rssBytes)),
+    rssBytesPerMinute: slope(({ rssBytes }) => rssBytes),
+    p50: range(minutes.map(({ p50 }) => p50)),
+    msPerMinute: slope(({ p50 }) => p50),
+  };
+}
+
 /** At most so many rows are shown; JSON has them all. */
 const shownRows = 20;
 
-function longTable(
-  minutes: readonly Minute[],
-  drift: { rssBytesPerHour: number; msPerHour: number; minutes: number } | null,
-): Table {
+function longTable(minutes: readonly Minute[], drift: Drift | null): Table {
   const every = Math.ceil(minutes.length / shownRows);
   return {
     title: "Minute by minute",
@@ -173,11 +193,12 @@ function longTable(
     ]),
     notes: [
       drift === null
-        ? "Too short for a trend: it takes two whole minutes after the first."
-        : `Trend ` +
-          `over ${drift.minutes} minutes after the first: ${
-            (drift.rssBytesPerHour / 1e6).toFixed(2)
-          } MB and ${figure(drift.msPerHour)} ms per hour of stream.`,
+        ? `Too short for a trend: it takes ${fewestMinutes} whole minutes after the first.`
+        : `The ${drift.minutes} minutes after the first: memory ${
+          drift.rssBytes.map((bytes) => (bytes / 1e6).toFixed(1)).join(" to ")
+        } MB, by a line ${(drift.rssBytesPerMinute / 1000).toFixed(1)} kB a minute; p50 ${
+          drift.p50.map(figure).join(" to ")
+        } ms, by a line ${drift.msPerMinute.toFixed(3)} ms a minute.`,
     ],
   };
 }

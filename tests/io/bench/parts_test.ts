@@ -3,6 +3,7 @@ import { InputError } from "../../../engine/errors.ts";
 import { fitLine } from "../../../io/bench/line.ts";
 import { chosenVariants } from "../../../io/bench/kernels.ts";
 import { grows } from "../../../io/bench/latency.ts";
+import { describeDrift } from "../../../io/bench/long.ts";
 import { parseRate } from "../../../io/bench/plan.ts";
 import { kindOf } from "../../../io/bench/plan_check.ts";
 import { bytesText, figure, percent, tableText } from "../../../io/bench/table.ts";
@@ -76,4 +77,15 @@ Deno.test("chosenVariants() says how near a choice is to the fastest candidate",
     { one: "a", two: "b", untried: "x" },
   );
   assertEquals([near?.ofBest, best?.ofBest, more.length], [0.75, 1, 0]);
+});
+
+Deno.test("describeDrift() gives what memory and time gain per minute of stream", () => {
+  const minutes = [2, 3, 4].map((minute) => ({
+    ...{ minute, units: 375, tickMs: 70, p95: 80, heapBytes: 1 },
+    ...{ rssBytes: 1e8 + 2000 * minute, p50: 70 - minute },
+  }));
+  assertEquals(describeDrift(minutes), {
+    ...{ minutes: 3, rssBytes: [1e8 + 4000, 1e8 + 8000], rssBytesPerMinute: 2000 },
+    ...{ p50: [66, 68], msPerMinute: -1 },
+  });
 });
