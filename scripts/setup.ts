@@ -1,6 +1,6 @@
 /**
  * Installs what is missing on this machine: a Vulkan driver that WebGPU can use, and FFmpeg; with
- * `--tests` also a second Vulkan driver, SwiftShader; with `--training` what scripts/train/ needs.
+ * `--tests` also Chromium; with `--training` what scripts/train/ needs.
  * Says nothing when nothing is missing.
  *
  *     deno task setup [--tests] [--training]
@@ -37,10 +37,14 @@ const ffmpeg: Need = {
   brew: "ffmpeg",
 };
 
-const swiftShader: Need = {
-  name: "SwiftShader's Vulkan driver (for tests with two adapters)",
-  isThere: () => Promise.resolve(driverFiles().some((file) => file.includes("swiftshader"))),
-  apt: "chromium-common",
+const chromium: Need = {
+  name: "Chromium (for the report's test, and its Vulkan driver SwiftShader as a second adapter)",
+  isThere: () =>
+    Promise.resolve(
+      onPath("chromium") !== undefined &&
+        driverFiles().some((file) => file.includes("swiftshader")),
+    ),
+  apt: "chromium",
 };
 
 const training: Need = {
@@ -140,7 +144,7 @@ function remedy(missing: readonly Need[]): string {
 async function main(): Promise<number> {
   const args = parseArgs(Deno.args, { boolean: ["tests", "training", "check"] });
   const needs = [vulkan, ffmpeg];
-  if (args.tests) needs.push(swiftShader);
+  if (args.tests) needs.push(chromium);
   if (args.training) needs.push(training);
   const missing = await missingOf(needs);
   if (missing.length === 0) return 0;
