@@ -24,7 +24,7 @@ function start(args: string[], env: Record<string, string> = {}): Deno.ChildProc
       ...deno,
       `${root}main.ts`,
       ...args,
-      ...(args.includes("--tune-cache") ? [] : ["--no-tune"]),
+      ...(args[0] === "replay" && !args.includes("--tune-cache") ? ["--no-tune"] : []),
     ],
     cwd: root,
     env: { NO_COLOR: "1", ...env },

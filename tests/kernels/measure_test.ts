@@ -17,7 +17,8 @@ withGpu("measure() times copies and products, and more work takes longer", async
     return await measure(gpu, [copy("test", from, to)], options);
   };
   const [small, large] = [await time(1 << 10), await time(1 << 22)];
-  assert(small.bestMs > 0 && small.bestMs <= small.ms);
+  // 0 where a disturbed empty round took as long as the copy.
+  assert(small.bestMs >= 0 && small.bestMs <= small.ms);
   assert(large.bestMs > 4 * small.bestMs, `${large.bestMs} ms after ${small.bestMs} ms`);
   const [figure] = await matmulFigures(gpu, [[9, 64, 64]], ["f32"]);
   assert(figure);
