@@ -17,6 +17,7 @@ import { TypedText } from "./typed_text.ts";
 import { openTokenizer, TextStream, type Tokenizer } from "./tokenizer.ts";
 import { clock, type RawResponse } from "./ticks.ts";
 import { type Observation, type Response, type UnitLayout, unitLayout } from "./unit.ts";
+import { driversUnloaded } from "../kernels/adapter.ts";
 
 /** Facts about an open session that a reader of its results needs. */
 export interface SessionInfo {
@@ -283,14 +284,15 @@ export class Session implements AsyncIterable<Response> {
     yield* this;
   }
 
-  /** Stops the Workers and frees the adapters. */
-  close(): Promise<void> {
+  /** Stops the Workers and frees the adapters. Await it before the process exits. */
+  async close(): Promise<void> {
+    const isFirst = !this.#closed;
     this.#ended = true;
     this.#closed = true;
     this.#roles?.close();
     this.#responses.put(null);
     this.#release();
-    return Promise.resolve();
+    if (isFirst) await driversUnloaded();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,5 @@
 /** `adapters`: lists every adapter that can be reached, with the SPEC that selects it. */
+import { driversUnloaded } from "../../kernels/adapter.ts";
 import { type CommandSpec, helpText, parseOptions } from "../options.ts";
 import { InputError } from "../../engine/errors.ts";
 import { type AdapterDescription, listAdapters } from "../../engine/mod.ts";
@@ -35,6 +36,7 @@ export async function run(args: string[]): Promise<number> {
     throw new InputError(`adapters takes no arguments, but got '${operands[0]}'`);
   }
   const adapters = await listAdapters();
+  await driversUnloaded();
   if (adapters.length === 0) {
     throw new InputError(
       "no adapter can be reached: install a Vulkan driver ('apt-get install mesa-vulkan-drivers' for a CPU driver) or run 'deno task setup'",
