@@ -1,5 +1,7 @@
 """Conversations as tensors for the training pass, made on the fly from seeds."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -68,6 +70,7 @@ class Material:
                 example[key] = value[:, first * step : (first + self.units) * step]
             else:
                 example[key] = value[first : first + self.units]
+        example["mel"] = other_voice(example["mel"], rng)
         missing = self.units - len(example["text"])
         return pad(example, missing) if missing else example
 
@@ -113,6 +116,20 @@ class Material:
             for group, latents in zip(part, z.permute(0, 2, 3, 4, 1).flatten(1, 3)):
                 self.video_latents[group] = latents
         return torch.stack([self.video_latents[group] for group in groups])
+
+
+def other_voice(mel, rng):
+    """The same speech from another throat and through another microphone: log-mel [mels, frames, 1, 1]
+    with its frequencies stretched (vocal tract length perturbation, Jaitly and Hinton 2013), its
+    spectrum tilted and its level changed. Voices that training never heard lie in between."""
+    mels = len(mel)
+    at = np.clip(np.arange(mels) * rng.uniform(0.86, 1.16) + rng.uniform(-1, 1), 0, mels - 1)
+    low = np.minimum(at.astype(int), mels - 2)
+    part = torch.from_numpy((at - low).astype(np.float32)).view(-1, 1, 1, 1)
+    warped = mel[low] * (1 - part) + mel[low + 1] * part
+    bands = np.interp(np.arange(mels), np.linspace(0, mels - 1, 5), rng.normal(0, 0.5, 5))
+    shape = torch.from_numpy((bands + rng.normal(0, 0.4)).astype(np.float32)).view(-1, 1, 1, 1)
+    return (warped + shape).clamp(min=math.log(1e-5))
 
 
 def pad(example, missing):
