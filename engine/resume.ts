@@ -132,24 +132,24 @@ function readMeta(top: Fields, { config }: Checkpoint, layout: UnitLayout): Snap
       }
       throw fields.error(key, `a list of whole numbers from 0 to ${most}`);
     });
-  const any: [number, number] = [-Infinity, Infinity];
+  const unbounded: [number, number] = [-Infinity, Infinity];
   return {
     format: snapshotFormat,
     checkpoint: String(top.get("checkpoint")),
     unit,
     settings: {
       // resolveSettings checks the ranges of what it gets, an option or this.
-      seed: settings.number("seed", any),
+      seed: settings.number("seed", unbounded),
       solver: {
         name: solver.oneOf("name", ["euler", "midpoint", "heun", "ab2"]),
-        steps: solver.number("steps", any),
-        shift: solver.number("shift", any),
-        guidance: solver.number("guidance", any),
+        steps: solver.number("steps", unbounded),
+        shift: solver.number("shift", unbounded),
+        guidance: solver.number("guidance", unbounded),
       },
       sampling: {
-        temperature: sampling.number("temperature", any),
-        topK: sampling.number("topK", any),
-        topP: sampling.number("topP", any),
+        temperature: sampling.number("temperature", unbounded),
+        topK: sampling.number("topK", unbounded),
+        topP: sampling.number("topP", unbounded),
       },
       schedule: settings.oneOf("schedule", ["paper", "eager"]),
       ...storages(settings),

@@ -13,9 +13,8 @@
  * Noise and sampling count by seed and unit and have no state. Both roles have the same history, so
  * one copy is enough, and a snapshot of one placement resumes in any other.
  */
-import type { SolverConfig, Storage, WeightStorage } from "./config.ts";
 import type { SavedState } from "./saved_state.ts";
-import type { Sampling, Schedule, Settings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
 import { keptUnits } from "./window.ts";
 
 /** Version of the layout below. */
@@ -36,16 +35,17 @@ export interface SnapshotMeta {
   checkpoint: string;
   /** The last unit that was answered; -1: none, only prefill is there. */
   unit: number;
-  settings: {
-    seed: number;
-    solver: SolverConfig;
-    sampling: Sampling;
-    schedule: Schedule;
-    storage: Storage;
-    weights: WeightStorage;
-    historyUnits: number;
-    promptIds: number[];
-  };
+  settings: Pick<
+    Settings,
+    | "seed"
+    | "solver"
+    | "sampling"
+    | "schedule"
+    | "storage"
+    | "weights"
+    | "historyUnits"
+    | "promptIds"
+  >;
   /** User text tokens typed in each unit that history holds, oldest unit first. */
   typed: number[];
   /** Typed tokens that have no slot yet. */

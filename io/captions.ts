@@ -13,8 +13,7 @@ function span(unit: number, unitMs: number): [start: number, end: number] {
 
 /** One line without control characters, as cues must be. */
 function oneLine(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\x00-\x1f\x7f\u2028\u2029]+/g, " ").trim();
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim();
 }
 
 /** `hours:mm:ss` and the rest of the second with this many digits. */

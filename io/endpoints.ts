@@ -100,13 +100,13 @@ async function* chunksOf(
  * be started anyhow, passes the bytes on.
  */
 async function* fromSocket(process: FfmpegProcess, spec: string): AsyncGenerator<Uint8Array> {
-  let any = false;
+  let hasRead = false;
   for await (const chunk of process.child.stdout) {
-    any = true;
+    hasRead = true;
     yield chunk;
   }
   const { success } = await process.end();
-  if (!success && !any) throw new InputError(unreachable(spec, process));
+  if (!success && !hasRead) throw new InputError(unreachable(spec, process));
 }
 
 function unreachable(spec: string, process: FfmpegProcess): string {
@@ -175,10 +175,10 @@ function fileSink(
 
 function toSocket(process: FfmpegProcess, spec: string): ByteSink {
   const writer = process.child.stdin.getWriter();
-  let any = false;
+  let hasWritten = false;
   const gone = async (): Promise<Error> => {
     await process.end();
-    return any ? new ReaderGone(spec) : new InputError(unreachable(spec, process));
+    return hasWritten ? new ReaderGone(spec) : new InputError(unreachable(spec, process));
   };
   return {
     name: spec,
@@ -188,7 +188,7 @@ function toSocket(process: FfmpegProcess, spec: string): ByteSink {
       } catch {
         throw await gone();
       }
-      any = true;
+      hasWritten = true;
       return performance.now();
     },
     async close() {

@@ -155,8 +155,7 @@ export class FfmpegProcess {
   }
 
   #add(line: string): void {
-    // deno-lint-ignore no-control-regex
-    const clean = line.slice(0, 1000).replace(/[\x00-\x1f\x7f]/g, " ").trimEnd();
+    const clean = line.slice(0, 1000).replace(/\p{Cc}/gu, " ").trimEnd();
     if (clean === "") return;
     this.lines.push(clean);
     if (this.lines.length > this.#keep) this.lines.shift();

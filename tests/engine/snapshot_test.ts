@@ -253,22 +253,32 @@ withAdapter("a damaged snapshot is an InputError that names what is wrong", asyn
     const open = () => openSession(checkpoint, { placement: "fused" }, { resume });
     await assertRejects(open, InputError, message);
   };
-  // deno-lint-ignore no-explicit-any
-  const meta = (change: (meta: any) => void) => (copy: Snapshot) => change(copy.meta);
-  await refused(meta((m) => m.format = 2), "format");
-  await refused(meta((m) => m.unit = 1e12), "unit");
-  await refused(meta((m) => m.unit = 4), "typed");
-  await refused(meta((m) => m.typed = [1, 99]), "typed");
-  await refused(meta((m) => m.waiting = ["a"]), "waiting");
-  await refused(meta((m) => m.unfinished = [1, 2, 3, 4]), "unfinished");
-  await refused(meta((m) => delete m.settings), "settings");
-  await refused(meta((m) => m.settings.seed = "7"), "settings.seed");
-  await refused(meta((m) => m.settings.seed = -1), "seed: -1");
-  await refused(meta((m) => m.settings.solver.name = "rk4"), "settings.solver.name");
-  await refused(meta((m) => m.settings.solver.steps = 1e9), "solver steps");
-  await refused(meta((m) => m.settings.historyUnits = 1e9), "settings.historyUnits");
-  await refused(meta((m) => m.settings.promptIds.push(272)), "settings.promptIds");
-  await refused(meta((m) => m.settings.promptIds.pop()), '"history.prefill"');
+  const { promptIds } = snapshot.meta.settings;
+  const cases: [path: string, value: unknown, message: string][] = [
+    ["format", 2, "format"],
+    ["unit", 1e12, "unit"],
+    ["unit", 4, "typed"],
+    ["typed", [1, 99], "typed"],
+    ["waiting", ["a"], "waiting"],
+    ["unfinished", [1, 2, 3, 4], "unfinished"],
+    ["settings", undefined, "settings"],
+    ["settings.seed", "7", "settings.seed"],
+    ["settings.seed", -1, "seed: -1"],
+    ["settings.solver.name", "rk4", "settings.solver.name"],
+    ["settings.solver.steps", 1e9, "solver steps"],
+    ["settings.historyUnits", 1e9, "settings.historyUnits"],
+    ["settings.promptIds", [...promptIds, 272], "settings.promptIds"],
+    ["settings.promptIds", promptIds.slice(0, -1), '"history.prefill"'],
+  ];
+  for (const [path, value, message] of cases) {
+    await refused(({ meta }) => {
+      const keys = path.split(".");
+      const last = keys.pop() ?? "";
+      let object: object = meta;
+      for (const key of keys) object = Reflect.get(object, key);
+      Reflect.set(object, last, value);
+    }, message);
+  }
   for (const name of snapshot.blobs.keys()) {
     const says = /coder/.test(name) ? "4 bytes" : name;
     await refused(({ blobs }) => blobs.set(name, new Uint8Array(4)), says);
