@@ -9,8 +9,9 @@ from . import stacks
 from .codecs import encode
 from .tokenizer import FILLER, IDS
 from world import render, words
-from world.conversation import Conversation, truth
+from world.conversation import truth
 from world.lessons import Lesson
+from world.practice import Practice
 from world.stream import FRAMES, TRAINING_SEEDS
 
 COLOURS, SHAPES = list(words.COLOURS), words.SHAPES
@@ -24,22 +25,23 @@ def card_labels(card):
 
 
 class Material:
-    """Crops of conversations of one kind (Conversation or Lesson) with latents of frozen codecs.
+    """Crops of conversations of one kind (Practice or Lesson) with latents of frozen codecs.
 
     Every step adds `fresh` new conversations to a pool of the last `pool`, which are kept in memory,
     and takes its crops from it. All of it follows from the step's number, so a resumed run meets the
-    same batches.
+    same batches. Of several workers each has conversations of its own.
     """
 
-    def __init__(self, config, codecs, kind=Conversation, units=64, fresh=0.25, pool=192):
+    def __init__(self, config, codecs, kind=Practice, units=64, fresh=0.5, pool=192, worker=0, workers=1):
         self.config, self.codecs, self.kind, self.units = config, codecs, kind, units
         self.fresh, self.pool = fresh, pool
+        self.worker, self.workers = worker, workers
         self.mel = config["observation"]["audio"]["encoder"][0]
         self.video_latents, self.kept = {}, {}
 
     def batch(self, step, size, seed=0):
         """The batch of a training step."""
-        rng = np.random.default_rng([seed, 79, step])
+        rng = np.random.default_rng([seed, 79, step, self.worker])
         newest = size + int(step * self.fresh)
         oldest = max(0, newest - self.pool)
         numbers = rng.integers(oldest, newest, size).tolist()
@@ -54,7 +56,7 @@ class Material:
     def conversation(self, number):
         """A whole conversation as tensors, 12-24 s long."""
         if number not in self.kept:
-            seed = TRAINING_SEEDS.start + number % len(TRAINING_SEEDS)
+            seed = TRAINING_SEEDS.start + (number * self.workers + self.worker) % len(TRAINING_SEEDS)
             length = (12, 16, 24)[number % 3]
             self.kept[number] = self.tensors(self.kind(seed, length=length))
         return self.kept[number]
@@ -71,16 +73,20 @@ class Material:
             else:
                 example[key] = value[first : first + self.units]
         example["mel"] = other_voice(example["mel"], rng)
+        example["recalled"] = recalled(example.pop("previous_seen"), first, self.config["history_units"])
         missing = self.units - len(example["text"])
         return pad(example, missing) if missing else example
 
     def tensors(self, c):
         timeline = truth(c)["timeline"]
         token = lambda word: FILLER if word is None else IDS[word]
+        wanted = [c.wanted.get(unit, entry["word"]) for unit, entry in enumerate(timeline)]
         frames = torch.from_numpy(render.user_frames(c))
         mel = stacks.logmel(torch.from_numpy(render.user_audio(c))[None], self.mel)[0]
         return {
             "text": torch.tensor([token(entry["word"]) for entry in timeline]),
+            "wanted": torch.tensor([token(word) for word in wanted]),
+            "previous_seen": torch.tensor(previous_seen(timeline)),
             "typed": torch.tensor(
                 [-1 if entry["typed"] is None else IDS[entry["typed"]] for entry in timeline]
             ),
@@ -118,6 +124,23 @@ class Material:
         return torch.stack([self.video_latents[group] for group in groups])
 
 
+def previous_seen(timeline):
+    """For every unit the last one that showed the card before the present one; -1 where none was."""
+    seen, last = [], {None: -1}
+    for unit, entry in enumerate(timeline):
+        seen.append(last.get(entry["previous"], -1))
+        last[entry["card"]] = unit
+    return seen
+
+
+def recalled(previous_seen, first, history_units):
+    """Where a crop from unit `first` on can know the previous card: it was seen in the crop and not
+    longer ago than history goes back, or the conversation begins here and there was none."""
+    at = first + torch.arange(len(previous_seen))
+    known = (previous_seen >= first) & (at - previous_seen < history_units - 4)
+    return known | ((previous_seen < 0) & (first == 0))
+
+
 def other_voice(mel, rng):
     """The same speech from another throat and through another microphone: log-mel [mels, frames, 1, 1]
     with its frequencies stretched (vocal tract length perturbation, Jaitly and Hinton 2013), its
@@ -150,7 +173,8 @@ def pad(example, missing):
 
 
 def collate(examples):
-    """Stacks examples; adds `counts` [B, L]: where the loss is taken."""
+    """Stacks examples; adds `counts` [B, L]: where the loss is taken. `text` is what the agent says,
+    `wanted` what the oracle says there: the words to learn."""
     units = len(examples[0]["text"])
     batch = {
         key: torch.stack([example[key] for example in examples])

@@ -7,6 +7,8 @@ import sys
 import time
 
 import torch
+import torch.distributed as dist
+import torch.multiprocessing
 
 # Where models train; material is made on the CPU and travels batch by batch.
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -17,6 +19,48 @@ def on_device(batch):
     if isinstance(batch, dict):
         return {key: value.to(DEVICE) for key, value in batch.items()}
     return batch.to(DEVICE)
+
+
+def workers():
+    """(this process's number, how many train together)."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def together(count, run, out):
+    """Calls run() in `count` processes that train one set of weights, each on batches of its own:
+    steps as of a `count` times larger batch. With count 1 here and now."""
+    if count == 1:
+        return run()
+    meeting = os.path.join(out, f"meeting.{os.getpid()}")
+    try:
+        torch.multiprocessing.spawn(_join, (count, run, meeting), count)
+    finally:
+        if os.path.exists(meeting):
+            os.remove(meeting)
+
+
+def _join(rank, count, run, meeting):
+    dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=count)
+    run()
+    dist.destroy_process_group()
+
+
+def average_gradients(parameters, count):
+    """Every worker gets the mean of all workers' gradients."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients]).cpu()
+    dist.all_reduce(flat)
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
+        gradient.copy_(part.view_as(gradient) / count)
+
+
+def agreed(value):
+    """The first worker's number, for all."""
+    if workers()[1] == 1:
+        return value
+    shared = torch.tensor([value], dtype=torch.float64)
+    dist.broadcast(shared, 0)
+    return float(shared)
 
 
 class Log:
@@ -65,10 +109,12 @@ def train(
     one. OUT/NAME.state holds weights, optimizer and step; OUT/NAME.jsonl the log. `minutes`: a budget
     of this run; the learning rate then follows the share of time used instead of the steps (such a
     run isn't repeatable to the bit). `average`: decay of a moving average of the weights, which is
-    what the returned dict holds. Returns the weights.
+    what the returned dict holds. Returns the weights. Within together() gradients are averaged over
+    the workers; the first one writes and its clock counts.
     """
     os.makedirs(out, exist_ok=True)
     state_path = os.path.join(out, f"{name}.state")
+    worker, count = workers()
     log = Log(os.path.join(out, f"{name}.jsonl"))
     trained = {key: p for key, p in parameters.items() if p.requires_grad}
     optimizer = torch.optim.AdamW(
@@ -93,6 +139,8 @@ def train(
         say(f"{name}: resumed at step {start} after {spent:.0f} s")
 
     def save(step):
+        if worker:
+            return
         part = f"{state_path}.{os.getpid()}"
         state = {
             "weights": {key: p.detach() for key, p in trained.items()},
@@ -105,11 +153,14 @@ def train(
         torch.save(state, part)
         os.replace(part, state_path)
 
-    began = time.time()
-    seconds = lambda: spent + time.time() - began
+    began = now = time.time()
+    seconds = lambda: spent + now - began
     budget = minutes * 60 if minutes else None
     step, sums = start, {}
-    while step < steps and not (budget and seconds() >= budget):
+    while step < steps:
+        now = agreed(time.time())
+        if budget and seconds() >= budget:
+            break
         if budget:
             used = learning_rate(int(1000 * seconds() / budget), 1000, rate, 0)
             lr = min(used, rate * (step + 1) / warmup)
@@ -117,10 +168,12 @@ def train(
             lr = learning_rate(step, steps, rate, warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        torch.manual_seed(seed * 1_000_003 + step)
+        torch.manual_seed((seed * 1_000_003 + step) * count + worker)
         optimizer.zero_grad(set_to_none=True)
         loss, figures = step_loss(step)
         loss.backward()
+        if count > 1:
+            average_gradients(trained.values(), count)
         norm = torch.nn.utils.clip_grad_norm_(list(trained.values()), 1.0)
         if not torch.isfinite(norm):
             say(f"{name}: step {step} skipped, its gradient is not finite")
@@ -135,7 +188,7 @@ def train(
                     mean[key].lerp_(p, 1 - keep)
         for key, value in {"loss": loss.detach(), "norm": norm, **figures}.items():
             sums.setdefault(key, []).append(float(value))
-        if step % report_every == 0 or step == steps:
+        if worker == 0 and (step % report_every == 0 or step == steps):
             means = {key: sum(values) / len(values) for key, values in sums.items()}
             log.write(step=step, seconds=seconds(), lr=lr, **means)
             pace = (seconds() - spent) / (step - start)

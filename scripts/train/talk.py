@@ -9,6 +9,7 @@ OUT/lessons.safetensors or OUT/conversations.safetensors: all tensors of a check
 """
 
 import argparse
+import functools
 import os
 
 import torch
@@ -17,18 +18,19 @@ import torch.nn.functional as F
 import safetensors_file
 
 from .data import Material
-from .loop import on_device, train
+from .loop import on_device, together, train, workers
 from .model import Model, expected_tensors, initial_weights
 from .shape import config
 from .tokenizer import FILLER
-from world.conversation import Conversation
 from world.lessons import Lesson
+from world.practice import Practice
 
-KINDS = {"lessons": Lesson, "conversations": Conversation}
+KINDS = {"lessons": Lesson, "conversations": Practice}
 PROBES = [7, 6, 5] * 2  # colour, shape, count of the card and of the one before
-WORD_WEIGHT = 4.0
+SPEAK_WEIGHT, WORD_WEIGHT = 2.0, 4.0
 VIDEO_WEIGHT = 0.7
-PROBE_WEIGHT = 0.15
+PROBE_WEIGHT = 0.8
+FLOW_EVERY = 2  # steps; the others are text alone, at two thirds of the cost
 ALONE_EVERY = 12  # steps; one of them trains the velocities that guidance compares with
 HISTORY_NOISE = {"audio": 0.8, "video": 0.5}  # largest sigma; most draws lie far below it
 
@@ -82,16 +84,34 @@ def flow_losses(velocities, targets, counts, active):
     return audio, video
 
 
-def text_loss(logits, text, counts):
-    weight = counts * torch.where(text == FILLER, 1.0, WORD_WEIGHT)
-    loss = F.cross_entropy(logits.transpose(1, 2), text, reduction="none")
-    return (loss * weight).sum() / weight.sum()
+def text_loss(logits, wanted, counts):
+    """Cross-entropy in two parts: whether to speak, and which word when one is wanted. Words weigh
+    more than silence by their part alone: weighted as a whole, they would be said too early (with
+    words x4 nano began to speak at a true probability of 0.2)."""
+    logits = logits.log_softmax(-1)
+    silent = logits[..., FILLER]
+    speaks = logits.index_fill(-1, torch.tensor([FILLER], device=logits.device), -1e4).logsumexp(-1)
+    word = wanted != FILLER
+    of_words = speaks - logits.gather(-1, wanted[..., None])[..., 0]
+    loss = torch.where(word, WORD_WEIGHT * of_words - SPEAK_WEIGHT * speaks, -SPEAK_WEIGHT * silent)
+    return (loss * counts).sum() / counts.sum()
 
 
-def word_accuracy(logits, text, counts):
-    words = counts & (text != FILLER)
-    right = (logits.argmax(-1) == text) & words
+def word_accuracy(logits, wanted, counts):
+    words = counts & (wanted != FILLER)
+    right = (logits.argmax(-1) == wanted) & words
     return right.sum() / words.sum().clamp(min=1)
+
+
+def probe_loss(guesses, batch):
+    """Mean cross-entropy of the card's and the previous card's parts, the latter where it can be known."""
+    counts = batch["counts"].float()
+    total = 0.0
+    for i, guess in enumerate(guesses.split(PROBES, -1)):
+        each = F.cross_entropy(guess.transpose(1, 2), batch["cards"][..., i], reduction="none")
+        weight = counts if i < 3 else counts * batch["recalled"]
+        total = total + (each * weight).sum() / weight.sum().clamp(min=1)
+    return total / len(PROBES)
 
 
 def step_loss(model, probe, batch, flow=True, own=False, alone=False):
@@ -105,7 +125,7 @@ def step_loss(model, probe, batch, flow=True, own=False, alone=False):
         z, targets = noisy(batch, tau)
     history = own_latents(model, batch) if own else with_history_noise(batch)
     logits, velocities, last = model.heads(model.forward(history, z, tau, noisy_context=not alone))
-    loss = text = text_loss(logits, batch["text"], counts)
+    loss = text = text_loss(logits, batch["wanted"], counts)
     figures = {"text": text}
     if flow:
         audio, video = flow_losses(velocities, targets, counts, batch["active"])
@@ -113,16 +133,11 @@ def step_loss(model, probe, batch, flow=True, own=False, alone=False):
         if not alone:
             figures.update(audio=audio, video=video)
     if probe is not None:
-        guesses = F.linear(last, probe).split(PROBES, -1)
-        each = [
-            (F.cross_entropy(guess.transpose(1, 2), batch["cards"][..., i], reduction="none") * counts)
-            for i, guess in enumerate(guesses)
-        ]
-        seen = sum(part.sum() for part in each) / counts.sum() / len(each)
+        seen = probe_loss(F.linear(last, probe), batch)
         loss = loss + PROBE_WEIGHT * seen
         figures["probe"] = seen
     figures = {key: value.detach() for key, value in figures.items()}
-    figures["words"] = word_accuracy(logits.detach(), batch["text"], batch["counts"])
+    figures["words"] = word_accuracy(logits.detach(), batch["wanted"], batch["counts"])
     return loss, figures
 
 
@@ -162,7 +177,8 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
         probe = on_device(torch.randn(sum(PROBES), c["hidden_size"]) * 0.02).requires_grad_(True)
         learned = {**learned, "probe": probe}
     model = Model(c, weights)
-    material = Material(c, load_codecs(out), KINDS[stage], units)
+    worker, count = workers()
+    material = Material(c, load_codecs(out), KINDS[stage], units, worker=worker, workers=count)
 
     trained = train(
         stage,
@@ -173,7 +189,7 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
             model,
             probe,
             on_device(material.batch(step, size, seed)),
-            flow=stage != "lessons" or step % 2 == 0,
+            flow=step % FLOW_EVERY == 0,
             own=int((step + 1) * own) > int(step * own),
             alone=step % ALONE_EVERY == 0,
         ),
@@ -188,7 +204,8 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
         **options,
     )
     result = {name: trained.get(name, weights[name]).detach() for name in expected_tensors(c)}
-    safetensors_file.write(os.path.join(out, f"{stage}.safetensors"), result)
+    if worker == 0:
+        safetensors_file.write(os.path.join(out, f"{stage}.safetensors"), result)
     return result
 
 
@@ -206,9 +223,15 @@ def main():
         "--own", type=float, default=0.0, help="share of steps whose history is the model's own latents"
     )
     parser.add_argument("--no-probe", action="store_true", help="without the auxiliary card probe")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that train together, each with its batch"
+    )
     args = parser.parse_args()
+    together(args.workers, functools.partial(run, args), args.out)
+
+
+def run(args):
     torch.set_num_threads(args.threads)
-    probe = not args.no_probe
     train_talk(
         args.stage,
         args.out,
@@ -216,7 +239,7 @@ def main():
         args.minutes,
         size=args.batch,
         rate=args.rate,
-        probe_weight=probe,
+        probe_weight=not args.no_probe,
         units=args.units,
         own=args.own,
     )

@@ -25,15 +25,21 @@ class Conversation:
     (start, samples), `typed` and `tokens` (unit -> word), `cards` (sample, card or None), `presence`
     (sample, bool), `nods` (sample), `events` (the truth's list of dicts), and the looks.
 
+    `wanted` (unit -> word or None): what the oracle says where the agent of practice.py slips; empty
+    here, where the agent is the oracle.
+
     Fields for counterfactual.py: `utterances`, all that the agent says (unit, start, words, cut: the
     unit in which it falls silent, or None), and `asked`, what each question is made of (event,
     indices of its user_clips, typed units)."""
+
+    # How often 'and before?' is asked: of all questions, and right after a change.
+    asks_before, asks_before_at_once = 0.08, 0.15
 
     def __init__(self, seed, length=None):
         """seed: 0-99999 for training, 100000-199999 for evaluation; length in seconds (drawn from
         10-60 when absent)."""
         rng = self.rng = np.random.default_rng([seed, 1])
-        self.seed = seed
+        self.seed, self.wanted = seed, {}
         self.user_clips, self.agent_clips, self.nods, self.events = [], [], [], []
         self.typed, self.tokens = {}, {}
         self.utterances, self.asked = [], []
@@ -73,6 +79,27 @@ class Conversation:
     def _chance(self, p):
         return self.rng.random() < p
 
+    # Where practice.py's agent slips; the oracle doesn't.
+
+    def _begins(self, unit, word):
+        """The unit in which the agent begins what it should begin, with `word`, in `unit`."""
+        return unit
+
+    def _stops(self, unit):
+        """The unit from which the agent is silent where it should be from `unit` on."""
+        return unit
+
+    def _in_pause(self, start, resume):
+        """In a pause within a question. Returns the unit from which the agent is silent again."""
+        return 0
+
+    def _in_silence(self, start):
+        """Where nobody speaks. Returns the sample from which it is silent again."""
+        return 0
+
+    def _wording(self, said):
+        return said
+
     def _event(self, type, **fields):
         event = {"type": type, **fields}
         self.events.append(event)
@@ -87,7 +114,7 @@ class Conversation:
         t += self._uniform(0.6, 3.0)
         t -= t % FRAME
         self.presence.append((t, True))
-        unit = t // UNIT + int(self.rng.choice(GREETING_DELAYS))
+        unit = self._begins(t // UNIT + int(self.rng.choice(GREETING_DELAYS)), words.GREETING[0])
         start, end = self._agent_says(words.GREETING, unit)
         self._event("greeting", appeared=t // UNIT, start=start // UNIT, words=words.GREETING)
         return end + self._uniform(0.1, 0.6)
@@ -123,7 +150,7 @@ class Conversation:
         follow = self.rng.random()
         if follow < 0.45:
             return self._ask(t + self._uniform(0.0, 0.5))
-        if follow < 0.6:
+        if follow < 0.45 + self.asks_before_at_once:
             return self._ask(t + self._uniform(0.0, 0.5), kind="before")
         return self._idle(t, self._uniform(2.2, 3.5))
 
@@ -139,7 +166,7 @@ class Conversation:
         if not self.discussed:
             named = self.quiet + (NAMING_SILENCE + int(self.rng.integers(-1, 2))) * UNIT
             if end > named - 2 * UNIT:
-                unit = named // UNIT
+                unit = self._begins(named // UNIT, words.naming(self.card)[0])
                 start, stop = self._agent_says(words.naming(self.card), unit)
                 self.discussed = True
                 self._event("naming", start=start // UNIT, card=self.card, words=words.naming(self.card))
@@ -147,6 +174,8 @@ class Conversation:
                 return max(end, stop + self._uniform(0.2, 0.6))
         elif length > seconds(1.0) and self._chance(0.35):
             self._distract(t + self._uniform(0.1, 0.5), during_answer=False)
+        elif self.discussed and self.card is not None:
+            end = max(end, self._in_silence(t))
         return end
 
     def _ask(self, t, kind=None, interrupts=False, not_before=0):
@@ -155,19 +184,21 @@ class Conversation:
         recent = self.previous is not None and t - self.changed < MEMORY * UNIT
         if kind is None:
             kinds = ["colour", "shape", "both", "count", "before"]
-            weights = np.array([0.26, 0.26, 0.22, 0.18, 0.08 if recent else 0])
+            weights = np.array([0.26, 0.26, 0.22, 0.18, self.asks_before if recent else 0])
             kind = kinds[rng.choice(5, p=weights / weights.sum())]
         if kind == "before" and not recent:
             kind = "both"
+        self.silent_again = 0
         if self._chance(0.1):
             start, end, event = self._typed_question(t, kind)
         else:
-            start, end, event = self._spoken_question(t, kind)
+            start, end, event = self._spoken_question(t, kind, interrupts)
         self.discussed = True
         self.quiet = max(self.quiet, end)
         said = words.answer(kind, self.card, self.previous)
         delay = int(rng.choice(ANSWER_DELAYS, p=DELAY_WEIGHTS))
-        unit = max(not_before, (end - 1) // UNIT + delay)
+        unit = max(not_before, self.silent_again, (end - 1) // UNIT + delay)
+        unit = self._begins(unit, said[0])
         event.update(
             start=start // UNIT,
             end=(end - 1) // UNIT,
@@ -196,7 +227,7 @@ class Conversation:
             unit += 1
         return unit * UNIT
 
-    def _spoken_question(self, t, kind):
+    def _spoken_question(self, t, kind, interrupts):
         rng = self.rng
         options = words.QUESTIONS[kind]
         pieces = options[int(rng.integers(len(options)))]
@@ -208,6 +239,8 @@ class Conversation:
             t = self._user_says(t, pieces[0] + ",", slower=0.75)
             resume = t + seconds(rng.uniform(1, 4) * 0.16)
             pauses.append([t, resume])
+            if not interrupts:
+                self.silent_again = self._in_pause(t, resume)
             t = self._user_says(resume, " ".join(pieces[1:]) + final)
         else:
             t = self._user_says(t, " ".join(pieces) + final)
@@ -253,10 +286,12 @@ class Conversation:
         return end
 
     def _cut(self, unit):
-        """The agent falls silent where a unit begins."""
+        """The agent falls silent where a unit begins. Returns the unit."""
+        unit = self._stops(unit)
         at = unit * UNIT
         self.agent_clips = cut_clips(self.agent_clips, at)
         self.tokens = {u: word for u, word in self.tokens.items() if u < unit}
+        self.wanted = {u: word for u, word in self.wanted.items() if u < unit}
         self.utterances = [said for said in self.utterances if said["start"] < at]
         for said in self.utterances:
             said["cut"] = unit if said["cut"] is None else min(unit, said["cut"])
@@ -316,7 +351,9 @@ class Conversation:
         Words begin with a video frame."""
         start = unit * UNIT + int(self.rng.integers(0, 3)) * FRAME
         self.utterances.append({"unit": unit, "start": start, "words": said, "cut": None})
-        for t, word, samples in word_clips(said, start):
+        for (t, word, samples), right in zip(word_clips(self._wording(said), start), said):
+            if word != right:
+                self.wanted[t // UNIT] = right
             self.agent_clips.append((t, samples))
             self.tokens[t // UNIT] = word
             end = t + len(samples)

@@ -17,10 +17,17 @@ CACHE = os.environ.get(
 TRAINING_BASES = ["en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-gb-x-gbclan"]
 EVALUATION_BASES = ["en-029", "en-gb-x-gbcwmd"]
 VARIANTS = ["", "+f1", "+f2", "+f3", "+f4", "+m1", "+m2", "+m3", "+m4", "+m5"]
+# In training throats differ more widely (the agent's own is f5).
+MORE_VARIANTS = (
+    "m6 m7 m8 klatt klatt2 klatt4 klatt6 croak Alex Alicia Andrea Andy Annie Denis Gene Hugo Jacky Lee Marco"
+    " Mario Michael Mike adam anika antonio aunty belinda benjamin boris caleb david ed edward grandma"
+    " grandpa iven john linda marcelo max michel miguel norbert pablo paul pedro quincy rob robert sandro"
+    " shelby steph travis victor zac"
+).split()
 PITCHES = [25, 40, 55, 70]
 SPEEDS = [130, 150, 170, 190]
 # Of all their combinations so many speakers are drawn, once: few enough to keep in a cache.
-TRAINING_SPEAKERS, EVALUATION_SPEAKERS = 60, 24
+TRAINING_SPEAKERS, EVALUATION_SPEAKERS = 360, 24
 AGENT = ("en-us+f5", 62, 175)
 # Little words are said fast, as in a sentence.
 QUICK = {"it": 260, "is": 280, "was": 260, "a": 300, "there": 240, "are": 260, "i": 260, "see": 220}
@@ -31,10 +38,11 @@ def speakers(evaluation):
     """All users' voices of one side: (voice, pitch, speed)."""
     rng = np.random.default_rng([7, evaluation])
     bases = EVALUATION_BASES if evaluation else TRAINING_BASES
+    variants = VARIANTS if evaluation else VARIANTS + [f"+{name}" for name in MORE_VARIANTS]
     count = EVALUATION_SPEAKERS if evaluation else TRAINING_SPEAKERS
     return [
         (
-            bases[i % len(bases)] + str(rng.choice(VARIANTS)),
+            bases[i % len(bases)] + str(rng.choice(variants)),
             int(rng.choice(PITCHES)),
             int(rng.choice(SPEEDS)),
         )

@@ -11,6 +11,7 @@ import numpy as np
 from world import render, voices, words
 from world.conversation import GREETING_DELAYS, STOP_AFTER, Conversation, truth
 from world.lessons import Lesson
+from world.practice import Practice
 from world.stream import FRAMES, UNIT
 
 SEEDS = range(100_000, 100_030)
@@ -54,6 +55,39 @@ class World(unittest.TestCase):
         self.assertEqual(kinds, set(words.QUESTIONS))
         self.assertTrue(any(event["typed"] for _, event in self.of_type("question")))
         self.assertTrue(any(event["pauses"] for _, event in self.of_type("question")))
+
+    def test_in_the_world_the_agent_is_the_oracle(self):
+        self.assertTrue(all(not c.wanted for c in self.conversations))
+
+    def test_in_practice_the_oracle_wants_something_else_than_was_said(self):
+        slipped = [Practice(seed, length=24) for seed in range(300, 340)]
+        kinds = {"late": 0, "not to be said": 0, "another word": 0}
+        for c in slipped:
+            for unit, wanted in c.wanted.items():
+                said = c.tokens.get(unit)
+                if said is None and wanted is not None:
+                    kinds["late"] += 1
+                elif wanted is None and said is not None:
+                    kinds["not to be said"] += 1
+                elif wanted is not None:
+                    self.assertNotEqual(said, wanted)
+                    kinds["another word"] += 1
+        self.assertGreater(min(kinds.values()), 10, kinds)
+
+    def test_in_practice_an_answer_is_wanted_when_the_oracle_would_begin_it(self):
+        held = 0
+        for seed in range(300, 340):
+            c = Practice(seed, length=24)
+            wanted = [c.wanted.get(u, c.tokens.get(u)) for u in range(c.units)]
+            for event in c.events:
+                # After having begun in a pause the agent falls silent first.
+                if event["type"] != "question" or event["pauses"] or event["interrupts"]:
+                    continue
+                answer = [u for u in range(event["end"] + 1, c.units) if wanted[u] is not None]
+                self.assertIn(answer[0] - event["end"], (1, 2, 3))
+                self.assertEqual(wanted[answer[0]], event["words"][0])
+                held += 1
+        self.assertGreater(held, 20)
 
     def test_answers_begin_one_to_three_units_after_the_question_and_are_right(self):
         for t, event in self.of_type("question"):

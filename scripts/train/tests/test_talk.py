@@ -1,0 +1,94 @@
+"""What the losses of stages 1 and 2 pull towards, and training in several processes.
+
+    cd scripts && /usr/bin/python3 -m unittest train.tests.test_talk
+"""
+
+import os
+import tempfile
+import unittest
+
+import torch
+
+from train.data import previous_seen, recalled
+from train.loop import together, train, workers
+from train.talk import text_loss
+from train.tokenizer import FILLER, IDS
+
+INPUTS = torch.randn(8, 3, generator=torch.Generator().manual_seed(5))
+
+
+def train_line(out):
+    """Draws w to the mean of this worker's inputs; ends with the same weights in every process."""
+    worker, count = workers()
+    w = torch.zeros(3, requires_grad=True)
+    share = INPUTS[worker::count]
+    trained = train(
+        "line", out, {"w": w}, lambda step: ((w - share).pow(2).mean(), {}), 20, rate=0.05, save_every=10
+    )
+    torch.save(trained["w"], os.path.join(out, f"{worker}_of_{count}.pt"))
+
+
+class Run:
+    """Picklable for a process of its own."""
+
+    def __init__(self, out):
+        self.out = out
+
+    def __call__(self):
+        train_line(self.out)
+
+
+class Losses(unittest.TestCase):
+    def test_speaking_is_as_probable_as_it_is_wanted(self):
+        torch.manual_seed(1)
+        wanted = torch.full((1, 100), FILLER)
+        wanted[0, :15], wanted[0, 15:20] = IDS["it"], IDS["there"]
+        logits = torch.randn(IDS["it"] + 200, requires_grad=True)
+        counts = torch.ones(1, 100)
+        optimizer = torch.optim.Adam([logits], lr=0.1)
+        for _ in range(600):
+            optimizer.zero_grad()
+            text_loss(logits.expand(1, 100, -1), wanted, counts).backward()
+            optimizer.step()
+        p = logits.detach().softmax(-1)
+        self.assertAlmostEqual(float(p[FILLER]), 0.8, delta=0.01)
+        self.assertAlmostEqual(float(p[IDS["it"]]), 0.15, delta=0.01)
+        self.assertAlmostEqual(float(p[IDS["there"]]), 0.05, delta=0.01)
+
+    def test_units_that_do_not_count_change_nothing(self):
+        torch.manual_seed(2)
+        logits = torch.randn(2, 6, 300)
+        wanted = torch.full((2, 6), FILLER)
+        counts = torch.ones(2, 6)
+        counts[1, 4:] = 0
+        a = text_loss(logits, wanted, counts)
+        wanted[1, 5], logits[1, 4] = IDS["red"], 0
+        self.assertEqual(float(a), float(text_loss(logits, wanted, counts)))
+
+
+class PreviousCards(unittest.TestCase):
+    def test_they_can_be_known_where_they_were_seen(self):
+        red, blue, star = ("red", "star", 1), ("blue", "star", 1), ("red", "heart", 2)
+        cards = [red, red, blue, blue, blue, star, star]
+        previous = [None, None, red, red, red, blue, blue]
+        timeline = [{"card": c, "previous": p} for c, p in zip(cards, previous)]
+        seen = torch.tensor(previous_seen(timeline))
+        self.assertEqual(seen.tolist(), [-1, -1, 1, 1, 1, 4, 4])
+        self.assertTrue(recalled(seen, 0, 40).all())
+        self.assertEqual(recalled(seen[2:], 2, 40).tolist(), [False, False, False, True, True])
+        self.assertEqual(recalled(seen, 0, 7).tolist(), [True, True, True, True, False, True, True])
+
+
+class Workers(unittest.TestCase):
+    def test_two_processes_take_the_steps_of_one_with_both_batches(self):
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+            together(1, Run(one), one)
+            together(2, Run(two), two)
+            alone = torch.load(os.path.join(one, "0_of_1.pt"))
+            for worker in (0, 1):
+                torch.testing.assert_close(torch.load(os.path.join(two, f"{worker}_of_2.pt")), alone)
+            self.assertEqual(sorted(f for f in os.listdir(two) if f.startswith("meeting")), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

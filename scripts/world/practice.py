@@ -1,0 +1,75 @@
+"""Conversations to learn from: the agent sometimes does something else than the oracle, which then
+stands in `wanted`. It begins late, begins in a pause or a silence, stops late, takes a wrong word.
+
+A model that learns from the oracle alone has never seen the states that its own faults lead to: a
+question that it let pass for three units it never answered at all, and 16 % of evaluation questions
+were missed like that. Source: Laskey et al. 2017, DART: noise injection for robust imitation learning.
+"""
+
+import numpy as np
+
+from . import words
+from .conversation import Conversation
+from .stream import UNIT, seconds
+
+LATE, LATEST = 0.2, 6  # begins up to so many units late
+STOPS_LATE, LATEST_STOP = 0.25, 4
+STARTS_IN_PAUSE, STARTS_IN_SILENCE = 0.25, 0.1
+WRONG_WORD = 0.03
+ALIKE = [list(words.COLOURS), words.SHAPES, words.NUMBERS, ["it", "there", "i"], ["is", "are", "was"]]
+
+
+class Practice(Conversation):
+    # Twice or thrice as often as in the world: memory is learned slowly.
+    asks_before, asks_before_at_once = 0.2, 0.3
+
+    def __init__(self, seed, length=None):
+        self.slip_rng = np.random.default_rng([seed, 3])
+        super().__init__(seed, length)
+
+    def _slips(self, share):
+        return self.slip_rng.random() < share
+
+    def _begins(self, unit, word):
+        if not self._slips(LATE):
+            return unit
+        late = unit + int(self.slip_rng.integers(1, LATEST + 1))
+        self.wanted.update({u: word for u in range(unit, late)})
+        return late
+
+    def _stops(self, unit):
+        if not self._slips(STOPS_LATE):
+            return unit
+        late = unit + int(self.slip_rng.integers(1, LATEST_STOP + 1))
+        self.wanted.update({u: None for u in range(unit, late)})
+        return late
+
+    def _in_pause(self, start, resume):
+        if not self._slips(STARTS_IN_PAUSE):
+            return 0
+        end = self._says_unasked(start // UNIT + 1)
+        # The user's going on interrupts it.
+        return min(end // UNIT + 1, self._cut(resume // UNIT + 2))
+
+    def _in_silence(self, start):
+        if not self._slips(STARTS_IN_SILENCE):
+            return 0
+        return self._says_unasked(start // UNIT + 2) + seconds(0.3)
+
+    def _says_unasked(self, unit):
+        """Some words, none of which should have been said. Returns their last sample."""
+        card, previous = self.card, self.previous or self.card
+        options = [words.answer(kind, card, previous) for kind in words.QUESTIONS]
+        options += [words.GREETING, words.BACKCHANNEL, words.naming(card)]
+        said = options[int(self.slip_rng.integers(len(options)))]
+        start, end = self._agent_says(said[: int(self.slip_rng.integers(1, len(said) + 1))], unit)
+        spoken = [u for u in self.tokens if start // UNIT <= u <= end // UNIT]
+        self.wanted.update({u: None for u in spoken})
+        return end
+
+    def _wording(self, said):
+        return [self._word(word) for word in said]
+
+    def _word(self, word):
+        options = next((alike for alike in ALIKE if word in alike), [word])
+        return options[int(self.slip_rng.integers(len(options)))] if self._slips(WRONG_WORD) else word
