@@ -1,11 +1,12 @@
 """Every stage of nano's training, one after the other, and the export.
 
-    /usr/bin/python3 -m train.all --out FOLDER [--hours H] [--threads 2] [--to CHECKPOINT]  (in scripts/)
+    /usr/bin/python3 -m train.all --out FOLDER [--hours H] [--cores 2] [--to CHECKPOINT]  (in scripts/)
 
 What is done already is skipped, what was broken off goes on: run it again after an interruption.
 """
 
 import argparse
+import functools
 import os
 
 import torch
@@ -14,7 +15,7 @@ from .codecs import train_codec
 from .distill import train_student
 from .export import export
 from .look import train_look
-from .loop import say
+from .loop import DEVICE, say, together
 from .talk import train_talk
 
 # Share of the time that each stage gets, and its steps when no time is given.
@@ -28,7 +29,8 @@ SHARES = {
 }
 
 
-def run(stage, out, steps, minutes):
+def run(stage, out, steps, minutes, cores):
+    torch.set_num_threads(cores)
     if stage == "look":
         train_look(out, steps, minutes)
     elif stage.startswith("codec_"):
@@ -36,7 +38,14 @@ def run(stage, out, steps, minutes):
     elif stage == "student":
         train_student(out, steps, minutes)
     else:
-        train_talk(stage, out, steps, minutes)
+        # A process per core, each with batches of its own.
+        workers = cores if DEVICE.type == "cpu" else 1
+        together(workers, functools.partial(talk, stage, out, steps, minutes), out)
+
+
+def talk(stage, out, steps, minutes):
+    torch.set_num_threads(1)
+    train_talk(stage, out, steps, minutes)
 
 
 def main():
@@ -44,15 +53,14 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--hours", type=float, help="time for all; without it each stage's steps")
     parser.add_argument("--to", help="checkpoint folder to write; default OUT/export")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cores", type=int, default=2, help="CPU cores to use")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     for stage, (share, steps) in SHARES.items():
         if os.path.exists(os.path.join(args.out, f"{stage}.safetensors")):
             say(f"{stage}: there already")
             continue
         minutes = args.hours * 60 * share if args.hours else None
-        run(stage, args.out, 10**9 if minutes else steps, minutes)
+        run(stage, args.out, 10**9 if minutes else steps, minutes, args.cores)
     export(args.out, "student", args.to or os.path.join(args.out, "export"))
 
 
