@@ -94,6 +94,7 @@ class Material:
                 [card_labels(e["card"]) + card_labels(e["previous"]) for e in timeline]
             ),
             "active": torch.tensor([entry["agent"] for entry in timeline]),
+            "flow_weight": flow_weights(c, [entry["agent"] for entry in timeline]),
             "frames": frames.permute(3, 0, 1, 2),
             "mel": mel[..., None, None],
             "audio_latents": self.encode_audio(render.agent_audio(c), c.units),
@@ -122,6 +123,19 @@ class Material:
             for group, latents in zip(part, z.permute(0, 2, 3, 4, 1).flatten(1, 3)):
                 self.video_latents[group] = latents
         return torch.stack([self.video_latents[group] for group in groups])
+
+
+def flow_weights(c, active):
+    """Weights of units in the flow-matching loss: 3 with voice, 6 in the three units after being cut
+    off (falling silent in the middle of a word is rare and must be learned too), 0 where the agent
+    sounds and should not."""
+    weights = torch.tensor([3.0 if sounds else 1.0 for sounds in active])
+    for unit in c.cuts:
+        weights[unit : unit + 3] = 6.0
+    for unit, word in c.wanted.items():
+        if word is None and unit < len(active):
+            weights[unit] = 0.0
+    return weights
 
 
 def previous_seen(timeline):

@@ -75,9 +75,9 @@ def own_latents(model, batch, steps=2):
     return {**batch, "audio_latents": z[0], "video_latents": z[1]}
 
 
-def flow_losses(velocities, targets, counts, active):
-    """Mean square errors of audio and video velocities; units with voice count three times."""
-    weight = counts * (1 + 2 * active.float())
+def flow_losses(velocities, targets, counts, unit_weight):
+    """Mean square errors of audio and video velocities; unit_weight [B, L] is the audio's."""
+    weight = counts * unit_weight
     each = [(mine - theirs).pow(2).mean((2, 3)) for mine, theirs in zip(velocities, targets)]
     audio = (each[0] * weight).sum() / weight.sum()
     video = (each[1] * counts).sum() / counts.sum()
@@ -128,7 +128,7 @@ def step_loss(model, probe, batch, flow=True, own=False, alone=False):
     loss = text = text_loss(logits, batch["wanted"], counts)
     figures = {"text": text}
     if flow:
-        audio, video = flow_losses(velocities, targets, counts, batch["active"])
+        audio, video = flow_losses(velocities, targets, counts, batch["flow_weight"])
         loss = loss + audio + VIDEO_WEIGHT * video
         if not alone:
             figures.update(audio=audio, video=video)

@@ -26,7 +26,7 @@ class Conversation:
     (sample, bool), `nods` (sample), `events` (the truth's list of dicts), and the looks.
 
     `wanted` (unit -> word or None): what the oracle says where the agent of practice.py slips; empty
-    here, where the agent is the oracle.
+    here, where the agent is the oracle. `cuts`: the units from which it was silent, cut off.
 
     Fields for counterfactual.py: `utterances`, all that the agent says (unit, start, words, cut: the
     unit in which it falls silent, or None), and `asked`, what each question is made of (event,
@@ -39,7 +39,7 @@ class Conversation:
         """seed: 0-99999 for training, 100000-199999 for evaluation; length in seconds (drawn from
         10-60 when absent)."""
         rng = self.rng = np.random.default_rng([seed, 1])
-        self.seed, self.wanted = seed, {}
+        self.seed, self.wanted, self.cuts = seed, {}, []
         self.user_clips, self.agent_clips, self.nods, self.events = [], [], [], []
         self.typed, self.tokens = {}, {}
         self.utterances, self.asked = [], []
@@ -288,6 +288,7 @@ class Conversation:
     def _cut(self, unit):
         """The agent falls silent where a unit begins. Returns the unit."""
         unit = self._stops(unit)
+        self.cuts.append(unit)
         at = unit * UNIT
         self.agent_clips = cut_clips(self.agent_clips, at)
         self.tokens = {u: word for u, word in self.tokens.items() if u < unit}

@@ -24,7 +24,7 @@ class Practice(Conversation):
     asks_before, asks_before_at_once = 0.2, 0.3
 
     def __init__(self, seed, length=None):
-        self.slip_rng = np.random.default_rng([seed, 3])
+        self.slip_rng = np.random.default_rng([seed, 11])
         super().__init__(seed, length)
 
     def _slips(self, share):

@@ -9,9 +9,9 @@ import unittest
 
 import torch
 
-from train.data import previous_seen, recalled
+from train.data import flow_weights, previous_seen, recalled
 from train.loop import together, train, workers
-from train.talk import text_loss
+from train.talk import flow_losses, text_loss
 from train.tokenizer import FILLER, IDS
 
 INPUTS = torch.randn(8, 3, generator=torch.Generator().manual_seed(5))
@@ -77,6 +77,26 @@ class PreviousCards(unittest.TestCase):
         self.assertTrue(recalled(seen, 0, 40).all())
         self.assertEqual(recalled(seen[2:], 2, 40).tolist(), [False, False, False, True, True])
         self.assertEqual(recalled(seen, 0, 7).tolist(), [True, True, True, True, False, True, True])
+
+
+class FlowWeights(unittest.TestCase):
+    def test_a_voice_that_should_be_silent_is_not_learned_and_falling_silent_is(self):
+        class Cut:
+            cuts = [6]
+            wanted = {4: None, 5: None, 1: "it"}
+
+        weights = flow_weights(Cut, [False, False, True, True, True, True, False, False, False, False])
+        self.assertEqual(weights.tolist(), [1, 1, 3, 3, 0, 0, 6, 6, 6, 1])
+
+    def test_units_without_weight_change_nothing(self):
+        torch.manual_seed(3)
+        velocities = torch.randn(1, 3, 2, 4), torch.randn(1, 3, 4, 4)
+        targets = torch.randn(1, 3, 2, 4), torch.randn(1, 3, 4, 4)
+        counts, weight = torch.ones(1, 3), torch.tensor([[1.0, 0.0, 3.0]])
+        before = flow_losses(velocities, targets, counts, weight)
+        targets[0][0, 1] += 5
+        after = flow_losses(velocities, targets, counts, weight)
+        self.assertEqual([float(x) for x in before], [float(x) for x in after])
 
 
 class Workers(unittest.TestCase):
