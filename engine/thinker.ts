@@ -44,6 +44,8 @@ export class Thinker {
   /** Embedded observation [observation tokens, hidden] as `encode` leaves it; the pass adds the typed
    * text's rows and then works in place. */
   readonly observed: Tensor;
+  /** [1, vocabulary] of the agent's text slot chosen last. */
+  readonly logits: Tensor;
   readonly #tokens: Tensor;
   readonly #typedIds: Tensor;
   readonly #textIds: Tensor;
@@ -72,6 +74,7 @@ export class Thinker {
       "f32",
       uniformBytes,
     );
+    this.logits = makeTensor(gpu, "text logits", [1, config.vocab_size]);
     this.#tokens = makeTensor(gpu, "pass tokens", [sliceRows, tokenWords], "i32");
     this.#typedIds = makeTensor(gpu, "typed ids", [layout.userText], "u32");
     this.#textIds = makeTensor(gpu, "agent text ids", [layout.agentText], "u32");
@@ -166,10 +169,10 @@ export class Thinker {
 
   #passSteps(x: Tensor) {
     const { gpu, checkpoint, layout, history, backbone, embedding, latents, settings } = this.model;
-    const { hidden_size: D, vocab_size: V } = checkpoint.config;
+    const { hidden_size: D } = checkpoint.config;
     const passRows = layout.response + layout.observation;
     const normed = makeTensor(gpu, "text normed", [1, D], "f32", uniformBytes);
-    const logits = makeTensor(gpu, "text logits", [1, V]);
+    const { logits } = this;
     const textX = makeTensor(gpu, "text x", [1, D], "f32", uniformBytes);
     const slots = layout.agentText;
     const steps = [

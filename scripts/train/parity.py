@@ -2,7 +2,9 @@
 greedy text, unit by unit.
 
     /usr/bin/python3 -m train.parity CHECKPOINT --out FOLDER [--seed 100000] [--units 40]  (in scripts/)
-    deno run -A scripts/train/parity.ts CHECKPOINT FOLDER           (in the repository's root)
+    deno run --allow-read --allow-env scripts/train/parity.ts CHECKPOINT FOLDER           (in the repository's root)
+
+With --steps 1 latents are the noise minus one velocity, so that velocities are compared as they are.
 """
 
 import argparse
@@ -30,6 +32,7 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--seed", type=int, default=100_000)
     parser.add_argument("--units", type=int, default=40)
+    parser.add_argument("--steps", type=int, help="solver steps; default the checkpoint's")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with open(os.path.join(args.checkpoint, "config.json")) as file:
@@ -49,17 +52,20 @@ def main():
     shapes = [(lay.agent_audio, c["response"]["audio"]["latent_channels"])]
     shapes += [(lay.agent_video, c["response"]["video"]["latent_channels"])]
     count = [a * b for a, b in shapes]
-    stream, taus = Stream(model, 1), solver_taus(c["solver"]["steps"], c["solver"]["shift"])
-    ids, solved, previous = [], ([], []), None
+    steps = args.steps or c["solver"]["steps"]
+    stream, taus = Stream(model, 1), solver_taus(steps, c["solver"]["shift"])
+    ids, logits, drawn, solved, previous = [], [], [], ([], []), None
     with torch.no_grad():
         audio, video = model.observe(batch, units)
         for unit in range(units):
             word = torch.tensor([-1 if typed[unit] is None else IDS[typed[unit]]])
-            chosen, _ = stream.think(word, audio[:, unit], video[:, unit], previous, lambda l: l.argmax(-1))
+            chosen, scores = stream.think(word, audio[:, unit], video[:, unit], previous, lambda l: l.argmax(-1))
             noise = torch.from_numpy(unit_noise(0, unit, sum(count)))
             z = tuple(part.view(1, *shape) for part, shape in zip(noise.split(count), shapes))
             previous = stream.solve(z, taus)
             ids.append(int(chosen))
+            logits.append(scores[0].numpy())
+            drawn.append(noise.numpy())
             for kept, part in zip(solved, previous):
                 kept.append(part)
     latents = tuple(torch.stack(part, 1) for part in solved)
@@ -67,10 +73,13 @@ def main():
     write = lambda name, values: np.asarray(values).tofile(os.path.join(args.out, name))
     write("user.f32", sound.astype("<f4"))
     write("user.rgb", frames)
+    write("logits.f32", np.stack(logits).astype("<f4"))
+    write("noise.f32", np.stack(drawn).astype("<f4"))
+    write("latents.f32", torch.cat([part[0].flatten(1) for part in latents], 1).numpy().astype("<f4"))
     write("agent.f32", sounds(model.w, latents[0])[0].numpy().astype("<f4"))
     write("agent.rgb", pictures(model.w, latents[1], tuple(lay.agent_grid)))
     with open(os.path.join(args.out, "units.json"), "w") as file:
-        json.dump({"units": units, "typed": typed, "tokens": ids}, file)
+        json.dump({"units": units, "steps": steps, "typed": typed, "tokens": ids}, file)
 
 
 if __name__ == "__main__":
