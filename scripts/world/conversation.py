@@ -98,7 +98,12 @@ class Conversation:
         return 0
 
     def _wording(self, said):
+        """The words that the agent takes for those it should say."""
         return said
+
+    def _when(self, said):
+        """When word i, which should begin at sample t, does: a function of (i, t)."""
+        return lambda i, t: t
 
     def _event(self, type, **fields):
         event = {"type": type, **fields}
@@ -352,7 +357,7 @@ class Conversation:
         Words begin with a video frame."""
         start = unit * UNIT + int(self.rng.integers(0, 3)) * FRAME
         self.utterances.append({"unit": unit, "start": start, "words": said, "cut": None})
-        for (t, word, samples), right in zip(word_clips(self._wording(said), start), said):
+        for (t, word, samples), right in zip(word_clips(self._wording(said), start, self._when(said)), said):
             if word != right:
                 self.wanted[t // UNIT] = right
             self.agent_clips.append((t, samples))
@@ -362,10 +367,11 @@ class Conversation:
         return start, end
 
 
-def word_clips(said, start):
+def word_clips(said, start, when=lambda i, t: t):
     """The agent's words from sample `start` on: (sample, word, samples) each."""
     clips, t = [], start
-    for word in said:
+    for i, word in enumerate(said):
+        t = when(i, t)
         samples = voices.agent_word(word)
         clips.append((t, word, samples))
         t = max(t + len(samples) + 80, t + UNIT)
