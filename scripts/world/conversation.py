@@ -98,12 +98,7 @@ class Conversation:
         return 0
 
     def _wording(self, said):
-        """The words that the agent takes for those it should say."""
         return said
-
-    def _when(self, said):
-        """When word i, which should begin at sample t, does: a function of (i, t)."""
-        return lambda i, t: t
 
     def _event(self, type, **fields):
         event = {"type": type, **fields}
@@ -357,7 +352,7 @@ class Conversation:
         Words begin with a video frame."""
         start = unit * UNIT + int(self.rng.integers(0, 3)) * FRAME
         self.utterances.append({"unit": unit, "start": start, "words": said, "cut": None})
-        for (t, word, samples), right in zip(word_clips(self._wording(said), start, self._when(said)), said):
+        for (t, word, samples), right in zip(word_clips(self._wording(said), start), said):
             if word != right:
                 self.wanted[t // UNIT] = right
             self.agent_clips.append((t, samples))
@@ -367,11 +362,10 @@ class Conversation:
         return start, end
 
 
-def word_clips(said, start, when=lambda i, t: t):
+def word_clips(said, start):
     """The agent's words from sample `start` on: (sample, word, samples) each."""
     clips, t = [], start
-    for i, word in enumerate(said):
-        t = when(i, t)
+    for word in said:
         samples = voices.agent_word(word)
         clips.append((t, word, samples))
         t = max(t + len(samples) + 80, t + UNIT)

@@ -1,6 +1,5 @@
 """Conversations to learn from: the agent sometimes does something else than the oracle, which then
-stands in `wanted`. It begins late, begins in a pause or a silence, stops late, takes a wrong word,
-hesitates between two words.
+stands in `wanted`. It begins late, begins in a pause or a silence, stops late, takes a wrong word.
 
 A model that learns from the oracle alone has never seen the states that its own faults lead to: a
 question that it let pass for three units it never answered at all, and 16 % of evaluation questions
@@ -17,7 +16,6 @@ LATE, LATEST = 0.2, 6  # begins up to so many units late
 STOPS_LATE, LATEST_STOP = 0.25, 4
 STARTS_IN_PAUSE, STARTS_IN_SILENCE = 0.25, 0.1
 WRONG_WORD = 0.03
-HESITATES, LONGEST = 0.08, 3  # units
 ALIKE = [list(words.COLOURS), words.SHAPES, words.NUMBERS, ["it", "there", "i"], ["is", "are", "was"]]
 
 
@@ -65,7 +63,8 @@ class Practice(Conversation):
         options += [words.GREETING, words.BACKCHANNEL, words.naming(card)]
         said = options[int(self.slip_rng.integers(len(options)))]
         start, end = self._agent_says(said[: int(self.slip_rng.integers(1, len(said) + 1))], unit)
-        self.wanted.update({u: None for u in range(start // UNIT, end // UNIT + 1)})
+        spoken = [u for u in self.tokens if start // UNIT <= u <= end // UNIT]
+        self.wanted.update({u: None for u in spoken})
         return end
 
     def _wording(self, said):
@@ -74,13 +73,3 @@ class Practice(Conversation):
     def _word(self, word):
         options = next((alike for alike in ALIKE if word in alike), [word])
         return options[int(self.slip_rng.integers(len(options)))] if self._slips(WRONG_WORD) else word
-
-    def _when(self, said):
-        def when(i, t):
-            if i == 0 or not self._slips(HESITATES):
-                return t
-            late = t + int(self.slip_rng.integers(1, LONGEST + 1)) * UNIT
-            self.wanted.update({u: said[i] for u in range(t // UNIT, late // UNIT)})
-            return late
-
-        return when
