@@ -40,7 +40,7 @@ def run(stage, out, steps, minutes, cores):
     else:
         # A process per core, each with batches of its own.
         workers = cores if DEVICE.type == "cpu" else 1
-        together(workers, functools.partial(talk, stage, out, steps, minutes), out)
+        together(workers, functools.partial(talk, stage, out, steps, minutes))
 
 
 def talk(stage, out, steps, minutes):

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+import tempfile
 import time
 
 import torch
@@ -26,17 +27,13 @@ def workers():
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
-def together(count, run, out):
+def together(count, run):
     """Calls run() in `count` processes that train one set of weights, each on batches of its own:
     steps as of a `count` times larger batch. With count 1 here and now."""
     if count == 1:
         return run()
-    meeting = os.path.join(out, f"meeting.{os.getpid()}")
-    try:
-        torch.multiprocessing.spawn(_join, (count, run, meeting), count)
-    finally:
-        if os.path.exists(meeting):
-            os.remove(meeting)
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(_join, (count, run, os.path.join(folder, "meeting")), count)
 
 
 def _join(rank, count, run, meeting):

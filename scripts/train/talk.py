@@ -227,7 +227,7 @@ def main():
         "--workers", type=int, default=1, help="processes that train together, each with its batch"
     )
     args = parser.parse_args()
-    together(args.workers, functools.partial(run, args), args.out)
+    together(args.workers, functools.partial(run, args))
 
 
 def run(args):
