@@ -361,7 +361,9 @@ withAdapter("a session outlives Workers that end without a word", async () => {
     );
     assertEquals(responses, uninterrupted, placement);
     const worker = i === 0 ? "fused" : "performer";
-    assertEquals(recoveries[0]?.reason, `${worker}: gave no sign of life for 3 s`);
+    // On a busy machine it is noticed later than after the 3 s of patience.
+    const { reason = "" } = recoveries[0] ?? {};
+    assert(new RegExp(`^${worker}: gave no sign of life for \\d+ s$`).test(reason), reason);
   }
 });
 
