@@ -10,7 +10,6 @@ from .codecs import encode
 from .tokenizer import FILLER, IDS
 from world import render, words
 from world.conversation import truth
-from world.lessons import Lesson
 from world.practice import Practice
 from world.stream import FRAMES, TRAINING_SEEDS
 

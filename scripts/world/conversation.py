@@ -98,6 +98,7 @@ class Conversation:
         return 0
 
     def _wording(self, said):
+        """The words that the agent takes for those it should say."""
         return said
 
     def _event(self, type, **fields):

@@ -9,7 +9,7 @@ were missed like that. Source: Laskey et al. 2017, DART: noise injection for rob
 import numpy as np
 
 from . import words
-from .conversation import Conversation
+from .conversation import STOP_AFTER, Conversation
 from .stream import UNIT, seconds
 
 LATE, LATEST = 0.2, 6  # begins up to so many units late
@@ -49,7 +49,7 @@ class Practice(Conversation):
             return 0
         end = self._says_unasked(start // UNIT + 1)
         # The user's going on interrupts it.
-        return min(end // UNIT + 1, self._cut(resume // UNIT + 2))
+        return min(end // UNIT + 1, self._cut(resume // UNIT + STOP_AFTER))
 
     def _in_silence(self, start):
         if not self._slips(STARTS_IN_SILENCE):
