@@ -105,9 +105,10 @@ export async function benchTick(
   const bench = await TickBench.create(gpu, checkpoint, settings);
   const longest = options["growth-units"] ??
     Math.max(2 * historyUnits, Math.ceil(growthTokens / bench.model.layout.tokens));
-  const far = longest > 1.5 * historyUnits ? [longest] : [];
-  const around = [...lengths(historyUnits, 1.5), ...far];
-  const withWindow = await tickGrowth(bench, around, ticksEach, status);
+  const whole = lengths(historyUnits, 1.5);
+  const reached = whole[whole.length - 1] ?? 0;
+  const far = longest > reached ? [longest] : [];
+  const withWindow = await tickGrowth(bench, [...whole, ...far], ticksEach, status);
   const encoding = encodingCost(gpu, bench.plans);
   const sleep = await sleepCost(gpu);
   const readbacks = bench.readbacks(sleep.skipped);
