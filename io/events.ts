@@ -70,11 +70,11 @@ export interface UnitEvent {
 
 export interface SummaryEvent {
   type: "summary";
-  ended: "complete" | "cut off" | "interrupted" | "reader gone";
+  ended: "complete" | "cut off" | "interrupted" | "reader gone" | "output broke off";
   units: number;
   /** Seconds of stream. */
   seconds: number;
-  /** Where and why the recording broke off. */
+  /** Where and why the recording, or what was written of the response, broke off. */
   cut: Cut | null;
   /** SHA-256 over the units' digests. */
   digest: string;

@@ -1,6 +1,6 @@
 /** Frames and samples into a media file by one FFmpeg, unit by unit. */
 import { InputError } from "../engine/errors.ts";
-import { RunError } from "./errors.ts";
+import { OutputError } from "./errors.ts";
 import { type Ffmpeg, ffmpegNames, FfmpegProcess } from "./ffmpeg.ts";
 import { fileUrl } from "./ffmpeg_probe.ts";
 import { Loopback } from "./loopback.ts";
@@ -12,8 +12,13 @@ export interface Container {
   video: string[];
   audio: string[];
   subtitles: string;
-  /** More output arguments. */
+  /** More output arguments of the finished file. */
   more: string[];
+  /** Arguments with which it can be read as far as it got, should FFmpeg die: small pieces, each
+   * whole by itself. */
+  piecewise: string[];
+  /** Whether pieces make another kind of file than is wanted in the end. */
+  rewritten: boolean;
 }
 
 /** The same bytes from the same stream, on every run. */
@@ -33,19 +38,38 @@ const encoders: Record<string, string[]> = {
   libopus: ["-b:a", "128k"],
 };
 const common = ["libx264", "libopenh264", "mpeg4"];
-const faststart = ["-movflags", "+faststart"];
+const clusters = {
+  more: [],
+  piecewise: ["-cluster_time_limit", "160", "-flush_packets", "1"],
+  rewritten: false,
+};
+/** The index in front, for players that begin before they have it all; while writing none. */
+const fragments = {
+  more: ["-movflags", "+faststart"],
+  piecewise: [
+    ...["-movflags", "+delay_moov+default_base_moof+frag_keyframe", "-frag_duration", "160000"],
+    ...["-flush_packets", "1"],
+  ],
+  rewritten: true,
+};
 
 /** Per extension: container, and encoders by preference. All of them keep sound's exact length. */
 const containers: Record<string, Container> = {
-  ".mkv": { format: "matroska", video: common, audio: ["flac"], subtitles: "subrip", more: [] },
-  ".mp4": { format: "mp4", video: common, audio: ["alac"], subtitles: "mov_text", more: faststart },
-  ".mov": { format: "mov", video: common, audio: ["alac"], subtitles: "mov_text", more: faststart },
+  ".mkv": {
+    ...{ format: "matroska", video: common, audio: ["flac"], subtitles: "subrip" },
+    ...clusters,
+  },
+  ".mp4": {
+    ...{ format: "mp4", video: common, audio: ["alac"], subtitles: "mov_text" },
+    ...fragments,
+  },
+  ".mov": {
+    ...{ format: "mov", video: common, audio: ["alac"], subtitles: "mov_text" },
+    ...fragments,
+  },
   ".webm": {
-    format: "webm",
-    video: ["libvpx-vp9", "libvpx"],
-    audio: ["libopus"],
-    more: [],
-    subtitles: "webvtt",
+    ...{ format: "webm", video: ["libvpx-vp9", "libvpx"], audio: ["libopus"], subtitles: "webvtt" },
+    ...clusters,
   },
 };
 
@@ -119,7 +143,7 @@ export class MediaEncoder {
         ...[
           ...pictureArgs(width, height, fps),
           ...bitExact,
-          ...container.more,
+          ...container.piecewise,
           "-y",
           "-f",
           container.format,
@@ -142,7 +166,7 @@ export class MediaEncoder {
    *
    * @param frames RGB24 frames of the shape.
    * @param samples Mono samples of the shape.
-   * @throws RunError with FFmpeg's last line when it has ended.
+   * @throws OutputError with FFmpeg's last line when it has ended.
    */
   async write(frames: Uint8Array, samples: Float32Array): Promise<void> {
     const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
@@ -156,7 +180,7 @@ export class MediaEncoder {
     }
   }
 
-  /** Ends the streams and waits for the finished file. @throws RunError */
+  /** Ends the streams and waits for the finished file. @throws OutputError */
   async finish(): Promise<void> {
     try {
       await Promise.all([this.#video.close(), this.#sound]);
@@ -165,10 +189,10 @@ export class MediaEncoder {
     }
     this.#audio?.close();
     const { success } = await this.#process.end();
-    if (!success) throw this.#error();
+    if (!success) throw await this.#error();
   }
 
-  /** Ends FFmpeg at once; what it wrote is of no use. */
+  /** Ends FFmpeg at once; what it wrote stops somewhere. */
   async abort(): Promise<void> {
     await this.#process.kill();
     this.#link.close();
@@ -180,14 +204,15 @@ export class MediaEncoder {
   async #failed(error: unknown): Promise<unknown> {
     const gone = error instanceof Deno.errors.BrokenPipe ||
       error instanceof Deno.errors.ConnectionReset || error instanceof TypeError;
+    if (gone) await this.#process.end();
     await this.abort();
-    return gone ? this.#error() : error;
+    return gone ? await this.#error() : error;
   }
 
-  #error(): RunError {
-    return new RunError(
-      `FFmpeg ended while it wrote ${this.#name}: ${this.#process.lastLine()}`,
-    );
+  async #error(): Promise<OutputError> {
+    const { signal } = await this.#process.end();
+    const said = signal === null ? this.#process.lastLine() : `ended by ${signal}`;
+    return new OutputError(`FFmpeg ended while it wrote ${this.#name}: ${said}`);
   }
 }
 
@@ -203,20 +228,28 @@ async function writeAll(connection: Deno.TcpConn, bytes: Uint8Array): Promise<vo
   for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
 }
 
-/** Adds a subtitle track (WebVTT file) to a media file, everything else as it is. @throws RunError */
-export async function addSubtitles(
+/**
+ * The finished file from the one that a {@linkcode MediaEncoder} wrote: the same pictures and sound,
+ * with a subtitle track where `captions` (a WebVTT file) is given. @throws OutputError
+ */
+export async function finishMedia(
   ffmpeg: Ffmpeg,
   container: Container,
-  media: string,
-  captions: string,
+  pieces: string,
+  captions: string | null,
   output: string,
 ): Promise<void> {
+  const track = captions === null ? { input: [], output: [] } : {
+    input: ["-f", "webvtt", "-i", fileUrl(captions)],
+    output: ["-map", "1:s", "-c:s", container.subtitles, "-disposition:s:0", "default"],
+  };
+  // Fragments don't tell how long the last piece of sound is: it is coded again, without loss.
+  const sound = container.rewritten ? container.audio : ["-c:a", "copy"];
   const process = new FfmpegProcess(ffmpeg, [
-    ...["-i", fileUrl(media), "-f", "webvtt", "-i", fileUrl(captions)],
-    ...["-map", "0", "-map", "1:s", "-c", "copy", "-c:s", container.subtitles],
-    ...["-disposition:s:0", "default", ...bitExact, ...container.more],
-    ...["-y", "-f", container.format, fileUrl(output)],
+    ...["-i", fileUrl(pieces), ...track.input],
+    ...["-map", "0", ...track.output, "-c:v", "copy", ...sound],
+    ...[...bitExact, ...container.more, "-y", "-f", container.format, fileUrl(output)],
   ]);
   const { success } = await process.end();
-  if (!success) throw new RunError(`FFmpeg can't add the subtitles: ${process.lastLine()}`);
+  if (!success) throw new OutputError(`FFmpeg can't finish the file: ${process.lastLine()}`);
 }

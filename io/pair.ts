@@ -85,17 +85,37 @@ export class ObservationReader implements AsyncIterable<Observation> {
     }
   }
 
+  /** Once only, instead: the units that are whole in every stream, whatever comes after them. */
+  async *whole(): AsyncGenerator<Observation, void, void> {
+    try {
+      while (
+        await this.#fill() && this.#channels().every(({ queue, need }) => queue.size >= need)
+      ) {
+        yield this.#unit();
+      }
+    } finally {
+      await this.#source.close();
+    }
+  }
+
   /** Lets go of the source when no (more) units are wanted; it may be called at any time. */
   async close(): Promise<void> {
     await this.#source.close();
   }
 
+  /** The streams, and the bytes that each needs for a unit. */
+  #channels(): { queue: ByteQueue; need: number }[] {
+    const { video, audio } = this.#source;
+    const needs = this.#needs();
+    return [
+      ...(video ? [{ queue: video, need: needs.video }] : []),
+      ...(audio ? [{ queue: audio, need: needs.audio }] : []),
+    ];
+  }
+
   /** Waits until the next unit can be given; false when both streams have ended before that. */
   async #fill(): Promise<boolean> {
-    const needs = this.#needs();
-    const channels: { queue: ByteQueue; need: number }[] = [];
-    if (this.#source.video) channels.push({ queue: this.#source.video, need: needs.video });
-    if (this.#source.audio) channels.push({ queue: this.#source.audio, need: needs.audio });
+    const channels = this.#channels();
     while (channels.some(({ queue, need }) => queue.size < need)) {
       const open = channels.filter(({ queue }) => !queue.ended);
       if (open.length === 0) return false;

@@ -7,24 +7,19 @@ import type { SessionInfo } from "../engine/mod.ts";
 import type { Observation } from "../engine/unit.ts";
 import { fileDigest, type SummaryEvent, summaryEvent } from "./events.ts";
 import type { Spoken } from "./captions.ts";
+import { OutputError } from "./errors.ts";
 import { type Ffmpeg, findFfmpeg } from "./ffmpeg.ts";
-import { mediaExtensions } from "./ffmpeg_encode.ts";
 import { interruptedCode } from "./interrupt.ts";
-import { checkInput, type InputFacts, openInput } from "./observe.ts";
-import type { OutputFile, Outputs } from "./output_file.ts";
+import { type InputFacts, openInput } from "./observe.ts";
+import type { Outputs } from "./output_file.ts";
 import { Pacer, wallClock } from "./pace.ts";
 import type { ObservationReader } from "./pair.ts";
 import { Progress } from "./progress.ts";
 import { replay, type ReplaySession } from "./replay.ts";
+import { completeResponse, explain, finishOutputs, sayKept } from "./replay_end.ts";
+import { claimFiles, type ReplayRequest } from "./replay_request.ts";
 import { ReplayLog } from "./replay_log.ts";
-import {
-  captionsPath,
-  checkExtension,
-  needsFfmpeg,
-  openResponse,
-  responseExtensions,
-  type ResponseWriter,
-} from "./respond.ts";
+import { needsFfmpeg, openResponse, type ResponseWriter } from "./respond.ts";
 import {
   beforeAbort,
   header,
@@ -33,22 +28,11 @@ import {
   type OpenedSession,
   readReferences,
   type References,
-  type RunRequest,
   say,
 } from "./run_model.ts";
 import type { SavedRun } from "./saved_run.ts";
-import { sideBySide } from "./side_by_side.ts";
 import { type StreamShape, streamShapes } from "./stream_shape.ts";
 import type { UserText } from "./user_text.ts";
-
-/** What is asked for: files and limits. */
-export interface ReplayRequest extends RunRequest {
-  input: string;
-  output: string;
-  sideBySide?: string | undefined;
-  /** Where the run is saved; null: nowhere. */
-  saved: SavedRun | null;
-}
 
 /** How a replay ended. */
 export interface ReplayResult {
@@ -73,7 +57,7 @@ export async function replayFile(
   const { config, quiet, saved } = request;
   const { user, agent } = streamShapes(config);
   checkUnits(request);
-  const files = await claim(request, outputs);
+  const files = await claimFiles(request, outputs);
   let found: Promise<Ffmpeg> | null = null;
   const ffmpeg = () => found ??= findFfmpeg(request.ffmpeg);
   if (needsFfmpeg(request.output) || files.sideBySide) await ffmpeg();
@@ -99,46 +83,48 @@ export async function replayFile(
     await log.add(header(request, opened, { ...facts, sha256 }, user, agent));
 
     // A fork's output begins at its own first unit.
-    const { write, ...ends } = writer;
     const first = saved?.firstUnit ?? 0;
-    writer = {
-      ...ends,
-      write(response) {
-        const unit = response.unit - first;
-        if (files.sideBySide && response.text !== "") spoken.push({ unit, text: response.text });
-        return write({ ...response, unit });
-      },
+    const response = writer;
+    const write: ResponseWriter["write"] = (answer) => {
+      const unit = answer.unit - first;
+      if (files.sideBySide && answer.text !== "") spoken.push({ unit, text: answer.text });
+      return response.write({ ...answer, unit });
     };
-    if (saved) await repeat(saved, agent, writer, log);
-    const wallMs = await work({
+    if (saved) await repeat(saved, agent, write, log);
+    const worked = await work({
       request,
       facts,
       session,
       placement: opened.info.placement,
       observations,
       userText,
-      writer,
+      write,
       log,
       signal,
     });
     const { units } = log.totals;
     const ended = signal.aborted ? "interrupted" : observations.cut ? "cut off" : "complete";
-    explain(request, observations, ended, units, userText);
-    const exitCode = { complete: 0, "cut off": 3, interrupted: interruptedCode }[ended];
-    if (units === 0) return { exitCode, summary: null };
-    await writer.finish();
+    if (!worked.broken) explain(request, observations, ended, units, userText);
+    const exitCode = exitCodes[ended];
+    if (units === 0 && !worked.broken) return { exitCode, summary: null };
+    const { kept, broken } = await completeResponse(writer, units, worked.broken);
     writer = null;
-    const paths = await finishOutputs(request, files, outputs, log, spoken, ffmpeg, agent, signal);
+    if (broken) sayKept(request, broken, kept, units);
+    const paths = await finishOutputs(request, files, outputs, kept, spoken, ffmpeg, agent, signal);
+    const missing = files.sideBySide && !("side_by_side" in paths);
+    const outcome = signal.aborted ? "interrupted" : broken || missing ? "output broke off" : ended;
     const summary = summaryEvent({
-      ended,
+      ended: outcome,
       totals: log.totals,
       unitMs: config.unit_ms,
-      wallMs,
-      cut: observations.cut,
+      wallMs: worked.wallMs,
+      cut: broken
+        ? { seconds: (kept * config.unit_ms) / 1000, reason: broken.message }
+        : observations.cut,
       outputs: paths,
     });
     await log.add(summary);
-    return { exitCode: signal.aborted ? interruptedCode : exitCode, summary };
+    return { exitCode: exitCodes[outcome], summary };
   } catch (error) {
     if (saved?.howToGoOn && !(error instanceof InputError)) say(saved.howToGoOn);
     throw error;
@@ -150,7 +136,15 @@ export async function replayFile(
   }
 }
 
-/** Runs the session with a progress bar. @returns Milliseconds of work. */
+const exitCodes = {
+  complete: 0,
+  "cut off": 3,
+  "output broke off": 3,
+  interrupted: interruptedCode,
+};
+
+/** Runs the session with a progress bar. @returns Milliseconds of work, and why the response couldn't
+ * be written to its end. */
 async function work(run: {
   request: ReplayRequest;
   facts: InputFacts;
@@ -158,11 +152,11 @@ async function work(run: {
   placement: SessionInfo["placement"];
   observations: ObservationReader;
   userText: UserText;
-  writer: ResponseWriter;
+  write: ResponseWriter["write"];
   log: ReplayLog;
   signal: AbortSignal;
-}): Promise<number> {
-  const { request, session, writer, log } = run;
+}): Promise<{ wallMs: number; broken: OutputError | null }> {
+  const { request, session, write, log } = run;
   const { pacing, schedule, saved } = request;
   const unitMs = request.config.unit_ms;
   const firstUnit = saved?.nextUnit ?? 0;
@@ -171,6 +165,8 @@ async function work(run: {
     wallClock(run.signal),
   );
   const progress = new Progress(total(run.facts, request.units, unitMs), request.quiet);
+  const earlierMs = saved?.earlierMs ?? 0;
+  const start = performance.now();
   try {
     const wallMs = await replay({
       ...run,
@@ -179,7 +175,7 @@ async function work(run: {
       firstUnit,
       maxUnits: request.units ?? Infinity,
       async write(response) {
-        await Promise.all([saved?.write(response), writer.write(response)]);
+        await Promise.all([saved?.write(response), write(response)]);
       },
       async written(response, times) {
         const felt = pacer.felt(response.unit, times, performance.now());
@@ -193,7 +189,10 @@ async function work(run: {
         progress.update(units, (units * unitMs) / 1000);
       },
     });
-    return wallMs + (saved?.earlierMs ?? 0);
+    return { wallMs: wallMs + earlierMs, broken: null };
+  } catch (error) {
+    if (!(error instanceof OutputError)) throw error;
+    return { wallMs: performance.now() - start + earlierMs, broken: error };
   } finally {
     progress.clear();
   }
@@ -219,7 +218,7 @@ function checkUnits({ units, saved, sideBySide: both }: ReplayRequest): void {
 async function repeat(
   saved: SavedRun,
   agent: StreamShape,
-  writer: ResponseWriter,
+  write: ResponseWriter["write"],
   log: ReplayLog,
 ): Promise<void> {
   for await (const earlier of saved.earlier(agent)) {
@@ -227,7 +226,7 @@ async function repeat(
       await log.add(earlier.recovery);
       continue;
     }
-    await writer.write(earlier.response);
+    await write(earlier.response);
     await log.addEarlier(earlier.unit);
   }
 }
@@ -249,109 +248,9 @@ async function* from(
   }
 }
 
-interface Files {
-  response: OutputFile;
-  captions: OutputFile;
-  events: OutputFile | null;
-  sideBySide: OutputFile | null;
-}
-
-/** Checks names and claims all outputs, before any work. */
-async function claim(request: ReplayRequest, outputs: Outputs): Promise<Files> {
-  const { output, events, sideBySide: both } = request;
-  checkExtension("-o", output, responseExtensions);
-  if (both !== undefined) {
-    checkExtension("--side-by-side", both, mediaExtensions);
-    if (!needsFfmpeg(output)) {
-      throw new InputError(
-        `--side-by-side needs a response with picture and sound, '${output}' holds one of them: ` +
-          `let -o end in ${mediaExtensions.join(", ")}`,
-      );
-    }
-  }
-  for (const path of [request.input, request.persona, request.voice, request.userText]) {
-    if (path !== undefined) await checkInput(path);
-  }
-  return {
-    response: await outputs.claim(output),
-    captions: await outputs.claim(captionsPath(output)),
-    events: events === undefined ? null : await outputs.claim(events),
-    sideBySide: both === undefined ? null : await outputs.claim(both),
-  };
-}
-
 /** Seconds of stream that will come, when the input's header says its length. */
 function total(facts: InputFacts, units: number | undefined, unitMs: number): number | null {
   const limit = units === undefined ? Infinity : (units * unitMs) / 1000;
   if (facts.seconds === null) return limit < Infinity ? limit : null;
   return Math.min(facts.seconds, limit);
-}
-
-/** Says what isn't as it should be. */
-function explain(
-  request: ReplayRequest,
-  observations: ObservationReader,
-  ended: SummaryEvent["ended"],
-  units: number,
-  userText: UserText,
-): void {
-  const seconds = ((units * request.config.unit_ms) / 1000).toFixed(2);
-  const answered = units === 1 ? "1 whole unit" : `${units || "no"} whole units`;
-  if (ended === "cut off" && observations.cut) {
-    const at = observations.cut.seconds.toFixed(2);
-    say(
-      `${request.input}: the recording breaks off at ${at} s (${observations.cut.reason}): ` +
-        `${answered} before that (${seconds} s) ${units === 1 ? "was" : "were"} answered` +
-        (units === 0 ? "; nothing was written" : ""),
-    );
-  } else if (ended === "interrupted") {
-    say(
-      `interrupted after ${answered} (${seconds} s)` +
-        (units === 0 ? ": nothing was written" : ": finishing what is there"),
-    );
-  }
-  const { saved } = request;
-  if (saved?.howToGoOn && ended === "interrupted") say(saved.howToGoOn);
-  const end = (saved?.firstUnit ?? 0) + units;
-  const unread = [...userText.keys()].filter((unit) => unit >= end).length;
-  if (unread > 0 && ended !== "interrupted") {
-    say(`${request.userText}: ${unread} of its times lie after the last unit (${seconds} s)`);
-  }
-}
-
-/** Makes the side-by-side picture, if asked for. @returns The outputs by kind. */
-async function finishOutputs(
-  request: ReplayRequest,
-  files: Files,
-  outputs: Outputs,
-  log: ReplayLog,
-  spoken: readonly Spoken[],
-  ffmpeg: () => Promise<Ffmpeg>,
-  agent: StreamShape,
-  signal: AbortSignal,
-): Promise<Record<string, string>> {
-  const paths: Record<string, string> = {
-    response: files.response.path,
-    text: files.captions.path,
-    ...(files.events ? { events: files.events.path } : {}),
-  };
-  if (files.sideBySide === null) return paths;
-  if (!signal.aborted) {
-    if (!request.quiet) say(`putting both ends side by side in ${files.sideBySide.path}`);
-    const missing = await sideBySide(await ffmpeg(), {
-      input: request.input,
-      response: files.response.temporary,
-      output: files.sideBySide,
-      agent,
-      units: log.totals.units,
-      spoken,
-    }, signal);
-    if (missing !== null && !signal.aborted) {
-      say(`the agent's text is a subtitle track, not part of the picture: ${missing}`);
-    }
-  }
-  // Interrupted: half of it would be of no use.
-  if (signal.aborted) await outputs.drop(files.sideBySide);
-  else paths["side_by_side"] = files.sideBySide.path;
-  return paths;
 }

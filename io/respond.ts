@@ -2,10 +2,11 @@
 import { extname } from "node:path";
 import type { Response } from "../engine/unit.ts";
 import { InputError } from "../engine/errors.ts";
-import { anyText, type Spoken, webVtt } from "./captions.ts";
-import { addSubtitles, chooseContainer, MediaEncoder, mediaExtensions } from "./ffmpeg_encode.ts";
+import { type Spoken, webVtt } from "./captions.ts";
+import { chooseContainer, mediaExtensions } from "./ffmpeg_encode.ts";
+import { MediaResponse } from "./media_response.ts";
 import type { FfmpegFinder } from "./observe.ts";
-import { type OutputFile, remove } from "./output_file.ts";
+import type { OutputFile } from "./output_file.ts";
 import type { StreamShape } from "./stream_shape.ts";
 import { WavWriter } from "./wav.ts";
 import { Y4mWriter } from "./y4m.ts";
@@ -14,8 +15,13 @@ import { Y4mWriter } from "./y4m.ts";
 export interface ResponseWriter {
   /** Appends a unit. */
   write(response: Response): Promise<void>;
-  /** Completes the file after at least one unit. */
+  /** Completes the file after at least one unit. @throws OutputError when FFmpeg died over it. */
   finish(): Promise<void>;
+  /**
+   * After `write` or `finish` threw an OutputError: completes the file with what of the first `units`
+   * units can be kept. @returns How many; 0: there is no file.
+   */
+  rescue?(units: number): Promise<number>;
   /** Gives up. May be called at any time, after `finish` too. */
   abort(): Promise<void>;
 }
@@ -76,22 +82,5 @@ export async function openResponse(
   }
   const found = await ffmpeg();
   const container = await chooseContainer(found, extension);
-  const encoder = new MediaEncoder(found, container, shape, file.temporary, file.path);
-  return {
-    write: (response) => (note(response), encoder.write(response.frames, response.audio)),
-    abort: () => encoder.abort(),
-    async finish() {
-      await encoder.finish();
-      await writeCaptions();
-      if (!anyText(spoken)) return;
-      // The text is known only now, and a container's tracks are fixed at its start: copy and add.
-      const silent = file.beside(extension);
-      await Deno.rename(file.temporary, silent);
-      try {
-        await addSubtitles(found, container, silent, captions.temporary, file.temporary);
-      } finally {
-        await remove(silent);
-      }
-    },
-  };
+  return new MediaResponse(found, container, shape, file, captions);
 }

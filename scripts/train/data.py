@@ -14,6 +14,8 @@ from world.practice import Practice
 from world.stream import FRAMES, TRAINING_SEEDS
 
 COLOURS, SHAPES = list(words.COLOURS), words.SHAPES
+KINDS = list(words.QUESTIONS)
+ASKED_FOR = 12  # units after a question's end in which it is still what is talked about
 
 
 def card_labels(card):
@@ -89,10 +91,11 @@ class Material:
             "typed": torch.tensor(
                 [-1 if entry["typed"] is None else IDS[entry["typed"]] for entry in timeline]
             ),
-            "cards": torch.tensor(
-                [card_labels(e["card"]) + card_labels(e["previous"]) for e in timeline]
-            ),
-            "active": torch.tensor([entry["agent"] for entry in timeline]),
+            "card": torch.tensor([card_labels(entry["card"]) for entry in timeline]),
+            "previous": torch.tensor([card_labels(entry["previous"]) for entry in timeline]),
+            "question": torch.tensor(question_labels(c.events, len(timeline))),
+            "user": torch.tensor([int(entry["user"]) for entry in timeline]),
+            "agent": torch.tensor([int(entry["agent"]) for entry in timeline]),
             "flow_weight": flow_weights(c, [entry["agent"] for entry in timeline]),
             "frames": frames.permute(3, 0, 1, 2),
             "mel": mel[..., None, None],
@@ -135,6 +138,16 @@ def flow_weights(c, active):
         if word is None and unit < len(active):
             weights[unit] = 0.0
     return weights
+
+
+def question_labels(events, units):
+    """Per unit 1 + the kind of the question that is being asked or was just asked, else 0."""
+    labels = [0] * units
+    for event in events:
+        if event["type"] == "question":
+            until = min(units, event["end"] + 1 + ASKED_FOR)
+            labels[event["start"] : until] = [1 + KINDS.index(event["kind"])] * (until - event["start"])
+    return labels
 
 
 def previous_seen(timeline):

@@ -22,14 +22,22 @@ from .loop import on_device, together, train, workers
 from .model import Model, expected_tensors, initial_weights
 from .shape import config
 from .tokenizer import FILLER
+from world import words
 from world.lessons import Lesson
 from world.practice import Practice
 
 KINDS = {"lessons": Lesson, "conversations": Practice}
-PROBES = [7, 6, 5] * 2  # colour, shape, count of the card and of the one before
+CARD = [7, 6, 5]  # colour, shape, count, each or none
+# What is read off a unit's last observed token beside the words: classes of each part, and weight.
+PROBES = {
+    "card": (CARD, 0.1),
+    "previous": (CARD, 0.4),
+    "question": ([1 + len(words.QUESTIONS)], 0.3),
+    "user": ([2], 0.1),
+    "agent": ([2], 0.3),
+}
 SPEAK_WEIGHT, WORD_WEIGHT = 2.0, 4.0
 VIDEO_WEIGHT = 0.7
-PROBE_WEIGHT = 0.8
 FLOW_EVERY = 2  # steps; the others are text alone, at two thirds of the cost
 ALONE_EVERY = 12  # steps; one of them trains the velocities that guidance compares with
 HISTORY_NOISE = {"audio": 0.8, "video": 0.5}  # largest sigma; most draws lie far below it
@@ -104,14 +112,24 @@ def word_accuracy(logits, wanted, counts):
 
 
 def probe_loss(guesses, batch):
-    """Mean cross-entropy of the card's and the previous card's parts, the latter where it can be known."""
+    """Weighted cross-entropies of all PROBES, and the share of right guesses of each. The previous
+    card counts where it can be known, the agent's sounding where it isn't a slip."""
     counts = batch["counts"].float()
-    total = 0.0
-    for i, guess in enumerate(guesses.split(PROBES, -1)):
-        each = F.cross_entropy(guess.transpose(1, 2), batch["cards"][..., i], reduction="none")
-        weight = counts if i < 3 else counts * batch["recalled"]
-        total = total + (each * weight).sum() / weight.sum().clamp(min=1)
-    return total / len(PROBES)
+    weights = {"previous": counts * batch["recalled"], "agent": counts * (batch["flow_weight"] > 0)}
+    parts = iter(guesses.split([n for classes, _ in PROBES.values() for n in classes], -1))
+    total, right = 0.0, {}
+    for name, (classes, scale) in PROBES.items():
+        weight = weights.get(name, counts)
+        whole = weight.sum().clamp(min=1)
+        labels = batch[name].reshape(*counts.shape, len(classes))
+        hits = torch.ones_like(labels[..., 0], dtype=torch.bool)
+        for i in range(len(classes)):
+            guess = next(parts)
+            each = F.cross_entropy(guess.transpose(1, 2), labels[..., i], reduction="none")
+            total = total + scale * (each * weight).sum() / whole
+            hits &= guess.argmax(-1) == labels[..., i]
+        right[name] = (hits * weight).sum() / whole
+    return total, right
 
 
 def step_loss(model, probe, batch, flow=True, own=False, alone=False):
@@ -133,9 +151,9 @@ def step_loss(model, probe, batch, flow=True, own=False, alone=False):
         if not alone:
             figures.update(audio=audio, video=video)
     if probe is not None:
-        seen = probe_loss(F.linear(last, probe), batch)
-        loss = loss + PROBE_WEIGHT * seen
-        figures["probe"] = seen
+        seen, right = probe_loss(F.linear(last, probe), batch)
+        loss = loss + seen
+        figures.update(right, probe=seen)
     figures = {key: value.detach() for key, value in figures.items()}
     figures["words"] = word_accuracy(logits.detach(), batch["wanted"], batch["counts"])
     return loss, figures
@@ -174,7 +192,8 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
     probe = None
     if probe_weight:
         torch.manual_seed(seed)
-        probe = on_device(torch.randn(sum(PROBES), c["hidden_size"]) * 0.02).requires_grad_(True)
+        guessed = sum(sum(classes) for classes, _ in PROBES.values())
+        probe = on_device(torch.randn(guessed, c["hidden_size"]) * 0.02).requires_grad_(True)
         learned = {**learned, "probe": probe}
     model = Model(c, weights)
     worker, count = workers()

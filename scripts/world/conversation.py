@@ -101,6 +101,10 @@ class Conversation:
         """The words that the agent takes for those it should say."""
         return said
 
+    def _hesitates(self, said):
+        """For every word the units that the agent waits before it."""
+        return [0] * len(said)
+
     def _event(self, type, **fields):
         event = {"type": type, **fields}
         self.events.append(event)
@@ -353,9 +357,11 @@ class Conversation:
         Words begin with a video frame."""
         start = unit * UNIT + int(self.rng.integers(0, 3)) * FRAME
         self.utterances.append({"unit": unit, "start": start, "words": said, "cut": None})
-        for (t, word, samples), right in zip(word_clips(self._wording(said), start), said):
-            if word != right:
-                self.wanted[t // UNIT] = right
+        waits = self._hesitates(said)
+        clips = word_clips(self._wording(said), start, waits)
+        for (t, word, samples), right, wait in zip(clips, said, waits):
+            first = t // UNIT if word != right else t // UNIT - 1
+            self.wanted.update({unit: right for unit in range(t // UNIT - wait, first + 1)})
             self.agent_clips.append((t, samples))
             self.tokens[t // UNIT] = word
             end = t + len(samples)
@@ -363,10 +369,12 @@ class Conversation:
         return start, end
 
 
-def word_clips(said, start):
-    """The agent's words from sample `start` on: (sample, word, samples) each."""
+def word_clips(said, start, waits=None):
+    """The agent's words from sample `start` on: (sample, word, samples) each. waits: units of silence
+    before each."""
     clips, t = [], start
-    for word in said:
+    for word, wait in zip(said, waits or [0] * len(said)):
+        t += wait * UNIT
         samples = voices.agent_word(word)
         clips.append((t, word, samples))
         t = max(t + len(samples) + 80, t + UNIT)

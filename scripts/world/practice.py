@@ -1,5 +1,6 @@
 """Conversations to learn from: the agent sometimes does something else than the oracle, which then
-stands in `wanted`. It begins late, begins in a pause or a silence, stops late, takes a wrong word.
+stands in `wanted`. It begins late, begins in a pause or a silence, hesitates between words, stops
+late, takes a wrong word.
 
 A model that learns from the oracle alone has never seen the states that its own faults lead to: a
 question that it let pass for three units it never answered at all, and 16 % of evaluation questions
@@ -16,6 +17,7 @@ LATE, LATEST = 0.2, 6  # begins up to so many units late
 STOPS_LATE, LATEST_STOP = 0.25, 4
 STARTS_IN_PAUSE, STARTS_IN_SILENCE = 0.25, 0.1
 WRONG_WORD = 0.03
+HESITATES, LONGEST_WAIT = 0.06, 3
 ALIKE = [list(words.COLOURS), words.SHAPES, words.NUMBERS, ["it", "there", "i"], ["is", "are", "was"]]
 
 
@@ -69,6 +71,13 @@ class Practice(Conversation):
 
     def _wording(self, said):
         return [self._word(word) for word in said]
+
+    def _hesitates(self, said):
+        waits = [0] * len(said)
+        for i in range(1, len(said)):
+            if self._slips(HESITATES):
+                waits[i] = int(self.slip_rng.integers(1, LONGEST_WAIT + 1))
+        return waits
 
     def _word(self, word):
         options = next((alike for alike in ALIKE if word in alike), [word])

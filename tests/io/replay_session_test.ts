@@ -215,7 +215,7 @@ adapterTest(
 
 adapterTest(
   ffmpegTest,
-  "replay whose FFmpeg dies keeps what was saved, and goes on from there with another",
+  "replay whose FFmpeg always dies keeps what was saved, and goes on from there with another",
   async (at) => {
     if (Deno.build.os === "windows") return;
     const wav = `${at}/in.wav`;

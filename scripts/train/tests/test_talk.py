@@ -10,9 +10,9 @@ import unittest
 
 import torch
 
-from train.data import flow_weights, previous_seen, recalled
+from train.data import ASKED_FOR, KINDS, flow_weights, previous_seen, question_labels, recalled
 from train.loop import together, train, workers
-from train.talk import flow_losses, text_loss
+from train.talk import PROBES, flow_losses, probe_loss, text_loss
 from train.tokenizer import FILLER, IDS
 
 INPUTS = torch.randn(8, 3, generator=torch.Generator().manual_seed(5))
@@ -68,6 +68,51 @@ class PreviousCards(unittest.TestCase):
         self.assertTrue(recalled(seen, 0, 40).all())
         self.assertEqual(recalled(seen[2:], 2, 40).tolist(), [False, False, False, True, True])
         self.assertEqual(recalled(seen, 0, 7).tolist(), [True, True, True, True, False, True, True])
+
+
+class Probes(unittest.TestCase):
+    def test_a_question_is_talked_about_until_it_is_answered_or_another_comes(self):
+        events = [
+            {"type": "story", "start": 0, "end": 2},
+            {"type": "question", "kind": "count", "start": 3, "end": 5},
+            {"type": "question", "kind": "before", "start": 8, "end": 9},
+        ]
+        count, before = 1 + KINDS.index("count"), 1 + KINDS.index("before")
+        asked = [0] * 3 + [count] * 5 + [before] * (2 + ASKED_FOR)
+        self.assertEqual(question_labels(events, 30), asked + [0] * (30 - len(asked)))
+        self.assertEqual(question_labels(events, 7), [0] * 3 + [count] * 4)
+
+    def test_only_what_can_be_known_counts(self):
+        torch.manual_seed(4)
+        labels = {}
+        for name, (classes, _) in PROBES.items():
+            drawn = torch.stack([torch.randint(n, (2, 5)) for n in classes], -1)
+            labels[name] = drawn if len(classes) > 1 else drawn[..., 0]
+        batch = {
+            **labels,
+            "counts": torch.ones(2, 5, dtype=torch.bool),
+            "recalled": torch.tensor([[True] * 5, [False] * 5]),
+            "flow_weight": torch.tensor([[1.0] * 5, [0.0] * 5]),
+        }
+        batch["counts"][0, 3:] = False
+        parts = []
+        for name, (classes, _) in PROBES.items():
+            for i, n in enumerate(classes):
+                truth = labels[name].reshape(2, 5, -1)[..., i]
+                parts.append(20.0 * torch.nn.functional.one_hot(truth, n))
+        guesses = torch.cat(parts, -1)
+        loss, right = probe_loss(guesses, batch)
+        self.assertLess(float(loss), 1e-6)
+        self.assertEqual({float(share) for share in right.values()}, {1.0})
+        # A wrong guess of the previous card matters where it was seen, and nowhere else.
+        at = sum(PROBES["card"][0])
+        guesses[1, :, at : at + 7] = -guesses[1, :, at : at + 7]
+        guesses[0, 4, at : at + 7] = -guesses[0, 4, at : at + 7]
+        self.assertLess(float(probe_loss(guesses, batch)[0]), 1e-6)
+        guesses[0, 1, at : at + 7] = -guesses[0, 1, at : at + 7]
+        loss, right = probe_loss(guesses, batch)
+        self.assertGreater(float(loss), 1)
+        self.assertAlmostEqual(float(right["previous"]), 2 / 3, places=6)
 
 
 class FlowWeights(unittest.TestCase):

@@ -11,7 +11,7 @@ import numpy as np
 from world import render, voices, words
 from world.conversation import GREETING_DELAYS, STOP_AFTER, Conversation, truth
 from world.lessons import Lesson
-from world.practice import Practice
+from world.practice import LONGEST_WAIT, Practice
 from world.stream import FRAMES, UNIT
 
 SEEDS = range(100_000, 100_030)
@@ -73,6 +73,25 @@ class World(unittest.TestCase):
                     self.assertNotEqual(said, wanted)
                     kinds["another word"] += 1
         self.assertGreater(min(kinds.values()), 10, kinds)
+
+    def test_in_practice_a_word_is_wanted_while_the_agent_hesitates(self):
+        class Hesitant(Practice):
+            """Slips in no other way."""
+
+            _begins, _stops, _wording = Conversation._begins, Conversation._stops, Conversation._wording
+            _in_pause, _in_silence = Conversation._in_pause, Conversation._in_silence
+
+        held = 0
+        for seed in range(300, 340):
+            c = Hesitant(seed, length=24)
+            for unit, word in c.wanted.items():
+                said = [u for u in c.tokens if u >= unit]
+                # Where nothing follows, the agent was cut off.
+                if said and min(said) - unit <= LONGEST_WAIT:
+                    self.assertEqual(c.tokens[min(said)], word)
+                    self.assertGreater(min(said), unit)
+                    held += 1
+        self.assertGreater(held, 20)
 
     def test_in_practice_an_answer_is_wanted_when_the_oracle_would_begin_it(self):
         held = 0
