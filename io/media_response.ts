@@ -90,15 +90,16 @@ export class MediaResponse {
     await this.#encoder.abort();
     const pieces = this.#file.beside(extname(this.#file.path));
     await Deno.rename(this.#file.temporary, pieces);
+    let kept = 0;
     try {
       this.#encoder = this.#open();
-      const kept = await this.#repeat(pieces, units);
+      kept = await this.#repeat(pieces, units);
       if (kept === 0) return 0;
       this.#spoken = this.#spoken.filter(({ unit }) => unit < kept);
       await this.finish();
       return kept;
     } catch (error) {
-      if (error instanceof OutputError) return this.#encoded ? units : 0;
+      if (error instanceof OutputError) return this.#encoded ? kept : 0;
       throw error;
     } finally {
       await remove(pieces);
