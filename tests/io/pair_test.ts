@@ -38,9 +38,10 @@ interface Made {
   reason?: string;
   seed?: number;
   maxAhead?: number;
+  whole?: boolean;
 }
 
-async function read({ video, audio, reason, seed = 1, maxAhead }: Made) {
+async function read({ video, audio, reason, seed = 1, maxAhead, whole = false }: Made) {
   let closed = 0;
   const source: MediaSource = {
     video: video ? new ByteQueue(chunked(video, random(seed))) : null,
@@ -50,7 +51,7 @@ async function read({ video, audio, reason, seed = 1, maxAhead }: Made) {
   };
   const reader = new ObservationReader(source, shape, maxAhead);
   const units: Observation[] = [];
-  for await (const unit of reader) units.push(unit);
+  for await (const unit of whole ? reader.whole() : reader) units.push(unit);
   assertEquals(closed, 1);
   return { units, cut: reader.cut };
 }
@@ -65,6 +66,18 @@ Deno.test("ObservationReader gives the same units for any chunking of the byte s
   }
   const joined = units.flatMap((unit) => [...unit.frames ?? []]);
   assertEquals(joined.slice(0, video.length), [...video]);
+});
+
+Deno.test("ObservationReader.whole() gives what is whole in every stream and nothing filled up", async () => {
+  for (let seed = 1; seed < 60; seed++) {
+    const next = random(seed);
+    const [pictures, sounds] = [Math.floor(next() * 60), Math.floor(next() * 120)];
+    const made = { video: frames(pictures), audio: samples(sounds), seed };
+    const { units } = await read({ ...made, whole: true });
+    const what = `${pictures} frames, ${sounds} samples`;
+    assertEquals(units.length, Math.min(Math.floor(pictures / 4), Math.floor(sounds / 8)), what);
+    assertEquals(units, (await read(made)).units.slice(0, units.length), what);
+  }
 });
 
 Deno.test("ObservationReader pads the last unit with silence and its last frame", async () => {
