@@ -16,6 +16,10 @@ import type { StreamShape } from "./stream_shape.ts";
  */
 const recentUnits = 16;
 
+/**
+ * Writes a response unit by unit, in pieces that can be read should FFmpeg die, and gives the file its
+ * last form at the end. After K units it holds exactly K units of frames and samples.
+ */
 export class MediaResponse {
   readonly #ffmpeg: Ffmpeg;
   readonly #container: Container;
