@@ -36,7 +36,7 @@ import type { UserText } from "./user_text.ts";
 
 /** How a replay ended. */
 export interface ReplayResult {
-  /** 0, 3 (the recording broke off) or 130 (interrupted). */
+  /** 0, 3 (the recording, or the writing of an output, broke off) or 130 (interrupted). */
   exitCode: number;
   /** Null when there was not one unit: then nothing was written. */
   summary: SummaryEvent | null;
@@ -105,8 +105,7 @@ export async function replayFile(
     const { units } = log.totals;
     const ended = signal.aborted ? "interrupted" : observations.cut ? "cut off" : "complete";
     if (!worked.broken) explain(request, observations, ended, units, userText);
-    const exitCode = exitCodes[ended];
-    if (units === 0 && !worked.broken) return { exitCode, summary: null };
+    if (units === 0 && !worked.broken) return { exitCode: exitCodes[ended], summary: null };
     const { kept, broken } = await completeResponse(writer, units, worked.broken);
     writer = null;
     if (broken) sayKept(request, broken, kept, units);

@@ -14,7 +14,7 @@ from world.practice import Practice
 from world.stream import FRAMES, TRAINING_SEEDS
 
 COLOURS, SHAPES = list(words.COLOURS), words.SHAPES
-KINDS = list(words.QUESTIONS)
+QUESTION_KINDS = list(words.QUESTIONS)
 ASKED_FOR = 12  # units after a question's end in which it is still what is talked about
 
 
@@ -146,7 +146,7 @@ def question_labels(events, units):
     for event in events:
         if event["type"] == "question":
             until = min(units, event["end"] + 1 + ASKED_FOR)
-            labels[event["start"] : until] = [1 + KINDS.index(event["kind"])] * (until - event["start"])
+            labels[event["start"] : until] = [1 + QUESTION_KINDS.index(event["kind"])] * (until - event["start"])
     return labels
 
 

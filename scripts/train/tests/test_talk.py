@@ -10,7 +10,14 @@ import unittest
 
 import torch
 
-from train.data import ASKED_FOR, KINDS, flow_weights, previous_seen, question_labels, recalled
+from train.data import (
+    ASKED_FOR,
+    QUESTION_KINDS,
+    flow_weights,
+    previous_seen,
+    question_labels,
+    recalled,
+)
 from train.loop import together, train, workers
 from train.talk import PROBES, flow_losses, probe_loss, text_loss
 from train.tokenizer import FILLER, IDS
@@ -77,7 +84,7 @@ class Probes(unittest.TestCase):
             {"type": "question", "kind": "count", "start": 3, "end": 5},
             {"type": "question", "kind": "before", "start": 8, "end": 9},
         ]
-        count, before = 1 + KINDS.index("count"), 1 + KINDS.index("before")
+        count, before = 1 + QUESTION_KINDS.index("count"), 1 + QUESTION_KINDS.index("before")
         asked = [0] * 3 + [count] * 5 + [before] * (2 + ASKED_FOR)
         self.assertEqual(question_labels(events, 30), asked + [0] * (30 - len(asked)))
         self.assertEqual(question_labels(events, 7), [0] * 3 + [count] * 4)
