@@ -7,11 +7,11 @@ import torch
 
 from . import stacks
 from .codecs import encode
-from .tokenizer import FILLER, IDS
+from .tokenizer import CONTINUES, FILLER, IDS
 from world import render, words
 from world.conversation import truth
 from world.practice import Practice
-from world.stream import FRAMES, TRAINING_SEEDS
+from world.stream import FRAMES, TRAINING_SEEDS, UNIT
 
 COLOURS, SHAPES = list(words.COLOURS), words.SHAPES
 QUESTION_KINDS = list(words.QUESTIONS)
@@ -80,13 +80,17 @@ class Material:
 
     def tensors(self, c):
         timeline = truth(c)["timeline"]
-        token = lambda word: FILLER if word is None else IDS[word]
-        wanted = [c.wanted.get(unit, entry["word"]) for unit, entry in enumerate(timeline)]
+        text = said(timeline)
+        wanted = list(text)
+        for unit, word in c.wanted.items():
+            if unit < len(wanted):
+                wanted[unit] = FILLER if word is None else IDS[word]
         frames = torch.from_numpy(render.user_frames(c))
         mel = stacks.logmel(torch.from_numpy(render.user_audio(c))[None], self.mel)[0]
         return {
-            "text": torch.tensor([token(entry["word"]) for entry in timeline]),
-            "wanted": torch.tensor([token(word) for word in wanted]),
+            "text": torch.tensor(text),
+            "wanted": torch.tensor(wanted),
+            "text_weight": text_weights(c, [entry["agent"] for entry in timeline]),
             "previous_seen": torch.tensor(previous_seen(timeline)),
             "typed": torch.tensor(
                 [-1 if entry["typed"] is None else IDS[entry["typed"]] for entry in timeline]
@@ -95,7 +99,6 @@ class Material:
             "previous": torch.tensor([card_labels(entry["previous"]) for entry in timeline]),
             "question": torch.tensor(question_labels(c.events, len(timeline))),
             "user": torch.tensor([int(entry["user"]) for entry in timeline]),
-            "agent": torch.tensor([int(entry["agent"]) for entry in timeline]),
             "flow_weight": flow_weights(c, [entry["agent"] for entry in timeline]),
             "frames": frames.permute(3, 0, 1, 2),
             "mel": mel[..., None, None],
@@ -127,16 +130,32 @@ class Material:
         return torch.stack([self.video_latents[group] for group in groups])
 
 
+def said(timeline):
+    """Per unit the agent's token: a word where it begins, CONTINUES where the voice sounds on, else
+    the filler."""
+    return [
+        IDS[entry["word"]] if entry["word"] is not None else CONTINUES if entry["agent"] else FILLER
+        for entry in timeline
+    ]
+
+
+def text_weights(c, active):
+    """Weights of units in the text's loss: 3 in the four units after a sound has begun on the user's
+    side while the agent speaks (it stops or goes on: rare, and to be decided at once), else 1."""
+    weights = torch.ones(len(active))
+    for start, *_ in c.user_clips:
+        unit = start // UNIT
+        if unit < len(active) and active[unit]:
+            weights[unit : unit + 4] = 3.0
+    return weights
+
+
 def flow_weights(c, active):
     """Weights of units in the flow-matching loss: 3 with voice, 6 in the three units after being cut
-    off (falling silent in the middle of a word is rare and must be learned too), 0 where the agent
-    sounds and should not."""
+    off (falling silent in the middle of a word is rare and must be learned too)."""
     weights = torch.tensor([3.0 if sounds else 1.0 for sounds in active])
     for unit in c.cuts:
         weights[unit : unit + 3] = 6.0
-    for unit, word in c.wanted.items():
-        if word is None and unit < len(active):
-            weights[unit] = 0.0
     return weights
 
 

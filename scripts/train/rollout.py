@@ -21,7 +21,7 @@ from .codecs import decode
 from .data import Material
 from .model import Model, Stream
 from .shape import config
-from .tokenizer import FILLER, FIRST_WORD, WORDS
+from .tokenizer import CONTINUES, FILLER, FIRST_WORD, WORDS
 from world import render
 from world.conversation import Conversation, truth
 from world.stream import SAMPLE_RATE, UNIT
@@ -81,8 +81,8 @@ def pictures(weights, video_latents, grid):
 
 
 def word_of(token):
-    """The world's word of a token; None for the filler; bytes as they are."""
-    if token == FILLER:
+    """The world's word of a token; None where none begins; bytes as they are."""
+    if token in (FILLER, CONTINUES):
         return None
     at = token - FIRST_WORD
     return WORDS[at] if 0 <= at < len(WORDS) else f"<{token}>"
@@ -180,7 +180,7 @@ def forced_distance(model, weights, material, examples, steps):
         return distance(sounds(weights, z[0])), distance(sounds(weights, batch["audio_latents"]))
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True)
     parser.add_argument("--stage", default="conversations")
@@ -189,7 +189,7 @@ def main():
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--keep", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     c = config()
     weights = safetensors_file.read(os.path.join(args.out, f"{args.stage}.safetensors"))
@@ -197,7 +197,9 @@ def main():
     conversations = [Conversation(args.seeds[0] + i, length=args.seconds) for i in range(args.seeds[1])]
     examples = []
     for conversation in conversations:
-        examples.append({**material.tensors(conversation), "sound": render.agent_audio(conversation)})
+        active = torch.tensor([entry["agent"] for entry in truth(conversation)["timeline"]])
+        sound = render.agent_audio(conversation)
+        examples.append({**material.tensors(conversation), "sound": sound, "active": active})
     tally = Tally()
     ids, latents = roll(model, examples, args.steps)
     voice = sounds(weights, latents[0]).numpy()

@@ -21,7 +21,7 @@ from .data import Material
 from .loop import on_device, together, train, workers
 from .model import Model, expected_tensors, initial_weights
 from .shape import config
-from .tokenizer import FILLER
+from .tokenizer import CONTINUES, FILLER
 from world import words
 from world.lessons import Lesson
 from world.practice import Practice
@@ -34,9 +34,8 @@ PROBES = {
     "previous": (CARD, 0.4),
     "question": ([1 + len(words.QUESTIONS)], 0.3),
     "user": ([2], 0.1),
-    "agent": ([2], 0.3),
 }
-SPEAK_WEIGHT, WORD_WEIGHT = 2.0, 4.0
+SOUND_WEIGHT, WORD_WEIGHT = 2.0, 4.0
 VIDEO_WEIGHT = 0.7
 FLOW_EVERY = 2  # steps; the others are text alone, at two thirds of the cost
 ALONE_EVERY = 12  # steps; one of them trains the velocities that guidance compares with
@@ -93,33 +92,34 @@ def flow_losses(velocities, targets, counts, unit_weight):
 
 
 def text_loss(logits, wanted, counts):
-    """Cross-entropy in two parts: whether to speak, and which word when one is wanted. Words weigh
-    more than silence by their part alone: weighted as a whole, they would be said too early (with
-    words x4 nano began to speak at a true probability of 0.2)."""
+    """Cross-entropy in two parts: whether to sound, and which word, or none, when the voice sounds.
+    Words weigh more than silence by their part alone: weighted as a whole, they would be said too
+    early (with words x4 nano began to speak at a true probability of 0.2). counts [B, L]: the units'
+    weights."""
     logits = logits.log_softmax(-1)
     silent = logits[..., FILLER]
-    speaks = logits.index_fill(-1, torch.tensor([FILLER], device=logits.device), -1e4).logsumexp(-1)
-    word = wanted != FILLER
-    of_words = speaks - logits.gather(-1, wanted[..., None])[..., 0]
-    loss = torch.where(word, WORD_WEIGHT * of_words - SPEAK_WEIGHT * speaks, -SPEAK_WEIGHT * silent)
+    sounds = logits.index_fill(-1, torch.tensor([FILLER], device=logits.device), -1e4).logsumexp(-1)
+    which = sounds - logits.gather(-1, wanted[..., None])[..., 0]
+    loss = torch.where(
+        wanted == FILLER, -SOUND_WEIGHT * silent, WORD_WEIGHT * which - SOUND_WEIGHT * sounds
+    )
     return (loss * counts).sum() / counts.sum()
 
 
 def word_accuracy(logits, wanted, counts):
-    words = counts & (wanted != FILLER)
+    words = counts & (wanted != FILLER) & (wanted != CONTINUES)
     right = (logits.argmax(-1) == wanted) & words
     return right.sum() / words.sum().clamp(min=1)
 
 
 def probe_loss(guesses, batch):
     """Weighted cross-entropies of all PROBES, and the share of right guesses of each. The previous
-    card counts where it can be known, the agent's sounding where it isn't a slip."""
+    card counts where it can be known."""
     counts = batch["counts"].float()
-    weights = {"previous": counts * batch["recalled"], "agent": counts * (batch["flow_weight"] > 0)}
     parts = iter(guesses.split([n for classes, _ in PROBES.values() for n in classes], -1))
     total, right = 0.0, {}
     for name, (classes, scale) in PROBES.items():
-        weight = weights.get(name, counts)
+        weight = counts * batch["recalled"] if name == "previous" else counts
         whole = weight.sum().clamp(min=1)
         labels = batch[name].reshape(*counts.shape, len(classes))
         hits = torch.ones_like(labels[..., 0], dtype=torch.bool)
@@ -143,7 +143,7 @@ def step_loss(model, probe, batch, flow=True, own=False, alone=False):
         z, targets = noisy(batch, tau)
     history = own_latents(model, batch) if own else with_history_noise(batch)
     logits, velocities, last = model.heads(model.forward(history, z, tau, noisy_context=not alone))
-    loss = text = text_loss(logits, batch["wanted"], counts)
+    loss = text = text_loss(logits, batch["wanted"], counts * batch["text_weight"])
     figures = {"text": text}
     if flow:
         audio, video = flow_losses(velocities, targets, counts, batch["flow_weight"])

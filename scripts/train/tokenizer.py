@@ -1,6 +1,8 @@
 """nano's tokenizer: bytes, and one token for every word of the world (with the space before it).
 
-Ids: 0-255 bytes, 256-259 special tokens as in engine/models/byte_tokenizer.ts, words from 260 on.
+Ids: 0-255 bytes, 256-259 special tokens as in engine/models/byte_tokenizer.ts, words from 260 on, then
+CONTINUES: the agent's voice sounds on, and no word begins in this unit. The filler is silence. Both are
+special tokens and no text: they tell the voice when to go on and when to stop.
 """
 
 from world.words import vocabulary
@@ -10,7 +12,9 @@ FILLER = 256
 FIRST_WORD = 256 + len(SPECIALS)
 WORDS = vocabulary()
 IDS = {word: FIRST_WORD + i for i, word in enumerate(WORDS)}
-VOCABULARY_SIZE = -(-(FIRST_WORD + len(WORDS)) // 32) * 32
+CONTINUES = FIRST_WORD + len(WORDS)
+VOCABULARY_SIZE = -(-(CONTINUES + 1) // 32) * 32
+ADDED = {**{text: 256 + i for i, text in enumerate(SPECIALS)}, "<|cont|>": CONTINUES}
 
 
 def byte_letters():
@@ -39,7 +43,7 @@ def tokenizer_json():
         "padding": None,
         "added_tokens": [
             {
-                "id": 256 + i,
+                "id": id,
                 "content": content,
                 "single_word": False,
                 "lstrip": False,
@@ -47,7 +51,7 @@ def tokenizer_json():
                 "normalized": False,
                 "special": True,
             }
-            for i, content in enumerate(SPECIALS)
+            for content, id in ADDED.items()
         ],
         "normalizer": None,
         "pre_tokenizer": {**level, "add_prefix_space": True, "use_regex": True},

@@ -32,8 +32,10 @@ class Conversation:
     unit in which it falls silent, or None), and `asked`, what each question is made of (event,
     indices of its user_clips, typed units)."""
 
-    # How often 'and before?' is asked: of all questions, and right after a change.
-    asks_before, asks_before_at_once = 0.08, 0.15
+    # How often each kind of question is asked, relative to each other ('and before?' only where a card
+    # was shown before), and how often 'and before?' is asked right after a change.
+    asks = {"colour": 0.26, "shape": 0.26, "both": 0.22, "count": 0.18, "before": 0.08}
+    asks_before_at_once = 0.15
 
     def __init__(self, seed, length=None):
         """seed: 0-99999 for training, 100000-199999 for evaluation; length in seconds (drawn from
@@ -188,9 +190,9 @@ class Conversation:
         rng = self.rng
         recent = self.previous is not None and t - self.changed < MEMORY * UNIT
         if kind is None:
-            kinds = ["colour", "shape", "both", "count", "before"]
-            weights = np.array([0.26, 0.26, 0.22, 0.18, self.asks_before if recent else 0])
-            kind = kinds[rng.choice(5, p=weights / weights.sum())]
+            weights = np.array(list(self.asks.values()))
+            weights[-1] *= recent
+            kind = list(self.asks)[rng.choice(len(weights), p=weights / weights.sum())]
         if kind == "before" and not recent:
             kind = "both"
         self.silent_again = 0

@@ -12,7 +12,8 @@ import unittest
 
 import torch
 
-from train import codecs, distill, export, look, talk
+from train import codecs, distill, export, look, rollout, talk
+from train.tokenizer import CONTINUES, FILLER
 
 REPOSITORY = os.path.join(os.path.dirname(__file__), "../../..")
 OPEN = """
@@ -22,6 +23,7 @@ const { config, tokenizer, tensors } = await openCheckpoint(Deno.args[0] ?? "");
 const { encode, decode } = openTokenizer(tokenizer, config);
 const ids = encode("what colour is it");
 if (ids.length !== 4 || decode(ids) !== " what colour is it") throw new Error(`ids ${ids}`);
+if (decode([SPECIALS]) !== "") throw new Error("special tokens are no text");
 Deno.stdout.writeSync(new TextEncoder().encode(`${tensors.size} tensors`));
 """
 
@@ -69,6 +71,15 @@ class Smoke(unittest.TestCase):
         finally:
             shutil.rmtree(short)
 
+    def test_a_stage_is_tried_in_closed_loop(self):
+        arguments = "--stage conversations --seeds 90000 2 --seconds 12 --steps 1 --keep 1"
+        rollout.main(["--out", self.out, *arguments.split()])
+        with open(os.path.join(self.out, "rollout_conversations.json")) as file:
+            figures = json.load(file)
+        self.assertEqual(figures["conversations"], 2)
+        self.assertTrue(0 <= figures["activity_f1"] <= 1)
+        self.assertGreater(figures["log_mel_distance_forced"], 0)
+
     @unittest.skipUnless(shutil.which("deno"), "skipped: no deno on PATH")
     def test_the_engine_opens_the_export(self):
         folder = os.path.join(self.out, "checkpoint")
@@ -77,7 +88,8 @@ class Smoke(unittest.TestCase):
         self.assertLess(size, 16e6)
         script = os.path.join(self.out, "open.ts")
         with open(script, "w") as file:
-            file.write(OPEN.replace('"./engine', f'"{os.path.abspath(REPOSITORY)}/engine'))
+            script_text = OPEN.replace('"./engine', f'"{os.path.abspath(REPOSITORY)}/engine')
+            file.write(script_text.replace("SPECIALS", f"{FILLER}, {CONTINUES}"))
         command = ["deno", "run", "--allow-read", "--config", "deno.json", script, folder]
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)

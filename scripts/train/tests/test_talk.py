@@ -17,10 +17,13 @@ from train.data import (
     previous_seen,
     question_labels,
     recalled,
+    said,
+    text_weights,
 )
 from train.loop import together, train, workers
 from train.talk import PROBES, flow_losses, probe_loss, text_loss
-from train.tokenizer import FILLER, IDS
+from train.tokenizer import CONTINUES, FILLER, IDS
+from world.stream import UNIT
 
 INPUTS = torch.randn(8, 3, generator=torch.Generator().manual_seed(5))
 
@@ -40,7 +43,7 @@ class Losses(unittest.TestCase):
     def test_speaking_is_as_probable_as_it_is_wanted(self):
         torch.manual_seed(1)
         wanted = torch.full((1, 100), FILLER)
-        wanted[0, :15], wanted[0, 15:20] = IDS["it"], IDS["there"]
+        wanted[0, :15], wanted[0, 15:20], wanted[0, 20:50] = IDS["it"], IDS["there"], CONTINUES
         logits = torch.randn(IDS["it"] + 200, requires_grad=True)
         counts = torch.ones(1, 100)
         optimizer = torch.optim.Adam([logits], lr=0.1)
@@ -49,7 +52,8 @@ class Losses(unittest.TestCase):
             text_loss(logits.expand(1, 100, -1), wanted, counts).backward()
             optimizer.step()
         p = logits.detach().softmax(-1)
-        self.assertAlmostEqual(float(p[FILLER]), 0.8, delta=0.01)
+        self.assertAlmostEqual(float(p[FILLER]), 0.5, delta=0.01)
+        self.assertAlmostEqual(float(p[CONTINUES]), 0.3, delta=0.01)
         self.assertAlmostEqual(float(p[IDS["it"]]), 0.15, delta=0.01)
         self.assertAlmostEqual(float(p[IDS["there"]]), 0.05, delta=0.01)
 
@@ -99,7 +103,6 @@ class Probes(unittest.TestCase):
             **labels,
             "counts": torch.ones(2, 5, dtype=torch.bool),
             "recalled": torch.tensor([[True] * 5, [False] * 5]),
-            "flow_weight": torch.tensor([[1.0] * 5, [0.0] * 5]),
         }
         batch["counts"][0, 3:] = False
         parts = []
@@ -122,14 +125,27 @@ class Probes(unittest.TestCase):
         self.assertAlmostEqual(float(right["previous"]), 2 / 3, places=6)
 
 
-class FlowWeights(unittest.TestCase):
-    def test_a_voice_that_should_be_silent_is_not_learned_and_falling_silent_is(self):
-        class Cut:
-            cuts = [6]
-            wanted = {4: None, 5: None, 1: "it"}
+class Text(unittest.TestCase):
+    def test_the_token_of_a_unit_says_whether_the_voice_sounds(self):
+        units = [(None, False), ("it", True), ("is", True), (None, True), (None, False)]
+        timeline = [{"word": word, "agent": sounds} for word, sounds in units]
+        self.assertEqual(said(timeline), [FILLER, IDS["it"], IDS["is"], CONTINUES, FILLER])
 
-        weights = flow_weights(Cut, [False, False, True, True, True, True, False, False, False, False])
-        self.assertEqual(weights.tolist(), [1, 1, 3, 3, 0, 0, 6, 6, 6, 1])
+
+class UnitWeights(unittest.TestCase):
+    class Cut:
+        cuts = [6]
+        user_clips = [(0, [0.0]), (4 * UNIT + 7, [0.0]), (11 * UNIT, [0.0])]
+
+    active = [False, False, True, True, True, True, False, False, False, False]
+
+    def test_falling_silent_weighs_most_in_the_voice(self):
+        weights = flow_weights(self.Cut, self.active)
+        self.assertEqual(weights.tolist(), [1, 1, 3, 3, 3, 3, 6, 6, 6, 1])
+
+    def test_a_sound_that_meets_the_agents_voice_weighs_in_the_text(self):
+        weights = text_weights(self.Cut, self.active)
+        self.assertEqual(weights.tolist(), [1, 1, 1, 1, 3, 3, 3, 3, 1, 1])
 
     def test_units_without_weight_change_nothing(self):
         torch.manual_seed(3)
