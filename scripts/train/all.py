@@ -11,21 +11,25 @@ import os
 
 import torch
 
-from .codecs import train_codec
+from .codecs import refine_decoder, train_codec
 from .distill import train_student
 from .export import export
 from .look import train_look
 from .loop import DEVICE, say, together
 from .talk import train_talk
+from .voice import train_voice
 
 # Share of the time that each stage gets, and its steps when no time is given.
 SHARES = {
     "look": (0.04, 600),
-    "codec_video": (0.16, 6000),
-    "codec_audio": (0.10, 4000),
-    "lessons": (0.15, 2000),
-    "conversations": (0.45, 8000),
-    "student": (0.10, 600),
+    "codec_video": (0.10, 4000),
+    "codec_audio": (0.06, 2000),
+    "refine_video": (0.06, 8000),
+    "refine_audio": (0.06, 5000),
+    "lessons": (0.07, 1000),
+    "conversations": (0.60, 12000),
+    "voice": (0.04, 3000),
+    "student": (0.07, 400),
 }
 
 
@@ -35,6 +39,10 @@ def run(stage, out, steps, minutes, cores):
         train_look(out, steps, minutes)
     elif stage.startswith("codec_"):
         train_codec(stage[6:], out, steps, minutes)
+    elif stage.startswith("refine_"):
+        refine_decoder(stage[7:], out, steps, minutes)
+    elif stage == "voice":
+        train_voice(out, "conversations", steps, minutes)
     elif stage == "student":
         train_student(out, steps, minutes)
     else:

@@ -172,16 +172,20 @@ def loudness(x, size=640):
     return (x.unflatten(1, (-1, size)).pow(2).mean(2) + 0.003**2).log() / 2
 
 
-def audio_loss(weights, rng, batch=8, units=6):
-    x = audio_batch(rng, batch, units)
-    z, penalty = noisy_latents(encode(weights, "audio", x))
-    y = decode(weights, "audio", z)
-    a, b = y[:, 0, :, 0, 0], x[:, 0, :, 0, 0]
+def audio_terms(a, b):
+    """Loss of sound a [B, samples] beside the truth b, and its figures."""
     # The waveform's relative error finds the phase; spectra alone never do at so few latents.
     wave = (a - b).pow(2).mean() / (b.pow(2).mean() + 1e-4) + 10 * (a - b).abs().mean()
     levels = (loudness(a) - loudness(b)).abs().mean()
-    loss = 2 * wave + 0.5 * stft_loss(a, b) + 0.5 * levels + penalty
-    return loss, {"snr": snr(a.detach(), b), "levels": levels.detach(), "latent": z.detach().pow(2).mean()}
+    loss = 2 * wave + 0.5 * stft_loss(a, b) + 0.5 * levels
+    return loss, {"snr": snr(a.detach(), b), "levels": levels.detach()}
+
+
+def audio_loss(weights, rng, batch=8, units=6):
+    x = audio_batch(rng, batch, units)
+    z, penalty = noisy_latents(encode(weights, "audio", x))
+    loss, figures = audio_terms(decode(weights, "audio", z)[:, 0, :, 0, 0], x[:, 0, :, 0, 0])
+    return loss + penalty, {**figures, "latent": z.detach().pow(2).mean()}
 
 
 LOSSES = {"video": video_loss, "audio": audio_loss}
@@ -252,7 +256,7 @@ def train_codec(medium, out, steps, minutes=None, seed=0):
 
 def refine_decoder(medium, out, steps, minutes=None, seed=0):
     """Trains the decoder on: latents stay what they are, so everything trained on them stays right.
-    Replaces OUT/codec_MEDIUM.safetensors."""
+    Replaces OUT/codec_MEDIUM.safetensors; OUT/refine_MEDIUM.safetensors says that it was done."""
     path = os.path.join(out, f"codec_{medium}.safetensors")
     weights = on_device(safetensors_file.read(path))
     for name, tensor in weights.items():
@@ -275,7 +279,8 @@ def refine_decoder(medium, out, steps, minutes=None, seed=0):
         minutes=minutes,
         average=0.99,
     )
-    safetensors_file.write(path, refined)
+    for name in (path, os.path.join(out, f"refine_{medium}.safetensors")):
+        safetensors_file.write(name, refined)
 
 
 def main():

@@ -14,7 +14,7 @@ import safetensors_file
 
 from .model import expected_tensors
 from .shape import config
-from .talk import load_codecs
+from .talk import stage_weights
 from .tokenizer import tokenizer_json
 
 STAGES = ["look", "codec_video", "codec_audio", "lessons", "conversations", "student"]
@@ -24,11 +24,7 @@ def export(out, stage, folder, solver=None):
     """Writes OUT/STAGE.safetensors as a checkpoint folder; solver: overrides of the config's."""
     c = config()
     c["solver"].update(solver or {})
-    weights = safetensors_file.read(os.path.join(out, f"{stage}.safetensors"))
-    # Decoders may have been refined since; encoders are what the stage was trained on.
-    for name, tensor in load_codecs(out).items():
-        if ".decoder." in name:
-            weights[name] = tensor
+    weights = stage_weights(out, stage)
     shapes = expected_tensors(c)
     for name, shape in shapes.items():
         if list(weights[name].shape) != shape:
@@ -96,7 +92,7 @@ def measured(report):
 def card(c, out, stage, parameters):
     """The model card, from the logs that lie in OUT."""
     rows = []
-    for name in [*STAGES[:3], "refine_video", "refine_audio", *STAGES[3:]]:
+    for name in [*STAGES[:3], "refine_video", "refine_audio", "lessons", "voice", *STAGES[4:]]:
         figures = last_figures(out, name)
         if figures is None:
             continue

@@ -14,13 +14,12 @@ import os
 import numpy as np
 import torch
 
-import safetensors_file
-
 from . import stacks
 from .codecs import decode
 from .data import Material
 from .model import Model, Stream
 from .shape import config
+from .talk import stage_weights
 from .tokenizer import CONTINUES, FILLER, FIRST_WORD, WORDS
 from world import render
 from world.conversation import Conversation, truth
@@ -192,7 +191,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     c = config()
-    weights = safetensors_file.read(os.path.join(args.out, f"{args.stage}.safetensors"))
+    weights = stage_weights(args.out, args.stage)
     model, material = Model(c, weights), Material(c, weights)
     conversations = [Conversation(args.seeds[0] + i, length=args.seconds) for i in range(args.seeds[1])]
     examples = []

@@ -166,6 +166,14 @@ def load_codecs(out):
     return codecs
 
 
+def stage_weights(out, stage):
+    """All weights that a stage left. Decoders may have been refined since; encoders are what it was
+    trained on."""
+    weights = safetensors_file.read(os.path.join(out, f"{stage}.safetensors"))
+    weights.update({name: w for name, w in load_codecs(out).items() if ".decoder." in name})
+    return weights
+
+
 def start_weights(c, out, stage, seed):
     """Weights to start a stage from: fresh, over them what earlier stages have learned."""
     weights = initial_weights(c, seed)

@@ -12,7 +12,7 @@ import unittest
 
 import torch
 
-from train import codecs, distill, export, look, rollout, talk
+from train import codecs, distill, export, look, rollout, talk, voice
 from train.tokenizer import CONTINUES, FILLER
 
 REPOSITORY = os.path.join(os.path.dirname(__file__), "../../..")
@@ -44,6 +44,8 @@ class Smoke(unittest.TestCase):
         codecs.train_codec("audio", cls.out, 25)
         talk.train_talk("lessons", cls.out, 20, size=2, units=24)
         talk.train_talk("conversations", cls.out, 10, size=2, units=24)
+        codecs.refine_decoder("video", cls.out, 2)
+        voice.train_voice(cls.out, "conversations", 2, count=1)
         distill.train_student(cls.out, 10, size=2, units=12, substeps=2, every=5)
 
     @classmethod

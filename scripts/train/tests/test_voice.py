@@ -1,0 +1,52 @@
+"""What the audio decoder learns on: latents of the model beside the truth's sound.
+
+    cd scripts && /usr/bin/python3 -m unittest train.tests.test_voice
+"""
+
+import unittest
+
+import numpy as np
+import torch
+
+from train.voice import LEAD, UNITS, remade, windows
+
+
+class Exact:
+    """A model that knows the truth: from any z its velocity leads straight there."""
+
+    def __init__(self, *truth):
+        self.truth = truth
+
+    def forward(self, _batch, z, tau):
+        return z, tau
+
+    def heads(self, passed):
+        z, tau = passed
+        return None, tuple((a - b) / tau[..., None, None] for a, b in zip(z, self.truth)), None
+
+
+class Voice(unittest.TestCase):
+    def test_the_solver_runs_to_its_end(self):
+        torch.manual_seed(1)
+        truth = {f"{medium}_latents": torch.randn(2, 5, 3, 4) for medium in ("audio", "video")}
+        batch = {**truth, "text": torch.zeros(2, 5, dtype=torch.long)}
+        torch.testing.assert_close(remade(Exact(*truth.values()), batch), truth["audio_latents"], atol=1e-5, rtol=0)
+
+    def test_latents_and_sound_are_of_the_same_units(self):
+        number = 1.0 + torch.arange(3 * 20).reshape(3, 20)
+        latents, sound = number[..., None, None].expand(3, 20, 2, 4), number[..., None].expand(3, 20, 10)
+        z, x = windows(latents, sound, np.random.default_rng(2))
+        self.assertEqual(z.shape, (4, UNITS + LEAD, 2, 4))
+        self.assertTrue((z[:, :, 0, 0].repeat_interleave(10, 1) == x).all())
+        self.assertTrue((z[:, 1:] - z[:, :-1] == 1).all())
+
+    def test_stretches_with_a_voice_are_taken_more_often(self):
+        sound = torch.zeros(2, 20, 10)
+        sound[0] = 1
+        latents = torch.arange(2.0).view(2, 1, 1, 1).expand(2, 20, 2, 4)
+        z, _ = windows(latents, sound, np.random.default_rng(3), size=200)
+        self.assertLess(int(z[:, 0, 0, 0].sum()), 70)
+
+
+if __name__ == "__main__":
+    unittest.main()

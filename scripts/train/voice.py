@@ -1,0 +1,139 @@
+"""The audio decoder learns on, from latents as the model makes them: it is trained on what the encoder
+makes of a sound, and hears something a little different from the model (ground-truth aligned
+fine-tuning, as in Shen et al. 2018, Tacotron 2, section 3.2). Latents stay what they are.
+
+    /usr/bin/python3 -m train.voice --out FOLDER [--stage conversations] [--minutes M]     (in scripts/)
+
+Replaces OUT/codec_audio.safetensors; OUT/voice.safetensors says that it was done.
+"""
+
+import argparse
+import os
+
+import numpy as np
+import torch
+
+import safetensors_file
+
+from .codecs import audio_batch, audio_terms, decode, encode, evaluate, noisy_latents
+from .data import Material
+from .loop import on_device, say, train
+from .model import Model
+from .shape import config
+from .talk import noisy, stage_weights, with_history_noise
+from world import render
+
+# The solver starts from the truth's latents with this share of noise: from noise alone a word could
+# begin a frame earlier or later than in the truth, and the decoder would learn to blur.
+START, STEPS = 0.75, 3
+ALIGNED, UNITS = 64, 6  # batches of latents that are made, and units that a step takes of each row
+LEAD = 2  # units before them, so that the decoder's memory is filled
+SIZE = 4  # rows of a batch from the model; as many come from the encoder
+
+
+class Voiced(Material):
+    """Conversations with the agent's sound [units, samples]."""
+
+    def tensors(self, c):
+        sound = torch.from_numpy(render.agent_audio(c))
+        return {**super().tensors(c), "sound": sound.reshape(c.units, -1)}
+
+
+def remade(model, batch):
+    """Audio latents of a batch as the solver leaves them, from the truth's history and words."""
+    tau = torch.full(batch["text"].shape, START, device=batch["text"].device)
+    with torch.no_grad():
+        z, _ = noisy(batch, tau)
+        for _ in range(STEPS):
+            velocities = model.heads(model.forward(with_history_noise(batch), z, tau))[1]
+            z = tuple(part - START / STEPS * velocity for part, velocity in zip(z, velocities))
+            tau = tau - START / STEPS
+    return z[0]
+
+
+def aligned(weights, c, seed, count=ALIGNED, size=3, units=48):
+    """Latents [rows, units, tokens, channels] that the model makes of the truth's history and words, and
+    the truth's sound [rows, units, samples]."""
+    model, material = Model(c, weights), Voiced(c, weights, units=units)
+    latents, sound = [], []
+    torch.manual_seed(seed)
+    for step in range(count):
+        batch = on_device(material.batch(step, size, seed))
+        latents.append(remade(model, batch))
+        sound.append(batch["sound"])
+        if step % 10 == 9:
+            say(f"voice: {step + 1} of {count} batches made")
+    return torch.cat(latents), torch.cat(sound)
+
+
+def windows(latents, sound, rng, size=SIZE, units=UNITS):
+    """Random stretches of both, with more rows of those in which a voice sounds."""
+    length = units + LEAD
+    loud = sound.pow(2).mean(2).sqrt() > 0.01
+    parts = []
+    while len(parts) < size:
+        row, at = int(rng.integers(len(sound))), int(rng.integers(0, sound.shape[1] - length + 1))
+        if loud[row, at + LEAD : at + length].any() or rng.random() < 0.2:
+            parts.append((latents[row, at : at + length], sound[row, at : at + length]))
+    z, x = zip(*parts)
+    return torch.stack(z), torch.stack(x).flatten(1)
+
+
+def decoded(weights, z):
+    """[B, L, tokens, channels] -> samples [B, L x unit]."""
+    return decode(weights, "audio", z.flatten(1, 2).transpose(1, 2)[..., None, None])[:, 0, :, 0, 0]
+
+
+def step_loss(weights, pool, seed, step):
+    rng = np.random.default_rng([seed, 83, step])
+    torch.manual_seed(int(rng.integers(2**31)))
+    clean = audio_batch(rng, SIZE, UNITS)
+    z, _ = noisy_latents(encode(weights, "audio", clean))
+    mine, figures = audio_terms(decode(weights, "audio", z)[:, 0, :, 0, 0], clean[:, 0, :, 0, 0])
+    z, x = windows(*pool, rng)
+    lead = x.shape[1] * LEAD // (UNITS + LEAD)
+    theirs, aligned_figures = audio_terms(decoded(weights, z)[:, lead:], x[:, lead:])
+    return mine + theirs, {**figures, **{f"aligned_{key}": value for key, value in aligned_figures.items()}}
+
+
+def train_voice(out, stage, steps, minutes=None, seed=0, count=ALIGNED):
+    """Trains the decoder on; returns the codec's weights."""
+    path = os.path.join(out, "codec_audio.safetensors")
+    pool = aligned(on_device(stage_weights(out, stage)), config(), seed, count)
+    weights = on_device(safetensors_file.read(path))
+    for name, tensor in weights.items():
+        tensor.requires_grad_(".decoder." in name)
+    refined = train(
+        "voice",
+        out,
+        weights,
+        lambda step: step_loss(weights, pool, seed, step),
+        steps,
+        rate=1e-3,
+        decay=1e-4,
+        seed=seed,
+        evaluate=lambda: evaluate(weights, "audio"),
+        evaluate_every=400,
+        minutes=minutes,
+        average=0.99,
+    )
+    for name in (path, os.path.join(out, "voice.safetensors")):
+        safetensors_file.write(name, refined)
+    return refined
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--stage", default="conversations")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--batches", type=int, default=ALIGNED, help="batches that the model makes first")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    train_voice(args.out, args.stage, args.steps, args.minutes, count=args.batches)
+
+
+if __name__ == "__main__":
+    main()
