@@ -24,6 +24,7 @@ from world import conversation, draw, render, voices, words
 from world.stream import FRAME, FRAMES, UNIT
 
 NOISE = 0.1  # on latents of about unit size, in training
+CUT_SHARE = 0.2  # of words that end where a unit ends, as interrupted answers do
 
 
 def codec_weights(medium, seed=0):
@@ -128,7 +129,7 @@ def audio_stream(rng, units):
     at = int(rng.integers(-4, 8)) * FRAME
     while at < len(sound):
         samples = voices.agent_word(vocabulary[int(rng.integers(len(vocabulary)))])
-        cut = rng.random() < 0.1  # where a unit ends, as interrupted answers are
+        cut = rng.random() < CUT_SHARE
         if cut:
             samples = samples[: UNIT * int(rng.integers(1, 4)) - at % UNIT].copy()
             fade = min(320, len(samples))
