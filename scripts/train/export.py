@@ -18,6 +18,7 @@ from .talk import stage_weights
 from .tokenizer import tokenizer_json
 
 STAGES = ["look", "codec_video", "codec_audio", "lessons", "conversations", "student"]
+LOGS = [*STAGES[:3], "refine_video", "refine_audio", "lessons", "conversations", "voice", "student"]
 
 
 def export(out, stage, folder, solver=None):
@@ -47,13 +48,13 @@ def write_json(path, value):
 
 
 def last_figures(out, name):
-    """Step, seconds and the last figures in OUT/NAME.jsonl, or None."""
+    """Step, seconds and the last figures in OUT/NAME.jsonl, or None. Not every line has every figure."""
     path = os.path.join(out, f"{name}.jsonl")
     if not os.path.exists(path):
         return None
     figures = {}
     with open(path) as file:
-        for line in file:
+        for line in file.readlines()[-50:]:
             figures.update(json.loads(line))
     return figures
 
@@ -92,15 +93,14 @@ def measured(report):
 def card(c, out, stage, parameters):
     """The model card, from the logs that lie in OUT."""
     rows = []
-    for name in [*STAGES[:3], "refine_video", "refine_audio", "lessons", "voice", *STAGES[4:]]:
+    until = LOGS.index("voice" if stage == "conversations" else stage) + 1
+    for name in LOGS[:until]:
         figures = last_figures(out, name)
         if figures is None:
             continue
         shown = {k: v for k, v in figures.items() if k not in ("step", "seconds", "lr", "norm")}
         text = ", ".join(f"{k} {v:.4g}" for k, v in shown.items())
         rows.append(f"| {name} | {figures['step']:,} | {figures['seconds'] / 60:.1f} | {text} |")
-        if name == stage:
-            break
     metrics = ""
     path = os.path.join(out, "eval.json")
     if os.path.exists(path):
