@@ -15,7 +15,7 @@ import torch
 
 import safetensors_file
 
-from .codecs import audio_batch, audio_terms, decode, encode, evaluate, noisy_latents
+from .codecs import audio_loss, audio_terms, decode, evaluate
 from .data import Material
 from .loop import on_device, say, train
 from .model import Model
@@ -87,9 +87,7 @@ def decoded(weights, z):
 def step_loss(weights, pool, seed, step):
     rng = np.random.default_rng([seed, 83, step])
     torch.manual_seed(int(rng.integers(2**31)))
-    clean = audio_batch(rng, SIZE, UNITS)
-    z, _ = noisy_latents(encode(weights, "audio", clean))
-    mine, figures = audio_terms(decode(weights, "audio", z)[:, 0, :, 0, 0], clean[:, 0, :, 0, 0])
+    mine, figures = audio_loss(weights, rng, SIZE, UNITS)
     z, x = windows(*pool, rng)
     lead = x.shape[1] * LEAD // (UNITS + LEAD)
     theirs, aligned_figures = audio_terms(decoded(weights, z)[:, lead:], x[:, lead:])
