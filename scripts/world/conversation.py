@@ -190,8 +190,7 @@ class Conversation:
         rng = self.rng
         recent = self.previous is not None and t - self.changed < MEMORY * UNIT
         if kind is None:
-            weights = np.array(list(self.asks.values()))
-            weights[-1] *= recent
+            weights = np.array([w * (recent or kind != "before") for kind, w in self.asks.items()])
             kind = list(self.asks)[rng.choice(len(weights), p=weights / weights.sum())]
         if kind == "before" and not recent:
             kind = "both"
