@@ -83,6 +83,12 @@ def learning_rate(step, steps, peak, warmup):
     return peak * (0.02 + 0.98 * (1 + math.cos(math.pi * along)) / 2)
 
 
+def decayed_or_not(tensors):
+    """Names of tensors whose weights decay, and of the others (biases, gains): the optimizer's order."""
+    matrices = [key for key, tensor in tensors.items() if tensor.dim() > 1]
+    return matrices, [key for key, tensor in tensors.items() if tensor.dim() <= 1]
+
+
 def train(
     name,
     out,
@@ -114,11 +120,9 @@ def train(
     worker, count = workers()
     log = Log(os.path.join(out, f"{name}.jsonl"))
     trained = {key: p for key, p in parameters.items() if p.requires_grad}
+    groups = zip(decayed_or_not(trained), (decay, 0.0))
     optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in trained.values() if p.dim() > 1], "weight_decay": decay},
-            {"params": [p for p in trained.values() if p.dim() <= 1], "weight_decay": 0.0},
-        ],
+        [{"params": [trained[key] for key in keys], "weight_decay": each} for keys, each in groups],
         lr=rate,
         betas=(0.9, 0.98),
     )

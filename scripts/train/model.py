@@ -139,8 +139,10 @@ def initial_weights(c, seed=0):
             value = value / math.sqrt(2 * c["num_hidden_layers"])
         weights[name] = value
     # Log-mel values lie around -7 +- 3: the first convolution takes that out.
-    if c["observation"]["audio"]["encoder"] != "codec":
-        name = "observation.audio.encoder.1"
+    encoder = c["observation"]["audio"]["encoder"]
+    if encoder != "codec":
+        first = next(i for i, layer in enumerate(encoder) if layer["op"] == "conv")
+        name = f"observation.audio.encoder.{first}"
         weights[f"{name}.weight"] /= 3
         weights[f"{name}.bias"] = 7 * weights[f"{name}.weight"].sum((1, 2, 3, 4))
     return weights
