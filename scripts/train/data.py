@@ -15,6 +15,7 @@ from world.stream import FRAMES, TRAINING_SEEDS, UNIT
 
 COLOURS, SHAPES = list(words.COLOURS), words.SHAPES
 QUESTION_KINDS = list(words.QUESTIONS)
+LONGEST_QUIET = 12  # units of silence that are told apart
 ASKED_FOR = 12  # units after a question's end in which it is still what is talked about
 
 
@@ -99,6 +100,7 @@ class Material:
             "previous": torch.tensor([card_labels(entry["previous"]) for entry in timeline]),
             "question": torch.tensor(question_labels(c.events, len(timeline))),
             "user": torch.tensor([int(entry["user"]) for entry in timeline]),
+            "unnamed": torch.tensor(unnamed_labels(c.events, timeline)),
             "flow_weight": flow_weights(c, [entry["agent"] for entry in timeline]),
             "frames": frames.permute(3, 0, 1, 2),
             "mel": mel[..., None, None],
@@ -140,13 +142,22 @@ def said(timeline):
 
 
 def text_weights(c, active):
-    """Weights of units in the text's loss: 3 in the four units after a sound has begun on the user's
-    side while the agent speaks (it stops or goes on: rare, and to be decided at once), else 1."""
+    """Weights of units in the text's loss, 3 where it is decided who speaks and seldom met: in the four
+    units after a sound has begun on the user's side while the agent speaks, in pauses inside
+    questions, and around the unit in which a card is named unasked; 6 where an interruption has to
+    stop it (to talk over somebody is worse than to stop for a cough); else 1."""
     weights = torch.ones(len(active))
     for start, *_ in c.user_clips:
         unit = start // UNIT
         if unit < len(active) and active[unit]:
             weights[unit : unit + 4] = 3.0
+    for event in c.events:
+        for start, end in event.get("pauses", []):
+            weights[start // UNIT : end // UNIT + 1] = 3.0
+        if event["type"] == "naming":
+            weights[max(0, event["start"] - 3) : event["start"] + 2] = 3.0
+        if event["type"] == "interruption":
+            weights[event["onset"] + 1 : event["onset"] + 4] = 6.0
     return weights
 
 
@@ -169,6 +180,23 @@ def question_labels(events, units):
     return labels
 
 
+def unnamed_labels(events, timeline):
+    """Per unit 0 without a card or with one that was talked about, else 1 + how many units ago
+    (at most LONGEST_QUIET) somebody spoke or it was shown: the agent names it after a silence."""
+    talked = {event["start"] for event in events if event["type"] in ("question", "naming")}
+    labels, card, named, quiet = [], None, True, 0
+    for unit, entry in enumerate(timeline):
+        if entry["card"] != card:
+            card, named, quiet = entry["card"], False, 0
+        elif entry["user"] or entry["agent"]:
+            quiet = 0
+        else:
+            quiet += 1
+        named = named or unit in talked
+        labels.append(0 if card is None or named else 1 + min(quiet, LONGEST_QUIET))
+    return labels
+
+
 def previous_seen(timeline):
     """For every unit the last one that showed the card before the present one; -1 where none was."""
     seen, last = [], {None: -1}
@@ -188,10 +216,13 @@ def recalled(previous_seen, first, history_units):
 
 def other_voice(mel, rng):
     """The same speech from another throat and through another microphone: log-mel [mels, frames, 1, 1]
-    with its frequencies stretched (vocal tract length perturbation, Jaitly and Hinton 2013), its
-    spectrum tilted and its level changed. Voices that training never heard lie in between."""
+    with its frequencies stretched (vocal tract length perturbation, Jaitly and Hinton 2013), here more
+    and there less (formants move apart, as from accent to accent), its spectrum tilted and its level
+    changed. Voices that training never heard lie in between."""
     mels = len(mel)
-    at = np.clip(np.arange(mels) * rng.uniform(0.86, 1.16) + rng.uniform(-1, 1), 0, mels - 1)
+    apart = np.interp(np.arange(mels), np.linspace(0, mels - 1, 6), rng.normal(0, 0.7, 6))
+    at = np.arange(mels) * rng.uniform(0.86, 1.16) + rng.uniform(-1, 1) + apart
+    at = np.clip(at, 0, mels - 1)
     low = np.minimum(at.astype(int), mels - 2)
     part = torch.from_numpy((at - low).astype(np.float32)).view(-1, 1, 1, 1)
     warped = mel[low] * (1 - part) + mel[low + 1] * part

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 import safetensors_file
 
-from .data import Material
+from .data import LONGEST_QUIET, Material
 from .loop import on_device, together, train, workers
 from .model import Model, expected_tensors, initial_weights
 from .shape import config
@@ -34,6 +34,7 @@ PROBES = {
     "previous": (CARD, 0.4),
     "question": ([1 + len(words.QUESTIONS)], 0.3),
     "user": ([2], 0.1),
+    "unnamed": ([2 + LONGEST_QUIET], 0.2),
 }
 SOUND_WEIGHT, WORD_WEIGHT = 2.0, 4.0
 VIDEO_WEIGHT = 0.7

@@ -36,6 +36,8 @@ class Conversation:
     # was shown before), and how often 'and before?' is asked right after a change.
     asks = {"colour": 0.26, "shape": 0.26, "both": 0.22, "count": 0.18, "before": 0.08}
     asks_before_at_once = 0.15
+    # How often the user pauses inside a question, of those that can be broken.
+    pauses = 0.4
 
     def __init__(self, seed, length=None):
         """seed: 0-99999 for training, 100000-199999 for evaluation; length in seconds (drawn from
@@ -240,7 +242,7 @@ class Conversation:
         asks = pieces[0].split()[0] in ("what", "which", "how")
         final = "?" if asks else "."
         pauses, start, clips = [], t, len(self.user_clips)
-        if len(pieces) > 1 and self._chance(0.4):
+        if len(pieces) > 1 and self._chance(self.pauses):
             # An unfinished piece is drawn out and its tone stays up.
             t = self._user_says(t, pieces[0] + ",", slower=0.75)
             resume = t + seconds(rng.uniform(1, 4) * 0.16)

@@ -26,6 +26,7 @@ class Practice(Conversation):
     # that was misheard most.
     asks = {**Conversation.asks, "count": 0.3, "before": 0.2}
     asks_before_at_once = 0.3
+    pauses = 0.6
 
     def __init__(self, seed, length=None):
         self.slip_rng = np.random.default_rng([seed, 11])

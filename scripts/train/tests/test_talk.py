@@ -12,6 +12,7 @@ import torch
 
 from train.data import (
     ASKED_FOR,
+    LONGEST_QUIET,
     QUESTION_KINDS,
     flow_weights,
     previous_seen,
@@ -19,6 +20,7 @@ from train.data import (
     recalled,
     said,
     text_weights,
+    unnamed_labels,
 )
 from train.loop import together, train, workers
 from train.talk import PROBES, flow_losses, probe_loss, text_loss
@@ -132,10 +134,35 @@ class Text(unittest.TestCase):
         self.assertEqual(said(timeline), [FILLER, IDS["it"], IDS["is"], CONTINUES, FILLER])
 
 
+class Unnamed(unittest.TestCase):
+    def test_silence_is_counted_until_a_new_card_is_talked_about(self):
+        card, other = ("red", "star", 1), ("blue", "star", 2)
+        units = [(None, ""), (card, ""), (card, ""), (card, "user"), (card, ""), (card, ""), (card, "agent")]
+        units += [(card, ""), (other, ""), (other, "agent"), (other, "")]
+        timeline = [{"card": shown, "user": who == "user", "agent": who == "agent"} for shown, who in units]
+        events = [{"type": "story", "start": 3}, {"type": "naming", "start": 6}]
+        self.assertEqual(unnamed_labels(events, timeline), [0, 1, 2, 1, 2, 3, 0, 0, 1, 1, 2])
+        events = [{"type": "question", "start": 3}]
+        self.assertEqual(unnamed_labels(events, timeline), [0, 1, 2, 0, 0, 0, 0, 0, 1, 1, 2])
+
+    def test_a_long_silence_is_one_class(self):
+        timeline = [{"card": ("red", "star", 1), "user": False, "agent": False}] * (LONGEST_QUIET + 4)
+        labels = unnamed_labels([], timeline)
+        self.assertEqual((labels[LONGEST_QUIET], max(labels)), (1 + LONGEST_QUIET, 1 + LONGEST_QUIET))
+
+
 class UnitWeights(unittest.TestCase):
     class Cut:
         cuts = [6]
         user_clips = [(0, [0.0]), (4 * UNIT + 7, [0.0]), (11 * UNIT, [0.0])]
+        events = []
+
+    class Interrupted(Cut):
+        events = [{"type": "interruption", "onset": 4}]
+
+    class Pauses(Cut):
+        user_clips = []
+        events = [{"type": "question", "pauses": [[UNIT + 5, 3 * UNIT - 5]]}, {"type": "naming", "start": 7}]
 
     active = [False, False, True, True, True, True, False, False, False, False]
 
@@ -146,6 +173,12 @@ class UnitWeights(unittest.TestCase):
     def test_a_sound_that_meets_the_agents_voice_weighs_in_the_text(self):
         weights = text_weights(self.Cut, self.active)
         self.assertEqual(weights.tolist(), [1, 1, 1, 1, 3, 3, 3, 3, 1, 1])
+        weights = text_weights(self.Interrupted, self.active)
+        self.assertEqual(weights.tolist(), [1, 1, 1, 1, 3, 6, 6, 6, 1, 1])
+
+    def test_pauses_and_the_units_around_a_naming_weigh_in_the_text(self):
+        weights = text_weights(self.Pauses, self.active)
+        self.assertEqual(weights.tolist(), [1, 3, 3, 1, 3, 3, 3, 3, 3, 1])
 
     def test_units_without_weight_change_nothing(self):
         torch.manual_seed(3)
