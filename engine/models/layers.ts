@@ -13,8 +13,13 @@ export function conv(
     : { op: "conv", channels, kernel };
 }
 
-export function residual(kernel: Triple, dilation = 1): StackLayer {
-  return dilation > 1 ? { op: "residual", kernel, dilation } : { op: "residual", kernel };
+export function residual(kernel: Triple, dilation = 1, channels?: number): StackLayer {
+  return {
+    op: "residual",
+    kernel,
+    ...(dilation > 1 ? { dilation } : {}),
+    ...(channels === undefined ? {} : { channels }),
+  };
 }
 
 export const silu: StackLayer = { op: "silu" };

@@ -3,7 +3,7 @@
  * paper (Qwen3-0.6B's backbone, its v0.1 and v0.2 picture sizes) to measure speed with. The paper's
  * codecs are unpublished: these are plain causal convolutional ones.
  */
-import type { ModelConfig, StackLayer } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { byteFiller } from "./byte_tokenizer.ts";
 import { conv, double, halve, overlapAdd, residual, shuffle, silu, unshuffle } from "./layers.ts";
 
@@ -53,7 +53,15 @@ const nano: ModelConfig = {
   // A long talk must look like the short ones of training: nothing old stays.
   sink_units: 0,
   observation: {
-    audio: { sample_rate: 16000, encoder: speechEncoder(40, 192) },
+    audio: {
+      sample_rate: 16000,
+      // Log-mel frames of 10 ms, eight of them to a token.
+      encoder: [
+        { op: "logmel", window: 400, fft: 512, hop: 160, mels: 40 }, // 16 x 40
+        ...[residual([5, 1, 1], 1, 128), residual([5, 1, 1], 3, 128)],
+        ...[conv(192, [8, 1, 1], [8, 1, 1]), silu], // 2 x 192
+      ],
+    },
     video: {
       width: 64,
       height: 64,
@@ -106,15 +114,6 @@ const nano: ModelConfig = {
     },
   },
 };
-
-/** Log-mel frames of 10 ms, eight of them to a token: two tokens in 160 ms of 16 kHz sound. */
-function speechEncoder(mels: number, channels: number): StackLayer[] {
-  return [
-    { op: "logmel", window: 400, fft: 512, hop: 160, mels },
-    conv(channels, [8, 1, 1], [8, 1, 1]),
-    silu,
-  ];
-}
 
 /** Qwen3-0.6B's backbone with a picture of width x height and latents a 16th of that. */
 function qwen06b(width: number, height: number, historyUnits: number): ModelConfig {

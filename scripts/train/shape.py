@@ -18,9 +18,11 @@ def conv(channels, kernel=(1, 1, 1), stride=(1, 1, 1)):
     return layer if max(stride) == 1 else {**layer, "stride": list(stride)}
 
 
-def residual(kernel, dilation=1):
+def residual(kernel, dilation=1, channels=None):
     layer = {"op": "residual", "kernel": list(kernel)}
-    return layer if dilation == 1 else {**layer, "dilation": dilation}
+    if dilation != 1:
+        layer["dilation"] = dilation
+    return layer if channels is None else {**layer, "channels": channels}
 
 
 SILU = {"op": "silu"}
@@ -104,6 +106,8 @@ AUDIO_DECODER = [
 ]
 OBSERVED_AUDIO = [
     {"op": "logmel", "window": 400, "fft": 512, "hop": 160, "mels": MELS},
+    residual((5, 1, 1), 1, 128),
+    residual((5, 1, 1), 3, 128),
     conv(192, (8, 1, 1), (8, 1, 1)),
     SILU,
 ]

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { openCheckpoint } from "../../../engine/checkpoint.ts";
 import { byteTokenizerJson } from "../../../engine/models/byte_tokenizer.ts";
+import { preset } from "../../../engine/models/presets.ts";
 import { openTokenizer } from "../../../engine/tokenizer.ts";
 import { run } from "../../../io/commands/init.ts";
 import { inspect, inspectionText } from "../../../io/commands/inspect.ts";
@@ -40,15 +41,17 @@ Deno.test("init writes a whole checkpoint: the same for one seed, another for an
   });
 });
 
-Deno.test("the checkpoint in the repository opens, and says so when its weights are random", async () => {
+Deno.test("the checkpoint in the repository has its preset's shape, and says when its weights are random", async () => {
   const folder = new URL("../../../engine/models/nano/", import.meta.url);
   const { config, tokenizer, tensors } = await openCheckpoint(folder);
   openTokenizer(tokenizer, config);
+  const { random_weights_seed: seed, torch_dtype: _, ...shape } = config;
+  assertEquals<Partial<typeof config>>(shape, preset("nano"));
   let bytes = 0;
   for (const tensor of tensors.values()) bytes += tensor.bytes.length;
   assert(bytes < 16e6);
   const card = await Deno.readTextFile(new URL("README.md", folder));
-  assertEquals(card.includes("not trained"), config.random_weights_seed !== undefined);
+  assertEquals(card.includes("not trained"), seed !== undefined);
 });
 
 Deno.test("init takes a Qwen3 folder's weights byte for byte, and gives its tokenizer a filler", async () => {
@@ -163,7 +166,7 @@ Deno.test("inspect counts what the tensors hold, and prints it", async () => {
     assertEquals(report.bytes.f16.historyPerMinute, 375 * 14 * 2 * 4 * 64 * 2);
     assertEquals(JSON.parse(JSON.stringify(report)), report);
     const text = inspectionText("nano", report);
-    for (const part of ["RANDOM (seed 0)", "6,662,960", "total        14", "solve, per step"]) {
+    for (const part of ["RANDOM (seed 0)", "6,724,816", "total        14", "solve, per step"]) {
       assert(text.includes(part), `${part} in\n${text}`);
     }
   });
