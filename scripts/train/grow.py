@@ -36,8 +36,11 @@ def grown(state, initial, moved):
             raise ValueError(f"{name} is new and not of a residual layer: it would change the model")
         if name == f"{layer}.conv2.weight":
             first[name] = torch.zeros_like(first[name])
-    whole = lambda had: {**first, **{renamed[name]: value for name, value in had.items()}}
-    ordered = lambda had: {name: whole(had)[name].clone() for name in names}
+
+    def ordered(had):
+        whole = {**first, **{renamed[name]: value for name, value in had.items()}}
+        return {name: whole[name].clone() for name in names}
+
     weights = ordered(state["weights"])
     before, after = (sum(decayed_or_not(each), []) for each in (state["weights"], weights))
     optimizer = dict(state["optimizer"])
