@@ -27,7 +27,7 @@ def first(layers, seed):
 
 
 def fit(out, layers, weights, steps):
-    """Some steps of a stack with a probe beside it; returns what it makes of a sound it hasn't met."""
+    """Trains a stack until `steps`, with a probe beside it; leaves OUT/stage.state."""
     weights = {**weights, "probe": torch.ones(2, 2)}
     weights = {name: w.clone().requires_grad_(True) for name, w in weights.items()}
 
@@ -36,7 +36,7 @@ def fit(out, layers, weights, steps):
         y = stacks.run(weights, "x", layers, x)
         return (y[:, 0] - x.sum(1)).pow(2).mean() + F.linear(x[..., 0, 0].mT, weights["probe"]).pow(2).mean(), {}
 
-    return train("stage", out, weights, loss, steps, rate=0.01, save_every=5, average=0.9)
+    train("stage", out, weights, loss, steps, rate=0.01, save_every=5, average=0.9)
 
 
 class Grow(unittest.TestCase):
