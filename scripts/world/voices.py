@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import re
 import subprocess
 
 import numpy as np
@@ -28,6 +29,31 @@ PITCHES = [25, 40, 55, 70]
 SPEEDS = [130, 150, 170, 190]
 # Of all their combinations so many speakers are drawn, once: few enough to keep in a cache.
 TRAINING_SPEAKERS, EVALUATION_SPEAKERS = 360, 24
+# More in training say some vowels as others, each in a way of their own: accents that no voice of
+# espeak-ng has. Names of phonemes are espeak-ng's.
+ACCENTED_BASES, ACCENTED_SPEAKERS, OTHER_VOWEL = ["en-us", "en-gb"], 240, 0.35
+ACCENT = " accent "  # between a voice of espeak-ng and its accent's number
+VOWELS = {
+    "aU": ["oU", "aa", "a", "eI"],
+    "oU": ["O:", "aU", "0"],
+    "eI": ["E", "aI", "e@"],
+    "aI": ["OI", "A:", "eI"],
+    "A@": ["a", "O@", "A:"],
+    "e@": ["E", "3:", "i@"],
+    "o@": ["O:", "u:", "oU"],
+    "i:": ["I", "eI"],
+    "u:": ["U", "oU"],
+    "A:": ["a", "O:"],
+    "O:": ["0", "oU"],
+    "3:": ["e@", "V"],
+    "E": ["I", "a", "eI"],
+    "I": ["i:", "E", "@"],
+    "i": ["I", "eI"],
+    "V": ["U", "0", "a"],
+    "0": ["A:", "O:", "a"],
+    "a": ["E", "A:"],
+    "U": ["u:", "V"],
+}
 AGENT = ("en-us+f5", 62, 175)
 # Little words are said fast, as in a sentence.
 QUICK = {"it": 260, "is": 280, "was": 260, "a": 300, "there": 240, "are": 260, "i": 260, "see": 220}
@@ -35,19 +61,20 @@ QUICK = {"it": 260, "is": 280, "was": 260, "a": 300, "there": 240, "are": 260, "
 
 @functools.lru_cache(maxsize=2)
 def speakers(evaluation):
-    """All users' voices of one side: (voice, pitch, speed)."""
+    """All users' voices of one side: (voice, pitch, speed), as say() takes them."""
     rng = np.random.default_rng([7, evaluation])
     bases = EVALUATION_BASES if evaluation else TRAINING_BASES
     variants = VARIANTS if evaluation else VARIANTS + [f"+{name}" for name in MORE_VARIANTS]
+
+    def drawn(base, accent=""):
+        variant = str(rng.choice(variants))
+        return f"{base}{variant}{accent}", int(rng.choice(PITCHES)), int(rng.choice(SPEEDS))
+
     count = EVALUATION_SPEAKERS if evaluation else TRAINING_SPEAKERS
-    return [
-        (
-            bases[i % len(bases)] + str(rng.choice(variants)),
-            int(rng.choice(PITCHES)),
-            int(rng.choice(SPEEDS)),
-        )
-        for i in range(count)
-    ]
+    known = [drawn(bases[i % len(bases)]) for i in range(count)]
+    if evaluation:
+        return known
+    return known + [drawn(ACCENTED_BASES[i % 2], f"{ACCENT}{i}") for i in range(ACCENTED_SPEAKERS)]
 
 
 def speaker(rng, seed):
@@ -72,6 +99,24 @@ def trim(samples, threshold=0.01):
     return samples[max(0, loud[0] - 80) : loud[-1] + 160]
 
 
+def accented(text, voice, accent):
+    """The text as phonemes in espeak-ng's brackets, some vowels of the voice changed for others: the
+    same ones for one number of an accent."""
+    rng = np.random.default_rng([11, accent])
+    heard = {
+        vowel: str(rng.choice(others)) if rng.random() < OTHER_VOWEL else vowel
+        for vowel, others in VOWELS.items()
+    }
+    command = ["espeak-ng", "-v", voice, "-q", "-x", text]
+    # One line for every clause.
+    words = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode().split()
+    phonemes = " ".join(words)
+    # Longer names first; what follows a vowel's name and belongs to it stays.
+    names = "|".join(re.escape(name) for name in sorted(VOWELS, key=len, reverse=True))
+    phonemes = re.sub(rf"{names}|@", lambda match: heard.get(match[0], match[0]), phonemes)
+    return f"[[{phonemes}]]" + (text[-1] if text[-1] in "?,.!" else "")
+
+
 @functools.lru_cache(maxsize=20000)
 def say(text, voice, pitch, speed):
     """Speech at 16 kHz, trimmed, at an RMS of 0.1; float32, not to be written to."""
@@ -79,6 +124,8 @@ def say(text, voice, pitch, speed):
     path = os.path.join(CACHE, key[:2], key + ".npy")
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        base, _, accent = voice.partition(ACCENT)
+        text, voice = (accented(text, base, int(accent)) if accent else text), base
         command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", text]
         wav = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
         rate = int.from_bytes(wav[24:28], "little")
