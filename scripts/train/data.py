@@ -15,6 +15,7 @@ from world.stream import FRAMES, TRAINING_SEEDS, UNIT
 
 COLOURS, SHAPES = list(words.COLOURS), words.SHAPES
 QUESTION_KINDS = list(words.QUESTIONS)
+LONG_SILENCE = 6  # units; after ten a card is named
 LONGEST_QUIET = 12  # units of silence that are told apart
 ASKED_FOR = 12  # units after a question's end in which it is still what is talked about
 
@@ -91,7 +92,7 @@ class Material:
         return {
             "text": torch.tensor(text),
             "wanted": torch.tensor(wanted),
-            "text_weight": text_weights(c, [entry["agent"] for entry in timeline]),
+            "text_weight": text_weights(c, timeline),
             "previous_seen": torch.tensor(previous_seen(timeline)),
             "typed": torch.tensor(
                 [-1 if entry["typed"] is None else IDS[entry["typed"]] for entry in timeline]
@@ -141,32 +142,42 @@ def said(timeline):
     ]
 
 
-def text_weights(c, active):
-    """Weights of units in the text's loss, 3 where it is decided who speaks and seldom met: in the four
-    units after a sound has begun on the user's side while the agent speaks, in pauses inside
-    questions, and around the unit in which a card is named unasked; 6 where an interruption has to
-    stop it (to talk over somebody is worse than to stop for a cough); else 1."""
-    weights = torch.ones(len(active))
+def text_weights(c, timeline):
+    """Weights of units in the text's loss, 3 where it is decided who speaks: in the four units after a
+    sound has begun on the user's side while the agent speaks, in pauses inside questions and after
+    questions, and in silences of some length over a card; 6 where an interruption has to stop the agent
+    (to talk over somebody is worse than to stop for a cough); else 1. Units in which it should speak
+    and units in which it shouldn't weigh alike: else it speaks too early or too late."""
+    weights = torch.ones(len(timeline))
     for start, *_ in c.user_clips:
         unit = start // UNIT
-        if unit < len(active) and active[unit]:
+        if unit < len(timeline) and timeline[unit]["agent"]:
             weights[unit : unit + 4] = 3.0
+    quiet = before = 0
+    for unit, entry in enumerate(timeline):
+        quiet = 0 if entry["user"] or entry["agent"] else quiet + 1
+        # The unit in which a naming begins belongs to its silence.
+        if entry["card"] is not None and (quiet >= LONG_SILENCE or quiet == 0 and before >= LONG_SILENCE):
+            weights[unit] = 3.0
+        before = quiet
     for event in c.events:
-        for start, end in event.get("pauses", []):
-            weights[start // UNIT : end // UNIT + 1] = 3.0
-        if event["type"] == "naming":
-            weights[max(0, event["start"] - 3) : event["start"] + 2] = 3.0
+        if event["type"] == "question":
+            weights[event["end"] + 1 : event["end"] + 4] = 3.0
+            for start, end in event["pauses"]:
+                weights[start // UNIT : end // UNIT + 1] = 3.0
         if event["type"] == "interruption":
             weights[event["onset"] + 1 : event["onset"] + 4] = 6.0
     return weights
 
 
 def flow_weights(c, active):
-    """Weights of units in the flow-matching loss: 3 with voice, 6 in the three units after being cut
-    off (falling silent in the middle of a word is rare and must be learned too)."""
+    """Weights of units in the flow-matching loss: 3 with voice, 18 in the first unit after being cut off
+    and 6 in the two after it (falling silent in the middle of a word is rare and must be learned too:
+    at 6 one word in seven was finished)."""
     weights = torch.tensor([3.0 if sounds else 1.0 for sounds in active])
     for unit in c.cuts:
         weights[unit : unit + 3] = 6.0
+        weights[unit : unit + 1] = 18.0
     return weights
 
 

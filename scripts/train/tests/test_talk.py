@@ -12,6 +12,7 @@ import torch
 
 from train.data import (
     ASKED_FOR,
+    LONG_SILENCE,
     LONGEST_QUIET,
     QUESTION_KINDS,
     flow_weights,
@@ -160,25 +161,35 @@ class UnitWeights(unittest.TestCase):
     class Interrupted(Cut):
         events = [{"type": "interruption", "onset": 4}]
 
-    class Pauses(Cut):
+    class Asked(Cut):
         user_clips = []
-        events = [{"type": "question", "pauses": [[UNIT + 5, 3 * UNIT - 5]]}, {"type": "naming", "start": 7}]
+        events = [{"type": "question", "end": 5, "pauses": [[UNIT + 5, 3 * UNIT - 5]]}]
 
     active = [False, False, True, True, True, True, False, False, False, False]
+    timeline = [{"agent": sounds, "user": False, "card": None} for sounds in active]
 
     def test_falling_silent_weighs_most_in_the_voice(self):
         weights = flow_weights(self.Cut, self.active)
-        self.assertEqual(weights.tolist(), [1, 1, 3, 3, 3, 3, 6, 6, 6, 1])
+        self.assertEqual(weights.tolist(), [1, 1, 3, 3, 3, 3, 18, 6, 6, 1])
 
     def test_a_sound_that_meets_the_agents_voice_weighs_in_the_text(self):
-        weights = text_weights(self.Cut, self.active)
+        weights = text_weights(self.Cut, self.timeline)
         self.assertEqual(weights.tolist(), [1, 1, 1, 1, 3, 3, 3, 3, 1, 1])
-        weights = text_weights(self.Interrupted, self.active)
+        weights = text_weights(self.Interrupted, self.timeline)
         self.assertEqual(weights.tolist(), [1, 1, 1, 1, 3, 6, 6, 6, 1, 1])
 
-    def test_pauses_and_the_units_around_a_naming_weigh_in_the_text(self):
-        weights = text_weights(self.Pauses, self.active)
-        self.assertEqual(weights.tolist(), [1, 3, 3, 1, 3, 3, 3, 3, 3, 1])
+    def test_pauses_and_what_comes_after_a_question_weigh_in_the_text(self):
+        weights = text_weights(self.Asked, self.timeline)
+        self.assertEqual(weights.tolist(), [1, 3, 3, 1, 1, 1, 3, 3, 3, 1])
+
+    def test_long_silences_over_a_card_weigh_with_the_unit_that_ends_them(self):
+        entry = {"user": False, "agent": False, "card": ("red", "star", 1)}
+        timeline = [entry] * LONG_SILENCE + [{**entry, "agent": True}, entry]
+        silence = type("Silence", (self.Cut,), {"user_clips": []})
+        weights = text_weights(silence, timeline).tolist()
+        self.assertEqual(weights, [1] * (LONG_SILENCE - 1) + [3, 3, 1])
+        bare = [{**entry, "card": None} for entry in timeline]
+        self.assertEqual(set(text_weights(silence, bare).tolist()), {1})
 
     def test_units_without_weight_change_nothing(self):
         torch.manual_seed(3)
