@@ -122,14 +122,14 @@ def video_loss(weights, rng, batch=4, units=2):
 # Voice.
 
 
-def audio_stream(rng, units):
+def audio_stream(rng, units, cut_share=CUT_SHARE):
     """The agent's words with gaps, sometimes cut short, as in answers."""
     sound = np.zeros(units * UNIT, np.float32)
     vocabulary = words.agent_words()
     at = int(rng.integers(-4, 8)) * FRAME
     while at < len(sound):
         samples = voices.agent_word(vocabulary[int(rng.integers(len(vocabulary)))])
-        cut = rng.random() < CUT_SHARE
+        cut = rng.random() < cut_share
         if cut:
             samples = samples[: UNIT * int(rng.integers(1, 4)) - at % UNIT].copy()
             fade = min(320, len(samples))

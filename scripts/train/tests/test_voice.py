@@ -8,7 +8,8 @@ import unittest
 import numpy as np
 import torch
 
-from train.voice import LEAD, UNITS, remade, windows
+from train.codecs import codec_weights, decode
+from train.voice import CLICK, LEAD, UNIT, UNITS, broken_off, decoded, remade, windows
 
 
 class Exact:
@@ -46,6 +47,36 @@ class Voice(unittest.TestCase):
         latents = torch.arange(2.0).view(2, 1, 1, 1).expand(2, 20, 2, 4)
         z, _ = windows(latents, sound, np.random.default_rng(3), size=200)
         self.assertLess(int(z[:, 0, 0, 0].sum()), 70)
+
+    def test_a_voice_that_is_broken_off_is_silent_from_the_next_unit_on(self):
+        torch.manual_seed(4)
+        weights = codec_weights("audio")
+        z, sound = broken_off(weights, np.random.default_rng(4), 3, 8)
+        self.assertEqual(z.shape[:2], (3, 8))
+        for row in sound.numpy():
+            last = int(np.flatnonzero(row)[-1])
+            self.assertLess(last % UNIT, CLICK)
+            stop = last // UNIT * UNIT
+            self.assertGreater(np.abs(row[stop - 320 : stop]).mean(), 0.02)
+
+    def test_what_a_unit_leaves_for_the_next_is_told_apart(self):
+        torch.manual_seed(5)
+        weights = codec_weights("audio", seed=5)
+        z = torch.randn(2, 3, 2, 32)
+        sound, spilt = decoded(weights, z)
+        whole = decode(weights, "audio", z.flatten(1, 2).transpose(1, 2)[..., None, None])
+        torch.testing.assert_close(sound, whole[:, 0, :, 0, 0])
+        hop = spilt.shape[2]
+        last = max(
+            (name for name in weights if ".decoder." in name and name.endswith(".weight")),
+            key=lambda name: int(name.split(".")[3]),
+        )
+        for name in (last, last.replace("weight", "bias")):
+            weights[name] = torch.cat([weights[name][:hop], torch.zeros_like(weights[name][hop:])])
+        heads, _ = decoded(weights, z)
+        start = (sound - heads).unflatten(1, (3, -1))[:, 1:, :hop]
+        torch.testing.assert_close(start, spilt[:, :-1], atol=1e-5, rtol=0)
+        self.assertGreater(float(spilt.abs().mean()), 1e-4)
 
 
 if __name__ == "__main__":
