@@ -144,10 +144,10 @@ def said(timeline):
 
 def text_weights(c, timeline):
     """Weights of units in the text's loss, 3 where it is decided who speaks: in the four units after a
-    sound has begun on the user's side while the agent speaks, in pauses inside questions and after
-    questions, and in silences of some length over a card; 6 where an interruption has to stop the agent
-    (to talk over somebody is worse than to stop for a cough); else 1. Units in which it should speak
-    and units in which it shouldn't weigh alike: else it speaks too early or too late."""
+    sound has begun on the user's side while the agent speaks, after questions, and in silences of some
+    length over a card, whether or not something is to be said there (where only waiting weighs, it
+    waits too long); 6 in pauses inside questions and where an interruption has to stop the agent (to
+    talk over somebody is worse than to wait, or to stop for a cough); else 1."""
     weights = torch.ones(len(timeline))
     for start, *_ in c.user_clips:
         unit = start // UNIT
@@ -164,7 +164,7 @@ def text_weights(c, timeline):
         if event["type"] == "question":
             weights[event["end"] + 1 : event["end"] + 4] = 3.0
             for start, end in event["pauses"]:
-                weights[start // UNIT : end // UNIT + 1] = 3.0
+                weights[start // UNIT : end // UNIT + 1] = 6.0
         if event["type"] == "interruption":
             weights[event["onset"] + 1 : event["onset"] + 4] = 6.0
     return weights
