@@ -173,7 +173,7 @@ def text_weights(c, timeline):
 def flow_weights(c, active):
     """Weights of units in the flow-matching loss: 3 with voice, 18 in the first unit after being cut off
     and 6 in the two after it (falling silent in the middle of a word is rare and must be learned too:
-    at 6 one word in seven was finished)."""
+    at 6 the voice went on in one interruption of six)."""
     weights = torch.tensor([3.0 if sounds else 1.0 for sounds in active])
     for unit in c.cuts:
         weights[unit : unit + 3] = 6.0

@@ -2,7 +2,7 @@
 makes of a sound, and hears something a little different from the model (ground-truth aligned
 fine-tuning, as in Shen et al. 2018, Tacotron 2, section 3.2). And it learns to be silent at once when
 the voice is interrupted: its windows overlap, and what the last one left for the next unit was heard
-there (in 15 of 34 interruptions the sound stopped a unit after the text). Latents stay what they are.
+there (in 17 of 32 interruptions the sound stopped a unit after the text). Latents stay what they are.
 
     /usr/bin/python3 -m train.voice --out FOLDER [--stage conversations] [--minutes M]     (in scripts/)
 
@@ -121,10 +121,10 @@ def decoded(weights, z):
     leaves for the next unit: it sounds on when that one is silent."""
     layers = config()["response"]["audio"]["decoder"]
     z = z.flatten(1, 2).transpose(1, 2)[..., None, None]
-    windows = stacks.run(weights, "response.audio.decoder", layers[:-1], z)
-    hop = windows.shape[1] // 2
-    spilt = windows[:, hop:, UNIT // hop - 1 :: UNIT // hop, 0, 0].transpose(1, 2)
-    return stacks.overlap_add(windows)[:, 0, :, 0, 0], spilt
+    frames = stacks.run(weights, "response.audio.decoder", layers[:-1], z)
+    hop = frames.shape[1] // 2
+    spilt = frames[:, hop:, UNIT // hop - 1 :: UNIT // hop, 0, 0].transpose(1, 2)
+    return stacks.overlap_add(frames)[:, 0, :, 0, 0], spilt
 
 
 def step_loss(weights, pool, seed, step):

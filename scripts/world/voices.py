@@ -109,8 +109,8 @@ def accented(text, voice, accent):
     }
     command = ["espeak-ng", "-v", voice, "-q", "-x", text]
     # One line for every clause.
-    words = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode().split()
-    phonemes = " ".join(words)
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode()
+    phonemes = " ".join(lines.split())
     # Longer names first; what follows a vowel's name and belongs to it stays.
     names = "|".join(re.escape(name) for name in sorted(VOWELS, key=len, reverse=True))
     phonemes = re.sub(rf"{names}|@", lambda match: heard.get(match[0], match[0]), phonemes)
