@@ -17,6 +17,7 @@ COLOURS, SHAPES = list(words.COLOURS), words.SHAPES
 QUESTION_KINDS = list(words.QUESTIONS)
 LONG_SILENCE = 6  # units; after ten a card is named
 LONGEST_QUIET = 12  # units of silence that are told apart
+MASKED, WIDEST_MASK = 0.33, 6  # share of crops that lack some mel bands, and of how many at most
 ASKED_FOR = 12  # units after a question's end in which it is still what is talked about
 
 
@@ -229,7 +230,8 @@ def other_voice(mel, rng):
     """The same speech from another throat and through another microphone: log-mel [mels, frames, 1, 1]
     with its frequencies stretched (vocal tract length perturbation, Jaitly and Hinton 2013), here more
     and there less (formants move apart, as from accent to accent), its spectrum tilted and its level
-    changed. Voices that training never heard lie in between."""
+    changed; in a third of them a few bands next to each other are taken out (SpecAugment, Park et al.
+    2019): no word is to hang on one of them. Voices that training never heard lie in between."""
     mels = len(mel)
     apart = np.interp(np.arange(mels), np.linspace(0, mels - 1, 6), rng.normal(0, 0.7, 6))
     at = np.arange(mels) * rng.uniform(0.86, 1.16) + rng.uniform(-1, 1) + apart
@@ -239,7 +241,11 @@ def other_voice(mel, rng):
     warped = mel[low] * (1 - part) + mel[low + 1] * part
     bands = np.interp(np.arange(mels), np.linspace(0, mels - 1, 5), rng.normal(0, 0.5, 5))
     shape = torch.from_numpy((bands + rng.normal(0, 0.4)).astype(np.float32)).view(-1, 1, 1, 1)
-    return (warped + shape).clamp(min=math.log(1e-5))
+    heard = (warped + shape).clamp(min=math.log(1e-5))
+    if rng.random() < MASKED:
+        first = int(rng.integers(mels - WIDEST_MASK))
+        heard[first : first + int(rng.integers(1, WIDEST_MASK + 1))] = heard.mean()
+    return heard
 
 
 def pad(example, missing):

@@ -20,10 +20,9 @@ import safetensors_file
 
 from .data import Material
 from .loop import on_device, train
-from .model import Model, expected_tensors
+from .model import Model, expected_tensors, is_codec
 from .rollout import roll, solver_taus
 from .shape import config
-from .talk import is_codec
 
 TEXT_WEIGHT = 0.5
 

@@ -13,9 +13,8 @@ import os
 import torch
 
 from .loop import decayed_or_not
-from .model import expected_tensors, initial_weights
+from .model import expected_tensors, initial_weights, is_codec
 from .shape import config
-from .talk import is_codec
 
 
 def grown(state, initial, moved):

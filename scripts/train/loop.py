@@ -112,7 +112,8 @@ def train(
     one. OUT/NAME.state holds weights, optimizer and step; OUT/NAME.jsonl the log. `minutes`: a budget
     of this run; the learning rate then follows the share of time used instead of the steps (such a
     run isn't repeatable to the bit). `average`: decay of a moving average of the weights, which is
-    what the returned dict holds. Returns the weights. Within together() gradients are averaged over
+    what the returned dict holds. A state that lost its optimizer (train.restore) names the step from
+    which on a new one learns (`optimizer_since`). Returns the weights. Within together() gradients are averaged over
     the workers; the first one writes and its clock counts.
     """
     os.makedirs(out, exist_ok=True)
@@ -126,15 +127,17 @@ def train(
         lr=rate,
         betas=(0.9, 0.98),
     )
-    start, spent = 0, 0.0
+    start, spent, optimizer_since = 0, 0.0, 0
     mean = {key: p.detach().clone() for key, p in trained.items()} if average else None
     if os.path.exists(state_path):
         state = torch.load(state_path, map_location="cpu")
         with torch.no_grad():
             for key, p in trained.items():
                 p.copy_(state["weights"][key])
-        optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state:
+            optimizer.load_state_dict(state["optimizer"])
         start, spent = state["step"], state["seconds"]
+        optimizer_since = state.get("optimizer_since", 0)
         if average:
             mean = on_device(state["mean"])
         say(f"{name}: resumed at step {start} after {spent:.0f} s")
@@ -148,6 +151,7 @@ def train(
             "optimizer": optimizer.state_dict(),
             "step": step,
             "seconds": seconds(),
+            "optimizer_since": optimizer_since,
         }
         if average:
             state["mean"] = mean
@@ -164,7 +168,7 @@ def train(
             break
         if budget:
             used = learning_rate(int(1000 * seconds() / budget), 1000, rate, 0)
-            lr = min(used, rate * (step + 1) / warmup)
+            lr = min(used, rate * (step - optimizer_since + 1) / warmup)
         else:
             lr = learning_rate(step, steps, rate, warmup)
         for group in optimizer.param_groups:

@@ -17,7 +17,7 @@ from . import stacks
 TYPES = {"userText": 0, "userAudio": 1, "userVideo": 2, "agentText": 3, "agentAudio": 4, "agentVideo": 5}
 TYPE_COUNT = 7
 TAU_FEATURES = 256
-CHUNK = 16  # units per attention chunk
+CHUNK = 12  # units per attention chunk
 
 
 class Layout:
@@ -122,6 +122,11 @@ def expected_tensors(c):
         linear(f"{name}.input", d, codec["latent_channels"])
         linear(f"{name}.output", codec["latent_channels"], d)
     return tensors
+
+
+def is_codec(name):
+    parts = name.split(".")
+    return parts[0] == "response" and parts[2] in ("encoder", "decoder")
 
 
 def initial_weights(c, seed=0):
@@ -255,7 +260,8 @@ class Model:
         return x + F.linear(F.silu(gate) * up, w[p + "mlp.down_proj.weight"])
 
     def mask(self, first, last, rows, window, noisy_context, device):
-        """Additive [queries of units first..last, clean keys of the chunk's window]: 0 or -inf."""
+        """Additive [queries of units first..last, keys]: 0 or -inf. Keys are the clean rows of the
+        chunk's window, then, where there are noisy rows, those of units first..last."""
         key = (first, last, rows, window, noisy_context, device)
         if key in self._masks:
             return self._masks[key]
@@ -276,6 +282,9 @@ class Model:
         # History holds `window` units when a row is computed: responses come a tick later.
         oldest = unit_q - window + 1 + response.long()
         sees = (rank_k[None] <= limit[:, None]) & (unit_k[None] >= oldest[:, None])
+        # Noisy rows also see their unit's noisy rows; the clean ones don't.
+        unit_noisy = torch.arange(first, last).repeat_interleave(rows - lay.clean)
+        sees = torch.cat([sees, noisy[:, None] & (unit_noisy[None] == unit_q[:, None])], 1)
         mask = torch.zeros(sees.shape).masked_fill(~sees, -math.inf).to(device)
         self._masks[key] = mask
         return mask
@@ -287,8 +296,6 @@ class Model:
         kv = c["num_key_value_heads"]
         group = heads // kv
         q = q.view(b, units, rows, kv, group, d) * d**-0.5
-        k_clean, v_clean = k[:, :, : lay.clean], v[:, :, : lay.clean]
-        k_noisy, v_noisy = k[:, :, lay.clean :], v[:, :, lay.clean :]
         # A slot of user text where nothing was typed is seen by nobody.
         empty = torch.zeros(b, units, lay.clean, device=q.device)
         empty[:, :, : lay.user_text] = torch.where(typed >= 0, 0.0, -math.inf)
@@ -296,30 +303,22 @@ class Model:
         for first in range(0, units, CHUNK):
             last = min(units, first + CHUNK)
             start, n = max(0, first - window + 1), last - first
-            mask = self.mask(first, last, rows, window, noisy_context, q.device)
-            part = q[:, first:last].permute(0, 3, 4, 1, 2, 5)  # [B, KV, G, n, rows, d]
-            keys = k_clean[:, start:last].permute(0, 3, 4, 1, 2).reshape(b, kv, 1, d, -1)
-            values = v_clean[:, start:last].permute(0, 3, 1, 2, 4).reshape(b, kv, 1, -1, d)
-            flat = part.reshape(b, kv, 1, group * n * rows, d)
-            scores = (flat @ keys).view(b, kv, group, n * rows, -1)
-            scores = scores + (mask + empty[:, start:last].reshape(b, 1, 1, 1, -1))
-            blend = lambda weights: (weights.reshape(b, kv, 1, group * n * rows, -1) @ values).view(
-                b, kv, group, n, rows, d
+            bias = self.mask(first, last, rows, window, noisy_context, q.device)
+            hidden = empty[:, start:last].reshape(b, 1, -1)
+            hidden = F.pad(hidden, (0, n * (rows - lay.clean)))
+            bias = (bias + hidden)[:, None, None]  # [B, 1, 1, n x rows, keys]
+            part = q[:, first:last].permute(0, 3, 4, 1, 2, 5).reshape(b, kv, group * n * rows, d)
+            keys, values = (
+                torch.cat(
+                    [x[:, start:last, : lay.clean].flatten(1, 2), x[:, first:last, lay.clean :].flatten(1, 2)], 1
+                ).transpose(1, 2)
+                for x in (k, v)
             )
-            if rows == lay.clean:
-                y = blend(scores.softmax(-1))
-            else:
-                # Noisy rows also see their unit's noisy rows; the clean ones don't. One softmax
-                # over both sets of keys.
-                own_k = k_noisy[:, first:last].permute(0, 3, 1, 4, 2)[:, :, None]
-                own = part @ own_k  # [B, KV, G, n, rows, noisy]
-                own[..., : lay.clean, :] = -math.inf
-                own = own.view(b, kv, group, n * rows, -1)
-                weights = torch.cat([scores, own], -1).softmax(-1)
-                far, near = weights.split([scores.shape[-1], own.shape[-1]], -1)
-                own_v = v_noisy[:, first:last].permute(0, 3, 1, 2, 4)[:, :, None]
-                y = blend(far) + near.reshape(b, kv, group, n, rows, -1) @ own_v
-            out.append(y.permute(0, 3, 4, 1, 2, 5).reshape(b, n, rows, heads, d))
+            scores = (part @ keys.transpose(2, 3)).view(b, kv, group, n * rows, -1)
+            weights = (scores + bias).softmax(-1)
+            y = weights.view(b, kv, group * n * rows, -1) @ values
+            y = y.view(b, kv, group, n, rows, d).permute(0, 3, 4, 1, 2, 5)
+            out.append(y.reshape(b, n, rows, heads, d))
         return torch.cat(out, 1)
 
     def forward(self, batch, z=None, tau=None, noisy_context=True):

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 import safetensors_file
 
 from .data import LONGEST_QUIET, Material
-from .loop import on_device, together, train, workers
-from .model import Model, expected_tensors, initial_weights
+from .loop import DEVICE, on_device, together, train, workers
+from .model import Model, expected_tensors, initial_weights, is_codec
 from .shape import config
 from .tokenizer import CONTINUES, FILLER
 from world import words
@@ -95,14 +95,17 @@ def flow_losses(velocities, targets, counts, unit_weight):
 def text_loss(logits, wanted, counts):
     """Cross-entropy in two parts: whether to sound, and which word, or none, when the voice sounds.
     Words weigh more than silence by their part alone: weighted as a whole, they would be said too
-    early (with words x4 nano began to speak at a true probability of 0.2). counts [B, L]: the units'
-    weights."""
-    logits = logits.log_softmax(-1)
-    silent = logits[..., FILLER]
-    sounds = logits.index_fill(-1, torch.tensor([FILLER], device=logits.device), -1e4).logsumexp(-1)
-    which = sounds - logits.gather(-1, wanted[..., None])[..., 0]
+    early (with words x4 nano began to speak at a true probability of 0.2). The likeliest token but the
+    filler stands for sounding: the greedy choice is then to sound where that is likelier than not, even
+    where two words are as likely (asked 'how many' by an unheard voice, 'it' and 'there' shared what
+    was over half, and neither was said). counts [B, L]: the units' weights."""
+    others = logits.index_fill(-1, torch.tensor([FILLER], device=logits.device), -1e4)
+    margin = others.amax(-1) - logits[..., FILLER]
+    which = others.logsumexp(-1) - logits.gather(-1, wanted[..., None])[..., 0]
     loss = torch.where(
-        wanted == FILLER, -SOUND_WEIGHT * silent, WORD_WEIGHT * which - SOUND_WEIGHT * sounds
+        wanted == FILLER,
+        -SOUND_WEIGHT * F.logsigmoid(-margin),
+        WORD_WEIGHT * which - SOUND_WEIGHT * F.logsigmoid(margin),
     )
     return (loss * counts).sum() / counts.sum()
 
@@ -133,17 +136,19 @@ def probe_loss(guesses, batch):
     return total, right
 
 
-def step_loss(model, probe, batch, flow=True, own=False, alone=False):
+def step_loss(model, probe, batch, flow=True, own=False, alone=False, bf16=False):
     """Loss of one batch, and its figures; without flow only of the text, at two thirds of the cost.
     own: history holds the model's own latents instead of the truth's. alone: noisy latents don't see
-    their unit's observation and text."""
+    their unit's observation and text. bf16: products in bfloat16, losses in float32."""
     counts = batch["counts"].float()
     z = tau = None
     if flow:
         tau = draw_tau(batch["text"].shape, batch["text"].device)
         z, targets = noisy(batch, tau)
     history = own_latents(model, batch) if own else with_history_noise(batch)
-    logits, velocities, last = model.heads(model.forward(history, z, tau, noisy_context=not alone))
+    with torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16):
+        normed = model.forward(history, z, tau, noisy_context=not alone)
+    logits, velocities, last = model.heads(normed.float())
     loss = text = text_loss(logits, batch["wanted"], counts * batch["text_weight"])
     figures = {"text": text}
     if flow:
@@ -186,23 +191,23 @@ def start_weights(c, out, stage, seed):
     return {name: weights[name] for name in expected_tensors(c)}
 
 
-def is_codec(name):
-    return name.startswith(("response.audio.encoder.", "response.audio.decoder.")) or name.startswith(
-        ("response.video.encoder.", "response.video.decoder.")
-    )
+def initial_probe(c, seed=0):
+    """Fresh weights of what is read off beside the words, [guesses of all PROBES, hidden]."""
+    torch.manual_seed(seed)
+    guessed = sum(sum(classes) for classes, _ in PROBES.values())
+    return torch.randn(guessed, c["hidden_size"]) * 0.02
 
 
-def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, **options):
+def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, bf16=False, **options):
     """One stage; returns and writes all weights of a checkpoint. own: share of steps whose history is
-    the model's own."""
+    the model's own. bf16: products in bfloat16 (two thirds of the time where the CPU has
+    avx512_bf16)."""
     c = config()
     weights = on_device(start_weights(c, out, stage, seed))
     learned = {name: w.requires_grad_(True) for name, w in weights.items() if not is_codec(name)}
     probe = None
     if probe_weight:
-        torch.manual_seed(seed)
-        guessed = sum(sum(classes) for classes, _ in PROBES.values())
-        probe = on_device(torch.randn(guessed, c["hidden_size"]) * 0.02).requires_grad_(True)
+        probe = on_device(initial_probe(c, seed)).requires_grad_(True)
         learned = {**learned, "probe": probe}
     model = Model(c, weights)
     worker, count = workers()
@@ -220,6 +225,7 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
             flow=step % FLOW_EVERY == 0,
             own=int((step + 1) * own) > int(step * own),
             alone=step % ALONE_EVERY == 0,
+            bf16=bf16,
         ),
         steps,
         rate=rate,
@@ -250,6 +256,7 @@ def main():
     parser.add_argument(
         "--own", type=float, default=0.0, help="share of steps whose history is the model's own latents"
     )
+    parser.add_argument("--bf16", action="store_true", help="products in bfloat16, where the CPU has them")
     parser.add_argument("--no-probe", action="store_true", help="without the auxiliary card probe")
     parser.add_argument(
         "--workers", type=int, default=1, help="processes that train together, each with its batch"
@@ -270,6 +277,7 @@ def run(args):
         probe_weight=not args.no_probe,
         units=args.units,
         own=args.own,
+        bf16=args.bf16,
     )
 
 

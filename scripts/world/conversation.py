@@ -17,6 +17,7 @@ TYPED_STOP_AFTER = 1
 NAMING_SILENCE = 10  # names a new card after so long a silence (+-1)
 GREETING_DELAYS = (2, 3)
 BREAK_REACTION = 2  # 'mm' or a nod after a piece of a story has ended
+CUT_FADE = 40  # samples in which a voice that is cut off fades: too short to be prepared for
 MEMORY = 24  # how long after a change 'and before?' may be asked
 
 
@@ -89,6 +90,14 @@ class Conversation:
         """The unit in which the agent begins what it should begin, with `word`, in `unit`."""
         return unit
 
+    def _timing(self, drawn, usual):
+        """How many units the agent waits, where the oracle's delays vary and one of them is usual."""
+        return drawn
+
+    def _phrasing(self, options, drawn):
+        """The pieces of a question: one of the options for its kind, here the one that was drawn."""
+        return options[drawn]
+
     def _stops(self, unit):
         """The unit from which the agent is silent where it should be from `unit` on."""
         return unit
@@ -123,7 +132,8 @@ class Conversation:
         t += self._uniform(0.6, 3.0)
         t -= t % FRAME
         self.presence.append((t, True))
-        unit = self._begins(t // UNIT + int(self.rng.choice(GREETING_DELAYS)), words.GREETING[0])
+        delay = self._timing(int(self.rng.choice(GREETING_DELAYS)), GREETING_DELAYS[0])
+        unit = self._begins(t // UNIT + delay, words.GREETING[0])
         start, end = self._agent_says(words.GREETING, unit)
         self._event("greeting", appeared=t // UNIT, start=start // UNIT, words=words.GREETING)
         return end + self._uniform(0.1, 0.6)
@@ -173,7 +183,8 @@ class Conversation:
         """Nobody speaks; noises may happen; the agent names a card that nobody asks about."""
         end = t + length
         if not self.discussed:
-            named = self.quiet + (NAMING_SILENCE + int(self.rng.integers(-1, 2))) * UNIT
+            silence = self._timing(NAMING_SILENCE + int(self.rng.integers(-1, 2)), NAMING_SILENCE)
+            named = self.quiet + silence * UNIT
             if end > named - 2 * UNIT:
                 unit = self._begins(named // UNIT, words.naming(self.card)[0])
                 start, stop = self._agent_says(words.naming(self.card), unit)
@@ -204,7 +215,7 @@ class Conversation:
         self.discussed = True
         self.quiet = max(self.quiet, end)
         said = words.answer(kind, self.card, self.previous)
-        delay = int(rng.choice(ANSWER_DELAYS, p=DELAY_WEIGHTS))
+        delay = self._timing(int(rng.choice(ANSWER_DELAYS, p=DELAY_WEIGHTS)), ANSWER_DELAYS[0])
         unit = max(not_before, self.silent_again, (end - 1) // UNIT + delay)
         unit = self._begins(unit, said[0])
         event.update(
@@ -238,7 +249,7 @@ class Conversation:
     def _spoken_question(self, t, kind, interrupts):
         rng = self.rng
         options = words.QUESTIONS[kind]
-        pieces = options[int(rng.integers(len(options)))]
+        pieces = self._phrasing(options, int(rng.integers(len(options))))
         asks = pieces[0].split()[0] in ("what", "which", "how")
         final = "?" if asks else "."
         pauses, start, clips = [], t, len(self.user_clips)
@@ -393,7 +404,7 @@ def cut_clips(clips, at):
             continue
         if start + len(samples) > at:
             samples = samples[: at - start].copy()
-            fade = min(320, len(samples))
+            fade = min(CUT_FADE, len(samples))
             samples[-fade:] *= np.linspace(1, 0, fade)
         kept.append((start, samples))
     return kept

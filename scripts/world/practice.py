@@ -1,6 +1,8 @@
 """Conversations to learn from: the agent sometimes does something else than the oracle, which then
 stands in `wanted`. It begins late, begins in a pause or a silence, hesitates between words, stops
-late, takes a wrong word.
+late, takes a wrong word. And its delays vary less than the oracle's: who begins where that is likelier
+than not waits, where delays vary, whenever it isn't sure that a question is over. What is harder than
+the rest is asked more often.
 
 A model that learns from the oracle alone has never seen the states that its own faults lead to: a
 question that it let pass for three units it never answered at all, and 16 % of evaluation questions
@@ -16,15 +18,17 @@ from .stream import UNIT, seconds
 LATE, LATEST = 0.2, 6  # begins up to so many units late
 STOPS_LATE, LATEST_STOP = 0.25, 4
 STARTS_IN_PAUSE, STARTS_IN_SILENCE = 0.25, 0.1
+USUAL = 0.6  # share of delays that are the usual one, whatever was drawn
+SHORTEST = 0.25  # share of questions asked in the shortest way, which could be one that goes on
 WRONG_WORD = 0.03
 HESITATES, LONGEST_WAIT = 0.06, 3
 ALIKE = [list(words.COLOURS), words.SHAPES, words.NUMBERS, ["it", "there", "i"], ["is", "are", "was"]]
 
 
 class Practice(Conversation):
-    # Twice or thrice as often as in the world: memory is learned slowly. And 'how many' is the question
-    # that was misheard most.
-    asks = {**Conversation.asks, "count": 0.3, "before": 0.2}
+    # Twice or thrice as often as in the world: memory is learned slowly. And 'how many' and 'what' are
+    # the questions that were misheard most.
+    asks = {**Conversation.asks, "both": 0.3, "count": 0.3, "before": 0.2}
     asks_before_at_once = 0.3
     pauses = 0.6
 
@@ -41,6 +45,12 @@ class Practice(Conversation):
         late = unit + int(self.slip_rng.integers(1, LATEST + 1))
         self.wanted.update({u: word for u in range(unit, late)})
         return late
+
+    def _timing(self, drawn, usual):
+        return usual if self._slips(USUAL) else drawn
+
+    def _phrasing(self, options, drawn):
+        return options[0] if self._slips(SHORTEST) else options[drawn]
 
     def _stops(self, unit):
         if not self._slips(STOPS_LATE):

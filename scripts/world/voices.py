@@ -29,9 +29,9 @@ PITCHES = [25, 40, 55, 70]
 SPEEDS = [130, 150, 170, 190]
 # Of all their combinations so many speakers are drawn, once: few enough to keep in a cache.
 TRAINING_SPEAKERS, EVALUATION_SPEAKERS = 360, 24
-# More in training say some vowels as others, each in a way of their own: accents that no voice of
-# espeak-ng has. Names of phonemes are espeak-ng's.
-ACCENTED_BASES, ACCENTED_SPEAKERS, OTHER_VOWEL = ["en-us", "en-gb"], 240, 0.35
+# More in training say some phonemes as others, each in a way of their own: accents that no voice of
+# espeak-ng has. Names of phonemes are espeak-ng's. An accent's share of other vowels is drawn.
+ACCENTED_SPEAKERS, OTHER_VOWEL, OTHER_CONSONANT, OTHER_STRESS = 900, (0.15, 0.55), 0.15, 0.3
 ACCENT = " accent "  # between a voice of espeak-ng and its accent's number
 VOWELS = {
     "aU": ["oU", "aa", "a", "eI"],
@@ -54,6 +54,8 @@ VOWELS = {
     "a": ["E", "A:"],
     "U": ["u:", "V"],
 }
+CONSONANTS = {"h": [""], "T": ["t", "f"], "D": ["d", "v"], "w": ["v"], "r": ["R"]}
+STRESSES = {",": ["", "'"]}  # a word's weight in the sentence
 AGENT = ("en-us+f5", 62, 175)
 # Little words are said fast, as in a sentence.
 QUICK = {"it": 260, "is": 280, "was": 260, "a": 300, "there": 240, "are": 260, "i": 260, "see": 220}
@@ -74,7 +76,7 @@ def speakers(evaluation):
     known = [drawn(bases[i % len(bases)]) for i in range(count)]
     if evaluation:
         return known
-    return known + [drawn(ACCENTED_BASES[i % 2], f"{ACCENT}{i}") for i in range(ACCENTED_SPEAKERS)]
+    return known + [drawn(bases[i % len(bases)], f"{ACCENT}{i}") for i in range(ACCENTED_SPEAKERS)]
 
 
 def speaker(rng, seed):
@@ -99,21 +101,30 @@ def trim(samples, threshold=0.01):
     return samples[max(0, loud[0] - 80) : loud[-1] + 160]
 
 
-def accented(text, voice, accent):
-    """The text as phonemes in espeak-ng's brackets, some vowels of the voice changed for others: the
-    same ones for one number of an accent."""
-    rng = np.random.default_rng([11, accent])
-    heard = {
-        vowel: str(rng.choice(others)) if rng.random() < OTHER_VOWEL else vowel
-        for vowel, others in VOWELS.items()
-    }
+@functools.lru_cache(maxsize=20000)
+def spelt(text, voice):
+    """The text as espeak-ng's phonemes."""
     command = ["espeak-ng", "-v", voice, "-q", "-x", text]
     # One line for every clause.
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode()
-    phonemes = " ".join(lines.split())
+    return " ".join(lines.split())
+
+
+def accented(text, voice, accent):
+    """The text as phonemes in espeak-ng's brackets, some of the voice's changed for others: the same
+    ones for one number of an accent."""
+    rng = np.random.default_rng([11, accent])
+    shares = (VOWELS, rng.uniform(*OTHER_VOWEL)), (CONSONANTS, OTHER_CONSONANT), (STRESSES, OTHER_STRESS)
+    heard = {
+        name: str(rng.choice(others)) if rng.random() < share else name
+        for phonemes, share in shares
+        for name, others in phonemes.items()
+    }
     # Longer names first; what follows a vowel's name and belongs to it stays.
     names = "|".join(re.escape(name) for name in sorted(VOWELS, key=len, reverse=True))
-    phonemes = re.sub(rf"{names}|@", lambda match: heard.get(match[0], match[0]), phonemes)
+    other = "|".join(re.escape(name) for name in [*CONSONANTS, *STRESSES])
+    pattern = rf"{names}|@|(?:{other})(?![#:\d])"
+    phonemes = re.sub(pattern, lambda match: heard.get(match[0], match[0]), spelt(text, voice))
     return f"[[{phonemes}]]" + (text[-1] if text[-1] in "?,.!" else "")
 
 

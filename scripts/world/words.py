@@ -12,7 +12,8 @@ SHAPES = ["circle", "square", "triangle", "star", "heart"]
 NUMBERS = ["one", "two", "three", "four"]
 
 # Questions by what they ask. Each is a list of pieces: a pause may stand between two of them, and
-# what comes before a pause may be a whole question of its own ('what', 'what colour').
+# what comes before a pause may be a whole question of its own ('what', 'what colour'). The shortest
+# way to ask comes first.
 QUESTIONS = {
     "colour": [
         ["what colour"],

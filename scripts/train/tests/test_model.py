@@ -87,6 +87,19 @@ class TrainingPass(unittest.TestCase):
                 )
                 self.assertEqual(bool((a - b).abs().max() < 1e-6), same)
 
+    def test_in_bfloat16_it_is_nearly_the_same(self):
+        c = small()
+        model = Model(c, initial_weights(c, 1))
+        batch = random_batch(c, 2, 6)
+        z = tuple(torch.randn_like(batch[f"{m}_latents"]) for m in ("audio", "video"))
+        rows = []
+        for bf16 in (False, True):
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                rows.append(model.forward(batch, z, torch.full((2, 6), 0.5)).float())
+        error = float((rows[1] - rows[0]).norm() / rows[0].norm())
+        self.assertGreater(error, 0)
+        self.assertLess(error, 0.03)
+
     def test_nothing_sees_the_future(self):
         c = small()
         model = Model(c, initial_weights(c, 1))

@@ -43,7 +43,7 @@ class Smoke(unittest.TestCase):
         codecs.train_codec("video", cls.out, 25)
         codecs.train_codec("audio", cls.out, 25)
         talk.train_talk("lessons", cls.out, 20, size=2, units=24)
-        talk.train_talk("conversations", cls.out, 10, size=2, units=24)
+        talk.train_talk("conversations", cls.out, 10, size=2, units=24, bf16=True)
         codecs.refine_decoder("video", cls.out, 2)
         voice.train_voice(cls.out, "conversations", 2, count=1)
         distill.train_student(cls.out, 10, size=2, units=12, substeps=2, every=5)

@@ -43,7 +43,7 @@ def train_line(out):
 
 
 class Losses(unittest.TestCase):
-    def test_speaking_is_as_probable_as_it_is_wanted(self):
+    def test_the_greedy_choice_is_to_speak_where_that_is_likelier_than_not(self):
         torch.manual_seed(1)
         wanted = torch.full((1, 100), FILLER)
         wanted[0, :15], wanted[0, 15:20], wanted[0, 20:50] = IDS["it"], IDS["there"], CONTINUES
@@ -54,11 +54,13 @@ class Losses(unittest.TestCase):
             optimizer.zero_grad()
             text_loss(logits.expand(1, 100, -1), wanted, counts).backward()
             optimizer.step()
-        p = logits.detach().softmax(-1)
-        self.assertAlmostEqual(float(p[FILLER]), 0.5, delta=0.01)
-        self.assertAlmostEqual(float(p[CONTINUES]), 0.3, delta=0.01)
-        self.assertAlmostEqual(float(p[IDS["it"]]), 0.15, delta=0.01)
-        self.assertAlmostEqual(float(p[IDS["there"]]), 0.05, delta=0.01)
+        # Sounding at all is wanted as often as silence; CONTINUES is the likeliest way to sound.
+        logits = logits.detach()
+        self.assertAlmostEqual(float(logits[FILLER] - logits[CONTINUES]), 0, delta=0.03)
+        p = logits.index_fill(0, torch.tensor([FILLER]), -1e4).softmax(-1)
+        self.assertAlmostEqual(float(p[CONTINUES]), 0.6, delta=0.01)
+        self.assertAlmostEqual(float(p[IDS["it"]]), 0.3, delta=0.01)
+        self.assertAlmostEqual(float(p[IDS["there"]]), 0.1, delta=0.01)
 
     def test_units_that_do_not_count_change_nothing(self):
         torch.manual_seed(2)

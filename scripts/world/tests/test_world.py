@@ -9,12 +9,19 @@ import unittest
 import numpy as np
 
 from world import render, voices, words
-from world.conversation import GREETING_DELAYS, STOP_AFTER, Conversation, truth
+from world.conversation import CUT_FADE, GREETING_DELAYS, STOP_AFTER, Conversation, truth
 from world.lessons import Lesson
 from world.practice import LONGEST_WAIT, Practice
 from world.stream import FRAMES, UNIT
 
 SEEDS = range(100_000, 100_030)
+
+
+class Steady(Practice):
+    """Without the slip that answers are begun late."""
+
+    def _begins(self, unit, word):
+        return unit
 
 
 class World(unittest.TestCase):
@@ -146,7 +153,7 @@ class World(unittest.TestCase):
         base = lambda evaluation: {v[0].split("+")[0] for v in voices.speakers(evaluation)}
         self.assertFalse(base(True) & base(False))
 
-    def test_an_accent_says_equal_words_alike_and_changes_vowels_only(self):
+    def test_an_accent_says_equal_words_alike_and_keeps_most_consonants(self):
         said = [voices.accented("seven and seven?", "en-us", accent) for accent in range(12)]
         self.assertGreater(len(set(said)), 2)
         vowels = set("".join([*voices.VOWELS, *sum(voices.VOWELS.values(), [])]))
@@ -155,10 +162,52 @@ class World(unittest.TestCase):
         for phonemes in said:
             self.assertRegex(phonemes, r"^\[\[(\S+) \S+ \1\]\]\?$")
 
+    def test_an_accent_may_leave_out_or_change_some_consonants(self):
+        said = [voices.accented("how are the three?", "en-us", accent) for accent in range(60)]
+        begins = lambda word: {phonemes.strip("[]?").split()[word].lstrip(",'")[0] for phonemes in said}
+        self.assertEqual(begins(0), {"h", "a"})
+        self.assertEqual(begins(2), {"D", "d", "v"})
+        self.assertEqual(begins(3), {"T", "t", "f"})
+
+    def test_what_follows_a_phonemes_name_stays(self):
+        for accent in range(40):
+            self.assertIn("w#", voices.accented("what shape", "en-gb-scotland", accent))
+
     def test_accents_are_heard_in_training_only(self):
         accents = lambda evaluation: [v for v, *_ in voices.speakers(evaluation) if voices.ACCENT in v]
         self.assertEqual(len(accents(False)), voices.ACCENTED_SPEAKERS)
         self.assertEqual(accents(True), [])
+
+    def test_a_voice_that_is_cut_off_is_loud_until_it_ends(self):
+        loud = []
+        for c in self.conversations:
+            sound = render.agent_audio(c)
+            for unit in c.cuts:
+                before = sound[unit * UNIT - 320 : unit * UNIT]
+                np.testing.assert_allclose(before[-1], 0, atol=1e-6)
+                loud.append(np.abs(before[: -CUT_FADE]).mean())
+        self.assertGreater(np.median(loud), 0.02)
+
+    def test_in_practice_delays_are_mostly_the_usual_one(self):
+        answers = lambda kind: [
+            e["answer"] - e["end"]
+            for seed in range(40)
+            for e in kind(seed, length=20).events
+            if e["type"] == "question" and not e["interrupts"] and not e["pauses"]
+        ]
+        usual = lambda delays: np.mean(np.array(delays) == 1)
+        self.assertGreater(usual(answers(Steady)), usual(answers(Conversation)) + 0.15)
+
+    def test_in_practice_the_shortest_questions_are_asked_more_often(self):
+        shortest = lambda kind: np.mean([
+            event["text"] == " ".join(words.QUESTIONS[event["kind"]][0])
+            for seed in range(40)
+            for event in kind(seed, length=20).events
+            if event["type"] == "question" and not event["typed"]
+        ])
+        self.assertGreater(shortest(Practice), shortest(Conversation) + 0.1)
+        for options in words.QUESTIONS.values():
+            self.assertEqual(len(options[0]), 1)
 
     def test_user_words_begin_anywhere_in_a_unit(self):
         offsets = [start % UNIT for c in self.conversations for start, *_ in c.user_clips]

@@ -1,0 +1,62 @@
+"""A checkpoint as a stage's state again, where that is lost: training goes on from its weights, with
+an optimizer and a probe that learn anew.
+
+    /usr/bin/python3 -m train.restore ../engine/models/nano --out FOLDER --step 19970     (in scripts/)
+
+Writes OUT/codec_audio.safetensors, OUT/codec_video.safetensors and OUT/STAGE.state. `--step` is the
+one that the checkpoint's card names: batches follow from it, and those already seen aren't met again.
+"""
+
+import argparse
+import os
+
+import torch
+
+import safetensors_file
+
+from .model import expected_tensors, is_codec
+from .shape import config
+from .talk import initial_probe
+
+
+def restored(weights, step):
+    """The state of a stage, as loop.train saves it: its parameters are all weights but the codecs'.
+
+    Raises ValueError when `weights` (name -> tensor) aren't of config()'s shape.
+    """
+    c = config()
+    for name, shape in expected_tensors(c).items():
+        found = list(weights[name].shape) if name in weights else "none"
+        if found != shape:
+            raise ValueError(f"{name} has shape {found}, the config says {shape}")
+    learned = {name: weights[name] for name in expected_tensors(c) if not is_codec(name)}
+    learned["probe"] = initial_probe(c)
+    return {
+        "weights": learned,
+        "mean": {name: value.clone() for name, value in learned.items()},
+        "optimizer_since": step,
+        "step": step,
+        "seconds": 0.0,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint", help="a folder with model.safetensors")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--stage", default="conversations")
+    parser.add_argument("--step", type=int, required=True)
+    args = parser.parse_args()
+    path = os.path.join(args.out, f"{args.stage}.state")
+    if os.path.exists(path):
+        parser.error(f"{path} is there already: remove it, or go on from it")
+    weights = safetensors_file.read(os.path.join(args.checkpoint, "model.safetensors"))
+    os.makedirs(args.out, exist_ok=True)
+    for medium in ("audio", "video"):
+        codec = {n: w for n, w in weights.items() if is_codec(n) and n.startswith(f"response.{medium}.")}
+        safetensors_file.write(os.path.join(args.out, f"codec_{medium}.safetensors"), codec)
+    torch.save(restored(weights, args.step), path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""A checkpoint becomes a state that training goes on from.
+
+    cd scripts && /usr/bin/python3 -m unittest train.tests.test_restore
+"""
+
+import os
+import tempfile
+import unittest
+
+import torch
+
+import safetensors_file
+from train.loop import train
+from train.model import expected_tensors, initial_weights, is_codec
+from train.restore import restored
+from train.shape import config
+
+STEP = 700
+
+
+class Restore(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.weights = initial_weights(config(), seed=3)
+
+    def test_it_holds_what_the_stage_learns_and_a_probe(self):
+        state = restored(self.weights, STEP)
+        names = [name for name in expected_tensors(config()) if not is_codec(name)]
+        self.assertEqual(list(state["weights"]), [*names, "probe"])
+        self.assertTrue(all(torch.equal(state["weights"][name], self.weights[name]) for name in names))
+        self.assertTrue(any(is_codec(name) for name in expected_tensors(config())))
+
+    def test_training_goes_on_slowly_at_first(self):
+        state = restored(self.weights, STEP)
+        before = {name: w.clone() for name, w in state["weights"].items()}
+        with tempfile.TemporaryDirectory() as out:
+            torch.save(state, os.path.join(out, "stage.state"))
+            fresh = {name: torch.zeros_like(w).requires_grad_(True) for name, w in before.items()}
+            pull = lambda step: (sum((w - 1).pow(2).mean() for w in fresh.values()), {})
+            after = train("stage", out, fresh, pull, STEP + 1, rate=0.01, warmup=100, minutes=60)
+            self.assertEqual(torch.load(os.path.join(out, "stage.state"))["step"], STEP + 1)
+        # Adam's first step is as long as the learning rate, here a hundredth of its peak.
+        moved = max(float((after[name] - w).abs().max()) for name, w in before.items())
+        self.assertGreater(moved, 0)
+        self.assertLess(moved, 0.01 * 0.011 + 1e-6)
+
+    def test_other_shapes_are_refused(self):
+        wrong = {**self.weights, "model.norm.weight": torch.ones(3)}
+        with self.assertRaisesRegex(ValueError, r"model.norm.weight has shape \[3\]"):
+            restored(wrong, STEP)
+        del wrong["model.norm.weight"]
+        with self.assertRaisesRegex(ValueError, "model.norm.weight has shape none"):
+            restored(wrong, STEP)
+
+    def test_the_shipped_checkpoint_can_be_restored(self):
+        path = os.path.join(os.path.dirname(__file__), "../../../engine/models/nano/model.safetensors")
+        state = restored(safetensors_file.read(path), STEP)
+        self.assertEqual(state["step"], STEP)
+
+
+if __name__ == "__main__":
+    unittest.main()
