@@ -145,10 +145,10 @@ def said(timeline):
 
 def text_weights(c, timeline):
     """Weights of units in the text's loss, 3 where it is decided who speaks: in the four units after a
-    sound has begun on the user's side while the agent speaks, after questions, and in silences of some
-    length over a card, whether or not something is to be said there (where only waiting weighs, it
-    waits too long); 6 in pauses inside questions and where an interruption has to stop the agent (to
-    talk over somebody is worse than to wait, or to stop for a cough); else 1."""
+    sound has begun on the user's side while the agent speaks, after questions, and where a card is
+    named; 5 in silences of some length over a card, 6 where an interruption has to stop the agent, 30 in
+    pauses inside questions (to talk over somebody is worse than to wait, or to stop for a cough; at 6,
+    12 and 30 it broke into 12, 7 and 4 of 59 pauses of speakers it had never heard); else 1."""
     weights = torch.ones(len(timeline))
     for start, *_ in c.user_clips:
         unit = start // UNIT
@@ -157,15 +157,16 @@ def text_weights(c, timeline):
     quiet = before = 0
     for unit, entry in enumerate(timeline):
         quiet = 0 if entry["user"] or entry["agent"] else quiet + 1
-        # The unit in which a naming begins belongs to its silence.
-        if entry["card"] is not None and (quiet >= LONG_SILENCE or quiet == 0 and before >= LONG_SILENCE):
-            weights[unit] = 3.0
+        if entry["card"] is not None and quiet >= LONG_SILENCE:
+            weights[unit] = 5.0
+        elif entry["card"] is not None and quiet == 0 and before >= LONG_SILENCE:
+            weights[unit] = 3.0  # where a naming begins
         before = quiet
     for event in c.events:
         if event["type"] == "question":
             weights[event["end"] + 1 : event["end"] + 4] = 3.0
             for start, end in event["pauses"]:
-                weights[start // UNIT : end // UNIT + 1] = 6.0
+                weights[start // UNIT : end // UNIT + 1] = 30.0
         if event["type"] == "interruption":
             weights[event["onset"] + 1 : event["onset"] + 4] = 6.0
     return weights

@@ -4,7 +4,9 @@ training. What is reported to users is measured by the engine (`wanstream eval`)
     /usr/bin/python3 -m train.rollout --out FOLDER --stage conversations --seeds 90000 24   (in scripts/)
 
 The user's part is played as recorded; the agent hears it and lives on what it says itself. Prints a
-table; writes OUT/rollout_STAGE.json. --keep N writes the first N conversations as mp4.
+table; writes OUT/rollout_STAGE.json. --keep N writes the first N conversations as mp4. --unheard: the
+users are people with accents that training never hears, so that a choice between weights needs no
+evaluation seed.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from .model import Model, Stream
 from .shape import config
 from .talk import stage_weights
 from .tokenizer import CONTINUES, FILLER, FIRST_WORD, WORDS
-from world import render
+from world import render, voices
 from world.conversation import Conversation, truth
 from world.stream import SAMPLE_RATE, UNIT
 
@@ -89,6 +91,13 @@ def word_of(token):
 
 def loudness(sound):
     return np.sqrt(np.mean(np.reshape(sound, (-1, UNIT)) ** 2, 1))
+
+
+class Unheard(Conversation):
+    """A conversation with somebody whose accent training never hears."""
+
+    def _speaker(self):
+        return voices.unheard(self.rng)
 
 
 class Tally:
@@ -186,6 +195,7 @@ def main(arguments=None):
     parser.add_argument("--seeds", type=int, nargs=2, default=[90_000, 24], metavar=("FIRST", "COUNT"))
     parser.add_argument("--seconds", type=float, default=24)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--unheard", action="store_true", help="users with accents unheard in training")
     parser.add_argument("--keep", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(arguments)
@@ -193,7 +203,8 @@ def main(arguments=None):
     c = config()
     weights = stage_weights(args.out, args.stage)
     model, material = Model(c, weights), Material(c, weights)
-    conversations = [Conversation(args.seeds[0] + i, length=args.seconds) for i in range(args.seeds[1])]
+    kind = Unheard if args.unheard else Conversation
+    conversations = [kind(args.seeds[0] + i, length=args.seconds) for i in range(args.seeds[1])]
     examples = []
     for conversation in conversations:
         active = torch.tensor([entry["agent"] for entry in truth(conversation)["timeline"]])

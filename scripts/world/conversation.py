@@ -52,7 +52,7 @@ class Conversation:
         self.card, self.previous, self.changed = None, None, -(10**9)
         self.discussed = True
         self.quiet = 0  # since when nobody speaks and nothing new is shown
-        self.voice = voices.speaker(rng, seed)
+        self.voice = self._speaker()
         self.face = draw.face(rng)
         self.total = seconds(length if length is not None else rng.uniform(10, 60))
         self._build()
@@ -76,6 +76,9 @@ class Conversation:
                 t = self._show(t)
             scene = self.rng.choice(len(scenes), p=list(scenes.values()))
             t = list(scenes)[scene](t)
+
+    def _speaker(self):
+        return voices.speaker(self.rng, self.seed)
 
     def _uniform(self, low, high):
         """Samples between low and high seconds."""
@@ -349,7 +352,7 @@ class Conversation:
         elif kind == "knock":
             clip = (t, voices.knock(rng), float(rng.uniform(0.5, 1.2)), False)
         elif kind == "talk":
-            other = voices.speaker(rng, self.seed)
+            other = self._speaker()
             clip = (t, voices.say(str(rng.choice(words.BACKGROUND)) + ".", *other), 0.1, False)
         else:
             clip = (t, voices.say(str(rng.choice(words.MHM)) + ".", *self.voice), 0.6, True)

@@ -18,7 +18,7 @@ from .stream import UNIT, seconds
 LATE, LATEST = 0.2, 6  # begins up to so many units late
 STOPS_LATE, LATEST_STOP = 0.25, 4
 STARTS_IN_PAUSE, STARTS_IN_SILENCE = 0.25, 0.1
-USUAL = 0.6  # share of delays that are the usual one, whatever was drawn
+USUAL = 0.4  # share of delays that are the usual one, whatever was drawn
 SHORTEST = 0.25  # share of questions asked in the shortest way, which could be one that goes on
 WRONG_WORD = 0.03
 HESITATES, LONGEST_WAIT = 0.06, 3

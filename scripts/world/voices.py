@@ -32,6 +32,7 @@ TRAINING_SPEAKERS, EVALUATION_SPEAKERS = 360, 24
 # More in training say some phonemes as others, each in a way of their own: accents that no voice of
 # espeak-ng has. Names of phonemes are espeak-ng's. An accent's share of other vowels is drawn.
 ACCENTED_SPEAKERS, OTHER_VOWEL, OTHER_CONSONANT, OTHER_STRESS = 900, (0.15, 0.55), 0.15, 0.3
+FIRST_UNHEARD = 1_000_000  # accents from here on are no training speaker's
 ACCENT = " accent "  # between a voice of espeak-ng and its accent's number
 VOWELS = {
     "aU": ["oU", "aa", "a", "eI"],
@@ -83,6 +84,14 @@ def speaker(rng, seed):
     """Draws a user's voice for a conversation."""
     options = speakers(is_evaluation(seed))
     return options[int(rng.integers(len(options)))]
+
+
+def unheard(rng):
+    """Draws a voice of training's bases with an accent that no speaker of training has."""
+    accent = FIRST_UNHEARD + int(rng.integers(100_000))
+    variant = str(rng.choice(VARIANTS))
+    voice = f"{TRAINING_BASES[int(rng.integers(len(TRAINING_BASES)))]}{variant}{ACCENT}{accent}"
+    return voice, int(rng.choice(PITCHES)), int(rng.choice(SPEEDS))
 
 
 def resample(samples, source):

@@ -74,7 +74,7 @@ class Smoke(unittest.TestCase):
             shutil.rmtree(short)
 
     def test_a_stage_is_tried_in_closed_loop(self):
-        arguments = "--stage conversations --seeds 90000 2 --seconds 12 --steps 1 --keep 1"
+        arguments = "--stage conversations --seeds 90000 2 --seconds 12 --steps 1 --keep 1 --unheard"
         rollout.main(["--out", self.out, *arguments.split()])
         with open(os.path.join(self.out, "rollout_conversations.json")) as file:
             figures = json.load(file)

@@ -182,14 +182,14 @@ class UnitWeights(unittest.TestCase):
 
     def test_pauses_and_what_comes_after_a_question_weigh_in_the_text(self):
         weights = text_weights(self.Asked, self.timeline)
-        self.assertEqual(weights.tolist(), [1, 6, 6, 1, 1, 1, 3, 3, 3, 1])
+        self.assertEqual(weights.tolist(), [1, 30, 30, 1, 1, 1, 3, 3, 3, 1])
 
     def test_long_silences_over_a_card_weigh_with_the_unit_that_ends_them(self):
         entry = {"user": False, "agent": False, "card": ("red", "star", 1)}
         timeline = [entry] * LONG_SILENCE + [{**entry, "agent": True}, entry]
         silence = type("Silence", (self.Cut,), {"user_clips": []})
         weights = text_weights(silence, timeline).tolist()
-        self.assertEqual(weights, [1] * (LONG_SILENCE - 1) + [3, 3, 1])
+        self.assertEqual(weights, [1] * (LONG_SILENCE - 1) + [5, 3, 1])
         bare = [{**entry, "card": None} for entry in timeline]
         self.assertEqual(set(text_weights(silence, bare).tolist()), {1})
 
