@@ -244,7 +244,7 @@ def other_voice(mel, rng):
     shape = torch.from_numpy((bands + rng.normal(0, 0.4)).astype(np.float32)).view(-1, 1, 1, 1)
     heard = (warped + shape).clamp(min=math.log(1e-5))
     if rng.random() < MASKED:
-        first = int(rng.integers(mels - WIDEST_MASK))
+        first = int(rng.integers(mels - WIDEST_MASK + 1))
         heard[first : first + int(rng.integers(1, WIDEST_MASK + 1))] = heard.mean()
     return heard
 

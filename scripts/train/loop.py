@@ -112,9 +112,9 @@ def train(
     one. OUT/NAME.state holds weights, optimizer and step; OUT/NAME.jsonl the log. `minutes`: a budget
     of this run; the learning rate then follows the share of time used instead of the steps (such a
     run isn't repeatable to the bit). `average`: decay of a moving average of the weights, which is
-    what the returned dict holds. A state that lost its optimizer (train.restore) names the step from
-    which on a new one learns (`optimizer_since`). Returns the weights. Within together() gradients are averaged over
-    the workers; the first one writes and its clock counts.
+    what the returned dict holds. A new optimizer, also of a state that lost its own (train.restore),
+    is warmed up. Returns the weights. Within together() gradients are averaged over the workers; the
+    first one writes and its clock counts.
     """
     os.makedirs(out, exist_ok=True)
     state_path = os.path.join(out, f"{name}.state")
@@ -127,7 +127,7 @@ def train(
         lr=rate,
         betas=(0.9, 0.98),
     )
-    start, spent, optimizer_since = 0, 0.0, 0
+    start, spent = 0, 0.0
     mean = {key: p.detach().clone() for key, p in trained.items()} if average else None
     if os.path.exists(state_path):
         state = torch.load(state_path, map_location="cpu")
@@ -137,7 +137,6 @@ def train(
         if "optimizer" in state:
             optimizer.load_state_dict(state["optimizer"])
         start, spent = state["step"], state["seconds"]
-        optimizer_since = state.get("optimizer_since", 0)
         if average:
             mean = on_device(state["mean"])
         say(f"{name}: resumed at step {start} after {spent:.0f} s")
@@ -151,13 +150,13 @@ def train(
             "optimizer": optimizer.state_dict(),
             "step": step,
             "seconds": seconds(),
-            "optimizer_since": optimizer_since,
         }
         if average:
             state["mean"] = mean
         torch.save(state, part)
         os.replace(part, state_path)
 
+    optimizer_since = start - int(max((each["step"] for each in optimizer.state.values()), default=0))
     began = now = time.time()
     seconds = lambda: spent + now - began
     budget = minutes * 60 if minutes else None
@@ -167,10 +166,10 @@ def train(
         if budget and seconds() >= budget:
             break
         if budget:
-            used = learning_rate(int(1000 * seconds() / budget), 1000, rate, 0)
-            lr = min(used, rate * (step - optimizer_since + 1) / warmup)
+            lr = learning_rate(int(1000 * seconds() / budget), 1000, rate, 0)
         else:
             lr = learning_rate(step, steps, rate, warmup)
+        lr = min(lr, rate * (step - optimizer_since + 1) / warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr
         torch.manual_seed((seed * 1_000_003 + step) * count + worker)

@@ -17,7 +17,7 @@ from . import stacks
 TYPES = {"userText": 0, "userAudio": 1, "userVideo": 2, "agentText": 3, "agentAudio": 4, "agentVideo": 5}
 TYPE_COUNT = 7
 TAU_FEATURES = 256
-CHUNK = 12  # units per attention chunk
+CHUNK = 16  # units per attention chunk
 
 
 class Layout:
@@ -125,6 +125,7 @@ def expected_tensors(c):
 
 
 def is_codec(name):
+    """Whether a tensor is part of a response codec's encoder or decoder."""
     parts = name.split(".")
     return parts[0] == "response" and parts[2] in ("encoder", "decoder")
 

@@ -8,14 +8,18 @@ import os
 import tempfile
 import unittest
 
+import numpy as np
 import torch
 
 from train.data import (
     ASKED_FOR,
     LONG_SILENCE,
     LONGEST_QUIET,
+    MASKED,
     QUESTION_KINDS,
+    WIDEST_MASK,
     flow_weights,
+    other_voice,
     previous_seen,
     question_labels,
     recalled,
@@ -202,6 +206,20 @@ class UnitWeights(unittest.TestCase):
         targets[0][0, 1] += 5
         after = flow_losses(velocities, targets, counts, weight)
         self.assertEqual([float(x) for x in before], [float(x) for x in after])
+
+
+class OtherVoice(unittest.TestCase):
+    def test_in_a_third_of_the_crops_some_neighbouring_bands_are_flat(self):
+        mel = torch.randn(40, 30, 1, 1, generator=torch.Generator().manual_seed(6)) - 5
+        rng, masked = np.random.default_rng(6), []
+        for _ in range(600):
+            flat = np.flatnonzero(other_voice(mel, rng).std(1).flatten().numpy() < 1e-6)
+            if len(flat):
+                self.assertLessEqual(len(flat), WIDEST_MASK)
+                self.assertEqual(flat.tolist(), list(range(flat[0], flat[0] + len(flat))))
+                masked.append(flat)
+        self.assertAlmostEqual(len(masked) / 600, MASKED, delta=0.07)
+        self.assertEqual(set(np.concatenate(masked)), set(range(40)))
 
 
 class Workers(unittest.TestCase):
