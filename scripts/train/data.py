@@ -106,9 +106,17 @@ class Material:
             "flow_weight": flow_weights(c, [entry["agent"] for entry in timeline]),
             "frames": frames.permute(3, 0, 1, 2),
             "mel": mel[..., None, None],
-            "audio_latents": self.encode_audio(render.agent_audio(c), c.units),
+            "audio_latents": self.voice_latents(c),
             "video_latents": self.encode_video(render.agent_states(c)),
         }
+
+    def voice_latents(self, c):
+        """Latents of the agent's voice. The unit before it is cut off has those of a voice that goes on:
+        the agent makes it before it can know."""
+        latents = self.encode_audio(render.agent_audio(c), c.units)
+        before = [cut - 1 for cut in c.cuts if 0 < cut <= c.units]
+        latents[before] = self.encode_audio(render.agent_audio(c, fades=False), c.units)[before]
+        return latents
 
     def encode_audio(self, sound, units):
         x = torch.from_numpy(sound)[None, None, :, None, None]
@@ -146,7 +154,7 @@ def said(timeline):
 def text_weights(c, timeline):
     """Weights of units in the text's loss, 3 where it is decided who speaks: in the four units after a
     sound has begun on the user's side while the agent speaks, after questions, and where a card is
-    named; 5 in silences of some length over a card, 6 where an interruption has to stop the agent, 30 in
+    named; 5 in silences of some length over a card, 12 where an interruption has to stop the agent, 30 in
     pauses inside questions (to talk over somebody is worse than to wait, or to stop for a cough; at 6,
     12 and 30 it broke into 12, 7 and 4 of 59 pauses of speakers it had never heard); else 1."""
     weights = torch.ones(len(timeline))
@@ -168,18 +176,18 @@ def text_weights(c, timeline):
             for start, end in event["pauses"]:
                 weights[start // UNIT : end // UNIT + 1] = 30.0
         if event["type"] == "interruption":
-            weights[event["onset"] + 1 : event["onset"] + 4] = 6.0
+            weights[event["onset"] + 1 : event["onset"] + 4] = 12.0
     return weights
 
 
 def flow_weights(c, active):
-    """Weights of units in the flow-matching loss: 3 with voice, 18 in the first unit after being cut off
+    """Weights of units in the flow-matching loss: 3 with voice, 45 in the first unit after being cut off
     and 6 in the two after it (falling silent in the middle of a word is rare and must be learned too:
-    at 6 the voice went on in one interruption of six)."""
+    at 6 the voice went on in one interruption of six, at 18 in one of twenty)."""
     weights = torch.tensor([3.0 if sounds else 1.0 for sounds in active])
     for unit in c.cuts:
         weights[unit : unit + 3] = 6.0
-        weights[unit : unit + 1] = 18.0
+        weights[unit : unit + 1] = 45.0
     return weights
 
 

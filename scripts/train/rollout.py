@@ -25,9 +25,7 @@ from .talk import stage_weights
 from .tokenizer import CONTINUES, FILLER, FIRST_WORD, WORDS
 from world import render, voices
 from world.conversation import Conversation, truth
-from world.stream import SAMPLE_RATE, UNIT
-
-LOUD = 0.01  # RMS of a unit in which the agent is active
+from world.stream import ACTIVE, SAMPLE_RATE, UNIT
 
 
 def solver_taus(steps, shift=1.0):
@@ -215,7 +213,7 @@ def main(arguments=None):
     voice = sounds(weights, latents[0]).numpy()
     for i, conversation in enumerate(conversations):
         words = [word_of(token) for token in ids[i].tolist()]
-        judge(tally, truth(conversation), words, loudness(voice[i]) > LOUD)
+        judge(tally, truth(conversation), words, loudness(voice[i]) > ACTIVE)
         if i < args.keep:
             keep(args.out, args.stage, conversation, words, voice[i], pictures(weights, latents[1][i : i + 1], tuple(model.layout.agent_grid)))
     hit, alarm, miss = (len(tally.lists.get(name, [])) for name in ("hit", "false alarm", "miss"))

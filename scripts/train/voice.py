@@ -1,8 +1,9 @@
 """The audio decoder learns on, from latents as the model makes them: it is trained on what the encoder
 makes of a sound, and hears something a little different from the model (ground-truth aligned
 fine-tuning, as in Shen et al. 2018, Tacotron 2, section 3.2). And it learns to be silent at once when
-the voice is interrupted: its windows overlap, and what the last one left for the next unit was heard
-there (in 17 of 32 interruptions the sound stopped a unit after the text). Latents stay what they are.
+the voice is interrupted: its windows overlap and it remembers, and what it left for the next unit was
+heard there (in 17 of 32 interruptions the sound stopped a unit after the text). Latents stay what they
+are.
 
     /usr/bin/python3 -m train.voice --out FOLDER [--stage conversations] [--minutes M]     (in scripts/)
 
@@ -14,6 +15,7 @@ import os
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 import safetensors_file
 
@@ -25,36 +27,39 @@ from .model import Model
 from .shape import config
 from .talk import noisy, stage_weights, with_history_noise
 from world import render
-from world.stream import UNIT
+from world.render import CUT_FADE
+from world.stream import ACTIVE, UNIT
 
 # The solver starts from the truth's latents with this share of noise: from noise alone a word could
-# begin a frame earlier or later than in the truth, and the decoder would learn to blur.
+# begin a frame earlier or later than in the truth, and the decoder would learn to blur. Where there is
+# silence nothing can shift, and it starts from noise, as in practice.
 START, STEPS = 0.75, 3
 ALIGNED, UNITS = 64, 6  # batches of latents that are made, and units that a step takes of each row
 LEAD = 2  # units before them, so that the decoder's memory is filled
 SIZE = 4  # rows of a batch from the model; as many come from the encoder
-FADE, CLICK = 320, 16  # samples in which a word fades that ends in time, and one that is broken off
-LOUD = 0.02  # mean magnitude of a voice that isn't over
-SPILL_WEIGHT = 0.5
+LOUD = 0.02  # mean magnitude of a voice that isn't over, in its last ENDING samples
+ENDING = 320
+SPILL_WEIGHT, HUSH_WEIGHT = 0.5, 0.5
 
 
 class Voiced(Material):
-    """Conversations with the agent's sound [units, samples]."""
+    """Conversations with the agent's sound [units, samples], in full up to where it is cut off."""
 
     def tensors(self, c):
-        sound = torch.from_numpy(render.agent_audio(c))
+        sound = torch.from_numpy(render.agent_audio(c, fades=False))
         return {**super().tensors(c), "sound": sound.reshape(c.units, -1)}
 
 
 def remade(model, batch):
     """Audio latents of a batch as the solver leaves them, from the truth's history and words."""
-    tau = torch.full(batch["text"].shape, START, device=batch["text"].device)
+    tau = torch.where(batch["sound"].any(2), START, 1.0)
+    step = tau[..., None, None] / STEPS
     with torch.no_grad():
         z, _ = noisy(batch, tau)
-        for _ in range(STEPS):
-            velocities = model.heads(model.forward(with_history_noise(batch), z, tau))[1]
-            z = tuple(part - START / STEPS * velocity for part, velocity in zip(z, velocities))
-            tau = tau - START / STEPS
+        for left in range(STEPS, 0, -1):
+            now = tau * left / STEPS
+            velocities = model.heads(model.forward(with_history_noise(batch), z, now))[1]
+            z = tuple(part - step * velocity for part, velocity in zip(z, velocities))
     return z[0]
 
 
@@ -74,30 +79,45 @@ def aligned(weights, c, seed, count=ALIGNED, size=3, units=48):
 
 
 def windows(latents, sound, rng, size=SIZE, units=UNITS):
-    """Random stretches of both, with more rows of those in which a voice sounds."""
+    """Random stretches of both, half of them with a voice that is cut off where there is one, more of
+    the others with a voice than without."""
     length = units + LEAD
-    loud = sound.pow(2).mean(2).sqrt() > 0.01
+    loud, hushed = sound.pow(2).mean(2).sqrt() > ACTIVE, cut_off(sound)
     parts = []
     while len(parts) < size:
         row, at = int(rng.integers(len(sound))), int(rng.integers(0, sound.shape[1] - length + 1))
-        if loud[row, at + LEAD : at + length].any() or rng.random() < 0.2:
+        wanted = hushed if len(parts) < size // 2 and hushed.any() else loud
+        if wanted[row, at + LEAD : at + length].any() or wanted is loud and rng.random() < 0.2:
             parts.append((latents[row, at : at + length], sound[row, at : at + length]))
     z, x = zip(*parts)
     return torch.stack(z), torch.stack(x).flatten(1)
 
 
+def cut_off(sound):
+    """[B, units, samples] -> bool [B, units]: silent, although the unit before ends in mid-word."""
+    ends_loud = sound[:, :-1, -ENDING:].abs().mean(2) > LOUD
+    return F.pad(ends_loud & ~sound[:, 1:].any(2), (1, 0))
+
+
+def hush(y, x):
+    """Mean RMS of sound y, in parts of what counts as spoken, in the units in which the truth x is cut
+    off; both [B, samples]."""
+    where = cut_off(x.unflatten(1, (-1, UNIT)))
+    rms = (y.unflatten(1, (-1, UNIT)).pow(2).mean(2) + 1e-8).sqrt()
+    return (rms * where).sum() / where.sum().clamp(min=1) / ACTIVE
+
+
 def broken_off(weights, rng, size, units):
     """Latents and sound, as of windows(), of a voice that stops in the middle of a word. The last unit
     that sounds was made when nobody knew: its latents are those of the whole word, and what follows is
-    the encoder's silence after a word that ended in time. The sound ends within a millisecond of the
-    next unit."""
+    the encoder's silence after a word that faded in time, as in conversations. The sound ends with the
+    unit."""
     whole = np.stack([audio_stream(rng, units, cut_share=0) for _ in range(size)])
     ended, sound = whole.copy(), whole.copy()
     stops = np.array([a_stop(rng, row, units) for row in whole])
     for i, at in enumerate(stops * UNIT):
-        ended[i, at - FADE : at] *= np.linspace(1, 0, FADE)
-        sound[i, at : at + CLICK] *= np.linspace(1, 0, CLICK)
-        ended[i, at:], sound[i, at + CLICK :] = 0, 0
+        ended[i, at - CUT_FADE : at] *= np.linspace(1, 0, CUT_FADE)
+        ended[i, at:], sound[i, at:] = 0, 0
     z = [latents_of(weights, x, units) for x in (whole, ended)]
     silent = on_device(torch.arange(units)[None] >= torch.from_numpy(stops)[:, None])
     z = torch.where(silent[..., None, None], z[1], z[0])
@@ -106,7 +126,7 @@ def broken_off(weights, rng, size, units):
 
 def a_stop(rng, row, units):
     """A unit, drawn from those that a voice reaches into, or from all."""
-    level = np.abs(row.reshape(units, -1)[:, -FADE:]).mean(1)
+    level = np.abs(row.reshape(units, -1)[:, -ENDING:]).mean(1)
     reached = [unit + 1 for unit in range(LEAD, units - 1) if level[unit] > LOUD]
     return int(rng.choice(reached or np.arange(LEAD + 1, units)))
 
@@ -135,10 +155,13 @@ def step_loss(weights, pool, seed, step):
     rows = [windows(*pool, rng), broken_off(weights, rng, SIZE // 2, UNITS + LEAD)]
     z, x = (torch.cat(parts) for parts in zip(*rows))
     y, spilt = decoded(weights, z)
-    theirs, aligned = audio_terms(y[:, LEAD * UNIT :], x[:, LEAD * UNIT :])
     spill = spilt.pow(2).mean() / (x.pow(2).mean() + 1e-4)
-    figures.update({f"aligned_{key}": value for key, value in aligned.items()}, spill=spill.detach())
-    return mine + theirs + SPILL_WEIGHT * spill, figures
+    y, x = y[:, LEAD * UNIT :], x[:, LEAD * UNIT :]
+    theirs, aligned = audio_terms(y, x)
+    rest = hush(y, x)
+    figures.update({f"aligned_{key}": value for key, value in aligned.items()})
+    figures.update(spill=spill.detach(), hush=rest.detach())
+    return mine + theirs + SPILL_WEIGHT * spill + HUSH_WEIGHT * rest, figures
 
 
 def train_voice(out, stage, steps, minutes=None, seed=0, count=ALIGNED):

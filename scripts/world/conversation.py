@@ -17,13 +17,12 @@ TYPED_STOP_AFTER = 1
 NAMING_SILENCE = 10  # names a new card after so long a silence (+-1)
 GREETING_DELAYS = (2, 3)
 BREAK_REACTION = 2  # 'mm' or a nod after a piece of a story has ended
-CUT_FADE = 40  # samples in which a voice that is cut off fades: too short to be prepared for
 MEMORY = 24  # how long after a change 'and before?' may be asked
 
 
 class Conversation:
     """Fields for render.py: `units`, `user_clips` (start, samples, gain, moves mouth), `agent_clips`
-    (start, samples), `typed` and `tokens` (unit -> word), `cards` (sample, card or None), `presence`
+    (start, samples, was it cut off?), `typed` and `tokens` (unit -> word), `cards` (sample, card or None), `presence`
     (sample, bool), `nods` (sample), `events` (the truth's list of dicts), and the looks.
 
     `wanted` (unit -> word or None): what the oracle says where the agent of practice.py slips; empty
@@ -379,7 +378,7 @@ class Conversation:
         for (t, word, samples), right, wait in zip(clips, said, waits):
             first = t // UNIT if word != right else t // UNIT - 1
             self.wanted.update({unit: right for unit in range(t // UNIT - wait, first + 1)})
-            self.agent_clips.append((t, samples))
+            self.agent_clips.append((t, samples, False))
             self.tokens[t // UNIT] = word
             end = t + len(samples)
         self.quiet = max(self.quiet, end)
@@ -400,16 +399,12 @@ def word_clips(said, start, waits=None):
 
 
 def cut_clips(clips, at):
-    """Clips (start, samples) that end, faded, at a sample."""
+    """Agent clips that end at a sample; render.py fades those that are cut off."""
     kept = []
-    for start, samples in clips:
-        if start >= at:
-            continue
-        if start + len(samples) > at:
-            samples = samples[: at - start].copy()
-            fade = min(CUT_FADE, len(samples))
-            samples[-fade:] *= np.linspace(1, 0, fade)
-        kept.append((start, samples))
+    for start, samples, cut_off in clips:
+        if start < at:
+            cut_off = cut_off or start + len(samples) > at
+            kept.append((start, samples[: at - start], cut_off))
     return kept
 
 

@@ -120,5 +120,5 @@ def say_again(c):
     for one, following in zip(said, said[1:] + [None]):
         ends = [c.units, *([following["unit"]] if following else []), *([one["cut"]] if one["cut"] else [])]
         clips = word_clips(one["words"], one["start"])
-        c.agent_clips += cut_clips([(t, samples) for t, _, samples in clips], min(ends) * UNIT)
+        c.agent_clips += cut_clips([(t, samples, False) for t, _, samples in clips], min(ends) * UNIT)
         c.tokens.update({t // UNIT: word for t, word, _ in clips if t // UNIT < min(ends)})

@@ -20,6 +20,9 @@ from .conversation import Conversation, truth
 from .stream import FPS, FRAME, FRAMES, SAMPLE_RATE, UNIT
 
 
+CUT_FADE = 40  # samples in which a voice that is cut off fades: too short to be prepared for
+
+
 def user_audio(c):
     """float32 [units x UNIT] in [-1, 1]: the user's voice, noises, changing level, noise floor."""
     rng = np.random.default_rng([c.seed, 2])
@@ -38,15 +41,25 @@ def user_audio(c):
     return sound.clip(-1, 1)
 
 
-def agent_audio(c):
-    """float32 [units x UNIT]: the agent's voice, silence elsewhere."""
+def agent_audio(c, fades=True):
+    """float32 [units x UNIT]: the agent's voice, silence elsewhere. fades=False: where it is cut off it
+    sounds in full to the last sample, as it is made by somebody who doesn't know yet."""
     sound = np.zeros(c.units * UNIT, np.float32)
-    mix(sound, c.agent_clips)
+    mix(sound, faded(c.agent_clips) if fades else c.agent_clips)
     return sound.clip(-1, 1)
 
 
+def faded(clips):
+    """Agent clips of which those that are cut off end without a click."""
+    for start, samples, cut_off in clips:
+        if cut_off:
+            samples, fade = samples.copy(), min(CUT_FADE, len(samples))
+            samples[-fade:] *= np.linspace(1, 0, fade)
+        yield start, samples
+
+
 def mix(sound, clips):
-    for start, samples in clips:
+    for start, samples, *_ in clips:
         part = samples[: max(0, len(sound) - start)]
         sound[start : start + len(part)] += part
 
@@ -118,7 +131,7 @@ def agent_states(c):
     """int [units x FRAMES, 4]: mouth, blink, sway, nod of draw.agent_picture."""
     rng = np.random.default_rng([c.seed, 4])
     count = c.units * FRAMES
-    mouth = openness(c.agent_clips, c.units, draw.MOUTHS)
+    mouth = openness(faded(c.agent_clips), c.units, draw.MOUTHS)
     lids = blinks(rng, count, [1, 2, 1])
     phase, period = rng.uniform(0, 6.28), rng.uniform(90, 140)
     sway = np.round(4 * np.sin(phase + 2 * np.pi * np.arange(count) / period)).astype(int)

@@ -6,6 +6,7 @@ FPS = 25
 UNIT = SAMPLE_RATE * UNIT_MS // 1000  # samples of a unit
 FRAMES = FPS * UNIT_MS // 1000  # video frames of a unit
 FRAME = UNIT // FRAMES  # samples of a video frame
+ACTIVE = 0.01  # RMS of a unit from which on a voice is active in it (docs/eval.md)
 
 # Seeds of conversations; nobody tunes on the second range.
 TRAINING_SEEDS = range(0, 100_000)

@@ -18,6 +18,7 @@ from train.data import (
     MASKED,
     QUESTION_KINDS,
     WIDEST_MASK,
+    Material,
     flow_weights,
     other_voice,
     previous_seen,
@@ -27,9 +28,13 @@ from train.data import (
     text_weights,
     unnamed_labels,
 )
+from train.codecs import codec_weights
 from train.loop import together, train, workers
+from train.shape import config
 from train.talk import PROBES, flow_losses, probe_loss, text_loss
 from train.tokenizer import CONTINUES, FILLER, IDS
+from world import render
+from world.conversation import Conversation
 from world.stream import UNIT
 
 INPUTS = torch.randn(8, 3, generator=torch.Generator().manual_seed(5))
@@ -174,15 +179,29 @@ class UnitWeights(unittest.TestCase):
     active = [False, False, True, True, True, True, False, False, False, False]
     timeline = [{"agent": sounds, "user": False, "card": None} for sounds in active]
 
+    def test_the_voice_learns_nothing_of_a_cut_before_it(self):
+        conversation = Conversation(4, length=20)
+        material = Material(config(), codec_weights("audio", seed=3))
+        latents, units = material.voice_latents(conversation), conversation.units
+        known, unknown = (
+            material.encode_audio(render.agent_audio(conversation, fades=fades), units)
+            for fades in (True, False)
+        )
+        before = [cut - 1 for cut in conversation.cuts]
+        others = [unit for unit in range(units) if unit not in before]
+        self.assertTrue(torch.equal(latents[before], unknown[before]))
+        self.assertTrue(torch.equal(latents[others], known[others]))
+        self.assertGreater(float((known - unknown)[before].abs().max()), 0)
+
     def test_falling_silent_weighs_most_in_the_voice(self):
         weights = flow_weights(self.Cut, self.active)
-        self.assertEqual(weights.tolist(), [1, 1, 3, 3, 3, 3, 18, 6, 6, 1])
+        self.assertEqual(weights.tolist(), [1, 1, 3, 3, 3, 3, 45, 6, 6, 1])
 
     def test_a_sound_that_meets_the_agents_voice_weighs_in_the_text(self):
         weights = text_weights(self.Cut, self.timeline)
         self.assertEqual(weights.tolist(), [1, 1, 1, 1, 3, 3, 3, 3, 1, 1])
         weights = text_weights(self.Interrupted, self.timeline)
-        self.assertEqual(weights.tolist(), [1, 1, 1, 1, 3, 6, 6, 6, 1, 1])
+        self.assertEqual(weights.tolist(), [1, 1, 1, 1, 3, 12, 12, 12, 1, 1])
 
     def test_pauses_and_what_comes_after_a_question_weigh_in_the_text(self):
         weights = text_weights(self.Asked, self.timeline)

@@ -7,18 +7,21 @@ import unittest
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from train.codecs import codec_weights, decode
-from train.voice import CLICK, LEAD, UNIT, UNITS, broken_off, decoded, remade, windows
+from train.voice import ENDING, LEAD, LOUD, UNIT, UNITS, broken_off, cut_off, decoded, hush, remade, windows
 
 
 class Exact:
-    """A model that knows the truth: from any z its velocity leads straight there."""
+    """A model that knows the truth: from any z its velocity leads straight there. Keeps the z and tau
+    that it was first asked for."""
 
     def __init__(self, *truth):
-        self.truth = truth
+        self.truth, self.first = truth, None
 
     def forward(self, _batch, z, tau):
+        self.first = self.first or (z[0], tau)
         return z, tau
 
     def heads(self, passed):
@@ -30,8 +33,15 @@ class Voice(unittest.TestCase):
     def test_the_solver_runs_to_its_end(self):
         torch.manual_seed(1)
         truth = {f"{medium}_latents": torch.randn(2, 5, 3, 4) for medium in ("audio", "video")}
-        batch = {**truth, "text": torch.zeros(2, 5, dtype=torch.long)}
-        torch.testing.assert_close(remade(Exact(*truth.values()), batch), truth["audio_latents"], atol=1e-5, rtol=0)
+        sound = torch.randn(2, 5, 7)
+        sound[1, 2:4] = 0
+        exact = Exact(*truth.values())
+        made = remade(exact, {**truth, "sound": sound})
+        torch.testing.assert_close(made, truth["audio_latents"], atol=1e-5, rtol=0)
+        z, tau = exact.first
+        self.assertEqual(tau[1].tolist(), [0.75, 0.75, 1, 1, 0.75])
+        alike = lambda units: float(F.cosine_similarity(z[1, units].flatten(), truth["audio_latents"][1, units].flatten(), 0))
+        self.assertLess(abs(alike(slice(2, 4))), 0.5)
 
     def test_latents_and_sound_are_of_the_same_units(self):
         number = 1.0 + torch.arange(3 * 20).reshape(3, 20)
@@ -54,10 +64,31 @@ class Voice(unittest.TestCase):
         z, sound = broken_off(weights, np.random.default_rng(4), 3, 8)
         self.assertEqual(z.shape[:2], (3, 8))
         for row in sound.numpy():
-            last = int(np.flatnonzero(row)[-1])
-            self.assertLess(last % UNIT, CLICK)
-            stop = last // UNIT * UNIT
-            self.assertGreater(np.abs(row[stop - 320 : stop]).mean(), 0.02)
+            stop = -(-int(np.flatnonzero(row)[-1]) // UNIT) * UNIT
+            self.assertGreater(np.abs(row[stop - ENDING : stop]).mean(), LOUD)
+        self.assertTrue(cut_off(sound.unflatten(1, (8, -1))).any(1).all())
+
+    def test_silence_after_a_loud_end_is_a_voice_cut_off(self):
+        sound = torch.zeros(1, 6, 2 * ENDING)
+        sound[0, 0], sound[0, 3, :ENDING] = 0.1, 0.1  # the second ends within its unit
+        self.assertEqual(cut_off(sound)[0].tolist(), [False, True, False, False, False, False])
+
+    def test_half_of_the_stretches_have_a_voice_cut_off(self):
+        sound = 0.1 * torch.ones(20, 40, 2 * ENDING)
+        sound[7, 30:33] = 0
+        latents = torch.zeros(20, 40, 2, 4)
+        _, x = windows(latents, sound, np.random.default_rng(6), size=40)
+        cut = cut_off(x.unflatten(1, (UNITS + LEAD, -1)))[:, LEAD:].any(1)
+        self.assertTrue(cut[:20].all())
+        self.assertLess(int(cut[20:].sum()), 5)
+
+    def test_only_sound_after_the_cut_is_to_be_hushed(self):
+        x = torch.zeros(1, 4 * UNIT)
+        x[0, :UNIT] = 0.1
+        y = torch.full((1, 4 * UNIT), 0.02)
+        self.assertAlmostEqual(float(hush(y, x)), 2, places=2)
+        y[0, UNIT : 2 * UNIT] = 0
+        self.assertLess(float(hush(y, x)), 0.02)
 
     def test_what_a_unit_leaves_for_the_next_is_told_apart(self):
         torch.manual_seed(5)

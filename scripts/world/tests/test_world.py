@@ -9,9 +9,10 @@ import unittest
 import numpy as np
 
 from world import render, voices, words
-from world.conversation import CUT_FADE, GREETING_DELAYS, STOP_AFTER, Conversation, truth
+from world.conversation import GREETING_DELAYS, STOP_AFTER, Conversation, truth
 from world.lessons import Lesson
 from world.practice import LONGEST_WAIT, Practice
+from world.render import CUT_FADE
 from world.stream import FRAMES, UNIT
 
 SEEDS = range(100_000, 100_030)
@@ -195,6 +196,16 @@ class World(unittest.TestCase):
                 np.testing.assert_allclose(before[-1], 0, atol=1e-6)
                 loud.append(np.abs(before[: -CUT_FADE]).mean())
         self.assertGreater(np.median(loud), 0.02)
+
+    def test_without_fades_only_the_last_samples_before_a_cut_differ(self):
+        differ = 0
+        for c in self.conversations:
+            changed = np.flatnonzero(render.agent_audio(c) != render.agent_audio(c, fades=False))
+            ends = {(at // UNIT + 1) * UNIT - at for at in changed}
+            self.assertLessEqual(max(ends, default=1), CUT_FADE)
+            self.assertLessEqual({at // UNIT + 1 for at in changed}, set(c.cuts))
+            differ += len(changed)
+        self.assertGreater(differ, 0)
 
     def test_in_practice_delays_are_mostly_the_usual_one(self):
         answers = lambda kind: [
