@@ -118,7 +118,8 @@ export function tickWork(
   const rows = sets * layout.response;
   const evaluations = config.solver.steps * solvers[config.solver.name].evaluationsPerStep;
   latents("solve", sets, 2 * evaluations);
-  span("solve", rows, history + rows, rows, evaluations);
+  // The two sets of guidance don't see each other.
+  span("solve", rows, history + layout.response, rows, evaluations);
 
   for (const medium of ["audio", "video"] as const) {
     const { decoder } = config.response[medium];

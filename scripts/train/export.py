@@ -22,9 +22,10 @@ LOGS = [*STAGES[:3], "refine_video", "refine_audio", "lessons", "conversations",
 
 
 def export(out, stage, folder, solver=None):
-    """Writes OUT/STAGE.safetensors as a checkpoint folder; solver: overrides of the config's."""
+    """Writes OUT/STAGE.safetensors as a checkpoint folder; solver: overrides of the config's. A student
+    has its guidance in its weights."""
     c = config()
-    c["solver"].update(solver or {})
+    c["solver"].update({"guidance": 1} if stage == "student" else {}, **(solver or {}))
     weights = stage_weights(out, stage)
     shapes = expected_tensors(c)
     for name, shape in shapes.items():

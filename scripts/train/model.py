@@ -451,18 +451,24 @@ class Stream:
         self.unit += 1
         return ids, logits
 
-    def velocity(self, z, tau):
-        """Velocities of the unit thought last, at tau."""
+    def velocity(self, z, tau, alone=False):
+        """Velocities of the unit thought last, at tau; alone: without its observation and text, for
+        guidance to compare with."""
         m, lay = self.model, self.model.layout
+        own = lay.observation + lay.agent_text
+        cache = [tuple(part[:, :-own] for part in layer) for layer in self.cache] if alone else self.cache
         x = m.latent_rows(*z, torch.full((self.b,), float(tau), device=self.device))
         rows = torch.arange(lay.clean, lay.rows)
         everything = torch.ones(lay.response, lay.response, dtype=torch.bool, device=self.device)
-        normed = self.span(x, self.rows(x, rows, self.unit - 1), everything, self.cache, False)
+        normed = self.span(x, self.rows(x, rows, self.unit - 1), everything, cache, False)
         return m.velocity(normed)
 
-    def solve(self, z, taus):
-        """Euler from taus[0] = 1 to taus[-1] = 0."""
+    def solve(self, z, taus, guidance=1.0):
+        """Euler from taus[0] = 1 to taus[-1] = 0, with classifier-free guidance."""
         for here, there in zip(taus, taus[1:]):
             v = self.velocity(z, here)
+            if guidance != 1:
+                free = self.velocity(z, here, alone=True)
+                v = tuple(b + guidance * (a - b) for a, b in zip(v, free))
             z = tuple(part + (there - here) * rate for part, rate in zip(z, v))
         return z

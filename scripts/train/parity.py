@@ -62,7 +62,7 @@ def main():
             chosen, scores = stream.think(word, audio[:, unit], video[:, unit], previous, lambda l: l.argmax(-1))
             noise = torch.from_numpy(unit_noise(0, unit, sum(count)))
             z = tuple(part.view(1, *shape) for part, shape in zip(noise.split(count), shapes))
-            previous = stream.solve(z, taus)
+            previous = stream.solve(z, taus, c["solver"]["guidance"])
             ids.append(int(chosen))
             logits.append(scores[0].numpy())
             drawn.append(noise.numpy())

@@ -33,7 +33,7 @@ def solver_taus(steps, shift=1.0):
     return [shift * tau / (1 + (shift - 1) * tau) for tau in taus]
 
 
-def roll(model, examples, steps, seed=0, units=None):
+def roll(model, examples, steps, seed=0, units=None, guidance=1.0):
     """Runs conversations (Material.tensors) closed loop, together: (token ids [B, L], latents)."""
     units = units or min(len(example["text"]) for example in examples)
     b = len(examples)
@@ -57,7 +57,7 @@ def roll(model, examples, steps, seed=0, units=None):
                 torch.randn(b, *example.shape[1:], generator=generator).to(device)
                 for example in (examples[0]["audio_latents"], examples[0]["video_latents"])
             )
-            previous = stream.solve(z, taus)
+            previous = stream.solve(z, taus, guidance)
             ids.append(chosen)
             for kept, part in zip(latents, previous):
                 kept.append(part)
@@ -193,6 +193,7 @@ def main(arguments=None):
     parser.add_argument("--seeds", type=int, nargs=2, default=[90_000, 24], metavar=("FIRST", "COUNT"))
     parser.add_argument("--seconds", type=float, default=24)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--guidance", type=float, default=config()["solver"]["guidance"])
     parser.add_argument("--unheard", action="store_true", help="users with accents unheard in training")
     parser.add_argument("--keep", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -209,7 +210,7 @@ def main(arguments=None):
         sound = render.agent_audio(conversation)
         examples.append({**material.tensors(conversation), "sound": sound, "active": active})
     tally = Tally()
-    ids, latents = roll(model, examples, args.steps)
+    ids, latents = roll(model, examples, args.steps, guidance=args.guidance)
     voice = sounds(weights, latents[0]).numpy()
     for i, conversation in enumerate(conversations):
         words = [word_of(token) for token in ids[i].tolist()]
@@ -237,6 +238,7 @@ def main(arguments=None):
         "log_mel_distance_forced": round(distance, 4),
         "log_mel_distance_codec": round(floor, 4),
         "solver_steps": args.steps,
+        "guidance": args.guidance,
     }
     for key, value in figures.items():
         print(f"{key.replace('_', ' '):28s} {value}")

@@ -166,7 +166,7 @@ def config(hidden=192, layers=4, inner=512, heads=6):
                 "decoder": VIDEO_DECODER,
             },
         },
-        "solver": {"name": "euler", "steps": 4, "shift": 1, "guidance": 1},
+        "solver": {"name": "euler", "steps": 4, "shift": 1, "guidance": 1.5},
     }
 
 

@@ -22,7 +22,7 @@ import safetensors_file
 from . import stacks
 from .codecs import NOISE, audio_loss, audio_stream, audio_terms, encode, evaluate
 from .data import Material
-from .loop import on_device, say, train
+from .loop import Log, on_device, say, train
 from .model import Model
 from .shape import config
 from .talk import noisy, stage_weights, with_history_noise
@@ -40,6 +40,10 @@ SIZE = 4  # rows of a batch from the model; as many come from the encoder
 LOUD = 0.02  # mean magnitude of a voice that isn't over, in its last ENDING samples
 ENDING = 320
 SPILL_WEIGHT, HUSH_WEIGHT = 0.5, 0.5
+# How far the weights go from what they were to what they have learned (robust fine-tuning, Wortsman et
+# al. 2022): half of what is left after a cut goes (RMS at p95 0.0088, 0.0063, 0.0044 for 0, 0.5 and 1),
+# and less than half of the fidelity (mel distance 0.40, 0.44, 0.48).
+KEPT = 0.5
 
 
 class Voiced(Material):
@@ -177,7 +181,7 @@ def train_voice(out, stage, steps, minutes=None, seed=0, count=ALIGNED):
         weights,
         lambda step: step_loss(weights, pool, seed, step),
         steps,
-        rate=1e-3,
+        rate=5e-4,
         decay=1e-4,
         seed=seed,
         evaluate=lambda: evaluate(weights, "audio"),
@@ -185,9 +189,14 @@ def train_voice(out, stage, steps, minutes=None, seed=0, count=ALIGNED):
         minutes=minutes,
         average=0.99,
     )
+    before = on_device(safetensors_file.read(path))
+    kept = {name: torch.lerp(tensor, refined[name], KEPT) for name, tensor in before.items()}
+    figures = evaluate(kept, "audio")
+    Log(os.path.join(out, "voice.jsonl")).write(**figures)
+    say(f"voice: half way from the weights before, {figures}")
     for name in (path, os.path.join(out, "voice.safetensors")):
-        safetensors_file.write(name, refined)
-    return refined
+        safetensors_file.write(name, kept)
+    return kept
 
 
 def main():

@@ -6,6 +6,7 @@ import {
   unitCosts,
   weightBytes,
 } from "../../engine/costs.ts";
+import type { ModelConfig } from "../../engine/config.ts";
 import { conv, residual, shuffle } from "../../engine/models/layers.ts";
 import { preset } from "../../engine/models/presets.ts";
 
@@ -20,8 +21,13 @@ Deno.test("stackOperations() counts two operations per weight and output positio
   assertEquals(stackOperations([residual([3, 1, 1])], [10, 1, 1, 4]), 2 * 10 * (48 + 16));
 });
 
+const unguided = (config: ModelConfig) => ({
+  ...config,
+  solver: { ...config.solver, guidance: 1 },
+});
+
 Deno.test("unitCosts() of nano's pass is two operations per backbone weight and token, and more", () => {
-  const config = preset("nano");
+  const config = unguided(preset("nano"));
   const { pass, evaluation, step, solve } = unitCosts(config);
   const layer = 192 * (192 + 64 + 64) + 192 * 192 + 3 * 192 * 512;
   const attention = 4 * 192 * 560;
@@ -33,7 +39,7 @@ Deno.test("unitCosts() of nano's pass is two operations per backbone weight and 
 });
 
 Deno.test("unitCosts() counts both row sets of guidance and every evaluation of a step", () => {
-  const config = preset("nano");
+  const config = unguided(preset("nano"));
   const { evaluation } = unitCosts(config);
   const guided = unitCosts({ ...config, solver: { ...config.solver, name: "heun", guidance: 3 } });
   assertEquals(guided.evaluation, 2 * evaluation);

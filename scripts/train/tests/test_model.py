@@ -37,20 +37,18 @@ def random_batch(c, batch, units):
 
 
 class TrainingPass(unittest.TestCase):
-    def check(self, c, units, guided):
+    def check(self, c, units):
         model = Model(c, {k: v for k, v in initial_weights(c, 1).items()})
         batch = random_batch(c, 2, units)
         z = tuple(torch.randn_like(batch[f"{m}_latents"]) for m in ("audio", "video"))
         tau = torch.linspace(0.1, 1, 2 * units).view(2, units)
         with torch.no_grad():
-            normed = model.forward(batch, z, tau, noisy_context=not guided)
-            logits, velocities, _ = model.heads(normed)
+            logits, velocities, _ = model.heads(model.forward(batch, z, tau))
+            free = model.heads(model.forward(batch, z, tau, noisy_context=False))[1]
             stream = Stream(model, 2)
             audio, video = model.observe(batch, units)
             previous = None
             for unit in range(units):
-                if guided:  # the unconditional set doesn't see its own unit's observation and text
-                    break
                 text = batch["text"][:, unit]
                 _, got = stream.think(
                     batch["typed"][:, unit], audio[:, unit], video[:, unit], previous, lambda _: text
@@ -58,16 +56,30 @@ class TrainingPass(unittest.TestCase):
                 self.assertLess((got - logits[:, unit]).abs().max(), 1e-4)
                 for row in range(2):
                     now = tuple(part[:, unit] for part in z)
-                    v = stream.velocity(now, tau[row, unit])
-                    for mine, theirs in zip(v, velocities):
-                        self.assertLess((mine[row] - theirs[row, unit]).abs().max(), 1e-4)
+                    for alone, expected in ((False, velocities), (True, free)):
+                        v = stream.velocity(now, tau[row, unit], alone)
+                        for mine, theirs in zip(v, expected):
+                            self.assertLess((mine[row] - theirs[row, unit]).abs().max(), 1e-4)
                 previous = tuple(batch[f"{m}_latents"][:, unit] for m in ("audio", "video"))
 
     def test_parallel_pass_gives_the_velocities_of_unit_by_unit(self):
-        self.check(small(), 9, False)
+        self.check(small(), 9)
 
     def test_so_it_does_over_several_attention_chunks(self):
-        self.check(small(), 20, False)
+        self.check(small(), 20)
+
+    def test_guidance_leads_on_from_the_unconditional_velocity(self):
+        c = small()
+        model, batch = Model(c, initial_weights(c, 1)), random_batch(c, 2, 2)
+        z = tuple(torch.randn(2, *batch[f"{m}_latents"].shape[2:]) for m in ("audio", "video"))
+        with torch.no_grad():
+            stream = Stream(model, 2)
+            audio, video = model.observe(batch, 2)
+            stream.think(batch["typed"][:, 0], audio[:, 0], video[:, 0], None, lambda _: batch["text"][:, 0])
+            guided = stream.solve(z, [1.0, 0.0], 1.5)
+            led, free = stream.velocity(z, 1.0), stream.velocity(z, 1.0, alone=True)
+        for end, start, a, b in zip(guided, z, led, free):
+            torch.testing.assert_close(end, start - (1.5 * a - 0.5 * b))
 
     def test_unconditional_velocities_ignore_their_units_observation_and_text(self):
         c = small()
