@@ -20,7 +20,7 @@ import safetensors_file
 
 from .data import Material
 from .loop import on_device, train
-from .model import Model, expected_tensors, is_codec
+from .model import Model, expected_tensors, guided, is_codec
 from .rollout import roll, solver_taus
 from .shape import config
 
@@ -38,7 +38,7 @@ def teacher_path(teacher, batch, z, taus, substeps, guidance):
                 v = teacher.heads(teacher.forward(batch, z, row))[1]
                 if guidance != 1:
                     free = teacher.heads(teacher.forward(batch, z, row, noisy_context=False))[1]
-                    v = tuple(b + guidance * (a - b) for a, b in zip(v, free))
+                    v = guided(v, free, guidance)
                 z = tuple(a + (there - here) / substeps * b for a, b in zip(z, v))
             points.append(z)
     return points

@@ -75,11 +75,8 @@ def rounded(value):
     return round(value, 5) if isinstance(value, float) else value
 
 
-def learning_rate(step, steps, peak, warmup):
-    """Linear warm-up, then a cosine down to a fiftieth."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    along = min(1, (step - warmup) / max(1, steps - warmup))
+def learning_rate(along, peak):
+    """A cosine from the peak down to a fiftieth, where `along` (0 to 1) of a run is over."""
     return peak * (0.02 + 0.98 * (1 + math.cos(math.pi * along)) / 2)
 
 
@@ -165,11 +162,8 @@ def train(
         now = agreed(time.time())
         if budget and seconds() >= budget:
             break
-        if budget:
-            lr = learning_rate(int(1000 * seconds() / budget), 1000, rate, 0)
-        else:
-            lr = learning_rate(step, steps, rate, warmup)
-        lr = min(lr, rate * (step - optimizer_since + 1) / warmup)
+        along = seconds() / budget if budget else step / steps
+        lr = min(learning_rate(along, rate), rate * (step - optimizer_since + 1) / warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr
         torch.manual_seed((seed * 1_000_003 + step) * count + worker)

@@ -371,6 +371,12 @@ class Model:
         return self.logits(last), flow, last
 
 
+def guided(led, free, guidance):
+    """Velocities that lead on from those without a unit's observation and text (`free`) to those with
+    them (`led`), and beyond: classifier-free guidance (Ho and Salimans 2022)."""
+    return tuple(b + guidance * (a - b) for a, b in zip(led, free))
+
+
 class Stream:
     """The pass that inference makes, unit by unit with a cache of keys and values; batched over B
     conversations. Mirrors engine/thinker.ts and performer.ts without their GPU."""
@@ -468,7 +474,6 @@ class Stream:
         for here, there in zip(taus, taus[1:]):
             v = self.velocity(z, here)
             if guidance != 1:
-                free = self.velocity(z, here, alone=True)
-                v = tuple(b + guidance * (a - b) for a, b in zip(v, free))
+                v = guided(v, self.velocity(z, here, alone=True), guidance)
             z = tuple(part + (there - here) * rate for part, rate in zip(z, v))
         return z

@@ -12,6 +12,7 @@ Replaces OUT/codec_audio.safetensors; OUT/voice.safetensors says that it was don
 
 import argparse
 import os
+import shutil
 
 import numpy as np
 import torch
@@ -22,12 +23,11 @@ import safetensors_file
 from . import stacks
 from .codecs import NOISE, audio_loss, audio_stream, audio_terms, encode, evaluate
 from .data import Material
-from .loop import Log, on_device, say, train
+from .loop import on_device, say, train
 from .model import Model
 from .shape import config
 from .talk import noisy, stage_weights, with_history_noise
 from world import render
-from world.render import CUT_FADE
 from world.stream import ACTIVE, UNIT
 
 # The solver starts from the truth's latents with this share of noise: from noise alone a word could
@@ -120,7 +120,7 @@ def broken_off(weights, rng, size, units):
     ended, sound = whole.copy(), whole.copy()
     stops = np.array([a_stop(rng, row, units) for row in whole])
     for i, at in enumerate(stops * UNIT):
-        ended[i, at - CUT_FADE : at] *= np.linspace(1, 0, CUT_FADE)
+        ended[i, :at] = render.fade_out(whole[i, :at])
         ended[i, at:], sound[i, at:] = 0, 0
     z = [latents_of(weights, x, units) for x in (whole, ended)]
     silent = on_device(torch.arange(units)[None] >= torch.from_numpy(stops)[:, None])
@@ -169,13 +169,17 @@ def step_loss(weights, pool, seed, step):
 
 
 def train_voice(out, stage, steps, minutes=None, seed=0, count=ALIGNED):
-    """Trains the decoder on; returns the codec's weights."""
-    path = os.path.join(out, "codec_audio.safetensors")
+    """Trains the decoder on; returns the codec's weights. OUT/voice_start.safetensors keeps what it began
+    with, so that a run that goes on, or is run again, goes the same part of the way."""
+    path, began = (os.path.join(out, f"{name}.safetensors") for name in ("codec_audio", "voice_start"))
+    if not os.path.exists(os.path.join(out, "voice.state")):
+        shutil.copyfile(path, began)
     pool = aligned(on_device(stage_weights(out, stage)), config(), seed, count)
-    weights = on_device(safetensors_file.read(path))
+    start, weights = (on_device(safetensors_file.read(began)) for _ in range(2))
+    kept = lambda learned: {name: torch.lerp(tensor, learned[name], KEPT) for name, tensor in start.items()}
     for name, tensor in weights.items():
         tensor.requires_grad_(".decoder." in name)
-    refined = train(
+    learned = train(
         "voice",
         out,
         weights,
@@ -184,19 +188,15 @@ def train_voice(out, stage, steps, minutes=None, seed=0, count=ALIGNED):
         rate=5e-4,
         decay=1e-4,
         seed=seed,
-        evaluate=lambda: evaluate(weights, "audio"),
+        evaluate=lambda: evaluate(kept(weights), "audio"),
         evaluate_every=400,
         minutes=minutes,
         average=0.99,
     )
-    before = on_device(safetensors_file.read(path))
-    kept = {name: torch.lerp(tensor, refined[name], KEPT) for name, tensor in before.items()}
-    figures = evaluate(kept, "audio")
-    Log(os.path.join(out, "voice.jsonl")).write(**figures)
-    say(f"voice: half way from the weights before, {figures}")
+    refined = kept(learned)
     for name in (path, os.path.join(out, "voice.safetensors")):
-        safetensors_file.write(name, kept)
-    return kept
+        safetensors_file.write(name, refined)
+    return refined
 
 
 def main():

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import words
 from .conversation import Conversation, cut_clips, word_clips
-from .render import faded, mix
+from .render import faded, mixed
 from .stream import ACTIVE, FRAME, FRAMES, UNIT
 
 
@@ -55,8 +55,7 @@ def likeliest_voice(conversation, frame):
 
 def active(clips, units):
     """bool [units]: where agent clips sound."""
-    sound = np.zeros(units * UNIT)
-    mix(sound, [(start, samples) for start, samples in faded(clips) if start < len(sound)])
+    sound = mixed(faded(clips), units)
     return np.sqrt(np.mean(sound.reshape(units, UNIT) ** 2, 1)) >= ACTIVE
 
 

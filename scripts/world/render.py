@@ -19,20 +19,19 @@ from . import counterfactual, draw
 from .conversation import Conversation, truth
 from .stream import FPS, FRAME, FRAMES, SAMPLE_RATE, UNIT
 
-
 CUT_FADE = 40  # samples in which a voice that is cut off fades: too short to be prepared for
 
 
 def user_audio(c):
     """float32 [units x UNIT] in [-1, 1]: the user's voice, noises, changing level, noise floor."""
     rng = np.random.default_rng([c.seed, 2])
-    sound = np.zeros(c.units * UNIT, np.float32)
+    voices = [(start, samples * loudness) for start, samples, loudness, _ in c.user_clips]
+    sound = mixed(voices, c.units)
     level = 10 ** (rng.uniform(-8, 4) / 20)
     gain = np.full(len(sound), level, np.float32)
     for _ in range(rng.integers(0, 3)):
         at = int(rng.integers(len(sound)))
         gain[at:] = 10 ** (rng.uniform(-10, 5) / 20)
-    mix(sound, [(start, samples * loudness) for start, samples, loudness, _ in c.user_clips])
     sound *= gain
     noise = rng.standard_normal(len(sound)).astype(np.float32)
     if rng.random() < 0.6:  # a low rumble rather than a hiss
@@ -44,31 +43,33 @@ def user_audio(c):
 def agent_audio(c, fades=True):
     """float32 [units x UNIT]: the agent's voice, silence elsewhere. fades=False: where it is cut off it
     sounds in full to the last sample, as it is made by somebody who doesn't know yet."""
-    sound = np.zeros(c.units * UNIT, np.float32)
-    mix(sound, faded(c.agent_clips) if fades else c.agent_clips)
-    return sound.clip(-1, 1)
+    return mixed(faded(c.agent_clips) if fades else c.agent_clips, c.units).clip(-1, 1)
 
 
 def faded(clips):
     """Agent clips of which those that are cut off end without a click."""
-    for start, samples, cut_off in clips:
-        if cut_off:
-            samples, fade = samples.copy(), min(CUT_FADE, len(samples))
-            samples[-fade:] *= np.linspace(1, 0, fade)
-        yield start, samples
+    return [(start, fade_out(samples) if cut_off else samples) for start, samples, cut_off in clips]
 
 
-def mix(sound, clips):
+def fade_out(samples):
+    """A voice that is cut off where the samples end."""
+    faded, length = samples.copy(), min(CUT_FADE, len(samples))
+    faded[-length:] *= np.linspace(1, 0, length)
+    return faded
+
+
+def mixed(clips, units):
+    """float32 [units x UNIT]: clips (start, samples, ...), each from its start on."""
+    sound = np.zeros(units * UNIT, np.float32)
     for start, samples, *_ in clips:
         part = samples[: max(0, len(sound) - start)]
         sound[start : start + len(part)] += part
+    return sound
 
 
 def openness(clips, units, levels):
     """Mouth per video frame, 0 to levels - 1, from loudness: fast to open, slower to close."""
-    sound = np.zeros(units * UNIT, np.float32)
-    mix(sound, clips)
-    rms = np.sqrt(np.mean(sound.reshape(-1, FRAME) ** 2, axis=1))
+    rms = np.sqrt(np.mean(mixed(clips, units).reshape(-1, FRAME) ** 2, axis=1))
     opening, at = np.zeros(len(rms)), 0.0
     for i, value in enumerate(np.clip(rms / 0.14, 0, 1) ** 0.7):
         at = max(value, at * 0.45)

@@ -12,6 +12,8 @@ import unittest
 
 import torch
 
+import safetensors_file
+
 from train import codecs, distill, export, look, rollout, talk, voice
 from train.tokenizer import CONTINUES, FILLER
 
@@ -72,6 +74,23 @@ class Smoke(unittest.TestCase):
                 self.assertEqual([json.loads(line)["step"] for line in file], [4, 8])
         finally:
             shutil.rmtree(short)
+
+    def test_a_voice_that_is_done_stays_the_same_when_run_again(self):
+        again = tempfile.mkdtemp()
+        try:
+            for name in os.listdir(self.out):
+                if name.startswith(("voice", "codec_", "conversations.safetensors")):
+                    shutil.copy(os.path.join(self.out, name), again)
+            kept = voice.train_voice(again, "conversations", 2, count=1)
+        finally:
+            shutil.rmtree(again)
+        before, after = (
+            safetensors_file.read(os.path.join(self.out, f"{name}.safetensors"))
+            for name in ("voice_start", "codec_audio")
+        )
+        decoder = next(name for name in kept if ".decoder." in name and name.endswith("weight"))
+        self.assertTrue(torch.equal(kept[decoder], after[decoder]))
+        self.assertFalse(torch.equal(before[decoder], after[decoder]))
 
     def test_a_stage_is_tried_in_closed_loop(self):
         arguments = "--stage conversations --seeds 90000 2 --seconds 12 --steps 1 --keep 1 --unheard"

@@ -7,21 +7,20 @@ import unittest
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from train.codecs import codec_weights, decode
 from train.voice import ENDING, LEAD, LOUD, UNIT, UNITS, broken_off, cut_off, decoded, hush, remade, windows
 
 
 class Exact:
-    """A model that knows the truth: from any z its velocity leads straight there. Keeps the z and tau
-    that it was first asked for."""
+    """A model that knows the truth: from any z its velocity leads straight there. Keeps the tau that it
+    was first asked for."""
 
     def __init__(self, *truth):
         self.truth, self.first = truth, None
 
     def forward(self, _batch, z, tau):
-        self.first = self.first or (z[0], tau)
+        self.first = tau if self.first is None else self.first
         return z, tau
 
     def heads(self, passed):
@@ -38,10 +37,7 @@ class Voice(unittest.TestCase):
         exact = Exact(*truth.values())
         made = remade(exact, {**truth, "sound": sound})
         torch.testing.assert_close(made, truth["audio_latents"], atol=1e-5, rtol=0)
-        z, tau = exact.first
-        self.assertEqual(tau[1].tolist(), [0.75, 0.75, 1, 1, 0.75])
-        alike = lambda units: float(F.cosine_similarity(z[1, units].flatten(), truth["audio_latents"][1, units].flatten(), 0))
-        self.assertLess(abs(alike(slice(2, 4))), 0.5)
+        self.assertEqual(exact.first[1].tolist(), [0.75, 0.75, 1, 1, 0.75])
 
     def test_latents_and_sound_are_of_the_same_units(self):
         number = 1.0 + torch.arange(3 * 20).reshape(3, 20)
