@@ -1,7 +1,7 @@
 /** Command name -> io/commands/NAME.ts, error -> exit code; nothing else. */
-import { InputError } from "./engine/errors.ts";
-import { RunError } from "./io/errors.ts";
-import { nearest } from "./io/options.ts";
+import { InputError } from "./engine/config/errors.ts";
+import { RunError } from "./io/system/errors.ts";
+import { nearest } from "./io/cli/options.ts";
 
 interface Command {
   summary: string;

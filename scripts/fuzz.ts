@@ -6,19 +6,19 @@
  * number tell a case, so that `--first N --count 1` repeats it; a case that fails is kept in out/fuzz.
  */
 import { parseArgs } from "@std/cli";
-import { openCheckpoint } from "../engine/checkpoint.ts";
-import { InputError } from "../engine/errors.ts";
-import { openTokenizer } from "../engine/tokenizer.ts";
-import { RunError } from "../io/errors.ts";
-import { type Ffmpeg, findFfmpeg } from "../io/ffmpeg.ts";
-import { openSource } from "../io/endpoints.ts";
-import { openInput } from "../io/observe.ts";
-import { ObservationReader } from "../io/pair.ts";
-import { keptOptions, readProgress, type SavedProgress } from "../io/saved_progress.ts";
-import { SessionFolder } from "../io/session_folder.ts";
-import { awaitHead, decodeStream } from "../io/stream_decode.ts";
-import type { StreamShape } from "../io/stream_shape.ts";
-import { readTuneCache } from "../io/tune_cache.ts";
+import { openCheckpoint } from "../engine/checkpoint/checkpoint.ts";
+import { InputError } from "../engine/config/errors.ts";
+import { openTokenizer } from "../engine/checkpoint/tokenizer.ts";
+import { RunError } from "../io/system/errors.ts";
+import { type Ffmpeg, findFfmpeg } from "../io/ffmpeg/ffmpeg.ts";
+import { openSource } from "../io/ends/endpoints.ts";
+import { openInput } from "../io/ends/observe.ts";
+import { ObservationReader } from "../io/media/pair.ts";
+import { keptOptions, readProgress, type SavedProgress } from "../io/saved/saved_progress.ts";
+import { SessionFolder } from "../io/system/session_folder.ts";
+import { awaitHead, decodeStream } from "../io/ends/stream_decode.ts";
+import type { StreamShape } from "../io/media/stream_shape.ts";
+import { readTuneCache } from "../io/cli/tune_cache.ts";
 import { snapshotAfter } from "../tests/io/session_saver.ts";
 import { tinyConfig, withCheckpoint } from "../tests/engine/tiny_checkpoint.ts";
 import { random } from "../tests/reference/random.ts";

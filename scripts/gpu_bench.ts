@@ -8,16 +8,16 @@
  * memory. Prints tables and writes every figure to FOLDER/PRESET.json. At its first start Deno fetches
  * the one npm package that the engine has; without a network, copy a DENO_DIR that has it.
  */
-import { InputError } from "../engine/errors.ts";
+import { InputError } from "../engine/config/errors.ts";
 import { type PresetName, presetNames } from "../engine/models/presets.ts";
 import { benchKernels } from "../io/bench/kernels.ts";
 import { benchLatency } from "../io/bench/latency.ts";
 import { openBenchGpu, openBenchModel } from "../io/bench/model.ts";
 import type { Bench } from "../io/bench/output.ts";
-import { tableText } from "../io/bench/table.ts";
+import { tableText } from "../io/reports/table.ts";
 import { benchTick } from "../io/bench/tick.ts";
-import { type CommandSpec, helpText, type Option, parseOptions } from "../io/options.ts";
-import { listAdapters } from "../kernels/probe.ts";
+import { type CommandSpec, helpText, type Option, parseOptions } from "../io/cli/options.ts";
+import { listAdapters } from "../kernels/gpu/probe.ts";
 
 const spec = {
   name: "bench-gpu",

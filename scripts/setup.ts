@@ -11,8 +11,8 @@
  */
 import { parseArgs } from "@std/cli";
 import config from "../deno.json" with { type: "json" };
-import { findFfmpeg } from "../io/ffmpeg.ts";
-import { driverFiles, requestAdapter } from "../kernels/adapter.ts";
+import { findFfmpeg } from "../io/ffmpeg/ffmpeg.ts";
+import { driverFiles, requestAdapter } from "../kernels/gpu/adapter.ts";
 import { existing, ffmpegStatic, onPath } from "./programs.ts";
 
 interface Need {

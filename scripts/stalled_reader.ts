@@ -5,9 +5,9 @@
  *
  *     deno task stalled [MINUTES]
  */
-import { openConfig } from "../engine/checkpoint.ts";
-import { openMuxer } from "../io/muxer.ts";
-import { streamShapes } from "../io/stream_shape.ts";
+import { openConfig } from "../engine/checkpoint/checkpoint.ts";
+import { openMuxer } from "../io/media/muxer.ts";
+import { streamShapes } from "../io/media/stream_shape.ts";
 
 const root = new URL("..", import.meta.url);
 const { user } = streamShapes(await openConfig(new URL("engine/models/nano", root).pathname));

@@ -1,6 +1,6 @@
 /** Damaged recordings and checkpoints, some hundred of them; `deno task fuzz` tries more. */
 import { assert, assertEquals } from "@std/assert";
-import { findFfmpeg } from "../io/ffmpeg.ts";
+import { findFfmpeg } from "../io/ffmpeg/ffmpeg.ts";
 import { type Corpus, fuzz, makeCase, makeCorpus, writeCase } from "../scripts/fuzz.ts";
 import { folderTest, names } from "./io/media.ts";
 

@@ -1,10 +1,10 @@
 /** The main job end to end: main.ts as a process, the shipped checkpoint, the real engine. */
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
-import { openConfig } from "../engine/checkpoint.ts";
-import { latentGrid } from "../engine/stack_shapes.ts";
-import type { Event } from "../io/events.ts";
+import { openConfig } from "../engine/checkpoint/checkpoint.ts";
+import { latentGrid } from "../engine/layers/stack_shapes.ts";
+import type { Event } from "../io/pace/events.ts";
 import { count, digest, ffmpegTest, folderTest, names } from "./io/media.ts";
-import { listAdapters } from "../kernels/probe.ts";
+import { listAdapters } from "../kernels/gpu/probe.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const sample = `${root}samples/voice.mp4`;

@@ -1,5 +1,5 @@
 /** Short ways to write stack layers down, for presets. */
-import type { StackLayer } from "../config.ts";
+import type { StackLayer } from "../config/config.ts";
 
 type Triple = [number, number, number];
 

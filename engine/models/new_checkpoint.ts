@@ -3,14 +3,14 @@
  * weights. With a Qwen3 folder as backbone, its `model.*` tensors are taken byte for byte and the
  * rest is random.
  */
-import type { Backbone } from "../checkpoint.ts";
-import type { ModelConfig } from "../config.ts";
-import { validateConfig } from "../config_check.ts";
-import { InputError } from "../errors.ts";
-import { quoted } from "../quoted.ts";
-import type { Dtype } from "../safetensors.ts";
-import type { TensorSpec } from "../safetensors_writer.ts";
-import { expectedTensors, parameterCounts } from "../tensors.ts";
+import type { Backbone } from "../checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../config/config.ts";
+import { validateConfig } from "../checkpoint/config_check.ts";
+import { InputError } from "../config/errors.ts";
+import { quoted } from "../config/quoted.ts";
+import type { Dtype } from "../weights/safetensors.ts";
+import type { TensorSpec } from "../weights/safetensors_writer.ts";
+import { expectedTensors, parameterCounts } from "../checkpoint/tensors.ts";
 import { addedToken, byteTokenizerJson } from "./byte_tokenizer.ts";
 import { preset, type PresetName } from "./presets.ts";
 import { randomFills, randomTensor } from "./random_weights.ts";

@@ -3,7 +3,7 @@
  * paper (Qwen3-0.6B's backbone, its v0.1 and v0.2 picture sizes) to measure speed with. The paper's
  * codecs are unpublished: these are plain causal convolutional ones.
  */
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import { byteFiller } from "./byte_tokenizer.ts";
 import { conv, double, halve, overlapAdd, residual, shuffle, silu, unshuffle } from "./layers.ts";
 

@@ -3,7 +3,7 @@
  * only: the same on every machine, in any order, without state. For weights, not for the noise of
  * a stream (that is Philox, in a kernel).
  */
-import type { Dtype } from "../safetensors.ts";
+import type { Dtype } from "../weights/safetensors.ts";
 
 /** A keyed mix of 32 bits (the 'lowbias32' finalizer: two multiplications, three shifts). */
 function mix(value: number): number {

@@ -1,7 +1,7 @@
 /** A preset's checkpoint with random weights, in memory: what `init` writes, for measuring speed. */
-import type { Checkpoint } from "../checkpoint.ts";
-import { type Dtype, dtypeBytes } from "../safetensors.ts";
-import { elementCount } from "../tensors.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { type Dtype, dtypeBytes } from "../weights/safetensors.ts";
+import { elementCount } from "../checkpoint/tensors.ts";
 import { newCheckpoint } from "./new_checkpoint.ts";
 import type { PresetName } from "./presets.ts";
 

@@ -5,11 +5,11 @@
  * The scales follow the mean square m of the signal through the layers: a layer with weights of
  * variance 1 / (inputs x m) gives mean square 1 again.
  */
-import type { ModelConfig, StackLayer } from "../config.ts";
-import type { Dtype } from "../safetensors.ts";
-import { mediumShape, stackShapes } from "../stack_shapes.ts";
-import type { Shape4 } from "../stack_shapes.ts";
-import { elementCount, expectedTensors, layerTensors, tauFeatures } from "../tensors.ts";
+import type { ModelConfig, StackLayer } from "../config/config.ts";
+import type { Dtype } from "../weights/safetensors.ts";
+import { mediumShape, stackShapes } from "../layers/stack_shapes.ts";
+import type { Shape4 } from "../layers/stack_shapes.ts";
+import { elementCount, expectedTensors, layerTensors, tauFeatures } from "../checkpoint/tensors.ts";
 import { randomNumbers, toStorage } from "./random.ts";
 
 /** How a tensor is filled: ones for the weights of norms, else random with this deviation. */

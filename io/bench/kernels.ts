@@ -5,16 +5,16 @@ import {
   type KernelTime,
   kernelTimes,
   measureCeiling,
-} from "../../engine/kernel_bench.ts";
-import { TickBench } from "../../engine/tick_bench.ts";
-import { type MatmulFigure, matmulFigures } from "../../kernels/measure.ts";
-import type { Choices, Gpu } from "../../kernels/device.ts";
-import { adapterKey, type TuneEntry } from "../../kernels/tune.ts";
-import type { CommandSpec, Option } from "../options.ts";
+} from "../../engine/bench/kernel_bench.ts";
+import { TickBench } from "../../engine/bench/tick_bench.ts";
+import { type MatmulFigure, matmulFigures } from "../../kernels/measure/measure.ts";
+import type { Choices, Gpu } from "../../kernels/gpu/device.ts";
+import { adapterKey, type TuneEntry } from "../../kernels/measure/tune.ts";
+import type { CommandSpec, Option } from "../cli/options.ts";
 import { type BenchModel, modelChoice, openBenchGpu, openBenchModel } from "./model.ts";
 import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
-import { rooflinePlot } from "./plots.ts";
-import { figure, percent, type Table } from "./table.ts";
+import { rooflinePlot } from "../reports/plots.ts";
+import { figure, percent, type Table } from "../reports/table.ts";
 
 export const summary = "every kernel at a model's shapes, and what part of the adapter it uses";
 

@@ -4,20 +4,20 @@
  * as `stream --pace live`, with a simulated network or none.
  */
 import type { Schedule } from "../../engine/mod.ts";
-import { InputError } from "../../engine/errors.ts";
-import type { Event } from "../events.ts";
-import { openMuxer } from "../muxer.ts";
-import { parseNetwork } from "../network.ts";
-import type { CommandSpec, Option } from "../options.ts";
-import { rawMedia } from "../raw_input.ts";
-import { percentile } from "../statistics.ts";
-import { runStream } from "../stream.ts";
-import { type StreamShape, streamShapes } from "../stream_shape.ts";
-import type { StreamOutput } from "../stream_output.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import type { Event } from "../pace/events.ts";
+import { openMuxer } from "../media/muxer.ts";
+import { parseNetwork } from "../pace/network.ts";
+import type { CommandSpec, Option } from "../cli/options.ts";
+import { rawMedia } from "../ends/raw_input.ts";
+import { percentile } from "../pace/statistics.ts";
+import { runStream } from "../run/stream.ts";
+import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
+import type { StreamOutput } from "../ends/stream_output.ts";
 import { type BenchModel, modelChoice, openBenchModel, openBenchSession } from "./model.ts";
 import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
-import { latencyPlot } from "./plots.ts";
-import { figure, type Table } from "./table.ts";
+import { latencyPlot } from "../reports/plots.ts";
+import { figure, type Table } from "../reports/table.ts";
 import { observations } from "./tick.ts";
 
 export const summary = "signal to signal, paced live, with and without a network (minutes)";

@@ -1,12 +1,12 @@
 /** `bench long`: a long stream, flat out: memory and tick time, minute by minute. */
 import type { Schedule } from "../../engine/mod.ts";
-import type { CommandSpec, Option } from "../options.ts";
-import { percentile } from "../statistics.ts";
-import { fitLine } from "./line.ts";
+import type { CommandSpec, Option } from "../cli/options.ts";
+import { percentile } from "../pace/statistics.ts";
+import { fitLine } from "../reports/line.ts";
 import { type BenchModel, modelChoice, openBenchModel, openBenchSession } from "./model.ts";
 import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
-import { longPlot } from "./plots.ts";
-import { figure, type Table } from "./table.ts";
+import { longPlot } from "../reports/plots.ts";
+import { figure, type Table } from "../reports/table.ts";
 import { observations } from "./tick.ts";
 
 export const summary = "an hour of stream: memory and tick time per minute (half an hour)";

@@ -1,6 +1,6 @@
 /** Which model and adapter a bench measures. */
-import { type Checkpoint, openCheckpoint } from "../../engine/checkpoint.ts";
-import { InputError } from "../../engine/errors.ts";
+import { type Checkpoint, openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
+import { InputError } from "../../engine/config/errors.ts";
 import { type PresetName, presetNames } from "../../engine/models/presets.ts";
 import { randomCheckpoint } from "../../engine/models/random_checkpoint.ts";
 import {
@@ -11,13 +11,13 @@ import {
   type SessionOptions,
   type TuningRequest,
 } from "../../engine/mod.ts";
-import { resolveSettings, type Settings } from "../../engine/settings.ts";
-import { tuneDevice } from "../../engine/tuning.ts";
-import { Gpu } from "../../kernels/device.ts";
-import { ownModel } from "../model_options.ts";
-import type { Option, Parsed } from "../options.ts";
-import { say } from "../run_model.ts";
-import { cachedTuning, defaultTuneCache } from "../tune_cache.ts";
+import { resolveSettings, type Settings } from "../../engine/model/settings.ts";
+import { tuneDevice } from "../../engine/model/tuning.ts";
+import { Gpu } from "../../kernels/gpu/device.ts";
+import { ownModel } from "../run/model_options.ts";
+import type { Option, Parsed } from "../cli/options.ts";
+import { say } from "../run/run_model.ts";
+import { cachedTuning, defaultTuneCache } from "../cli/tune_cache.ts";
 import type { Status } from "./output.ts";
 
 /** The options' declarations. */

@@ -1,13 +1,19 @@
 /** What a bench gives, and the ways out: text, JSON, and a page with plots. */
-import type { ModelConfig } from "../../engine/config.ts";
-import { InputError } from "../../engine/errors.ts";
-import { elementCount, expectedTensors } from "../../engine/tensors.ts";
-import { unitLayout } from "../../engine/unit.ts";
-import { type CommandSpec, helpText, type Option, type Parsed, parseOptions } from "../options.ts";
+import type { ModelConfig } from "../../engine/config/config.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { elementCount, expectedTensors } from "../../engine/checkpoint/tensors.ts";
+import { unitLayout } from "../../engine/checkpoint/unit.ts";
+import {
+  type CommandSpec,
+  helpText,
+  type Option,
+  type Parsed,
+  parseOptions,
+} from "../cli/options.ts";
 import type { BenchModel } from "./model.ts";
-import type { Plot } from "./plots.ts";
-import { writeReport } from "./report.ts";
-import { type Table, tableText } from "./table.ts";
+import type { Plot } from "../reports/plots.ts";
+import { writeReport } from "../reports/report.ts";
+import { type Table, tableText } from "../reports/table.ts";
 
 /** Says what is being measured. */
 export type Status = (what: string) => void;

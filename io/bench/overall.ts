@@ -1,5 +1,5 @@
 /** `bench` without a name: a short run of what most people want to know. */
-import type { CommandSpec, Option } from "../options.ts";
+import type { CommandSpec, Option } from "../cli/options.ts";
 import { benchKernels } from "./kernels.ts";
 import { benchLatency } from "./latency.ts";
 import { modelChoice, openBenchGpu, openBenchModel } from "./model.ts";

@@ -1,12 +1,12 @@
 /** `bench peers`: this engine's kernels beside those of other WebGPU libraries, as ratios. */
 import { fileURLToPath } from "node:url";
 import { TextLineStream } from "@std/streams";
-import { RunError } from "../errors.ts";
-import type { CommandSpec, Option } from "../options.ts";
+import { RunError } from "../system/errors.ts";
+import type { CommandSpec, Option } from "../cli/options.ts";
 import { type Bench, outputOptions, runBench, type Status } from "./output.ts";
 import type { Peers, PeerWork } from "./peer_figures.ts";
-import { peersPlot } from "./plots.ts";
-import { figure, type Table } from "./table.ts";
+import { peersPlot } from "../reports/plots.ts";
+import { figure, type Table } from "../reports/table.ts";
 
 export const summary = "products and attention beside other WebGPU libraries (minutes, downloads)";
 

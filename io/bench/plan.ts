@@ -1,9 +1,9 @@
 /** `bench plan`: what a tick would cost on a machine that isn't here, and how well such a plan fits the
  * machine that is. */
-import { openConfig } from "../../engine/checkpoint.ts";
-import type { ModelConfig } from "../../engine/config.ts";
-import { historyTokens, weightBytes } from "../../engine/costs.ts";
-import { InputError } from "../../engine/errors.ts";
+import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../../engine/config/config.ts";
+import { historyTokens, weightBytes } from "../../engine/bench/costs.ts";
+import { InputError } from "../../engine/config/errors.ts";
 import { type Precision, precisions } from "../../engine/mod.ts";
 import { preset, presetNames } from "../../engine/models/presets.ts";
 import {
@@ -15,13 +15,13 @@ import {
   tickWork,
   transfers,
   workKinds,
-} from "../../engine/roofline.ts";
-import { ownModel } from "../model_options.ts";
-import type { CommandSpec, Option, Parsed } from "../options.ts";
+} from "../../engine/bench/roofline.ts";
+import { ownModel } from "../run/model_options.ts";
+import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { checkChoice } from "./model.ts";
 import { type Bench, outputOptions, runBench } from "./output.ts";
 import { benchPlanCheck } from "./plan_check.ts";
-import { bytesText, figure, percent, type Table } from "./table.ts";
+import { bytesText, figure, percent, type Table } from "../reports/table.ts";
 
 export const summary = "what a tick would cost on a machine that isn't here";
 

@@ -5,7 +5,7 @@ import {
   type KernelTime,
   kernelTimes,
   measureCeiling,
-} from "../../engine/kernel_bench.ts";
+} from "../../engine/bench/kernel_bench.ts";
 import {
   type Machine,
   stageTimes,
@@ -14,14 +14,14 @@ import {
   weightSize,
   type WorkKind,
   workKinds,
-} from "../../engine/roofline.ts";
-import { TickBench, type TickTimes } from "../../engine/tick_bench.ts";
-import { type TickStage, tickStages } from "../../engine/tick_stages.ts";
-import { percentile } from "../statistics.ts";
+} from "../../engine/bench/roofline.ts";
+import { TickBench, type TickTimes } from "../../engine/bench/tick_bench.ts";
+import { type TickStage, tickStages } from "../../engine/roles/tick_stages.ts";
+import { percentile } from "../pace/statistics.ts";
 import { ceilingTable } from "./kernels.ts";
 import { type ModelChoice, openBenchGpu, openBenchModel } from "./model.ts";
 import { type Bench, modelFacts, type Status } from "./output.ts";
-import { figure, percent, type Table } from "./table.ts";
+import { figure, percent, type Table } from "../reports/table.ts";
 
 /** What --check found of one stage. */
 export interface CheckedStage {

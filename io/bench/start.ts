@@ -1,14 +1,14 @@
 /** `bench start`: from the command to the first unit's answer, and where that time goes. */
 import { fileURLToPath } from "node:url";
-import { openConfig } from "../../engine/checkpoint.ts";
-import { unitLayout } from "../../engine/unit.ts";
-import { RunError } from "../errors.ts";
-import { ownModel } from "../model_options.ts";
-import type { CommandSpec, Option } from "../options.ts";
-import { percentile } from "../statistics.ts";
+import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
+import { unitLayout } from "../../engine/checkpoint/unit.ts";
+import { RunError } from "../system/errors.ts";
+import { ownModel } from "../run/model_options.ts";
+import type { CommandSpec, Option } from "../cli/options.ts";
+import { percentile } from "../pace/statistics.ts";
 import { type Bench, outputOptions, runBench, type Status } from "./output.ts";
-import { startPlot } from "./plots.ts";
-import { figure, type Table } from "./table.ts";
+import { startPlot } from "../reports/plots.ts";
+import { figure, type Table } from "../reports/table.ts";
 
 export const summary = "from the command to the first answer, and where that time goes";
 

@@ -1,12 +1,12 @@
 /** Started by `bench start`: does what `stream` does up to its second unit, and tells how long each
  * part took, as JSON. */
 import "../commands/stream.ts";
-import { openCheckpoint } from "../../engine/checkpoint.ts";
-import { resolveSettings } from "../../engine/settings.ts";
-import { TickBench } from "../../engine/tick_bench.ts";
-import { tuneDevice } from "../../engine/tuning.ts";
-import { Gpu } from "../../kernels/device.ts";
-import { defaultTuneCache, readTuneCache } from "../tune_cache.ts";
+import { openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
+import { resolveSettings } from "../../engine/model/settings.ts";
+import { TickBench } from "../../engine/bench/tick_bench.ts";
+import { tuneDevice } from "../../engine/model/tuning.ts";
+import { Gpu } from "../../kernels/gpu/device.ts";
+import { defaultTuneCache, readTuneCache } from "../cli/tune_cache.ts";
 import type { ChildMarks } from "./start.ts";
 
 const now = () => performance.timeOrigin + performance.now();

@@ -1,5 +1,5 @@
 /** `bench tick`: a tick by stage, over history's length, and in every placement and schedule. */
-import { tokenHistoryBytes, unitCosts } from "../../engine/costs.ts";
+import { tokenHistoryBytes, unitCosts } from "../../engine/bench/costs.ts";
 import type { Placement, Schedule } from "../../engine/mod.ts";
 import {
   encodingCost,
@@ -7,13 +7,13 @@ import {
   TickBench,
   tickGrowth,
   type TickTimes,
-} from "../../engine/tick_bench.ts";
-import { tickStages } from "../../engine/tick_stages.ts";
-import { type Observation, type Response, unitLayout } from "../../engine/unit.ts";
-import { sleepCost } from "../../kernels/measure.ts";
-import type { CommandSpec, Option } from "../options.ts";
-import { percentile } from "../statistics.ts";
-import { fitLine, type Line } from "./line.ts";
+} from "../../engine/bench/tick_bench.ts";
+import { tickStages } from "../../engine/roles/tick_stages.ts";
+import { type Observation, type Response, unitLayout } from "../../engine/checkpoint/unit.ts";
+import { sleepCost } from "../../kernels/measure/measure.ts";
+import type { CommandSpec, Option } from "../cli/options.ts";
+import { percentile } from "../pace/statistics.ts";
+import { fitLine, type Line } from "../reports/line.ts";
 import {
   type BenchModel,
   modelChoice,
@@ -22,8 +22,8 @@ import {
   openBenchSession,
 } from "./model.ts";
 import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
-import { growthPlot, type Plot, stagePlot } from "./plots.ts";
-import { bytesText, figure, type Table } from "./table.ts";
+import { growthPlot, type Plot, stagePlot } from "../reports/plots.ts";
+import { bytesText, figure, type Table } from "../reports/table.ts";
 
 export const summary = "a tick by stage, over history's length, by placement and schedule";
 
@@ -332,7 +332,9 @@ function stageTable(
       sleep.skipped
         ? `A tick reads back ${readbacks} times; awaiting each as documented would add ${
           figure(sleep.ms)
-        } ms of sleep, ${figure(readbacks * sleep.ms)} ms a tick (kernels/readback.ts skips it).`
+        } ms of sleep, ${
+          figure(readbacks * sleep.ms)
+        } ms a tick (kernels/gpu/readback.ts skips it).`
         : `A tick reads back ${readbacks} times; Deno sleeps ${figure(sleep.ms)} ms after each.`,
       `${dispatches} dispatches and ${copies} copies a tick: ${
         figure(recorded)

@@ -1,7 +1,7 @@
 /** `adapters`: lists every adapter that can be reached, with the SPEC that selects it. */
-import { driversUnloaded } from "../../kernels/adapter.ts";
-import { type CommandSpec, helpText, parseOptions } from "../options.ts";
-import { InputError } from "../../engine/errors.ts";
+import { driversUnloaded } from "../../kernels/gpu/adapter.ts";
+import { type CommandSpec, helpText, parseOptions } from "../cli/options.ts";
+import { InputError } from "../../engine/config/errors.ts";
 import { type AdapterDescription, listAdapters } from "../../engine/mod.ts";
 
 export const summary = "list the adapters that can be reached, and the SPEC that selects each";

@@ -1,6 +1,6 @@
 /** `bench`: how fast this machine runs a model; each measurement is a command of its own. */
-import { InputError } from "../../engine/errors.ts";
-import { nearest } from "../options.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { nearest } from "../cli/options.ts";
 import * as overall from "../bench/overall.ts";
 
 export const summary = "measure ticks, kernels, latency and more on this machine";

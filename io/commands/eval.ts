@@ -1,18 +1,18 @@
 /** `eval`: runs recordings with truth records through the model and measures how it converses. */
-import { openCheckpoint } from "../../engine/checkpoint.ts";
-import { InputError } from "../../engine/errors.ts";
-import { ResponseCodec } from "../../engine/response_codec.ts";
+import { openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { ResponseCodec } from "../../engine/model/response_codec.ts";
 import { type Row, rowsOf } from "../eval/bars.ts";
 import { evaluate, type Evaluation } from "../eval/evaluate.ts";
 import { type EvalHeader, EventsFile, readResults } from "../eval/events_file.ts";
 import { chooseJobs, seedRange } from "../eval/jobs.ts";
 import type { RecordingResult } from "../eval/recording_result.ts";
 import { table } from "../eval/table.ts";
-import { type Ffmpeg, findFfmpeg } from "../ffmpeg.ts";
-import { Interrupt, interruptedCode } from "../interrupt.ts";
-import { modelOptions, openModel, ownModel } from "../model_options.ts";
-import { type CommandSpec, helpText, type Option, parseOptions } from "../options.ts";
-import { say } from "../run_model.ts";
+import { type Ffmpeg, findFfmpeg } from "../ffmpeg/ffmpeg.ts";
+import { Interrupt, interruptedCode } from "../system/interrupt.ts";
+import { modelOptions, openModel, ownModel } from "../run/model_options.ts";
+import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
+import { say } from "../run/run_model.ts";
 
 export const summary = "measure answers, timing, voice, lips and picture on conversations";
 

@@ -1,12 +1,12 @@
 /** `init`: writes a new checkpoint with seeded random weights. */
-import { type Backbone, openBackbone } from "../../engine/checkpoint.ts";
-import { InputError } from "../../engine/errors.ts";
+import { type Backbone, openBackbone } from "../../engine/checkpoint/checkpoint.ts";
+import { InputError } from "../../engine/config/errors.ts";
 import { newCheckpoint } from "../../engine/models/new_checkpoint.ts";
 import { presetNames } from "../../engine/models/presets.ts";
-import { reason } from "../../engine/quoted.ts";
-import { writeSafetensors } from "../../engine/safetensors_writer.ts";
-import { elementCount } from "../../engine/tensors.ts";
-import { type CommandSpec, helpText, type Option, parseOptions } from "../options.ts";
+import { reason } from "../../engine/config/quoted.ts";
+import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
+import { elementCount } from "../../engine/checkpoint/tensors.ts";
+import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
 
 export const summary = "make a checkpoint with seeded random weights";
 

@@ -1,10 +1,15 @@
 /** `inspect MODEL`: what a checkpoint is and what it costs, without reading its weights. */
-import { openHeaders } from "../../engine/checkpoint.ts";
-import { historyTokens, tokenHistoryBytes, unitCosts, weightBytes } from "../../engine/costs.ts";
-import { InputError } from "../../engine/errors.ts";
-import { elementCount, tensorPart } from "../../engine/tensors.ts";
-import { unitLayout } from "../../engine/unit.ts";
-import { type CommandSpec, helpText, type Option, parseOptions } from "../options.ts";
+import { openHeaders } from "../../engine/checkpoint/checkpoint.ts";
+import {
+  historyTokens,
+  tokenHistoryBytes,
+  unitCosts,
+  weightBytes,
+} from "../../engine/bench/costs.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { elementCount, tensorPart } from "../../engine/checkpoint/tensors.ts";
+import { unitLayout } from "../../engine/checkpoint/unit.ts";
+import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
 
 export const summary = "show a checkpoint's shape, parameters, cost per unit and memory";
 

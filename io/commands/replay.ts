@@ -1,15 +1,15 @@
 /** `replay`: answers a recording unit by unit and writes the response, its text, and what happened. */
-import { openConfig } from "../../engine/checkpoint.ts";
-import { InputError } from "../../engine/errors.ts";
-import { Interrupt, interruptedCode } from "../interrupt.ts";
-import { modelOptions, openModel, ownModel } from "../model_options.ts";
-import { choosePace, paceOptions } from "../pace_options.ts";
-import { type CommandSpec, helpText, type Option, parseOptions } from "../options.ts";
-import { Outputs } from "../output_file.ts";
-import { replayFile } from "../replay_file.ts";
-import { SavedRun } from "../saved_run.ts";
-import { chooseSaving, inMemory, savingOptions } from "../saving_options.ts";
-import { report } from "../report.ts";
+import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { Interrupt, interruptedCode } from "../system/interrupt.ts";
+import { modelOptions, openModel, ownModel } from "../run/model_options.ts";
+import { choosePace, paceOptions } from "../pace/pace_options.ts";
+import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
+import { Outputs } from "../system/output_file.ts";
+import { replayFile } from "../run/replay_file.ts";
+import { SavedRun } from "../saved/saved_run.ts";
+import { chooseSaving, inMemory, savingOptions } from "../saved/saving_options.ts";
+import { report } from "../run/report.ts";
 
 export const summary = "answer a recording: picture, voice and text, unit by unit";
 

@@ -1,24 +1,30 @@
 /** `stream`: answers what arrives through a pipe, unit by unit, into a pipe. */
 import { extname } from "node:path";
-import { openConfig } from "../../engine/checkpoint.ts";
-import { InputError } from "../../engine/errors.ts";
-import { type ByteSource, openSink, openSource } from "../endpoints.ts";
-import { findFfmpeg } from "../ffmpeg.ts";
-import type { Ffmpeg } from "../ffmpeg.ts";
-import { Interrupt, interruptedCode } from "../interrupt.ts";
-import { modelOptions, openModel, ownModel } from "../model_options.ts";
-import { type StreamFormat, streamFormats } from "../muxer.ts";
-import type { FfmpegFinder } from "../observe.ts";
-import { type CommandSpec, helpText, type Option, type Parsed, parseOptions } from "../options.ts";
-import { choosePace, paceOptions } from "../pace_options.ts";
-import { rawMedia } from "../raw_input.ts";
-import { report } from "../report.ts";
-import { SavedStream } from "../saved_stream.ts";
-import { chooseSaving, inMemory, savingOptions } from "../saving_options.ts";
-import { runStream, type StreamInput } from "../stream.ts";
-import { awaitHead, decodeStream } from "../stream_decode.ts";
-import { muxedOutput, openLiveFiles, rawOutput, type StreamOutput } from "../stream_output.ts";
-import { type StreamShape, streamShapes } from "../stream_shape.ts";
+import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { type ByteSource, openSink, openSource } from "../ends/endpoints.ts";
+import { findFfmpeg } from "../ffmpeg/ffmpeg.ts";
+import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
+import { Interrupt, interruptedCode } from "../system/interrupt.ts";
+import { modelOptions, openModel, ownModel } from "../run/model_options.ts";
+import { type StreamFormat, streamFormats } from "../media/muxer.ts";
+import type { FfmpegFinder } from "../ends/observe.ts";
+import {
+  type CommandSpec,
+  helpText,
+  type Option,
+  type Parsed,
+  parseOptions,
+} from "../cli/options.ts";
+import { choosePace, paceOptions } from "../pace/pace_options.ts";
+import { rawMedia } from "../ends/raw_input.ts";
+import { report } from "../run/report.ts";
+import { SavedStream } from "../saved/saved_stream.ts";
+import { chooseSaving, inMemory, savingOptions } from "../saved/saving_options.ts";
+import { runStream, type StreamInput } from "../run/stream.ts";
+import { awaitHead, decodeStream } from "../ends/stream_decode.ts";
+import { muxedOutput, openLiveFiles, rawOutput, type StreamOutput } from "../ends/stream_output.ts";
+import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
 
 export const summary = "answer a live stream: a container comes in, a container goes out";
 

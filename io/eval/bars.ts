@@ -1,8 +1,8 @@
 /** The figures beside the bars that a checkpoint is to reach: what falls short is shown, never left
  * out. */
-import { counterfactual } from "./counterfactual.ts";
+import { counterfactual } from "./measures/counterfactual.ts";
 import { type Figures, figuresOf } from "./figures.ts";
-import { type Figure, figure } from "./outcomes.ts";
+import { type Figure, figure } from "./measures/outcomes.ts";
 import type { RecordingResult } from "./recording_result.ts";
 
 /** One line of the report. */

@@ -1,9 +1,9 @@
 /** Runs all recordings of an evaluation and gathers what they gave. */
-import type { ModelConfig } from "../../engine/config.ts";
-import type { ResponseCodec } from "../../engine/response_codec.ts";
-import type { FfmpegFinder } from "../observe.ts";
-import { Progress } from "../progress.ts";
-import { beforeAbort, type OpenedSession, say } from "../run_model.ts";
+import type { ModelConfig } from "../../engine/config/config.ts";
+import type { ResponseCodec } from "../../engine/model/response_codec.ts";
+import type { FfmpegFinder } from "../ends/observe.ts";
+import { Progress } from "../cli/progress.ts";
+import { beforeAbort, type OpenedSession, say } from "../run/run_model.ts";
 import type { EventsFile } from "./events_file.ts";
 import { type Job, opened } from "./jobs.ts";
 import type { RecordingResult } from "./recording_result.ts";

@@ -3,7 +3,7 @@
  * and the figures. A file that was broken off is gone on with.
  */
 import { dirname } from "node:path";
-import { InputError } from "../../engine/errors.ts";
+import { InputError } from "../../engine/config/errors.ts";
 import type { Row } from "./bars.ts";
 import type { RecordingResult } from "./recording_result.ts";
 

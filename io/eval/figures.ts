@@ -1,7 +1,7 @@
 /** All figures of a set of recordings. Definitions: docs/eval.md. */
-import { bestLag, correlation, lagCorrelations, type LipSeries, maxLag } from "./lips.ts";
-import { type Figure, figure, mean, type Measure, quantile, values } from "./outcomes.ts";
-import { addMoments, frechetDistance } from "./picture.ts";
+import { bestLag, correlation, lagCorrelations, type LipSeries, maxLag } from "./measures/lips.ts";
+import { type Figure, figure, mean, type Measure, quantile, values } from "./measures/outcomes.ts";
+import { addMoments, frechetDistance } from "./measures/picture.ts";
 import {
   activityF1,
   type RecordingResult,
@@ -9,7 +9,7 @@ import {
   spanUnits,
   unflag,
 } from "./recording_result.ts";
-import { levelDb } from "./voice.ts";
+import { levelDb } from "./measures/voice.ts";
 
 export interface Figures {
   /** Questions whose answer was judged. */

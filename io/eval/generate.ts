@@ -1,10 +1,10 @@
 /** Conversations made by the world's generator (scripts/world, Python) when they are needed. */
 import { fileURLToPath } from "node:url";
-import { InputError } from "../../engine/errors.ts";
-import { quoted } from "../../engine/quoted.ts";
-import { RunError } from "../errors.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { quoted } from "../../engine/config/quoted.ts";
+import { RunError } from "../system/errors.ts";
 import { openRecording, type Recording } from "./recordings.ts";
-import { readTruth, type Swap } from "./truth.ts";
+import { readTruth, type Swap } from "./measures/truth.ts";
 
 const python = "/usr/bin/python3";
 const scripts = fileURLToPath(new URL("../../scripts", import.meta.url));

@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { generate, nameOf, parseSeeds, type Wanted } from "./generate.ts";
 import { openRecording, type Recording, recordingFolders } from "./recordings.ts";
-import { firstEvaluationSeed } from "./truth.ts";
+import { firstEvaluationSeed } from "./measures/truth.ts";
 
 export interface Job {
   name: string;

@@ -1,16 +1,16 @@
 /** Measures a recording while it runs, unit by unit: no picture and no sound is kept. */
-import type { Media } from "../../engine/response_codec.ts";
-import { round } from "../statistics.ts";
-import type { StreamShape } from "../stream_shape.ts";
-import { activeRms, rms } from "./activity.ts";
-import type { Conduct } from "./conduct.ts";
-import { judgeInitiative } from "./initiative.ts";
-import { judgeInterruptions, judgeSelectivity } from "./interruptions.ts";
-import { type LipSeries, mouthOpening } from "./lips.ts";
-import { LogMel } from "./logmel.ts";
-import type { Outcome } from "./outcomes.ts";
-import { addFeatures, type Moments, noMoments, pictureFeatures } from "./picture.ts";
-import { judgeQuestions } from "./questions.ts";
+import type { Media } from "../../engine/model/response_codec.ts";
+import { round } from "../pace/statistics.ts";
+import type { StreamShape } from "../media/stream_shape.ts";
+import { activeRms, rms } from "./measures/activity.ts";
+import type { Conduct } from "./measures/conduct.ts";
+import { judgeInitiative } from "./measures/initiative.ts";
+import { judgeInterruptions, judgeSelectivity } from "./measures/interruptions.ts";
+import { type LipSeries, mouthOpening } from "./measures/lips.ts";
+import { LogMel } from "./measures/logmel.ts";
+import type { Outcome } from "./measures/outcomes.ts";
+import { addFeatures, type Moments, noMoments, pictureFeatures } from "./measures/picture.ts";
+import { judgeQuestions } from "./measures/questions.ts";
 import {
   flags,
   type Pictures,
@@ -18,10 +18,10 @@ import {
   type Span,
   spanUnits,
 } from "./recording_result.ts";
-import { judgeRestraint } from "./restraint.ts";
-import type { Truth } from "./truth.ts";
-import { wordDistances } from "./voice.ts";
-import { type Word, wordsOf } from "./words.ts";
+import { judgeRestraint } from "./measures/restraint.ts";
+import type { Truth } from "./measures/truth.ts";
+import { wordDistances } from "./measures/voice.ts";
+import { type Word, wordsOf } from "./measures/words.ts";
 
 /** What a unit is measured on: the agent's text, voice and picture; what the truth has; and what
  * the codecs make of the truth. */

@@ -1,10 +1,10 @@
 /** What is kept of a recording that was run: plain JSON, from which every figure can be made. */
-import type { Figure, Outcome } from "./outcomes.ts";
-import { f1, overlap } from "./activity.ts";
-import { figure } from "./outcomes.ts";
-import type { LipSeries } from "./lips.ts";
-import type { Moments } from "./picture.ts";
-import type { Swap } from "./truth.ts";
+import type { Figure, Outcome } from "./measures/outcomes.ts";
+import { f1, overlap } from "./measures/activity.ts";
+import { figure } from "./measures/outcomes.ts";
+import type { LipSeries } from "./measures/lips.ts";
+import type { Moments } from "./measures/picture.ts";
+import type { Swap } from "./measures/truth.ts";
 
 /** The parts of a stream that figures are made of: all of it, its first and its last 30 s. */
 export type Span = "all" | "first" | "last";

@@ -1,7 +1,7 @@
 /** Recordings with truth records: folders that hold truth.json, user.* and, where it is, agent.*. */
 import { basename } from "node:path";
-import { InputError } from "../../engine/errors.ts";
-import { readTruth, type Truth } from "./truth.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { readTruth, type Truth } from "./measures/truth.ts";
 
 /** One recording, ready to run. */
 export interface Recording {

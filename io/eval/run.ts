@@ -1,11 +1,11 @@
 /** Runs a recording through a session in closed loop: the user's part as recorded, the agent living on
  * what it says itself. */
-import { InputError } from "../../engine/errors.ts";
-import type { Media, ResponseCodec } from "../../engine/response_codec.ts";
-import type { ModelConfig } from "../../engine/config.ts";
-import { type FfmpegFinder, openInput } from "../observe.ts";
-import { replay, type ReplaySession } from "../replay.ts";
-import { streamShapes } from "../stream_shape.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import type { Media, ResponseCodec } from "../../engine/model/response_codec.ts";
+import type { ModelConfig } from "../../engine/config/config.ts";
+import { type FfmpegFinder, openInput } from "../ends/observe.ts";
+import { replay, type ReplaySession } from "../pace/replay.ts";
+import { streamShapes } from "../media/stream_shape.ts";
 import { Measurement } from "./measurement.ts";
 import type { RecordingResult } from "./recording_result.ts";
 import type { Recording } from "./recordings.ts";

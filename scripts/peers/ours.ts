@@ -1,14 +1,14 @@
 /** This engine's kernels: as they are chosen for the adapter, and the plainest that do the same. */
-import { attention, type AttentionShape } from "../../kernels/attention.ts";
-import { Gpu } from "../../kernels/device.ts";
-import { matmul, packWeight } from "../../kernels/matmul.ts";
-import { prefersImages } from "../../kernels/packed_weight.ts";
-import { dispatch, Plan, type Step } from "../../kernels/plan.ts";
-import { Readback } from "../../kernels/readback.ts";
-import { makeTensor, type Tensor, tensorFrom } from "../../kernels/tensor.ts";
-import { tune } from "../../kernels/tune.ts";
-import { attentionProblem } from "../../kernels/tune_attention.ts";
-import { operandsProblem, productProblem } from "../../kernels/tune_matmul.ts";
+import { attention, type AttentionShape } from "../../kernels/attention/attention.ts";
+import { Gpu } from "../../kernels/gpu/device.ts";
+import { matmul, packWeight } from "../../kernels/matmul/matmul.ts";
+import { prefersImages } from "../../kernels/matmul/packed_weight.ts";
+import { dispatch, Plan, type Step } from "../../kernels/gpu/plan.ts";
+import { Readback } from "../../kernels/gpu/readback.ts";
+import { makeTensor, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
+import { tune } from "../../kernels/measure/tune.ts";
+import { attentionProblem } from "../../kernels/measure/tune_attention.ts";
+import { operandsProblem, productProblem } from "../../kernels/measure/tune_matmul.ts";
 import {
   type Attention,
   type Library,

@@ -9,7 +9,7 @@
  * readback, less that of one run with one, over n; in rounds in which all take turns.
  */
 import type { PeerFigure, Peers, PeerWork } from "../../io/bench/peer_figures.ts";
-import { Gpu } from "../../kernels/device.ts";
+import { Gpu } from "../../kernels/gpu/device.ts";
 import { jax, onnx, tfjs } from "./others.ts";
 import { ours, plain } from "./ours.ts";
 import {

@@ -95,7 +95,7 @@ def video_batch(rng, batch, units):
 
 def mouth_opening(x):
     """Of pictures [B, 3, T, 128, 128] in -1..1: how much of the mouth's region is darker than skin, per
-    frame; what io/eval/lips.ts measures. Blur hardly changes it, while a blurred mouth that opens at
+    frame; what io/eval/measures/lips.ts measures. Blur hardly changes it, while a blurred mouth that opens at
     the wrong time costs pixels little."""
     skin = 205 / 127.5 - 1
     return (skin - x[:, 1, :, 68:92, 50:78]).clamp(min=0).mean((2, 3)) / (skin + 1)

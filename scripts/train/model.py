@@ -3,7 +3,7 @@ pass over whole conversations at once, and the unit-by-unit pass that inference 
 
 Training pass: the clean tokens of L units carry history; beside them stand noisy copies of each
 unit's response latents, which see the clean tokens before their unit, their unit's observation and
-text, and each other (the ranks of engine/unit.ts). Attention is computed in chunks of units, each
+text, and each other (the ranks of engine/checkpoint/unit.ts). Attention is computed in chunks of units, each
 against the window of history that it can see, so that the window costs no more than it must.
 """
 
@@ -21,7 +21,7 @@ CHUNK = 16  # units per attention chunk
 
 
 class Layout:
-    """Tokens of a unit, as unitLayout in engine/unit.ts. Rows of a unit in the training pass: user
+    """Tokens of a unit, as unitLayout in engine/checkpoint/unit.ts. Rows of a unit in the training pass: user
     text | user audio | user video | agent text | agent audio | agent video | noisy audio | noisy
     video."""
 
@@ -56,7 +56,7 @@ class Layout:
         return stacks.stack_tensors(layers, self.inputs[side, medium], "")[1]
 
     def positions(self, span):
-        """[rows, 3] of unit 0: time, height, width (engine/unit.ts)."""
+        """[rows, 3] of unit 0: time, height, width (engine/checkpoint/unit.ts)."""
         line = lambda count: [[i * span // max(count, 1)] * 3 for i in range(count)]
         def grid(extents):
             t, h, w = extents
@@ -77,7 +77,7 @@ class Layout:
 
 
 def expected_tensors(c):
-    """Name to shape of every tensor of a checkpoint, as expectedTensors in engine/tensors.ts."""
+    """Name to shape of every tensor of a checkpoint, as expectedTensors in engine/checkpoint/tensors.ts."""
     d, inner, head = c["hidden_size"], c["intermediate_size"], c["head_dim"]
     queries, keys = c["num_attention_heads"] * head, c["num_key_value_heads"] * head
     tensors = {"model.embed_tokens.weight": [c["vocab_size"], d]}
@@ -379,7 +379,7 @@ def guided(led, free, guidance):
 
 class Stream:
     """The pass that inference makes, unit by unit with a cache of keys and values; batched over B
-    conversations. Mirrors engine/thinker.ts and performer.ts without their GPU."""
+    conversations. Mirrors engine/roles/thinker.ts and performer.ts without their GPU."""
 
     def __init__(self, model, batch, device="cpu"):
         self.model, self.b, self.device = model, batch, device

@@ -1,4 +1,4 @@
-"""The engine's noise (kernels/philox.wgsl, kernels/noise.ts): Philox4x32-10 and Box-Muller."""
+"""The engine's noise (kernels/gpu/philox.wgsl, kernels/flow/noise.ts): Philox4x32-10 and Box-Muller."""
 
 import numpy as np
 

@@ -5,16 +5,16 @@
  *
  *     deno run --allow-read --allow-env scripts/train/parity.ts CHECKPOINT FOLDER
  */
-import { openCheckpoint } from "../../engine/checkpoint.ts";
-import { Model } from "../../engine/model.ts";
-import { Performer } from "../../engine/performer.ts";
-import { Queue } from "../../engine/queue.ts";
-import { resolveSettings } from "../../engine/settings.ts";
-import { Thinker } from "../../engine/thinker.ts";
-import { clock, type Input, localPerformer, runTicks } from "../../engine/ticks.ts";
-import { openTokenizer } from "../../engine/tokenizer.ts";
-import { Gpu } from "../../kernels/device.ts";
-import { readTensor } from "../../kernels/readback.ts";
+import { openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
+import { Model } from "../../engine/model/model.ts";
+import { Performer } from "../../engine/roles/performer.ts";
+import { Queue } from "../../engine/roles/queue.ts";
+import { resolveSettings } from "../../engine/model/settings.ts";
+import { Thinker } from "../../engine/roles/thinker.ts";
+import { clock, type Input, localPerformer, runTicks } from "../../engine/roles/ticks.ts";
+import { openTokenizer } from "../../engine/checkpoint/tokenizer.ts";
+import { Gpu } from "../../kernels/gpu/device.ts";
+import { readTensor } from "../../kernels/gpu/readback.ts";
 
 const [folder = "", out = ""] = Deno.args;
 const floats = async (name: string) =>

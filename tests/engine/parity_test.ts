@@ -4,13 +4,13 @@
  * so that errors don't add up; positions and evictions are stated anew here.
  */
 import { assert, assertEquals } from "@std/assert";
-import { toF32 } from "../../engine/checkpoint.ts";
-import type { SolverName, WeightStorage } from "../../engine/config.ts";
-import { Model } from "../../engine/model.ts";
-import { Performer } from "../../engine/performer.ts";
-import { computePrefill, personaLatents } from "../../engine/prefill.ts";
-import { solverProgram } from "../../engine/solver.ts";
-import { Thinker } from "../../engine/thinker.ts";
+import { toF32 } from "../../engine/checkpoint/checkpoint.ts";
+import type { SolverName, WeightStorage } from "../../engine/config/config.ts";
+import { Model } from "../../engine/model/model.ts";
+import { Performer } from "../../engine/roles/performer.ts";
+import { computePrefill, personaLatents } from "../../engine/roles/prefill.ts";
+import { solverProgram } from "../../engine/config/solver.ts";
+import { Thinker } from "../../engine/roles/thinker.ts";
 import {
   causalRank,
   cleanSight,
@@ -19,12 +19,12 @@ import {
   noisySight,
   type Position,
   TokenType,
-} from "../../engine/unit.ts";
-import { noise } from "../../kernels/noise.ts";
-import { Plan, submit } from "../../kernels/plan.ts";
-import { dequantize, quantize } from "../../kernels/quantize.ts";
-import { readTensor } from "../../kernels/readback.ts";
-import { makeTensor, tensorFrom } from "../../kernels/tensor.ts";
+} from "../../engine/checkpoint/unit.ts";
+import { noise } from "../../kernels/flow/noise.ts";
+import { Plan, submit } from "../../kernels/gpu/plan.ts";
+import { dequantize, quantize } from "../../kernels/matmul/quantize.ts";
+import { readTensor } from "../../kernels/gpu/readback.ts";
+import { makeTensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
 import { assertClose, withGpu } from "../kernels/support.ts";
 import { normal, random } from "../reference/random.ts";
 import { runSolver } from "../reference/solver.ts";

@@ -1,7 +1,7 @@
 /** What engine tests share: a tiny config, random checkpoints in memory, random observations. */
-import type { Checkpoint } from "../../engine/checkpoint.ts";
-import type { ModelConfig } from "../../engine/config.ts";
-import { validateConfig } from "../../engine/config_check.ts";
+import type { Checkpoint } from "../../engine/checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../../engine/config/config.ts";
+import { validateConfig } from "../../engine/checkpoint/config_check.ts";
 import { byteFiller, byteTokenizerJson } from "../../engine/models/byte_tokenizer.ts";
 import {
   conv,
@@ -12,9 +12,9 @@ import {
   unshuffle,
 } from "../../engine/models/layers.ts";
 import { randomFills, randomTensor } from "../../engine/models/random_weights.ts";
-import type { Settings } from "../../engine/settings.ts";
-import { expectedTensors } from "../../engine/tensors.ts";
-import { type Observation, unitLayout } from "../../engine/unit.ts";
+import type { Settings } from "../../engine/model/settings.ts";
+import { expectedTensors } from "../../engine/checkpoint/tensors.ts";
+import { type Observation, unitLayout } from "../../engine/checkpoint/unit.ts";
 import { integer, normal, random } from "../reference/random.ts";
 
 /** A config that a CPU runs in milliseconds, with every kind of token: 2 + 2 + 4 observed, 2 of

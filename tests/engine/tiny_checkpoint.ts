@@ -1,5 +1,5 @@
 /** A checkpoint of a few thousand parameters for tests, and the files of any checkpoint. */
-import type { ModelConfig } from "../../engine/config.ts";
+import type { ModelConfig } from "../../engine/config/config.ts";
 import { byteTokenizerJson } from "../../engine/models/byte_tokenizer.ts";
 import {
   conv,
@@ -10,9 +10,9 @@ import {
   unshuffle,
 } from "../../engine/models/layers.ts";
 import { randomFills, randomTensor } from "../../engine/models/random_weights.ts";
-import type { Dtype } from "../../engine/safetensors.ts";
-import { safetensorsHeader } from "../../engine/safetensors_writer.ts";
-import { expectedTensors } from "../../engine/tensors.ts";
+import type { Dtype } from "../../engine/weights/safetensors.ts";
+import { safetensorsHeader } from "../../engine/weights/safetensors_writer.ts";
+import { expectedTensors } from "../../engine/checkpoint/tensors.ts";
 
 /** One layer of width 16; units of 40 ms: 320 samples at 8 kHz, 2 frames of 8 x 8 at 50 fps. */
 export function tinyConfig(): ModelConfig {

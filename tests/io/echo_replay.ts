@@ -4,15 +4,20 @@
  *
  *     deno run tests/io/echo_replay.ts MS_PER_UNIT INPUT -o OUTPUT [options of replay]
  */
-import { openConfig } from "../../engine/checkpoint.ts";
-import type { ModelConfig } from "../../engine/config.ts";
-import { type Observation, type Response, type UnitLayout, unitLayout } from "../../engine/unit.ts";
+import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../../engine/config/config.ts";
+import {
+  type Observation,
+  type Response,
+  type UnitLayout,
+  unitLayout,
+} from "../../engine/checkpoint/unit.ts";
 import { run } from "../../io/commands/replay.ts";
-import type { ModelOptions } from "../../io/model_options.ts";
-import { RunError } from "../../io/errors.ts";
-import { InputError } from "../../engine/errors.ts";
-import type { OpenedSession, References } from "../../io/run_model.ts";
-import type { ReplaySession } from "../../io/replay.ts";
+import type { ModelOptions } from "../../io/run/model_options.ts";
+import { RunError } from "../../io/system/errors.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import type { OpenedSession, References } from "../../io/run/run_model.ts";
+import type { ReplaySession } from "../../io/pace/replay.ts";
 
 /** What a session was given, for tests. */
 export interface Seen {

@@ -3,9 +3,9 @@
  *
  *     deno run tests/io/echo_stream.ts MS_PER_UNIT [options of stream]
  */
-import { InputError } from "../../engine/errors.ts";
+import { InputError } from "../../engine/config/errors.ts";
 import { run } from "../../io/commands/stream.ts";
-import { RunError } from "../../io/errors.ts";
+import { RunError } from "../../io/system/errors.ts";
 import { echo } from "./echo_replay.ts";
 
 const [delay, ...args] = Deno.args;

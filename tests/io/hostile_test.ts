@@ -1,7 +1,7 @@
 /** Recordings that lie about themselves: a clear error or a correct replay, never a hang. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { InputError } from "../../engine/errors.ts";
-import { cutOff } from "../../io/cut_off.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { cutOff } from "../../io/media/cut_off.ts";
 import { ffmpegTest, folderTest, make, observe, picture, tone } from "./media.ts";
 
 const ascii = (text: string) => new TextEncoder().encode(text);

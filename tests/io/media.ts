@@ -1,8 +1,8 @@
 /** Material of the io tests: temporary folders, recordings made by FFmpeg, measuring what is in a file. */
-import { type Ffmpeg, findFfmpeg } from "../../io/ffmpeg.ts";
-import { openInput } from "../../io/observe.ts";
-import type { Observation } from "../../engine/unit.ts";
-import type { StreamShape } from "../../io/stream_shape.ts";
+import { type Ffmpeg, findFfmpeg } from "../../io/ffmpeg/ffmpeg.ts";
+import { openInput } from "../../io/ends/observe.ts";
+import type { Observation } from "../../engine/checkpoint/unit.ts";
+import type { StreamShape } from "../../io/media/stream_shape.ts";
 
 export const ffmpeg: Ffmpeg | null = await findFfmpeg().catch(() => null);
 

@@ -3,8 +3,8 @@
  *
  *     deno run tests/io/session_saver.ts FOLDER
  */
-import { type Snapshot, unitBlob } from "../../engine/snapshot.ts";
-import { SessionFolder } from "../../io/session_folder.ts";
+import { type Snapshot, unitBlob } from "../../engine/roles/snapshot.ts";
+import { SessionFolder } from "../../io/system/session_folder.ts";
 import { integer, random } from "../reference/random.ts";
 
 /** A snapshot after a unit, as a folder sees it: the blocks of its units never change. */

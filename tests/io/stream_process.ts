@@ -1,7 +1,7 @@
 /** `stream` as a process between two pipes, for tests: an echo answers, so no GPU is needed. */
-import { openConfig } from "../../engine/checkpoint.ts";
-import { openMuxer, type StreamFormat } from "../../io/muxer.ts";
-import { type StreamShape, streamShapes } from "../../io/stream_shape.ts";
+import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
+import { openMuxer, type StreamFormat } from "../../io/media/muxer.ts";
+import { type StreamShape, streamShapes } from "../../io/media/stream_shape.ts";
 import { random } from "../reference/random.ts";
 
 const config = await openConfig(

@@ -1,10 +1,10 @@
 /** What kernel tests share: a device per test file, poisoned tensors, comparison with tolerance. */
-import { Gpu } from "../../kernels/device.ts";
-import { InputError } from "../../kernels/errors.ts";
-import { Plan, type Step, submit } from "../../kernels/plan.ts";
-import { type DType, elements, makeTensor, type Tensor, upload } from "../../kernels/tensor.ts";
+import { Gpu } from "../../kernels/gpu/device.ts";
+import { InputError } from "../../kernels/gpu/errors.ts";
+import { Plan, type Step, submit } from "../../kernels/gpu/plan.ts";
+import { type DType, elements, makeTensor, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
 
-/** WANSTREAM_TEST_ADAPTER chooses the adapter (see kernels/adapter.ts); without it the default. */
+/** WANSTREAM_TEST_ADAPTER chooses the adapter (see kernels/gpu/adapter.ts); without it the default. */
 const spec = Deno.env.get("WANSTREAM_TEST_ADAPTER") ?? "default";
 
 let opened: Promise<Gpu> | undefined;
@@ -25,7 +25,7 @@ function open(): Promise<Gpu> {
 export function withGpu(name: string, fn: (gpu: Gpu) => void | Promise<void>): void {
   Deno.test({
     name,
-    // Reads may leave a resolved map promise behind (kernels/readback.ts).
+    // Reads may leave a resolved map promise behind (kernels/gpu/readback.ts).
     sanitizeOps: false,
     sanitizeResources: false,
     fn: async (context) => {

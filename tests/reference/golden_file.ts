@@ -1,5 +1,5 @@
 /** Reads the arrays of `tests/data/`. */
-import { headerLength, parseHeader } from "../../engine/safetensors.ts";
+import { headerLength, parseHeader } from "../../engine/weights/safetensors.ts";
 
 export interface Golden {
   shape: number[];

@@ -1,10 +1,16 @@
 /** The plain references against PyTorch's numbers: what checks the kernels is checked itself. */
 import { assert, assertEquals } from "@std/assert";
-import type { ModelConfig, StackLayer } from "../../engine/config.ts";
-import { validateBackbone } from "../../engine/config_check.ts";
-import { type Shape4, stackShapes } from "../../engine/stack_shapes.ts";
-import { backboneTensors, layerTensors } from "../../engine/tensors.ts";
-import { causalRank, cleanSight, type Group, type Position, visible } from "../../engine/unit.ts";
+import type { ModelConfig, StackLayer } from "../../engine/config/config.ts";
+import { validateBackbone } from "../../engine/checkpoint/config_check.ts";
+import { type Shape4, stackShapes } from "../../engine/layers/stack_shapes.ts";
+import { backboneTensors, layerTensors } from "../../engine/checkpoint/tensors.ts";
+import {
+  causalRank,
+  cleanSight,
+  type Group,
+  type Position,
+  visible,
+} from "../../engine/checkpoint/unit.ts";
 import { golden, readGoldens } from "./golden_file.ts";
 import { product, type Row, transformer } from "./transformer.ts";
 

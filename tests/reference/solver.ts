@@ -1,5 +1,5 @@
 /** Runs a solver program on plain numbers. */
-import type { SolverOp } from "../../engine/solver.ts";
+import type { SolverOp } from "../../engine/config/solver.ts";
 
 export function runSolver(
   program: readonly SolverOp[],

@@ -1,6 +1,6 @@
 /** The layers of streaming stacks in plain float64, over a whole recording at once: no state, no
  * units. Tensors are flat with a shape [time, height, width, channels]. */
-import type { StackLayer } from "../../engine/config.ts";
+import type { StackLayer } from "../../engine/config/config.ts";
 
 export type Shape4 = [time: number, height: number, width: number, channels: number];
 

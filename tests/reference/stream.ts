@@ -7,8 +7,8 @@ import {
   noisySight,
   type Sight,
   type UnitLayout,
-} from "../../engine/unit.ts";
-import { HistoryWindow } from "../../engine/window.ts";
+} from "../../engine/checkpoint/unit.ts";
+import { HistoryWindow } from "../../engine/model/window.ts";
 import { integer } from "./random.ts";
 
 /** One row of a pass: the slot it writes and what it may see. */

@@ -2,8 +2,8 @@
  * The backbone in plain float64, all rows at once: what streaming must equal. Independent of the
  * engine but for the one visibility function.
  */
-import type { ModelConfig } from "../../engine/config.ts";
-import { type Position, type Sight, visible } from "../../engine/unit.ts";
+import type { ModelConfig } from "../../engine/config/config.ts";
+import { type Position, type Sight, visible } from "../../engine/checkpoint/unit.ts";
 
 export interface Row {
   /** Embedded token, [hidden]. */

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { InputError } from "../../../engine/errors.ts";
-import { fitLine } from "../../../io/bench/line.ts";
+import { InputError } from "../../../engine/config/errors.ts";
+import { fitLine } from "../../../io/reports/line.ts";
 import { chosenVariants } from "../../../io/bench/kernels.ts";
 import { grows } from "../../../io/bench/latency.ts";
 import { describeDrift } from "../../../io/bench/long.ts";
 import { parseRate } from "../../../io/bench/plan.ts";
 import { kindOf } from "../../../io/bench/plan_check.ts";
-import { bytesText, figure, percent, tableText } from "../../../io/bench/table.ts";
+import { bytesText, figure, percent, tableText } from "../../../io/reports/table.ts";
 import { lengths } from "../../../io/bench/tick.ts";
 
 Deno.test("fitLine() finds a line's slope and how much of the points it explains", () => {

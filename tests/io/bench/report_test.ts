@@ -9,8 +9,8 @@ import {
   rooflinePlot,
   stagePlot,
   startPlot,
-} from "../../../io/bench/plots.ts";
-import { draw, writeReport } from "../../../io/bench/report.ts";
+} from "../../../io/reports/plots.ts";
+import { draw, writeReport } from "../../../io/reports/report.ts";
 import { existing, onPath } from "../../../scripts/programs.ts";
 import { folderTest } from "../media.ts";
 import { adapterTest, bench } from "./support.ts";

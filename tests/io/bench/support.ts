@@ -1,6 +1,6 @@
 /** What tests of benches share: the command as a process, over a tiny checkpoint. */
 import { assertEquals } from "@std/assert";
-import { listAdapters } from "../../../kernels/probe.ts";
+import { listAdapters } from "../../../kernels/gpu/probe.ts";
 import { tinyConfig } from "../../engine/support.ts";
 import { withCheckpoint } from "../../engine/tiny_checkpoint.ts";
 

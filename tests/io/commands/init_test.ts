@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { openCheckpoint } from "../../../engine/checkpoint.ts";
+import { openCheckpoint } from "../../../engine/checkpoint/checkpoint.ts";
 import { byteTokenizerJson } from "../../../engine/models/byte_tokenizer.ts";
 import { preset } from "../../../engine/models/presets.ts";
-import { openTokenizer } from "../../../engine/tokenizer.ts";
+import { openTokenizer } from "../../../engine/checkpoint/tokenizer.ts";
 import { run } from "../../../io/commands/init.ts";
 import { inspect, inspectionText } from "../../../io/commands/inspect.ts";
 import { assertInputError } from "../../engine/tiny_checkpoint.ts";

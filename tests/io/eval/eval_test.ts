@@ -6,13 +6,13 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { openConfig } from "../../../engine/checkpoint.ts";
-import { InputError } from "../../../engine/errors.ts";
+import { openConfig } from "../../../engine/checkpoint/checkpoint.ts";
+import { InputError } from "../../../engine/config/errors.ts";
 import { run } from "../../../io/commands/eval.ts";
 import { evaluate } from "../../../io/eval/evaluate.ts";
 import { generate, parseSeeds } from "../../../io/eval/generate.ts";
 import { chooseJobs, seedRange } from "../../../io/eval/jobs.ts";
-import { parseTruth, readTruth } from "../../../io/eval/truth.ts";
+import { parseTruth, readTruth } from "../../../io/eval/measures/truth.ts";
 import { ffmpegTest, finder, folderTest, names } from "../media.ts";
 import { oraclePart, perfectCodec, player } from "./players.ts";
 

@@ -1,9 +1,9 @@
 /** Figures of several recordings: counterfactual pairs, spans, bars, the table. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Row, rowsOf } from "../../../io/eval/bars.ts";
-import { counterfactual } from "../../../io/eval/counterfactual.ts";
-import type { Outcome } from "../../../io/eval/outcomes.ts";
-import { addFeatures, features, noMoments } from "../../../io/eval/picture.ts";
+import { counterfactual } from "../../../io/eval/measures/counterfactual.ts";
+import type { Outcome } from "../../../io/eval/measures/outcomes.ts";
+import { addFeatures, features, noMoments } from "../../../io/eval/measures/picture.ts";
 import { type RecordingResult, spanUnits } from "../../../io/eval/recording_result.ts";
 import { table } from "../../../io/eval/table.ts";
 import { random } from "../../reference/random.ts";

@@ -1,12 +1,12 @@
 /** The judges of turns, each on drawings: '#' is a unit in which a voice is active. */
 import { assertEquals } from "@std/assert";
-import { judgeInitiative } from "../../../io/eval/initiative.ts";
-import { judgeInterruptions, judgeSelectivity } from "../../../io/eval/interruptions.ts";
-import type { Measure, Outcome } from "../../../io/eval/outcomes.ts";
-import { judgeQuestions } from "../../../io/eval/questions.ts";
-import { judgeRestraint } from "../../../io/eval/restraint.ts";
-import type { Conduct } from "../../../io/eval/conduct.ts";
-import type { TruthEvent } from "../../../io/eval/truth.ts";
+import { judgeInitiative } from "../../../io/eval/measures/initiative.ts";
+import { judgeInterruptions, judgeSelectivity } from "../../../io/eval/measures/interruptions.ts";
+import type { Measure, Outcome } from "../../../io/eval/measures/outcomes.ts";
+import { judgeQuestions } from "../../../io/eval/measures/questions.ts";
+import { judgeRestraint } from "../../../io/eval/measures/restraint.ts";
+import type { Conduct } from "../../../io/eval/measures/conduct.ts";
+import type { TruthEvent } from "../../../io/eval/measures/truth.ts";
 import { conduct, question } from "./made_up.ts";
 
 const of = (outcomes: readonly Outcome[], measure: Measure) =>

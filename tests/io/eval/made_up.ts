@@ -1,6 +1,6 @@
 /** Made-up truth records and conduct for tests of the measures. */
-import type { Conduct } from "../../../io/eval/conduct.ts";
-import type { Question, Truth, TruthEvent } from "../../../io/eval/truth.ts";
+import type { Conduct } from "../../../io/eval/measures/conduct.ts";
+import type { Question, Truth, TruthEvent } from "../../../io/eval/measures/truth.ts";
 
 /** A voice per unit from a drawing: '#' is active. Blanks are for the eye. */
 export function drawn(picture: string): boolean[] {

@@ -1,13 +1,13 @@
 /** Stand-ins for a session that play a part in recordings with truth records: the oracle itself, or
  * worse. For tests of the measures; need no GPU. */
-import type { Media } from "../../../engine/response_codec.ts";
-import type { ModelConfig } from "../../../engine/config.ts";
-import type { Observation, Response } from "../../../engine/unit.ts";
+import type { Media } from "../../../engine/model/response_codec.ts";
+import type { ModelConfig } from "../../../engine/config/config.ts";
+import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
 import { openRecording, type Recording } from "../../../io/eval/recordings.ts";
-import { openInput } from "../../../io/observe.ts";
-import type { ReplaySession } from "../../../io/replay.ts";
-import type { OpenedSession } from "../../../io/run_model.ts";
-import { streamShapes } from "../../../io/stream_shape.ts";
+import { openInput } from "../../../io/ends/observe.ts";
+import type { ReplaySession } from "../../../io/pace/replay.ts";
+import type { OpenedSession } from "../../../io/run/run_model.ts";
+import { streamShapes } from "../../../io/media/stream_shape.ts";
 import { finder } from "../media.ts";
 
 /** What an agent gives in every unit of a recording. */

@@ -1,7 +1,7 @@
 /** The measures measured: the oracle's own part is perfect, silence misses everything, a part that
  * belongs to another moment is bad. On the set that comes with the repository. */
 import { assert, assertEquals } from "@std/assert";
-import { openConfig } from "../../../engine/checkpoint.ts";
+import { openConfig } from "../../../engine/checkpoint/checkpoint.ts";
 import { type Row, rowsOf } from "../../../io/eval/bars.ts";
 import { evaluate } from "../../../io/eval/evaluate.ts";
 import { chooseJobs } from "../../../io/eval/jobs.ts";

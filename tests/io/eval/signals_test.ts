@@ -1,9 +1,14 @@
 /** The measures of sound and picture, against plain float64 definitions and signals with known answers. */
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { f1, onset, overlap, rms, runAt } from "../../../io/eval/activity.ts";
-import { bestLag, correlation, lagCorrelations, mouthOpening } from "../../../io/eval/lips.ts";
-import { bands, LogMel } from "../../../io/eval/logmel.ts";
-import { figure } from "../../../io/eval/outcomes.ts";
+import { f1, onset, overlap, rms, runAt } from "../../../io/eval/measures/activity.ts";
+import {
+  bestLag,
+  correlation,
+  lagCorrelations,
+  mouthOpening,
+} from "../../../io/eval/measures/lips.ts";
+import { bands, LogMel } from "../../../io/eval/measures/logmel.ts";
+import { figure } from "../../../io/eval/measures/outcomes.ts";
 import {
   addFeatures,
   addMoments,
@@ -12,9 +17,9 @@ import {
   type Moments,
   noMoments,
   pictureFeatures,
-} from "../../../io/eval/picture.ts";
-import { levelDb, wordDistances } from "../../../io/eval/voice.ts";
-import { utterance, wordsOf } from "../../../io/eval/words.ts";
+} from "../../../io/eval/measures/picture.ts";
+import { levelDb, wordDistances } from "../../../io/eval/measures/voice.ts";
+import { utterance, wordsOf } from "../../../io/eval/measures/words.ts";
 import { integer, normal, random } from "../../reference/random.ts";
 import { drawn } from "./made_up.ts";
 

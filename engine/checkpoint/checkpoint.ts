@@ -1,0 +1,384 @@
+/**
+ * Opens a checkpoint: `config.json`, `tokenizer.json`, and the weights in `model.safetensors` or in
+ * shards that `model.safetensors.index.json` lists. The one file of this floor that reads from disk.
+ *
+ * Sizes are checked against the config and the files before anything is allocated.
+ */
+import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import type { BackboneConfig, ModelConfig } from "../config/config.ts";
+import { validateBackbone, validateConfig } from "./config_check.ts";
+import { InputError } from "../config/errors.ts";
+import { quoted, reason } from "../config/quoted.ts";
+import { type Dtype, dtypeBytes, headerLength, parseHeader } from "../weights/safetensors.ts";
+import { backboneTensors, expectedTensors } from "./tensors.ts";
+
+/** A tensor as it is stored. Its bytes lie in shared memory: posting it to a Worker copies nothing. */
+export interface CheckpointTensor {
+  dtype: Dtype;
+  shape: number[];
+  /** Little-endian elements, row-major; the view covers its SharedArrayBuffer from byte 0. */
+  bytes: Uint8Array<SharedArrayBuffer>;
+}
+
+export interface Checkpoint {
+  config: ModelConfig;
+  tensors: Map<string, CheckpointTensor>;
+  /** `tokenizer.json`, parsed. */
+  tokenizer: unknown;
+  /** SHA-256 (hex) over the config and all weights, however they are sharded or indented. */
+  digest: string;
+}
+
+/** A plain Qwen3 folder, its weights not read yet. `close()` or `using` closes the files. */
+export interface Backbone {
+  config: BackboneConfig;
+  weights: WeightFiles;
+  tokenizer: unknown;
+}
+
+const chunkBytes = 4 << 20;
+const single = "model.safetensors";
+const index = "model.safetensors.index.json";
+
+/**
+ * Opens a checkpoint folder and reads its weights into shared memory.
+ *
+ * @throws InputError when a file is missing, cut off or hostile, or doesn't hold what the config
+ * says; the message names the file, the tensor, what it had, what it may have, and the remedy.
+ */
+export async function openCheckpoint(folder: string | URL): Promise<Checkpoint> {
+  const path = folderPath(folder);
+  const config = await openConfig(path);
+  const tokenizer = await readJson(`${path}/tokenizer.json`, 64 << 20);
+  using weights = await WeightFiles.open(path, expectedTensors(config));
+
+  const hash = createHash("sha256");
+  hash.update(`wanstream checkpoint\n${canonicalJson(config)}\n`);
+  const tensors = new Map<string, CheckpointTensor>();
+  for (const [name, { dtype, shape, length }] of weights.entries) {
+    hash.update(`${JSON.stringify([name, dtype, shape])}\n`);
+    const bytes = new Uint8Array(new SharedArrayBuffer(length));
+    for (let at = 0; at < length; at += chunkBytes) {
+      const chunk = bytes.subarray(at, at + chunkBytes);
+      await weights.read(name, at, chunk);
+      hash.update(chunk);
+    }
+    tensors.set(name, { dtype, shape, bytes });
+  }
+  return { config, tensors, tokenizer, digest: hash.digest("hex") };
+}
+
+/** Reads and checks a checkpoint's `config.json` alone. @throws InputError */
+export async function openConfig(folder: string | URL): Promise<ModelConfig> {
+  const file = `${folderPath(folder)}/config.json`;
+  return validateConfig(await readJson(file, 1 << 20), file);
+}
+
+/**
+ * Reads a checkpoint's config and the headers of its weights, and checks them as `openCheckpoint`
+ * does, without reading the weights themselves.
+ *
+ * @throws InputError
+ */
+export async function openHeaders(
+  folder: string | URL,
+): Promise<{ config: ModelConfig; tensors: Map<string, TensorHeader> }> {
+  const path = folderPath(folder);
+  const config = await openConfig(path);
+  using weights = await WeightFiles.open(path, expectedTensors(config));
+  const tensors = new Map<string, TensorHeader>();
+  for (const [name, { dtype, shape, length }] of weights.entries) {
+    tensors.set(name, { dtype, shape, length });
+  }
+  return { config, tensors };
+}
+
+/**
+ * Opens a Hugging Face Qwen3 folder as it was downloaded, to read its `model.*` weights piecewise.
+ *
+ * @throws InputError when it is no Qwen3 folder, or its weights don't fit its config.
+ */
+export async function openBackbone(folder: string | URL): Promise<Backbone> {
+  const path = folderPath(folder);
+  const file = `${path}/config.json`;
+  const config = validateBackbone(await readJson(file, 1 << 20), file);
+  const tokenizer = await readJson(`${path}/tokenizer.json`, 64 << 20);
+  return { config, weights: await WeightFiles.open(path, backboneTensors(config)), tokenizer };
+}
+
+/** A tensor without its bytes; `length` counts them. */
+export interface TensorHeader {
+  dtype: Dtype;
+  shape: number[];
+  length: number;
+}
+
+/** Where a tensor lies: `begin` counts bytes from the start of its file. */
+interface WeightEntry extends TensorHeader {
+  begin: number;
+  file: Deno.FsFile;
+  path: string;
+}
+
+/** The open weight files of a folder, checked against the tensors that are expected in them. */
+export class WeightFiles {
+  /** By name, sorted. */
+  readonly entries = new Map<string, WeightEntry>();
+  #files: Deno.FsFile[] = [];
+
+  /**
+   * @param expected Names and shapes; the files must hold these and no others (but for an unused
+   * `lm_head.weight`, which Hugging Face writes for tied embeddings too).
+   * @throws InputError
+   */
+  static async open(folder: string, expected: Map<string, number[]>): Promise<WeightFiles> {
+    const weights = new WeightFiles();
+    try {
+      await weights.#open(folder, expected);
+      return weights;
+    } catch (error) {
+      weights.close();
+      throw error;
+    }
+  }
+
+  async #open(folder: string, expected: Map<string, number[]>): Promise<void> {
+    const found = new Map<string, WeightEntry & { stored: string }>();
+    const shards = await shardNames(folder);
+    for (const [shard, names] of shards) {
+      const path = `${folder}/${shard}`;
+      for (const [name, entry] of await this.#openFile(path)) {
+        const other = found.get(name);
+        if (other) {
+          throw new InputError(
+            `${path}: tensor ${quoted(name)} is in ${other.path} too; one shard may hold it`,
+          );
+        }
+        found.set(name, entry);
+      }
+      const lost = names.find((name) => found.get(name)?.path !== path);
+      if (lost !== undefined) {
+        throw new InputError(
+          `${path}: tensor ${quoted(lost)} is missing, though ${index} places it there; ` +
+            `download the folder again`,
+        );
+      }
+    }
+    const where = shards.size === 1 ? `${folder}/${[...shards.keys()][0]}` : folder;
+    checkAgainst(found, expected, where);
+    for (const name of [...expected.keys()].sort()) {
+      const entry = found.get(name);
+      if (entry) this.entries.set(name, entry);
+    }
+  }
+
+  async #openFile(path: string): Promise<[string, WeightEntry & { stored: string }][]> {
+    const size = await fileSize(path);
+    const file = await Deno.open(path);
+    this.#files.push(file);
+    const prefix = new Uint8Array(8);
+    if (size >= 8) await readFully(file, 0, prefix, path);
+    const header = new Uint8Array(headerLength(prefix, size, path));
+    await readFully(file, 8, header, path);
+    return [...parseHeader(header, size, path)].map(([name, { dtype, shape, begin, end }]) => [
+      name,
+      // checkAgainst refuses every dtype that isn't one of Dtype before an entry is used.
+      { stored: dtype, dtype: dtype as Dtype, shape, begin, length: end - begin, file, path },
+    ]);
+  }
+
+  /**
+   * Fills `into` with a tensor's bytes from byte `offset` of it on.
+   *
+   * @throws InputError when the file ends early; RangeError when the tensor does.
+   */
+  async read(name: string, offset: number, into: Uint8Array): Promise<void> {
+    const entry = this.entries.get(name);
+    if (!entry || offset + into.length > entry.length) {
+      throw new RangeError(`tensor ${quoted(name)} has no bytes ${offset}..+${into.length}`);
+    }
+    await readFully(entry.file, entry.begin + offset, into, entry.path);
+  }
+
+  close(): void {
+    for (const file of this.#files.splice(0)) file.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function checkAgainst(
+  found: Map<string, WeightEntry & { stored: string }>,
+  expected: Map<string, number[]>,
+  where: string,
+): void {
+  for (const [name, shape] of expected) {
+    const entry = found.get(name);
+    if (!entry) {
+      throw new InputError(
+        `${where}: tensor ${quoted(name)} is missing; config.json calls for it with shape ` +
+          `${quoted(shape)}: take the weights and config.json from the same checkpoint`,
+      );
+    }
+    if (!Object.hasOwn(dtypeBytes, entry.stored)) {
+      throw new InputError(
+        `${entry.path}: tensor ${quoted(name)} has dtype ${quoted(entry.stored)}; it may be ` +
+          `${Object.keys(dtypeBytes).join(", ")}: convert the weights`,
+      );
+    }
+    if (entry.shape.length !== shape.length || entry.shape.some((n, i) => n !== shape[i])) {
+      throw new InputError(
+        `${entry.path}: tensor ${quoted(name)} has shape ${quoted(entry.shape)}; config.json ` +
+          `calls for ${quoted(shape)}: take both from the same checkpoint`,
+      );
+    }
+  }
+  for (const [name, { path }] of found) {
+    if (!expected.has(name) && name !== "lm_head.weight") {
+      throw new InputError(
+        `${path}: tensor ${quoted(name)} is none that config.json calls for; take both from the ` +
+          `same checkpoint`,
+      );
+    }
+  }
+}
+
+/** Weight files to the tensors that the index places in them (none told for a single file). */
+async function shardNames(folder: string): Promise<Map<string, string[]>> {
+  if (await exists(`${folder}/${single}`)) return new Map([[single, []]]);
+  const file = `${folder}/${index}`;
+  if (!await exists(file)) {
+    throw new InputError(
+      `${folder}: holds neither ${single} nor ${index}; give the folder of a checkpoint, or make ` +
+        `one with 'init'`,
+    );
+  }
+  const json = await readJson(file, 16 << 20);
+  const map = (json as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof map !== "object" || map === null || Array.isArray(map)) {
+    throw new InputError(
+      `${file}: weight_map is ${quoted(map)}; it must be an object of tensor name to file name`,
+    );
+  }
+  const shards = new Map<string, string[]>();
+  for (const [name, shard] of Object.entries(map)) {
+    // A plain name only: an index from a stranger must not lead out of its folder.
+    if (typeof shard !== "string" || !/^[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors$/.test(shard)) {
+      throw new InputError(
+        `${file}: tensor ${quoted(name)} lies in ${quoted(shard)}; it may be a plain file name ` +
+          `that ends in .safetensors, in the same folder`,
+      );
+    }
+    const names = shards.get(shard);
+    if (names) names.push(name);
+    else shards.set(shard, [name]);
+    if (shards.size > 1000) {
+      throw new InputError(`${file}: lists more than 1000 shards; merge them into fewer files`);
+    }
+  }
+  return shards;
+}
+
+/** A tensor's values as f32. An F32 tensor isn't copied: the result views its shared memory. */
+export function toF32({ dtype, bytes }: CheckpointTensor): Float32Array {
+  const { buffer, byteOffset, byteLength } = bytes;
+  if (dtype === "F32") return new Float32Array(buffer, byteOffset, byteLength / 4);
+  if (dtype === "F16") {
+    return new Float32Array(new Float16Array(buffer, byteOffset, byteLength / 2));
+  }
+  const halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
+  const words = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) words[i] = (halves[i] ?? 0) << 16;
+  return new Float32Array(words.buffer);
+}
+
+function folderPath(folder: string | URL): string {
+  if (typeof folder === "string") return folder.replace(/(?<=.)\/+$/, "");
+  if (folder.protocol !== "file:") {
+    throw new InputError(`${folder.href}: a checkpoint must be a local folder; download it first`);
+  }
+  return fileURLToPath(folder).replace(/(?<=.)\/+$/, "");
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw unreadable(path, error);
+  }
+}
+
+/** Size of a regular file (a pipe or device would never end). */
+async function fileSize(path: string): Promise<number> {
+  let info: Deno.FileInfo;
+  try {
+    info = await Deno.stat(path);
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  if (!info.isFile) throw new InputError(`${path}: is no regular file; give a checkpoint's folder`);
+  return info.size;
+}
+
+function unreadable(path: string, error: unknown): InputError {
+  if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+    return new InputError(
+      `${path}: no such file; give the folder of a checkpoint, or make one with 'init'`,
+    );
+  }
+  return new InputError(`${path}: can't be read (${reason(error)}); check its permissions`);
+}
+
+async function readJson(path: string, maxBytes: number): Promise<unknown> {
+  const size = await fileSize(path);
+  if (size > maxBytes) {
+    throw new InputError(`${path}: has ${size} bytes; it may have up to ${maxBytes}`);
+  }
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new InputError(
+      `${path}: is no valid JSON (${reason(error)}); download or write it again`,
+    );
+  }
+}
+
+async function readFully(
+  file: Deno.FsFile,
+  position: number,
+  into: Uint8Array,
+  path: string,
+): Promise<void> {
+  await file.seek(position, Deno.SeekMode.Start);
+  for (let at = 0; at < into.length;) {
+    const count = await file.read(into.subarray(at));
+    if (count === null) {
+      throw new InputError(
+        `${path}: ends at byte ${position + at}, ${into.length - at} too early; download it again`,
+      );
+    }
+    at += count;
+  }
+}
+
+/** JSON with sorted keys, so that equal configs have equal digests. */
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(
+    value,
+    (_, inner: unknown) =>
+      typeof inner === "object" && inner !== null && !Array.isArray(inner)
+        ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+        : inner,
+  );
+}

@@ -1,0 +1,315 @@
+/**
+ * Checks a checkpoint's `config.json`: every number in its range, every pair that must fit, and
+ * nothing whose size alone would take the machine down. What passes here can be built.
+ */
+import type {
+  BackboneConfig,
+  CodecConfig,
+  ModelConfig,
+  ObservationEncoder,
+  SolverConfig,
+  StackLayer,
+} from "../config/config.ts";
+import { Fields, type Range } from "../config/config_fields.ts";
+import { InputError } from "../config/errors.ts";
+import type { Shape4 } from "../layers/stack_shapes.ts";
+import { codecShapes, mediumShape, observationShape, stackShapes } from "../layers/stack_shapes.ts";
+import { elementCount, expectedTensors } from "./tensors.ts";
+import { unitLayout } from "./unit.ts";
+
+/** Limits on what a config may ask for; above them a number is a mistake or an attack. */
+const limits = {
+  parameters: 1e11,
+  /** Elements between two layers of a codec, per unit. */
+  activations: 2 ** 29,
+  unitTokens: 2 ** 16,
+  historyTokens: 2 ** 26,
+};
+
+const solverNames = ["euler", "midpoint", "heun", "ab2"] as const;
+const layerOps = [
+  ...["conv", "residual", "silu", "rmsnorm", "unshuffle", "shuffle", "overlap_add"] as const,
+  "logmel",
+] as const;
+
+/**
+ * Checks a parsed `config.json` and returns the keys that the engine knows; others (Hugging Face
+ * writes many) are left out.
+ *
+ * @param where The file's name, for messages.
+ * @throws InputError that names the key, its value, and what it may be.
+ */
+export function validateConfig(json: unknown, where: string): ModelConfig {
+  const top = new Fields(json, where);
+  top.oneOf("model_type", ["wanstream"]);
+  const backbone = readBackbone(top);
+  const sink_units = top.whole("sink_units", [0, 1_000_000]);
+  const random_weights_seed = top.has("random_weights_seed")
+    ? { random_weights_seed: top.whole("random_weights_seed", [0, 0xffffffff]) }
+    : {};
+  const observation = top.object("observation");
+  const response = top.object("response");
+  const config: ModelConfig = {
+    model_type: "wanstream",
+    architectures: ["Wanstream"],
+    ...backbone,
+    ...(top.has("torch_dtype")
+      ? { torch_dtype: top.oneOf("torch_dtype", ["float32", "float16", "bfloat16"]) }
+      : {}),
+    unit_ms: top.whole("unit_ms", [1, 10_000]),
+    fps: top.number("fps", [1, 1000]),
+    positions_per_unit: top.whole("positions_per_unit", [1, 1024]),
+    user_text_slots: top.whole("user_text_slots", [0, 1024]),
+    agent_text_slots: top.whole("agent_text_slots", [1, 1024]),
+    filler_token_id: top.whole("filler_token_id", [0, backbone.vocab_size - 1]),
+    history_units: top.whole("history_units", [sink_units + 2, 2_000_000]),
+    sink_units,
+    observation: {
+      audio: { ...readAudio(observation.object("audio")), ...readObserver(observation, "audio") },
+      video: { ...readVideo(observation.object("video")), ...readObserver(observation, "video") },
+    },
+    response: {
+      audio: { ...readAudio(response.object("audio")), ...readCodec(response.object("audio")) },
+      video: { ...readVideo(response.object("video")), ...readCodec(response.object("video")) },
+    },
+    solver: readSolver(top.object("solver")),
+    ...random_weights_seed,
+  };
+  try {
+    checkSizes(config);
+  } catch (error) {
+    // The shape arithmetic knows no file.
+    if (error instanceof InputError) throw new InputError(`${where}: ${error.message}`);
+    throw error;
+  }
+  return config;
+}
+
+/**
+ * Checks the `config.json` of a plain Qwen3 folder.
+ *
+ * @throws InputError also when the model isn't Qwen3, or is a variant of it with other layers.
+ */
+export function validateBackbone(json: unknown, where: string): BackboneConfig {
+  const top = new Fields(json, where);
+  top.oneOf("model_type", ["qwen3"]);
+  return readBackbone(top);
+}
+
+function readBackbone(top: Fields): BackboneConfig {
+  // Variants of Qwen3 that share its keys but not its arithmetic.
+  if (top.has("attention_bias") && top.get("attention_bias") !== false) {
+    throw top.error("attention_bias", "false: layers have no biases here");
+  }
+  if (top.has("hidden_act") && top.get("hidden_act") !== "silu") {
+    throw top.error("hidden_act", '"silu"');
+  }
+  if (top.has("use_sliding_window") && top.get("use_sliding_window") !== false) {
+    throw top.error("use_sliding_window", "false: every layer sees all of history here");
+  }
+  const heads = top.whole("num_attention_heads", [1, 1024]);
+  const keyHeads = top.whole("num_key_value_heads", [1, 1024]);
+  if (heads % keyHeads !== 0) {
+    throw top.error("num_key_value_heads", `a divisor of num_attention_heads, ${heads}`);
+  }
+  const head_dim = top.whole("head_dim", [2, 1024]);
+  if (head_dim % 2 !== 0) {
+    throw top.error("head_dim", "an even number: rotary positions turn pairs");
+  }
+  return {
+    hidden_size: top.whole("hidden_size", [1, 65536]),
+    intermediate_size: top.whole("intermediate_size", [1, 262144]),
+    num_hidden_layers: top.whole("num_hidden_layers", [1, 512]),
+    num_attention_heads: heads,
+    num_key_value_heads: keyHeads,
+    head_dim,
+    rms_norm_eps: top.number("rms_norm_eps", [1e-12, 0.1]),
+    rope_theta: readTheta(top),
+    rope_scaling: readScaling(top, head_dim),
+    vocab_size: top.whole("vocab_size", [2, 2 ** 20]),
+    tie_word_embeddings: top.boolean("tie_word_embeddings"),
+  };
+}
+
+/** Newer Hugging Face files keep rope_theta inside rope_parameters. */
+function readTheta(top: Fields): number {
+  const nested = !top.has("rope_theta") && top.has("rope_parameters");
+  return (nested ? top.object("rope_parameters") : top).number("rope_theta", [1, 1e12]);
+}
+
+function readScaling(
+  top: Fields,
+  headDim: number,
+): NonNullable<ModelConfig["rope_scaling"]> | null {
+  if (!top.has("rope_scaling") || top.get("rope_scaling") === null) return null;
+  const scaling = top.object("rope_scaling");
+  scaling.only(["mrope_section", "mrope_interleaved", "rope_type", "type"]);
+  for (const key of ["rope_type", "type"]) {
+    if (scaling.has(key)) scaling.oneOf(key, ["default"]);
+  }
+  if (scaling.get("mrope_interleaved") !== true) throw scaling.error("mrope_interleaved", "true");
+  const half = headDim / 2;
+  const section = scaling.triple("mrope_section", [0, half]);
+  const [time, height, width] = section;
+  if (time + height + width !== half) {
+    throw scaling.error("mrope_section", `three numbers that sum to head_dim / 2, ${half}`);
+  }
+  // Height has frequencies 1, 4, 7, ... and width 2, 5, 8, ...: the last must be one of the half.
+  if ((height > 0 && 3 * height - 2 >= half) || (width > 0 && 3 * width - 1 >= half)) {
+    throw scaling.error(
+      "mrope_section",
+      `at most ${Math.floor((half + 1) / 3)} for height and ${Math.floor(half / 3)} for width: ` +
+        `every third of ${half} interleaved frequencies`,
+    );
+  }
+  return { mrope_section: section, mrope_interleaved: true };
+}
+
+function readAudio(audio: Fields): { sample_rate: number } {
+  return { sample_rate: audio.whole("sample_rate", [1000, 384_000]) };
+}
+
+function readVideo(video: Fields): { width: number; height: number } {
+  return { width: video.whole("width", [1, 8192]), height: video.whole("height", [1, 8192]) };
+}
+
+function readObserver(observation: Fields, medium: "audio" | "video"): ObservationEncoder {
+  const fields = observation.object(medium);
+  if (typeof fields.get("encoder") === "string") {
+    return { encoder: fields.oneOf("encoder", ["codec"]) };
+  }
+  return { encoder: readStack(fields, "encoder") };
+}
+
+function readCodec(codec: Fields): CodecConfig {
+  return {
+    latent_channels: codec.whole("latent_channels", [1, 4096]),
+    encoder: readStack(codec, "encoder"),
+    decoder: readStack(codec, "decoder"),
+  };
+}
+
+function readStack(parent: Fields, key: string): StackLayer[] {
+  return parent.list(key, [1, 256]).map((layer, i) =>
+    readLayer(new Fields(layer, parent.where, `${parent.path}${key}[${i}].`))
+  );
+}
+
+const channelRange: Range = [1, 65536];
+const kernelRange: Range = [1, 4096];
+
+function readLayer(layer: Fields): StackLayer {
+  const op = layer.oneOf("op", layerOps);
+  const dilation = () =>
+    layer.has("dilation") ? { dilation: layer.whole("dilation", kernelRange) } : {};
+  switch (op) {
+    case "conv":
+      layer.only(["op", "channels", "kernel", "stride", "dilation"]);
+      return {
+        op,
+        channels: layer.whole("channels", channelRange),
+        kernel: layer.triple("kernel", kernelRange),
+        ...(layer.has("stride") ? { stride: layer.triple("stride", kernelRange) } : {}),
+        ...dilation(),
+      };
+    case "residual":
+      layer.only(["op", "kernel", "dilation", "channels"]);
+      return {
+        op,
+        kernel: layer.triple("kernel", kernelRange),
+        ...dilation(),
+        ...(layer.has("channels") ? { channels: layer.whole("channels", channelRange) } : {}),
+      };
+    case "silu":
+    case "rmsnorm":
+      layer.only(["op"]);
+      return { op };
+    case "unshuffle":
+    case "shuffle":
+      layer.only(["op", "factor"]);
+      return { op, factor: layer.triple("factor", kernelRange) };
+    case "overlap_add":
+      layer.only(["op", "hop"]);
+      return { op, hop: layer.whole("hop", channelRange) };
+    case "logmel": {
+      layer.only(["op", "window", "fft", "hop", "mels"]);
+      const fft = layer.whole("fft", [2, 65536]);
+      if (Math.log2(fft) % 1 !== 0) throw layer.error("fft", "a power of two");
+      return {
+        op,
+        window: layer.whole("window", channelRange),
+        fft,
+        hop: layer.whole("hop", channelRange),
+        mels: layer.whole("mels", [1, fft / 2]),
+      };
+    }
+  }
+}
+
+function readSolver(solver: Fields): SolverConfig {
+  return {
+    name: solver.oneOf("name", solverNames),
+    steps: solver.whole("steps", [1, 1000]),
+    shift: solver.number("shift", [0.001, 1000]),
+    guidance: solver.number("guidance", [0, 1000]),
+  };
+}
+
+/** What only shows when the numbers meet: whole units, stacks that fit, sizes that can be held. */
+function checkSizes(config: ModelConfig): void {
+  for (const side of ["observation", "response"] as const) {
+    for (const medium of ["audio", "video"] as const) mediumShape(config, side, medium);
+  }
+  for (const medium of ["audio", "video"] as const) {
+    const { latents } = codecShapes(config, medium);
+    const codec = config.response[medium];
+    const input = mediumShape(config, "response", medium);
+    checkMemory(codec.encoder, input, `response.${medium}.encoder`);
+    checkMemory(codec.decoder, latents, `response.${medium}.decoder`);
+    const { encoder } = config.observation[medium];
+    if (encoder !== "codec") {
+      const input = mediumShape(config, "observation", medium);
+      checkMemory(encoder, input, `observation.${medium}.encoder`);
+    }
+    observationShape(config, medium);
+  }
+  const { tokens } = unitLayout(config);
+  if (tokens > limits.unitTokens) {
+    throw new InputError(
+      `a unit would have ${tokens} tokens; it may have ${limits.unitTokens}: stride the encoders more`,
+    );
+  }
+  if (tokens * config.history_units > limits.historyTokens) {
+    throw new InputError(
+      `history_units ${config.history_units} of ${tokens} tokens each; history may have ` +
+        `${limits.historyTokens} tokens, ${Math.floor(limits.historyTokens / tokens)} units`,
+    );
+  }
+  let parameters = 0;
+  for (const shape of expectedTensors(config).values()) parameters += elementCount(shape);
+  if (parameters > limits.parameters) {
+    throw new InputError(
+      `the model would have ${parameters} parameters; it may have ${limits.parameters}`,
+    );
+  }
+}
+
+/** Limits what a stack holds per layer: one unit's output, and the past frames of a convolution. */
+function checkMemory(layers: StackLayer[], input: Shape4, name: string): void {
+  const shapes = stackShapes(layers, input, name);
+  layers.forEach((layer, i) => {
+    const before = shapes[i - 1] ?? input;
+    const convolves = layer.op === "conv" || layer.op === "residual";
+    const past = convolves ? (layer.kernel[0] - 1) * (layer.dilation ?? 1) : 0;
+    const numbers = Math.max(
+      elementCount(shapes[i] ?? before),
+      elementCount([before[0] + past, before[1], before[2], before[3]]),
+    );
+    if (numbers > limits.activations) {
+      throw new InputError(
+        `${name}[${i}] (${layer.op}) would hold ${numbers} numbers per unit; it may hold ` +
+          `${limits.activations}: make its kernel, dilation, channels or extents smaller`,
+      );
+    }
+  });
+}

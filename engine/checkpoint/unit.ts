@@ -1,0 +1,212 @@
+/**
+ * A unit of stream: what goes in, what comes out, the order of its tokens, their positions, and the
+ * one rule that says which token may see which.
+ *
+ * Order inside a unit: user text, user audio, user video | agent text | agent audio, agent video.
+ * The bars part the three groups: observation, language, response latents.
+ */
+import type { ModelConfig } from "../config/config.ts";
+import { latentGrid, observationTokens } from "../layers/stack_shapes.ts";
+
+/** What the user gave in one unit (u_k). */
+export interface Observation {
+  /** Mono samples in [-1, 1] at `observation.audio.sample_rate`, exactly one unit; null: no sound. */
+  audio: Float32Array | null;
+  /** RGB24 frames [frames per unit, height, width, 3] at the observation's size; null: no picture. */
+  frames: Uint8Array | null;
+  /** Text typed in this unit. */
+  text?: string;
+}
+
+/** Milliseconds that one unit spent in each stage; `total` runs from the observation's arrival to
+ * the response's emission. */
+export interface StageTimes {
+  encode: number;
+  pass: number;
+  /** Slice to the performer. */
+  sendSlice: number;
+  solve: number;
+  /** Latents to the thinker. */
+  sendLatents: number;
+  decode: number;
+  /** Time in which the unit waited for its turn: everything in `total` that no stage accounts for. */
+  wait: number;
+  total: number;
+}
+
+/** What the agent gives in one unit (y_k). */
+export interface Response {
+  unit: number;
+  /** The unit's agent text, filler left out; empty when nothing is said. */
+  text: string;
+  /** Token ids of the agent's text slots. */
+  tokens: number[];
+  /** Mono samples in [-1, 1] at `response.audio.sample_rate`, exactly one unit. */
+  audio: Float32Array;
+  /** RGB24 frames [frames per unit, height, width, 3]. */
+  frames: Uint8Array;
+  /** SHA-256 (hex) of the unit's latents as little-endian f32: audio, then video. */
+  digest: string;
+  /** Tokens visible in history when the response was solved. */
+  historyTokens: number;
+  stages: StageTimes;
+}
+
+/** Modality of a token, the row of the type embedding. */
+export const TokenType = {
+  userText: 0,
+  userAudio: 1,
+  userVideo: 2,
+  agentText: 3,
+  agentAudio: 4,
+  agentVideo: 5,
+  prompt: 6,
+} as const;
+export type TokenType = typeof TokenType[keyof typeof TokenType];
+export const tokenTypes = 7;
+
+/** Groups of a unit in their order in the sequence. */
+export type Group = "observation" | "language" | "response";
+
+/** Where a token stands: its unit (prefill is -1), its group, and its index within the group. */
+export interface Place {
+  unit: number;
+  group: Group;
+  index: number;
+}
+
+/** Tokens of one unit by modality, and the rows they take in the unit's block of history. */
+export interface UnitLayout {
+  userText: number;
+  userAudio: number;
+  userVideo: number;
+  agentText: number;
+  agentAudio: number;
+  agentVideo: number;
+  /** userText + userAudio + userVideo. */
+  observation: number;
+  /** agentAudio + agentVideo. */
+  response: number;
+  /** All tokens of a unit. */
+  tokens: number;
+  /** Grids [time, height, width] of the video tokens. */
+  userVideoGrid: [number, number, number];
+  agentVideoGrid: [number, number, number];
+  /** Video frames per unit, and samples per unit of each side. */
+  frames: number;
+  userSamples: number;
+  agentSamples: number;
+}
+
+/** Counts the tokens, frames and samples of one unit of a checkpoint. */
+export function unitLayout(config: ModelConfig): UnitLayout {
+  const user = observationTokens(config);
+  const agent = latentGrid(config);
+  const userVideo = user.video[0] * user.video[1] * user.video[2];
+  const agentVideo = agent.video[0] * agent.video[1] * agent.video[2];
+  const observation = config.user_text_slots + user.audio + userVideo;
+  const response = agent.audio + agentVideo;
+  return {
+    userText: config.user_text_slots,
+    userAudio: user.audio,
+    userVideo,
+    agentText: config.agent_text_slots,
+    agentAudio: agent.audio,
+    agentVideo,
+    observation,
+    response,
+    tokens: observation + config.agent_text_slots + response,
+    userVideoGrid: user.video,
+    agentVideoGrid: agent.video,
+    frames: (config.unit_ms * config.fps) / 1000,
+    userSamples: (config.unit_ms * config.observation.audio.sample_rate) / 1000,
+    agentSamples: (config.unit_ms * config.response.audio.sample_rate) / 1000,
+  };
+}
+
+/** Rank of an empty history slot: above every limit, so that nothing sees it. */
+export const emptyRank = 0x7fffffff;
+
+/**
+ * The causal rank of a token: the one statement of the visibility rule.
+ *
+ * A query sees a key exactly when rank(key) <= rank(query). Within a unit ranks rise from the
+ * observation (all its tokens share one: free sight) over each language token (causal) to the
+ * response latents (all share one). Prefill is unit -1 and may hold any number of language tokens.
+ *
+ * @param languageTokens Language tokens of the place's unit: the agent's text slots, or in prefill
+ * the prompt's tokens.
+ * @param slots The agent's text slots per unit (how many ranks a unit spans is `slots` + 2).
+ */
+export function causalRank(place: Place, languageTokens: number, slots: number): number {
+  // Counted back from the last rank of the unit, so that a prompt of any length ends before unit 0.
+  const end = (place.unit + 1) * (slots + 2) - 1;
+  if (place.group === "response") return end;
+  if (place.group === "language") return end - languageTokens + place.index;
+  return end - languageTokens - 1;
+}
+
+/**
+ * What one query may see: every key whose rank is at most `limit`, and every key of rank `own`.
+ * `own` is what makes noisy latents, which never enter history, see each other.
+ */
+export interface Sight {
+  limit: number;
+  own: number;
+}
+
+/** True when a query with this sight sees a key of this rank: what the attention kernel computes. */
+export function visible(query: Sight, keyRank: number): boolean {
+  return keyRank <= query.limit || keyRank === query.own;
+}
+
+/** The sight of a clean token: everything up to its own rank. */
+export function cleanSight(rank: number): Sight {
+  return { limit: rank, own: rank };
+}
+
+/** Ranks of the noisy rows, above all of history's and below the empty one. */
+export const noisyRank = { conditional: emptyRank - 2, unconditional: emptyRank - 1 } as const;
+
+/**
+ * The sight of a noisy token of unit `unit`: history, its unit's observation and text, and the noisy
+ * tokens of its own set. The unconditional set (classifier-free guidance) sees neither observation
+ * nor text of its unit.
+ */
+export function noisySight(unit: number, slots: number, conditional: boolean): Sight {
+  const last: Place = conditional
+    ? { unit, group: "language", index: slots - 1 }
+    : { unit: unit - 1, group: "response", index: 0 };
+  return {
+    limit: causalRank(last, slots, slots),
+    own: conditional ? noisyRank.conditional : noisyRank.unconditional,
+  };
+}
+
+/** Rotary position of a token: time, height, width in positions (whole numbers). */
+export type Position = [time: number, height: number, width: number];
+
+/** Positions of text and audio tokens: `count` of them spread evenly over the unit from `start`. */
+export function linePositions(start: number, span: number, count: number): Position[] {
+  return Array.from({ length: count }, (_, i) => {
+    const time = start + Math.floor((i * span) / count);
+    return [time, time, time];
+  });
+}
+
+/** Positions of video tokens on a [time, height, width] grid: rows and columns count from the
+ * token's time, so that picture and sound of one moment stay near each other however late it is. */
+export function gridPositions(
+  start: number,
+  span: number,
+  grid: [number, number, number],
+): Position[] {
+  const positions: Position[] = [];
+  for (let t = 0; t < grid[0]; t++) {
+    const time = start + Math.floor((t * span) / grid[0]);
+    for (let h = 0; h < grid[1]; h++) {
+      for (let w = 0; w < grid[2]; w++) positions.push([time, time + h, time + w]);
+    }
+  }
+  return positions;
+}

@@ -1,0 +1,1 @@
+export { InputError } from "../../kernels/gpu/errors.ts";

@@ -1,0 +1,227 @@
+/**
+ * The Transformer: Qwen3's layers (RMSNorm, grouped-query attention with q/k norm, rotary positions,
+ * SwiGLU, no biases) over a span of tokens that see history by rank.
+ */
+import { toF32 } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { WeightStorage } from "../config/config.ts";
+import type { History } from "./history.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { attention } from "../../kernels/attention/attention.ts";
+import {
+  matmul,
+  type PackedWeight,
+  type PackOptions,
+  packWeight,
+} from "../../kernels/matmul/matmul.ts";
+import type { Step } from "../../kernels/gpu/plan.ts";
+import { qkRotary, rotaryTurns } from "../../kernels/attention/qk_rotary.ts";
+import { rmsnorm } from "../../kernels/tokens/rmsnorm.ts";
+import { makeTensor, rows, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
+import { uniformBytes } from "../../kernels/gpu/uniform.ts";
+
+interface Layer {
+  /** q, k and v rows of one product, the input norm's weight in them. */
+  qkv: PackedWeight;
+  qNorm: Tensor;
+  kNorm: Tensor;
+  output: PackedWeight;
+  /** gate and up rows of one product, the post-attention norm's weight in them. */
+  gateUp: PackedWeight;
+  down: PackedWeight;
+}
+
+/** A span of tokens to run through the layers. */
+export interface Span {
+  label: string;
+  /** Residual stream [rows, hidden]: embedded tokens in, last layer's output out. */
+  x: Tensor;
+  /** Per row {slot, limit, own, time, height, width, 0, 0}, i32 [rows, 8]. */
+  tokens: Tensor;
+  /** Rows [first, first + count) whose output is needed; the others only write K and V in the last
+   * layer. Count 0: no output at all. */
+  wanted: { first: number; count: number };
+}
+
+export class Backbone {
+  readonly #layers: Layer[] = [];
+  readonly #finalNorm: Tensor;
+  readonly #turns: Tensor;
+  readonly #axes: Tensor;
+  readonly #scratch = new Map<number, Record<"qkv" | "q" | "heads" | "act", Tensor>>();
+
+  constructor(
+    private readonly gpu: Gpu,
+    private readonly checkpoint: Checkpoint,
+    storage: WeightStorage,
+  ) {
+    const c = checkpoint.config;
+    const vector = (name: string) => {
+      const data = checkpointTensor(checkpoint, name);
+      return tensorFrom(gpu, name, [data.length], data);
+    };
+    const weight = (
+      label: string,
+      names: string[],
+      outputs: number,
+      inputs: number,
+      options: PackOptions = {},
+    ) =>
+      packWeight(
+        gpu,
+        label,
+        concatenate(names.map((name) => checkpointTensor(checkpoint, name))),
+        outputs,
+        inputs,
+        storage,
+        options,
+      );
+    const qDim = c.num_attention_heads * c.head_dim;
+    const kvDim = c.num_key_value_heads * c.head_dim;
+    for (let i = 0; i < c.num_hidden_layers; i++) {
+      const p = `model.layers.${i}`;
+      const attn = ["q", "k", "v"].map((name) => `${p}.self_attn.${name}_proj.weight`);
+      const mlp = ["gate", "up"].map((name) => `${p}.mlp.${name}_proj.weight`);
+      const scale = (name: string) => checkpointTensor(checkpoint, `${p}.${name}.weight`);
+      this.#layers.push({
+        qkv: weight(`${p} qkv`, attn, qDim + 2 * kvDim, c.hidden_size, {
+          scale: scale("input_layernorm"),
+        }),
+        qNorm: vector(`${p}.self_attn.q_norm.weight`),
+        kNorm: vector(`${p}.self_attn.k_norm.weight`),
+        output: weight(`${p} output`, [`${p}.self_attn.o_proj.weight`], c.hidden_size, qDim),
+        gateUp: weight(`${p} gate_up`, mlp, 2 * c.intermediate_size, c.hidden_size, {
+          scale: scale("post_attention_layernorm"),
+          gated: true,
+        }),
+        down: weight(
+          `${p} down`,
+          [`${p}.mlp.down_proj.weight`],
+          c.hidden_size,
+          c.intermediate_size,
+        ),
+      });
+    }
+    this.#finalNorm = vector("model.norm.weight");
+    const rotary = rotaryTurns(c.head_dim, c.rope_theta, c.rope_scaling?.mrope_section);
+    this.#turns = tensorFrom(gpu, "rotary turns", [c.head_dim / 2], rotary.turns);
+    this.#axes = tensorFrom(gpu, "rotary axes", [c.head_dim / 2], rotary.axes);
+  }
+
+  /** Steps that run a span: every row's K and V enter its history slot, layer by layer; x becomes
+   * the last layer's output on the wanted rows (the others' x is then undefined). */
+  span(history: History, { label, x, tokens, wanted }: Span): Step[] {
+    const { config: c } = this.checkpoint;
+    const count = x.shape[0] ?? 0;
+    const scratch = this.#scratchFor(count);
+    const steps: Step[] = [];
+    this.#layers.forEach((layer, i) => {
+      const last = i === this.#layers.length - 1;
+      const name = `${label} ${i}`;
+      const { qkv, q } = scratch;
+      const norm = { eps: c.rms_norm_eps };
+      steps.push(
+        ...matmul(this.gpu, { label: `${name} qkv`, x, norm, weight: layer.qkv, y: qkv }),
+        qkRotary(this.gpu, {
+          label: name,
+          qkv,
+          qNorm: layer.qNorm,
+          kNorm: layer.kNorm,
+          eps: c.rms_norm_eps,
+          turns: this.#turns,
+          axes: this.#axes,
+          tokens,
+          q,
+          ...history.layer(i),
+          heads: c.num_attention_heads,
+          kvHeads: c.num_key_value_heads,
+          headDim: c.head_dim,
+        }),
+      );
+      const { first, count: outputs } = last ? wanted : { first: 0, count };
+      if (outputs === 0) return;
+      const part = (tensor: Tensor) => rows(tensor, first, outputs);
+      steps.push(
+        ...attention(this.gpu, {
+          label: name,
+          q: part(q),
+          tokens: part(tokens),
+          ...history.layer(i),
+          ranks: history.ranks,
+          span: history.span,
+          out: part(scratch.heads),
+          heads: c.num_attention_heads,
+          kvHeads: c.num_key_value_heads,
+          headDim: c.head_dim,
+        }),
+        ...matmul(this.gpu, {
+          label: `${name} output`,
+          x: part(scratch.heads),
+          weight: layer.output,
+          y: part(x),
+          accumulate: true,
+        }),
+        ...matmul(this.gpu, {
+          label: `${name} gate_up`,
+          x: part(x),
+          norm,
+          weight: layer.gateUp,
+          y: part(scratch.act),
+        }),
+        ...matmul(this.gpu, {
+          label: `${name} down`,
+          x: part(scratch.act),
+          weight: layer.down,
+          y: part(x),
+          accumulate: true,
+        }),
+      );
+    });
+    return steps;
+  }
+
+  /** The final RMSNorm: y = norm(x), what every head reads. */
+  finalNorm(label: string, x: Tensor, y: Tensor): Step {
+    const eps = this.checkpoint.config.rms_norm_eps;
+    return rmsnorm(this.gpu, { label: `${label} final`, x, weight: this.#finalNorm, eps, y });
+  }
+
+  /** Activations for spans of this many rows, shared by all spans and layers of that length. */
+  #scratchFor(count: number) {
+    let scratch = this.#scratch.get(count);
+    if (!scratch) {
+      const c = this.checkpoint.config;
+      const qDim = c.num_attention_heads * c.head_dim;
+      const kvDim = c.num_key_value_heads * c.head_dim;
+      const make = (name: string, width: number) =>
+        makeTensor(this.gpu, `span of ${count}: ${name}`, [count, width], "f32", uniformBytes);
+      scratch = {
+        qkv: make("qkv", qDim + 2 * kvDim),
+        q: make("q", qDim),
+        heads: make("heads", qDim),
+        act: make("act", c.intermediate_size),
+      };
+      this.#scratch.set(count, scratch);
+    }
+    return scratch;
+  }
+}
+
+/** A checkpoint's tensor as floats. Throws when it isn't there (openCheckpoint has checked). */
+export function checkpointTensor(checkpoint: Checkpoint, name: string): Float32Array {
+  const tensor = checkpoint.tensors.get(name);
+  if (!tensor) throw new Error(`the checkpoint has no tensor ${name}`);
+  return toF32(tensor);
+}
+
+function concatenate(parts: Float32Array[]): Float32Array {
+  const [first] = parts;
+  if (first && parts.length === 1) return first;
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

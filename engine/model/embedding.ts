@@ -1,0 +1,237 @@
+/**
+ * Into and out of the residual stream: text, observation features and latents become rows; rows
+ * become logits and velocities. A token's modality is told by its type embedding (and its position),
+ * never by routing.
+ */
+import { checkpointTensor } from "./backbone.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Storage } from "../config/config.ts";
+import { TokenType, type UnitLayout } from "../checkpoint/unit.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { timeFeatures } from "../../kernels/tokens/elementwise.ts";
+import { embed, fillRows } from "../../kernels/tokens/embed.ts";
+import { matmul, type PackedWeight, packWeight } from "../../kernels/matmul/matmul.ts";
+import { Plan, type Step, submit } from "../../kernels/gpu/plan.ts";
+import { makeTensor, reshape, rows, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
+
+const timeChannels = 256;
+
+interface Projection {
+  weight: PackedWeight;
+  bias: Tensor;
+}
+
+/** Flat latents of one unit: audio [tokens, channels], then video [tokens, channels]. */
+export interface LatentShape {
+  audio: [tokens: number, channels: number];
+  video: [tokens: number, channels: number];
+  /** Floats in all. */
+  length: number;
+}
+
+/** Shape of one unit's latents. */
+export function latentShape(checkpoint: Checkpoint, layout: UnitLayout): LatentShape {
+  const { audio, video } = checkpoint.config.response;
+  const a: [number, number] = [layout.agentAudio, audio.latent_channels];
+  const v: [number, number] = [layout.agentVideo, video.latent_channels];
+  return { audio: a, video: v, length: a[0] * a[1] + v[0] * v[1] };
+}
+
+/** The audio and the video part of flat latents, as matrices. */
+export function latentParts(z: Tensor, shape: LatentShape): { audio: Tensor; video: Tensor } {
+  const audioLength = shape.audio[0] * shape.audio[1];
+  return {
+    audio: reshape(rows(z, 0, audioLength), shape.audio),
+    video: reshape(rows(z, audioLength, shape.length - audioLength), shape.video),
+  };
+}
+
+export class Embedding {
+  readonly #table: PackedWeight;
+  readonly #head: PackedWeight;
+  readonly #types: Tensor;
+  readonly #absent: { audio: Tensor; video: Tensor };
+  readonly #observed: { audio: Projection; video: Projection };
+  readonly #latentIn: { audio: PackedWeight; video: PackedWeight };
+  /** Input bias + type + tau embedding, one row per tau of `taus`. */
+  readonly #latentBias: { audio: Tensor; video: Tensor };
+  readonly #velocity: { audio: Projection; video: Projection };
+
+  /**
+   * @param taus The taus at which latents will be embedded; 0 (clean) is always there.
+   */
+  constructor(
+    private readonly gpu: Gpu,
+    checkpoint: Checkpoint,
+    private readonly shape: LatentShape,
+    private readonly taus: readonly number[],
+    storage: Storage,
+  ) {
+    const { config: c } = checkpoint;
+    const D = c.hidden_size;
+    const floats = (name: string) => checkpointTensor(checkpoint, name);
+    const vector = (name: string) => {
+      const data = floats(name);
+      return tensorFrom(gpu, name, [data.length], data);
+    };
+    const weight = (name: string, outputs: number) => {
+      const data = floats(name);
+      return packWeight(gpu, name, data, outputs, data.length / outputs, storage);
+    };
+    const projection = (name: string, outputs: number): Projection => ({
+      weight: weight(`${name}.weight`, outputs),
+      bias: vector(`${name}.bias`),
+    });
+    this.#table = weight("model.embed_tokens.weight", c.vocab_size);
+    this.#head = c.tie_word_embeddings ? this.#table : weight("lm_head.weight", c.vocab_size);
+    const types = floats("type_embedding.weight");
+    this.#types = tensorFrom(gpu, "type_embedding.weight", [types.length / D, D], types);
+    this.#absent = { audio: vector("no_sound_embedding"), video: vector("no_picture_embedding") };
+    this.#observed = {
+      audio: projection("observation.audio.projection", D),
+      video: projection("observation.video.projection", D),
+    };
+    this.#velocity = {
+      audio: projection("response.audio.output", c.response.audio.latent_channels),
+      video: projection("response.video.output", c.response.video.latent_channels),
+    };
+    this.#latentIn = {
+      audio: weight("response.audio.input.weight", D),
+      video: weight("response.video.input.weight", D),
+    };
+    this.#latentBias = {
+      audio: makeTensor(gpu, "audio latent biases", [taus.length, D]),
+      video: makeTensor(gpu, "video latent biases", [taus.length, D]),
+    };
+    submit(
+      gpu,
+      new Plan(
+        "latent biases",
+        this.#biasSteps(
+          projection("tau_embedding.linear1", D),
+          projection("tau_embedding.linear2", D),
+          {
+            audio: vector("response.audio.input.bias"),
+            video: vector("response.video.input.bias"),
+          },
+          D,
+        ),
+      ),
+    );
+  }
+
+  #biasSteps(
+    linear1: Projection,
+    linear2: Projection,
+    inputBias: { audio: Tensor; video: Tensor },
+    D: number,
+  ): Step[] {
+    const { gpu, taus } = this;
+    const count = taus.length;
+    const features = makeTensor(gpu, "tau features", [count, timeChannels]);
+    const inner = makeTensor(gpu, "tau inner", [count, D]);
+    const tauRows = makeTensor(gpu, "tau embedding", [count, D]);
+    const steps: Step[] = [
+      timeFeatures(gpu, { label: "tau", tau: taus, y: features }),
+      ...matmul(gpu, {
+        label: "tau 1",
+        x: features,
+        weight: linear1.weight,
+        bias: linear1.bias,
+        activation: "silu",
+        y: inner,
+      }),
+      ...matmul(gpu, {
+        label: "tau 2",
+        x: inner,
+        weight: linear2.weight,
+        bias: linear2.bias,
+        y: tauRows,
+      }),
+    ];
+    for (const medium of ["audio", "video"] as const) {
+      const constant = makeTensor(gpu, `${medium} constant`, [1, D]);
+      const type = this.#type(medium === "audio" ? TokenType.agentAudio : TokenType.agentVideo);
+      steps.push(
+        fillRows(gpu, { label: medium, row: inputBias[medium], add: type, y: constant }),
+      );
+      for (let i = 0; i < count; i++) {
+        steps.push(fillRows(gpu, {
+          label: `${medium} tau ${i}`,
+          row: reshape(constant, [D]),
+          add: reshape(rows(tauRows, i, 1), [D]),
+          y: rows(this.#latentBias[medium], i, 1),
+        }));
+      }
+    }
+    return steps;
+  }
+
+  #type(type: TokenType): Tensor {
+    const row = rows(this.#types, type, 1);
+    return reshape(row, row.shape.slice(1));
+  }
+
+  /** Text tokens: ids u32 [n] -> y [n, hidden]. */
+  text(label: string, ids: Tensor, type: TokenType, y: Tensor): Step[] {
+    return [embed(this.gpu, { label, ids, table: this.#table, add: this.#type(type), y })].flat();
+  }
+
+  /** Observation features [n, channels] -> y [n, hidden]; null: the fixed 'nothing there' rows. */
+  observed(medium: "audio" | "video", features: Tensor | null, y: Tensor): Step[] {
+    const type = this.#type(medium === "audio" ? TokenType.userAudio : TokenType.userVideo);
+    const label = `user ${medium}`;
+    if (!features) {
+      return [fillRows(this.gpu, { label, row: this.#absent[medium], add: type, y })];
+    }
+    const { weight, bias } = this.#observed[medium];
+    return [
+      fillRows(this.gpu, { label, row: bias, add: type, y }),
+      ...matmul(this.gpu, { label, x: features, weight, y, accumulate: true }),
+    ];
+  }
+
+  /** Latents at a tau -> rows y: `count` audio rows and then video rows. */
+  latents(label: string, z: { audio: Tensor; video: Tensor }, tau: number, y: Tensor): Step[] {
+    const index = this.taus.indexOf(tau);
+    if (index < 0) throw new RangeError(`latents at tau ${tau} were not announced`);
+    const audioRows = z.audio.shape[0] ?? 0;
+    const part = (medium: "audio" | "video", target: Tensor) =>
+      matmul(this.gpu, {
+        label: `${label} ${medium}`,
+        x: z[medium],
+        weight: this.#latentIn[medium],
+        bias: reshape(rows(this.#latentBias[medium], index, 1), [target.shape[1] ?? 0]),
+        y: target,
+      });
+    return [
+      ...(audioRows > 0 ? part("audio", rows(y, 0, audioRows)) : []),
+      ...((z.video.shape[0] ?? 0) > 0
+        ? part("video", rows(y, audioRows, z.video.shape[0] ?? 0))
+        : []),
+    ];
+  }
+
+  /** Normed rows (audio tokens, then video tokens) -> flat velocities; with a coefficient
+   * y += coefficient x velocity, a solver's step. */
+  velocity(label: string, normed: Tensor, y: Tensor, coefficient?: number): Step[] {
+    const parts = latentParts(y, this.shape);
+    const audioRows = this.shape.audio[0];
+    return (["audio", "video"] as const).flatMap((medium) =>
+      matmul(this.gpu, {
+        label: `${label} ${medium}`,
+        x: medium === "audio"
+          ? rows(normed, 0, audioRows)
+          : rows(normed, audioRows, this.shape.video[0]),
+        ...this.#velocity[medium],
+        y: parts[medium],
+        ...(coefficient === undefined ? {} : { accumulate: true, factor: coefficient }),
+      })
+    );
+  }
+
+  /** One normed row -> logits [1, vocabulary]. */
+  logits(label: string, normed: Tensor, logits: Tensor): Step[] {
+    return matmul(this.gpu, { label, x: normed, weight: this.#head, y: logits });
+  }
+}

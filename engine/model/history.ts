@@ -1,0 +1,115 @@
+/** History on a GPU: the KV cache of every layer, ranks, and what crosses to another copy of it. */
+import type { ModelConfig, Storage } from "../config/config.ts";
+import type { HistoryWindow } from "./window.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { gatherSlice, scatterSlice } from "../../kernels/attention/history_copy.ts";
+import { rowBytes } from "../../kernels/gpu/image.ts";
+import { copy, type Step } from "../../kernels/gpu/plan.ts";
+import {
+  byteOffset,
+  elementBytes,
+  makeTensor,
+  reshape,
+  rows,
+  type Tensor,
+  upload,
+} from "../../kernels/gpu/tensor.ts";
+import { uniformBytes } from "../../kernels/gpu/uniform.ts";
+
+/** What the GPU's side needs to know of the slots. */
+export type Slots = Pick<HistoryWindow, "slots" | "ranks" | "used" | "noisyStart" | "noisyEnd">;
+
+export class History {
+  /** Rank of the token in each slot, i32 [slots]. */
+  readonly ranks: Tensor;
+  /** {used, noisyStart, noisyEnd, 0}: the slots that attention walks, i32 [4]. */
+  readonly span: Tensor;
+  readonly #keys: Tensor[];
+  readonly #values: Tensor[];
+  readonly #kvDim: number;
+
+  constructor(
+    private readonly gpu: Gpu,
+    config: ModelConfig,
+    readonly window: Slots,
+    private readonly storage: Storage,
+  ) {
+    const { slots } = window;
+    this.#kvDim = config.num_key_value_heads * config.head_dim;
+    // With room for a copy of whole rows of an image.
+    const cache = (what: string) =>
+      Array.from(
+        { length: config.num_hidden_layers },
+        (_, i) => makeTensor(gpu, `history ${what} ${i}`, [slots, this.#kvDim], storage, rowBytes),
+      );
+    this.#keys = cache("keys");
+    this.#values = cache("values");
+    this.ranks = makeTensor(gpu, "history ranks", [slots], "i32", uniformBytes);
+    this.span = makeTensor(gpu, "history span", [4], "i32");
+  }
+
+  /** The caches of one layer. */
+  layer(index: number): { keys: Tensor; values: Tensor } {
+    const keys = this.#keys[index];
+    const values = this.#values[index];
+    if (!keys || !values) throw new RangeError(`history has no layer ${index}`);
+    return { keys, values };
+  }
+
+  /** Tells the GPU which slots hold what: once per tick, before its plans are submitted. */
+  writeWindow(): void {
+    const { ranks, used, noisyStart, noisyEnd } = this.window;
+    upload(this.gpu, this.ranks, ranks);
+    upload(this.gpu, this.span, new Int32Array([used, noisyStart, noisyEnd, 0]));
+  }
+
+  /** A tensor for the K and V of `count` tokens in all layers: [layers, 2, count, kvDim]. */
+  makeSlice(label: string, count: number): Tensor {
+    return makeTensor(this.gpu, label, [this.#keys.length, 2, count, this.#kvDim], this.storage);
+  }
+
+  /** Steps that copy the K and V of the tokens' slots into a slice. */
+  gather(label: string, tokens: Tensor, slice: Tensor): Step[] {
+    return gatherSlice(this.gpu, { label, caches: this.#caches(), tokens, slice });
+  }
+
+  /** Steps that copy a slice into the tokens' slots. */
+  scatter(label: string, tokens: Tensor, slice: Tensor): Step[] {
+    return scatterSlice(this.gpu, { label, caches: this.#caches(), tokens, slice });
+  }
+
+  /** Bytes of the K and V of `count` tokens in all layers. */
+  sliceBytes(count: number): number {
+    return this.#keys.length * 2 * count * this.#kvDim * elementBytes(this.storage);
+  }
+
+  /** Steps that copy the slots from `start` on into a slice, as many as it has tokens. */
+  copyOut(label: string, start: number, slice: Tensor): Step[] {
+    const [layers = 0, , count = 0] = slice.shape;
+    const parts = reshape(slice, [layers * 2, count, this.#kvDim]);
+    return this.#ordered().map((cache, i) => {
+      const slots = rows(cache, start, count);
+      return copy(label, slots, reshape(rows(parts, i, 1), slots.shape));
+    });
+  }
+
+  /** Writes the K and V of as many slots as `bytes` holds, laid out as a slice, from `start` on. */
+  write(start: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const count = bytes.length / this.sliceBytes(1);
+    const part = bytes.length / (this.#keys.length * 2);
+    this.#ordered().forEach((cache, i) => {
+      const slots = rows(cache, start, count);
+      const { queue } = this.gpu.device;
+      queue.writeBuffer(cache.buffer, byteOffset(slots), bytes, i * part, part);
+    });
+  }
+
+  /** All caches in the order of a slice. */
+  #ordered(): Tensor[] {
+    return this.#caches().flatMap(({ keys, values }) => [keys, values]);
+  }
+
+  #caches() {
+    return this.#keys.map((_, i) => this.layer(i));
+  }
+}

@@ -1,0 +1,65 @@
+/** A checkpoint on one device: weights, history, and the rows of a tick. Both roles of a `fused`
+ * session share one. */
+import { Backbone } from "./backbone.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Storage } from "../config/config.ts";
+import { Embedding, type LatentShape, latentShape } from "./embedding.ts";
+import { History } from "./history.ts";
+import type { Settings } from "./settings.ts";
+import { solverProgram } from "../config/solver.ts";
+import { TickTokens } from "./tick_tokens.ts";
+import { type UnitLayout, unitLayout } from "../checkpoint/unit.ts";
+import { HistoryWindow } from "./window.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+
+export class Model {
+  readonly layout: UnitLayout;
+  readonly latents: LatentShape;
+  readonly backbone: Backbone;
+  readonly embedding: Embedding;
+  readonly window: HistoryWindow;
+  readonly history: History;
+  readonly tokens: TickTokens;
+  readonly storage: Storage;
+
+  constructor(
+    readonly gpu: Gpu,
+    readonly checkpoint: Checkpoint,
+    readonly settings: Settings,
+  ) {
+    const { config } = checkpoint;
+    this.storage = settings.storage;
+    this.layout = unitLayout(config);
+    this.latents = latentShape(checkpoint, this.layout);
+    const taus = new Set([0]);
+    for (const step of solverProgram(settings.solver)) {
+      if (step.op === "evaluate") taus.add(step.tau);
+    }
+    this.backbone = new Backbone(gpu, checkpoint, settings.weights);
+    this.embedding = new Embedding(gpu, checkpoint, this.latents, [...taus], settings.storage);
+    this.window = historyWindow(this.layout, settings);
+    this.history = new History(gpu, config, this.window, settings.storage);
+    this.tokens = new TickTokens(
+      config,
+      this.layout,
+      this.window,
+      voiceUnits(this.layout, settings),
+    );
+  }
+}
+
+/** History's slots for these settings. */
+export function historyWindow(layout: UnitLayout, settings: Settings): HistoryWindow {
+  return new HistoryWindow(layout, {
+    promptTokens: settings.promptIds.length,
+    personaTokens: voiceUnits(layout, settings) * layout.agentAudio +
+      (settings.personaFrame ? layout.agentVideo : 0),
+    historyUnits: settings.historyUnits,
+    sinkUnits: settings.sinkUnits,
+    noisySets: settings.solver.guidance === 1 ? 1 : 2,
+  });
+}
+
+function voiceUnits(layout: UnitLayout, { voice }: Settings): number {
+  return (voice?.length ?? 0) / layout.agentSamples;
+}

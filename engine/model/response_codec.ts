@@ -1,0 +1,145 @@
+/**
+ * The response codecs by themselves: what a unit of voice and picture sounds and looks like after it
+ * was latents. It is the floor under everything that the model says: nothing it solves can be nearer
+ * to a truth than the truth's own way through the codecs.
+ */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { type Precision, resolveSettings } from "./settings.ts";
+import { type StackOptions, StreamingStack } from "../layers/streaming.ts";
+import { unitLayout } from "../checkpoint/unit.ts";
+import { type AdapterSpec, inTurn } from "../../kernels/gpu/adapter.ts";
+import { Gpu } from "../../kernels/gpu/device.ts";
+import { clampSamples, packPixels, pixelWords, unpackPixels } from "../../kernels/codec/pixels.ts";
+import { copy, Plan } from "../../kernels/gpu/plan.ts";
+import { Readback } from "../../kernels/gpu/readback.ts";
+import { makeTensor, reshape, type Tensor } from "../../kernels/gpu/tensor.ts";
+
+/** One unit of the agent's side. */
+export interface Media {
+  /** Mono samples in [-1, 1] at `response.audio.sample_rate`. */
+  audio: Float32Array;
+  /** RGB24 frames [frames per unit, height, width, 3]. */
+  frames: Uint8Array;
+}
+
+/** Encoders and decoders of both media, in streams of their own, on a device of this thread. */
+export class ResponseCodec {
+  readonly #stacks: StreamingStack[];
+  readonly #input: { audio: Tensor; frames: Tensor };
+  readonly #plan: Plan;
+  readonly #readback: Readback;
+
+  private constructor(
+    private readonly gpu: Gpu,
+    private readonly frameBytes: number,
+    parts: { stacks: StreamingStack[]; audio: Tensor; frames: Tensor; plan: Plan },
+    readback: Readback,
+  ) {
+    this.#stacks = parts.stacks;
+    this.#input = { audio: parts.audio, frames: parts.frames };
+    this.#plan = parts.plan;
+    this.#readback = readback;
+  }
+
+  /**
+   * Opens an adapter and puts the codecs on it.
+   *
+   * @throws InputError when the adapter can't be had.
+   */
+  static async open(
+    checkpoint: Checkpoint,
+    { adapter = "default", precision = "auto" }: { adapter?: AdapterSpec; precision?: Precision } =
+      {},
+  ): Promise<ResponseCodec> {
+    const { config } = checkpoint;
+    const layout = unitLayout(config);
+    const { storage } = resolveSettings(checkpoint, { precision });
+    const { audio, video } = config.response;
+    const gpu = await inTurn(() => Gpu.open(adapter));
+    const stack = (
+      prefix: string,
+      layers: StackOptions["layers"],
+      input: [number, number, number, number],
+    ) => new StreamingStack(gpu, { prefix, layers, checkpoint, input, storage });
+    const encoders = {
+      audio: stack("response.audio.encoder", audio.encoder, [layout.agentSamples, 1, 1, 1]),
+      video: stack("response.video.encoder", video.encoder, [
+        layout.frames,
+        video.height,
+        video.width,
+        3,
+      ]),
+    };
+    const decoders = {
+      audio: stack("response.audio.decoder", audio.decoder, [
+        layout.agentAudio,
+        1,
+        1,
+        audio.latent_channels,
+      ]),
+      video: stack("response.video.decoder", video.decoder, [
+        ...layout.agentVideoGrid,
+        video.latent_channels,
+      ]),
+    };
+    const words = pixelWords(layout.frames * video.width * video.height);
+    const given = makeTensor(gpu, "codec frames in", [words], "u32");
+    const samples = makeTensor(gpu, "codec samples out", [layout.agentSamples]);
+    const pixels = makeTensor(gpu, "codec frames out", [words], "u32");
+    const latents = (medium: "audio" | "video") =>
+      copy(
+        `${medium} latents`,
+        encoders[medium].output,
+        reshape(decoders[medium].input, encoders[medium].output.shape),
+      );
+    const plan = new Plan("codecs", [
+      unpackPixels(gpu, { label: "codec", pixels: given, y: encoders.video.input }),
+      ...encoders.audio.steps,
+      ...encoders.video.steps,
+      latents("audio"),
+      latents("video"),
+      ...decoders.audio.steps,
+      ...decoders.video.steps,
+      clampSamples(gpu, { label: "codec", x: decoders.audio.output, y: samples }),
+      ...packPixels(gpu, { label: "codec", x: decoders.video.output, pixels }),
+    ]);
+    const readback = await Readback.create(gpu, [samples, pixels]);
+    await gpu.check();
+    const stacks = [encoders.audio, encoders.video, decoders.audio, decoders.video];
+    const parts = { stacks, audio: encoders.audio.input, frames: given, plan };
+    return new ResponseCodec(gpu, layout.frames * video.width * video.height * 3, parts, readback);
+  }
+
+  /** The next unit of a stream, encoded and decoded. Lengths must be a unit's. Waits for the GPU,
+   * which blocks this thread meanwhile. */
+  async roundTrip({ audio, frames }: Media): Promise<Media> {
+    const { queue } = this.gpu.device;
+    const write = (to: Tensor, data: Float32Array | Uint8Array) =>
+      queue.writeBuffer(
+        to.buffer,
+        to.offset * 4,
+        data as Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>,
+      );
+    write(this.#input.audio, audio);
+    write(this.#input.frames, frames);
+    const encoder = this.gpu.device.createCommandEncoder();
+    this.#plan.encode(encoder);
+    this.#readback.encode(encoder);
+    queue.submit([encoder.finish()]);
+    const [samples, pixels] = await this.#readback.read();
+    return {
+      audio: new Float32Array(samples ?? new ArrayBuffer(0)),
+      frames: new Uint8Array(pixels ?? new ArrayBuffer(0), 0, this.frameBytes),
+    };
+  }
+
+  /** Starts a new stream. */
+  reset(): void {
+    for (const stack of this.#stacks) stack.reset();
+  }
+
+  /** Frees the adapter. */
+  close(): void {
+    this.gpu.destroy();
+  }
+}

@@ -1,0 +1,174 @@
+/** What a session is asked for, and the resolved form that both roles build themselves from. */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { SolverConfig, Storage, WeightStorage } from "../config/config.ts";
+import { InputError } from "../config/errors.ts";
+import { solvers } from "../config/solver.ts";
+import type { TuningRequest } from "./tuning.ts";
+import { openTokenizer, type Tokenizer } from "../checkpoint/tokenizer.ts";
+import { unitLayout } from "../checkpoint/unit.ts";
+import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
+
+export type Schedule = "paper" | "eager";
+export type Placement = "auto" | "split" | "fused";
+export const precisions = ["auto", "f32", "f16", "int8", "int4"] as const;
+export type Precision = typeof precisions[number];
+
+/** How agent text is sampled; temperature 0 is greedy. */
+export interface Sampling {
+  /** 0 or more. */
+  temperature: number;
+  /** Keep the k likeliest tokens; 0 keeps all. */
+  topK: number;
+  /** Keep the likeliest tokens whose probabilities sum to p, 0 < p <= 1. */
+  topP: number;
+}
+
+/** Options of `openSession`; every one has a default. */
+export interface SessionOptions {
+  /** Seed of all noise and sampling, a whole number from 0 to 2^53 - 1 (0). */
+  seed?: number;
+  /** Overrides of the checkpoint's solver settings. */
+  solver?: Partial<SolverConfig>;
+  sampling?: Partial<Sampling>;
+  schedule?: Schedule;
+  placement?: Placement;
+  /** Adapters of the two roles ("default"); `fused` runs on the thinker's. */
+  thinker?: AdapterSpec;
+  performer?: AdapterSpec;
+  /** Storage of weights and history; auto: f32 below 100 million parameters, else f16. With int8 and
+   * int4 the layers' weights are kept so, in blocks with a scale, and everything else in f16. */
+  precision?: Precision;
+  /** Chooses kernel variants by measurement; without it each kernel takes its static default. */
+  tuning?: TuningRequest;
+  /** Units of history, sinks among them (the checkpoint's). */
+  historyUnits?: number;
+  /** System prompt. */
+  prompt?: string;
+  /** Reference image: one RGB24 frame at the response's size. */
+  persona?: { frame: Uint8Array };
+  /** Reference voice: mono samples at the response's rate; what goes over 4 s is left out. */
+  voice?: Float32Array;
+}
+
+/** Everything a role needs to know; plain data, the same for both roles. */
+export interface Settings {
+  seed: number;
+  solver: SolverConfig;
+  sampling: Sampling;
+  schedule: Schedule;
+  /** Of history, codecs and embeddings. */
+  storage: Storage;
+  /** Of the layers' weights. */
+  weights: WeightStorage;
+  historyUnits: number;
+  sinkUnits: number;
+  promptIds: number[];
+  personaFrame: Uint8Array | null;
+  /** Whole units of samples. */
+  voice: Float32Array | null;
+}
+
+/** Longest reference voice in units: 4 s at 160 ms. */
+export const maxVoiceUnits = 25;
+
+/**
+ * Options with every default filled in and checked.
+ *
+ * @throws InputError that names the option, its value and what it may be.
+ */
+export function resolveSettings(
+  checkpoint: Checkpoint,
+  options: SessionOptions,
+  tokenizer: Tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config),
+): Settings {
+  const { config } = checkpoint;
+  const seed = options.seed ?? 0;
+  requireNumber("seed", seed, { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true });
+  const historyUnits = options.historyUnits ?? config.history_units;
+  const sinkUnits = config.sink_units;
+  if (!(Number.isInteger(historyUnits) && historyUnits >= sinkUnits + 2)) {
+    throw new InputError(
+      `history units: ${historyUnits} is too few: ${
+        sinkUnits + 2
+      } or more, of which ${sinkUnits} never leave`,
+    );
+  }
+  const { width, height } = config.response.video;
+  const frame = options.persona?.frame ?? null;
+  if (frame && frame.length !== width * height * 3) {
+    throw new InputError(
+      `persona: ${frame.length} bytes: an RGB24 frame of ${width}x${height} has ${
+        width * height * 3
+      }`,
+    );
+  }
+  const { agentSamples } = unitLayout(config);
+  return {
+    seed,
+    solver: checkSolver({ ...config.solver, ...options.solver }),
+    sampling: checkSampling({ temperature: 0, topK: 0, topP: 1, ...options.sampling }),
+    schedule: options.schedule ?? "paper",
+    ...storageFor(checkpoint, options.precision ?? "auto"),
+    historyUnits,
+    sinkUnits,
+    promptIds: options.prompt ? tokenizer.encode(options.prompt) : [],
+    personaFrame: frame,
+    voice: options.voice ? wholeUnits(options.voice, agentSamples) : null,
+  };
+}
+
+/** Small checkpoints in f32, which llvmpipe reads faster; large ones in f16, which halves their
+ * bytes. */
+function storageFor(
+  checkpoint: Checkpoint,
+  precision: Precision,
+): Pick<Settings, "storage" | "weights"> {
+  if (precision === "int8" || precision === "int4") return { storage: "f16", weights: precision };
+  if (precision !== "auto") return { storage: precision, weights: precision };
+  let bytes = 0;
+  for (const tensor of checkpoint.tensors.values()) bytes += tensor.bytes.length;
+  const storage = bytes < 200e6 ? "f32" : "f16";
+  return { storage, weights: storage };
+}
+
+/** Pads with silence to whole units; cuts at the longest reference voice. */
+function wholeUnits(samples: Float32Array, unitSamples: number): Float32Array | null {
+  const units = Math.min(maxVoiceUnits, Math.ceil(samples.length / unitSamples));
+  if (units === 0) return null;
+  const whole = new Float32Array(units * unitSamples);
+  whole.set(samples.subarray(0, whole.length));
+  return whole;
+}
+
+/** Checks the numbers of a solver. @throws InputError */
+export function checkSolver(solver: SolverConfig): SolverConfig {
+  if (!Object.hasOwn(solvers, solver.name)) {
+    throw new InputError(
+      `solver '${solver.name}' is unknown: it may be ${Object.keys(solvers).join(", ")}`,
+    );
+  }
+  requireNumber("solver steps", solver.steps, { min: 1, max: 1000, whole: true });
+  requireNumber("solver shift", solver.shift, { min: 0.01, max: 100 });
+  requireNumber("guidance", solver.guidance, { min: 0, max: 100 });
+  return solver;
+}
+
+/** Checks the numbers of sampling. @throws InputError */
+export function checkSampling(sampling: Sampling): Sampling {
+  requireNumber("temperature", sampling.temperature, { min: 0, max: 100 });
+  requireNumber("top-k", sampling.topK, { min: 0, max: 2 ** 31 - 1, whole: true });
+  requireNumber("top-p", sampling.topP, { min: 1e-6, max: 1 });
+  return sampling;
+}
+
+/** @throws InputError unless min <= value <= max (and whole, where asked). */
+export function requireNumber(
+  name: string,
+  value: number,
+  { min, max, whole = false }: { min: number; max: number; whole?: boolean },
+): void {
+  if (value >= min && value <= max && (!whole || Number.isInteger(value))) return;
+  throw new InputError(
+    `${name}: ${value} is not ${whole ? "a whole number " : ""}from ${min} to ${max}`,
+  );
+}

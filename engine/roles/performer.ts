@@ -1,0 +1,152 @@
+/**
+ * The performer: solves the next response's latents on its own copy of history, to which it appends
+ * the thinker's slices. It never encodes and never decodes.
+ */
+import { latentParts } from "../model/embedding.ts";
+import type { Model } from "../model/model.ts";
+import { soleUse, solverProgram } from "../config/solver.ts";
+import { tokenWords } from "../model/tick_tokens.ts";
+import { integrate } from "../../kernels/flow/integrate.ts";
+import { noise } from "../../kernels/flow/noise.ts";
+import { Plan, type Step, submit } from "../../kernels/gpu/plan.ts";
+import { Readback } from "../../kernels/gpu/readback.ts";
+import { makeTensor, rows, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
+import { uniformBytes } from "../../kernels/gpu/uniform.ts";
+
+export class Performer {
+  /** The solved latents of the last unit, flat f32. */
+  readonly latents: Tensor;
+  readonly #tokens: Tensor;
+  readonly #unit: Tensor;
+  readonly #solve: Plan;
+  readonly #slice: { tokens: Tensor; data: Tensor; append: Plan } | null;
+  #readback!: Readback;
+
+  private constructor(readonly model: Model, receivesSlices: boolean) {
+    const { gpu, layout, history, latents } = model;
+    const noisyRows = model.window.sizes.noisySets * layout.response;
+    this.latents = makeTensor(gpu, "z", [latents.length], "f32", uniformBytes);
+    this.#tokens = makeTensor(gpu, "noisy tokens", [noisyRows, tokenWords], "i32");
+    this.#unit = makeTensor(gpu, "solver unit", [1], "u32");
+    this.#solve = new Plan("solve", this.#solveSteps(noisyRows));
+    this.#slice = null;
+    if (receivesSlices) {
+      const sliceRows = layout.tokens;
+      const tokens = makeTensor(gpu, "slice tokens", [sliceRows, tokenWords], "i32");
+      const data = history.makeSlice("slice", sliceRows);
+      const append = new Plan("append", history.scatter("append", tokens, data));
+      this.#slice = { tokens, data, append };
+    }
+  }
+
+  /** Builds a performer; with `receivesSlices` it keeps a history of its own. */
+  static async create(model: Model, receivesSlices: boolean): Promise<Performer> {
+    const performer = new Performer(model, receivesSlices);
+    performer.#readback = await Readback.create(model.gpu, [performer.latents]);
+    return performer;
+  }
+
+  #solveSteps(noisyRows: number): Step[] {
+    const { model, latents: z } = this;
+    const { gpu, settings, layout, embedding, backbone, history } = model;
+    const sets = model.window.sizes.noisySets;
+    const length = model.latents.length;
+    const D = model.checkpoint.config.hidden_size;
+    const make = (label: string, ...shape: number[]) =>
+      makeTensor(gpu, label, shape, "f32", uniformBytes);
+    const trial = make("z trial", length);
+    const velocities = [make("velocity 0", length), make("velocity 1", length)];
+    const guided = sets === 2 ? make("velocities of both sets", 2 * length) : null;
+    const x = make("noisy x", noisyRows, D);
+    const normed = make("noisy normed", noisyRows, D);
+
+    const steps: Step[] = [
+      noise(gpu, { label: "z", y: z, unit: this.#unit, seed: settings.seed }),
+    ];
+    const program = solverProgram(settings.solver);
+    // Steps of the solver that the head's product takes along.
+    const fused = (index: number) => guided ? undefined : soleUse(program, index);
+    program.forEach((op, index) => {
+      const label = `solve ${index}`;
+      if (op.op === "combine") {
+        if (fused(index - 1) !== undefined) return;
+        const terms = op.terms.map(({ slot, coefficient }) => ({
+          v: velocities[slot] as Tensor,
+          coefficient,
+        }));
+        const y = op.target === "z" ? z : trial;
+        steps.push(integrate(gpu, { label, z, terms, y }));
+        return;
+      }
+      const point = latentParts(op.point === "z" ? z : trial, model.latents);
+      const velocity = velocities[op.slot] as Tensor;
+      for (let set = 0; set < sets; set++) {
+        const target = rows(x, set * layout.response, layout.response);
+        steps.push(...embedding.latents(label, point, op.tau, target));
+      }
+      steps.push(
+        ...backbone.span(history, {
+          label,
+          x,
+          tokens: this.#tokens,
+          wanted: { first: 0, count: noisyRows },
+        }),
+        backbone.finalNorm(label, x, normed),
+      );
+      for (let set = 0; set < sets; set++) {
+        const coefficient = fused(index);
+        const y = guided
+          ? rows(guided, set * length, length)
+          : coefficient === undefined
+          ? velocity
+          : z;
+        const from = rows(normed, set * layout.response, layout.response);
+        steps.push(...embedding.velocity(`${label} set ${set}`, from, y, coefficient));
+      }
+      if (guided) {
+        // v = v_uncond + g (v_cond - v_uncond) = g v_cond + (1 - g) v_uncond
+        const g = settings.solver.guidance;
+        const [cond, uncond] = [rows(guided, 0, length), rows(guided, length, length)];
+        steps.push(integrate(gpu, {
+          label: `${label} guidance`,
+          terms: [{ v: cond, coefficient: g }, { v: uncond, coefficient: 1 - g }],
+          y: velocity,
+        }));
+      }
+    });
+    return steps;
+  }
+
+  /** Appends the slice of unit k: the K and V of [y_{k-1}, u_k, agent text of k]. */
+  append(unit: number, typed: number, slice: ArrayBuffer): void {
+    if (!this.#slice) throw new Error("this performer shares the thinker's history");
+    const { gpu, window, history, tokens } = this.model;
+    window.advance(unit, typed);
+    history.writeWindow();
+    upload(gpu, this.#slice.tokens, tokens.pass(unit));
+    gpu.device.queue.writeBuffer(this.#slice.data.buffer, 0, slice);
+    submit(gpu, this.#slice.append);
+  }
+
+  /** Solves y_k into `latents`. Only submits. */
+  solve(unit: number): void {
+    const { gpu, tokens } = this.model;
+    upload(gpu, this.#tokens, tokens.noisy(unit));
+    upload(gpu, this.#unit, new Uint32Array([unit]));
+    submit(gpu, this.#solve);
+  }
+
+  /** Waits for the solver and reads the latents back. */
+  async read(): Promise<Float32Array<ArrayBuffer>> {
+    const encoder = this.model.gpu.device.createCommandEncoder();
+    this.#readback.encode(encoder);
+    this.model.gpu.device.queue.submit([encoder.finish()]);
+    const [bytes] = await this.#readback.read();
+    return new Float32Array(bytes ?? new ArrayBuffer(0));
+  }
+
+  /** The plan of a solve, for benchmarks. */
+  get plan(): Plan {
+    return this.#solve;
+  }
+}

@@ -1,0 +1,107 @@
+/** A role's state out of the GPU and back into a new one. */
+import type { Model } from "../model/model.ts";
+import { blobOf, prefillBlob, type Snapshot, stackNames, unitBlob } from "./snapshot.ts";
+import type { Thinker } from "./thinker.ts";
+import type { StateRequest } from "./ticks.ts";
+import { emptyRank } from "../checkpoint/unit.ts";
+import { Plan, type Step } from "../../kernels/gpu/plan.ts";
+import { Readback } from "../../kernels/gpu/readback.ts";
+import type { Tensor } from "../../kernels/gpu/tensor.ts";
+
+/** What a thinker gives for a snapshot. */
+export interface SavedState {
+  unit: number;
+  /** User text tokens typed in each unit of history, oldest unit first. */
+  typed: number[];
+  /** As in a snapshot, without the history that the asker has. */
+  blobs: Map<string, Uint8Array<ArrayBuffer>>;
+}
+
+/** Reads a thinker's state; what it allocates on the GPU is made at the first use and kept. */
+export class StateReader {
+  #latents: Readback | undefined;
+  #block: { slice: Tensor; readback: Readback } | undefined;
+
+  constructor(private readonly thinker: Thinker) {}
+
+  /** The state after unit `last`. */
+  async read(last: number, { since }: StateRequest): Promise<SavedState> {
+    const { gpu, window, layout } = this.thinker.model;
+    const blobs: SavedState["blobs"] = new Map();
+    if (since === null && window.prefillTokens > 0) {
+      const block = await this.#makeBlock(window.prefillTokens);
+      blobs.set(prefillBlob, await this.#slots(0, block));
+      block.readback.destroy();
+      gpu.free(block.slice.buffer);
+    }
+    const units = window.unitsAfter(last);
+    for (const unit of units) {
+      if (since !== null && unit < since) continue;
+      this.#block ??= await this.#makeBlock(layout.tokens);
+      blobs.set(unitBlob(unit), await this.#slots(window.block(unit), this.#block));
+    }
+    this.#latents ??= await Readback.create(gpu, [this.thinker.latents]);
+    blobs.set("latents", await this.#read([], this.#latents));
+    for (const name of stackNames) {
+      const state = await this.thinker.stacks[name].exportState();
+      if (state.length > 0) blobs.set(name, state);
+    }
+    await gpu.check();
+    return { unit: last, typed: units.map((unit) => window.typedIn(unit)), blobs };
+  }
+
+  async #makeBlock(tokens: number) {
+    const { gpu, history } = this.thinker.model;
+    const slice = history.makeSlice("snapshot block", tokens);
+    return { slice, readback: await Readback.create(gpu, [slice]) };
+  }
+
+  /** K and V of the slots from `start` on; slots without a token are zero. */
+  async #slots(
+    start: number,
+    { slice, readback }: { slice: Tensor; readback: Readback },
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { history, window } = this.thinker.model;
+    const bytes = await this.#read(history.copyOut("snapshot", start, slice), readback);
+    const count = slice.shape[2] ?? 0;
+    const token = history.sliceBytes(1) / (2 * (slice.shape[0] ?? 1));
+    for (let at = 0; at * token < bytes.length; at++) {
+      if (window.ranks[start + at % count] === emptyRank) {
+        bytes.fill(0, at * token, (at + 1) * token);
+      }
+    }
+    return bytes;
+  }
+
+  async #read(steps: readonly Step[], readback: Readback): Promise<Uint8Array<ArrayBuffer>> {
+    const { gpu } = this.thinker.model;
+    const encoder = gpu.device.createCommandEncoder();
+    new Plan("snapshot", steps).encode(encoder);
+    readback.encode(encoder);
+    gpu.device.queue.submit([encoder.finish()]);
+    const [bytes] = await readback.read();
+    return new Uint8Array(bytes ?? new ArrayBuffer(0));
+  }
+}
+
+/** Puts a snapshot's history and window into a new model, of either role. */
+export function restoreHistory(model: Model, snapshot: Snapshot): void {
+  const { window, history } = model;
+  const { unit: last, typed } = snapshot.meta;
+  window.restore(last, typed);
+  const prefill = blobOf(snapshot, prefillBlob);
+  if (prefill.length > 0) history.write(0, prefill);
+  for (const unit of window.unitsAfter(last)) {
+    history.write(window.block(unit), blobOf(snapshot, unitBlob(unit)));
+  }
+  history.writeWindow();
+}
+
+/** Puts a snapshot into a new thinker. */
+export function restoreThinker(thinker: Thinker, snapshot: Snapshot): void {
+  restoreHistory(thinker.model, snapshot);
+  const bytes = blobOf(snapshot, "latents");
+  thinker.setLatents(new Float32Array(bytes.slice().buffer));
+  const { stacks } = thinker;
+  for (const name of stackNames) stacks[name].importState(blobOf(snapshot, name));
+}

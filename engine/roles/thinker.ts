@@ -1,0 +1,340 @@
+/**
+ * The thinker: encodes observations, runs the language/state pass that builds the slice, and decodes
+ * responses. Its passes:
+ *
+ *   encode(u_k)          -> observation rows of the residual stream
+ *   pass(k, y_{k-1})     -> agent text of k; K and V of [y_{k-1}, u_k, text k] enter history
+ *   decode(y)            -> samples and frames
+ */
+import type { CodecConfig, ObservationEncoder } from "../config/config.ts";
+import { latentParts } from "../model/embedding.ts";
+import type { Model } from "../model/model.ts";
+import type { StackName } from "./snapshot.ts";
+import { StreamingStack } from "../layers/streaming.ts";
+import { type Observation, TokenType } from "../checkpoint/unit.ts";
+import { copy, Plan, submit } from "../../kernels/gpu/plan.ts";
+import { clampSamples, packPixels, pixelWords, unpackPixels } from "../../kernels/codec/pixels.ts";
+import { Readback } from "../../kernels/gpu/readback.ts";
+import { sample } from "../../kernels/tokens/sample.ts";
+import { makeTensor, reshape, rows, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
+import { uniformBytes } from "../../kernels/gpu/uniform.ts";
+import { tokenWords } from "../model/tick_tokens.ts";
+
+/** What a pass gives. */
+export interface PassResult {
+  /** Agent text tokens of the unit. */
+  tokens: number[];
+  /** K and V of the tokens that the tick added, all layers; null when nobody needs them. */
+  slice: ArrayBuffer | null;
+}
+
+/** A decoded unit. */
+export interface Media {
+  audio: Float32Array<ArrayBuffer>;
+  frames: Uint8Array<ArrayBuffer>;
+  /** Flat f32 latents that were decoded. */
+  latents: Float32Array<ArrayBuffer>;
+}
+
+const nothing = new Plan("nothing", []);
+
+export class Thinker {
+  /** Latents of the last response, flat f32. */
+  readonly latents: Tensor;
+  /** Embedded observation [observation tokens, hidden] as `encode` leaves it; the pass adds the typed
+   * text's rows and then works in place. */
+  readonly observed: Tensor;
+  /** [1, vocabulary] of the agent's text slot chosen last. */
+  readonly logits: Tensor;
+  readonly #tokens: Tensor;
+  readonly #typedIds: Tensor;
+  readonly #textIds: Tensor;
+  readonly #unit: Tensor;
+  readonly #slice: Tensor | null;
+  readonly #pass: Plan;
+  readonly #encoders: { audio: MediumEncoder; video: MediumEncoder };
+  readonly #decoders: { audio: StreamingStack; video: StreamingStack };
+  readonly #decode: Plan;
+  readonly #media: { audio: Tensor; frames: Tensor };
+  #passReadback!: Readback;
+  #mediaReadback!: Readback;
+  #fence!: Readback;
+
+  private constructor(readonly model: Model, sendsSlices: boolean) {
+    const { gpu, checkpoint, layout, history } = model;
+    const { config } = checkpoint;
+    const D = config.hidden_size;
+    const passRows = layout.response + layout.observation;
+    const sliceRows = passRows + layout.agentText;
+
+    this.latents = makeTensor(
+      gpu,
+      "response latents",
+      [model.latents.length],
+      "f32",
+      uniformBytes,
+    );
+    this.logits = makeTensor(gpu, "text logits", [1, config.vocab_size]);
+    this.#tokens = makeTensor(gpu, "pass tokens", [sliceRows, tokenWords], "i32");
+    this.#typedIds = makeTensor(gpu, "typed ids", [layout.userText], "u32");
+    this.#textIds = makeTensor(gpu, "agent text ids", [layout.agentText], "u32");
+    this.#unit = makeTensor(gpu, "unit", [1], "u32");
+    this.#slice = sendsSlices ? history.makeSlice("slice", sliceRows) : null;
+
+    const x = makeTensor(gpu, "pass x", [passRows, D], "f32", uniformBytes);
+    const observed = this.observed = rows(x, layout.response, layout.observation);
+    const videoStart = layout.userText + layout.userAudio;
+    this.#encoders = {
+      audio: this.#encoder("audio", rows(observed, layout.userText, layout.userAudio)),
+      video: this.#encoder("video", rows(observed, videoStart, layout.userVideo)),
+    };
+    this.#pass = new Plan("pass", this.#passSteps(x));
+
+    const { audio, video } = config.response;
+    this.#decoders = {
+      audio: this.#stack("response.audio.decoder", audio.decoder, [
+        layout.agentAudio,
+        1,
+        1,
+        audio.latent_channels,
+      ]),
+      video: this.#stack("response.video.decoder", video.decoder, [
+        ...layout.agentVideoGrid,
+        video.latent_channels,
+      ]),
+    };
+    this.#media = {
+      audio: makeTensor(gpu, "agent samples", [layout.agentSamples]),
+      frames: makeTensor(
+        gpu,
+        "agent frames",
+        [pixelWords(layout.frames * video.width * video.height)],
+        "u32",
+      ),
+    };
+    this.#decode = new Plan("decode", this.#decodeSteps());
+  }
+
+  /** Builds a thinker; with `sendsSlices` every pass reads its slice back for a performer. */
+  static async create(model: Model, sendsSlices: boolean): Promise<Thinker> {
+    const thinker = new Thinker(model, sendsSlices);
+    const slice = thinker.#slice;
+    thinker.#passReadback = await Readback.create(
+      model.gpu,
+      slice ? [thinker.#textIds, slice] : [thinker.#textIds],
+    );
+    thinker.#mediaReadback = await Readback.create(
+      model.gpu,
+      [thinker.#media.audio, thinker.#media.frames, thinker.latents],
+    );
+    thinker.#fence = await Readback.create(model.gpu, [thinker.#unit]);
+    return thinker;
+  }
+
+  #stack(
+    prefix: string,
+    layers: CodecConfig["encoder"],
+    input: [number, number, number, number],
+  ): StreamingStack {
+    const { gpu, checkpoint, storage } = this.model;
+    return new StreamingStack(gpu, { prefix, layers, checkpoint, input, storage });
+  }
+
+  #encoder(medium: "audio" | "video", y: Tensor): MediumEncoder {
+    const { gpu, checkpoint, layout, embedding } = this.model;
+    const own: ObservationEncoder = checkpoint.config.observation[medium];
+    const codec = checkpoint.config.response[medium];
+    const { width, height } = checkpoint.config.observation.video;
+    const stack = this.#stack(
+      own.encoder === "codec" ? `response.${medium}.encoder` : `observation.${medium}.encoder`,
+      own.encoder === "codec" ? codec.encoder : own.encoder,
+      medium === "audio" ? [layout.userSamples, 1, 1, 1] : [layout.frames, height, width, 3],
+    );
+    const channels = stack.output.shape.at(-1) ?? 0;
+    const features = reshape(stack.output, [y.shape[0] ?? 0, channels]);
+    const present = [...stack.steps, ...embedding.observed(medium, features, y)];
+    const absent = new Plan(`no user ${medium}`, embedding.observed(medium, null, y));
+    if (medium === "audio") {
+      return { stack, input: stack.input, present: new Plan("encode audio", present), absent };
+    }
+    const input = makeTensor(
+      gpu,
+      "user frames",
+      [pixelWords(layout.frames * width * height)],
+      "u32",
+    );
+    const unpack = unpackPixels(gpu, { label: "user", pixels: input, y: stack.input });
+    return { stack, input, present: new Plan("encode video", [unpack, ...present]), absent };
+  }
+
+  #passSteps(x: Tensor) {
+    const { gpu, checkpoint, layout, history, backbone, embedding, latents, settings } = this.model;
+    const { hidden_size: D } = checkpoint.config;
+    const passRows = layout.response + layout.observation;
+    const normed = makeTensor(gpu, "text normed", [1, D], "f32", uniformBytes);
+    const { logits } = this;
+    const textX = makeTensor(gpu, "text x", [1, D], "f32", uniformBytes);
+    const slots = layout.agentText;
+    const steps = [
+      ...embedding.latents(
+        "previous",
+        latentParts(this.latents, latents),
+        0,
+        rows(x, 0, layout.response),
+      ),
+      ...(layout.userText > 0
+        ? embedding.text(
+          "typed",
+          this.#typedIds,
+          TokenType.userText,
+          rows(x, layout.response, layout.userText),
+        )
+        : []),
+      ...backbone.span(history, {
+        label: "pass",
+        x,
+        tokens: rows(this.#tokens, 0, passRows),
+        wanted: { first: passRows - 1, count: 1 },
+      }),
+    ];
+    // The logits of a slot are read at the token just before it: for the first, the last
+    // observation token.
+    let last = rows(x, passRows - 1, 1);
+    for (let slot = 0; slot < slots; slot++) {
+      const id = rows(this.#textIds, slot, 1);
+      steps.push(
+        backbone.finalNorm(`text ${slot}`, last, normed),
+        ...embedding.logits(`text ${slot}`, normed, logits),
+        ...sample(gpu, {
+          label: `text ${slot}`,
+          logits,
+          id,
+          unit: this.#unit,
+          slot,
+          seed: settings.seed,
+          ...settings.sampling,
+        }),
+        ...embedding.text(`text ${slot}`, id, TokenType.agentText, textX),
+        ...backbone.span(history, {
+          label: `text ${slot}`,
+          x: textX,
+          tokens: rows(this.#tokens, passRows + slot, 1),
+          wanted: { first: 0, count: slot + 1 < slots ? 1 : 0 },
+        }),
+      );
+      last = textX;
+    }
+    if (this.#slice) steps.push(...history.gather("slice", this.#tokens, this.#slice));
+    return steps;
+  }
+
+  #decodeSteps() {
+    const { gpu, latents } = this.model;
+    const { audio, video } = this.#decoders;
+    const parts = latentParts(this.latents, latents);
+    return [
+      copy("audio latents", parts.audio, reshape(audio.input, parts.audio.shape)),
+      copy("video latents", parts.video, reshape(video.input, parts.video.shape)),
+      ...audio.steps,
+      clampSamples(gpu, { label: "agent", x: audio.output, y: this.#media.audio }),
+      ...video.steps,
+      ...packPixels(gpu, { label: "agent", x: video.output, pixels: this.#media.frames }),
+    ];
+  }
+
+  /** Encodes u_k into its rows of the residual stream. Only submits. Lengths must be a unit's. */
+  encode({ audio, frames }: Observation): void {
+    const { gpu } = this.model;
+    const given = { audio, video: frames };
+    const plans = (["audio", "video"] as const).map((medium) => {
+      const { input, present, absent } = this.#encoders[medium];
+      const data = given[medium];
+      if (!data) return absent;
+      gpu.device.queue.writeBuffer(
+        input.buffer,
+        input.offset * 4,
+        data as Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>,
+      );
+      return present;
+    });
+    submit(gpu, ...plans);
+  }
+
+  /** Waits until everything submitted is done, so that stages can be timed apart. Where a readback
+   * costs Deno's 10 ms sleep it does nothing: the time then counts for the next stage. */
+  async fence(): Promise<void> {
+    if (this.#fence.skipsSleep) await this.#run(nothing, this.#fence);
+  }
+
+  /**
+   * The language/state pass of unit k over [y_{k-1}, u_k, agent text of k]; y_{k-1} is what
+   * `latents` holds, u_k what was encoded last.
+   *
+   * @param typed Ids of the user text typed in the unit, at most the config's slots.
+   */
+  async pass(unit: number, typed: readonly number[]): Promise<PassResult> {
+    const { gpu, window, history, tokens, layout } = this.model;
+    window.advance(unit, typed.length);
+    history.writeWindow();
+    upload(gpu, this.#tokens, tokens.pass(unit));
+    if (layout.userText > 0) {
+      const ids = new Uint32Array(layout.userText);
+      ids.set(typed);
+      upload(gpu, this.#typedIds, ids);
+    }
+    upload(gpu, this.#unit, new Uint32Array([unit]));
+    const [ids, slice] = await this.#run(this.#pass, this.#passReadback);
+    return { tokens: [...new Uint32Array(ids ?? new ArrayBuffer(0))], slice: slice ?? null };
+  }
+
+  /** Puts a response's latents where pass and decode read them. */
+  setLatents(source: Float32Array | Tensor): void {
+    const { gpu } = this.model;
+    if (source instanceof Float32Array) return upload(gpu, this.latents, source);
+    submit(gpu, new Plan("latents", [copy("latents", source, this.latents)]));
+  }
+
+  /** Decodes `latents` into samples and frames; each response exactly once, in order. */
+  async decode(): Promise<Media> {
+    const [audio, frames, latents] = await this.#run(this.#decode, this.#mediaReadback);
+    const none = new ArrayBuffer(0);
+    const { width, height } = this.model.checkpoint.config.response.video;
+    return {
+      audio: new Float32Array(audio ?? none),
+      frames: new Uint8Array(frames ?? none, 0, this.model.layout.frames * width * height * 3),
+      latents: new Float32Array(latents ?? none),
+    };
+  }
+
+  async #run(plan: Plan, readback: Readback): Promise<ArrayBuffer[]> {
+    const encoder = this.model.gpu.device.createCommandEncoder();
+    plan.encode(encoder);
+    readback.encode(encoder);
+    this.model.gpu.device.queue.submit([encoder.finish()]);
+    return await readback.read();
+  }
+
+  /** The stacks that carry state from unit to unit. */
+  get stacks(): Record<StackName, StreamingStack> {
+    return {
+      "encoder.audio": this.#encoders.audio.stack,
+      "encoder.video": this.#encoders.video.stack,
+      "decoder.audio": this.#decoders.audio,
+      "decoder.video": this.#decoders.video,
+    };
+  }
+
+  /** The plans of a tick, for benchmarks. */
+  get plans(): { encode: Plan[]; pass: Plan; decode: Plan } {
+    const { audio, video } = this.#encoders;
+    return { encode: [audio.present, video.present], pass: this.#pass, decode: this.#decode };
+  }
+}
+
+interface MediumEncoder {
+  stack: StreamingStack;
+  /** Where the observation's samples or packed pixels are written. */
+  input: Tensor;
+  present: Plan;
+  absent: Plan;
+}

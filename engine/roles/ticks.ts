@@ -1,0 +1,234 @@
+/** The ticks: in which order the thinker's work, the performer's and the emission of responses
+ * follow each other. The order decides latency, never bytes. */
+import { createHash } from "node:crypto";
+import type { Queue } from "./queue.ts";
+import type { Schedule } from "../model/settings.ts";
+import type { Thinker } from "./thinker.ts";
+import type { Response, StageTimes } from "../checkpoint/unit.ts";
+import type { Tensor } from "../../kernels/gpu/tensor.ts";
+import type { Performer } from "./performer.ts";
+
+/** An observation on its way to the thinker. */
+export interface UnitInput {
+  audio: Float32Array | null;
+  frames: Uint8Array | null;
+  /** Ids of typed user text. */
+  typed: number[];
+  /** When the unit's last sample arrived, on `clock`. */
+  arrived: number;
+}
+
+/** Asks for the session's state when everything before it has been answered. */
+export interface StateRequest {
+  /** The asker has the history of prefill and of the units before this one; null: it has none. */
+  since: number | null;
+}
+
+/** What comes to the thinker, in order; null ends it. */
+export type Input = UnitInput | StateRequest | null;
+
+/** A response before its tokens are turned into text. */
+export type RawResponse = Omit<Response, "text">;
+
+/** What the performer gives back for a unit, wherever it runs. */
+export interface Solved {
+  latents: Float32Array | Tensor;
+  times: Pick<StageTimes, "sendSlice" | "solve" | "sendLatents">;
+}
+
+/** The performer as the thinker's loop sees it. */
+export interface PerformerLink {
+  /** Hands over slice k; the solver may start. */
+  start(unit: number, typed: number, slice: ArrayBuffer | null): void;
+  /** The latents of the unit started last. */
+  finish(): Promise<Solved>;
+}
+
+/** Milliseconds on a clock that all Workers share. */
+export function clock(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+interface Started {
+  unit: number;
+  arrived: number;
+  tokens: number[];
+  historyTokens: number;
+  times: Omit<StageTimes, "wait" | "total">;
+}
+
+/** How ticks run, and where what they give goes. */
+export interface Ticking {
+  schedule: Schedule;
+  /** The unit of the first observation (0). */
+  first?: number;
+  emit(response: RawResponse): void;
+  /** Saves the state after unit `last`: it is emitted and its latents are set, and nothing of the
+   * next one is encoded. */
+  save?(last: number, request: StateRequest): Promise<void>;
+}
+
+/**
+ * Runs ticks until the input ends (null).
+ *
+ * `paper`: y_k is decoded and emitted in tick k + 1, while the performer solves y_{k+1}.
+ * `eager`: y_k is decoded and emitted as soon as the performer has it.
+ * Before the state is saved y_k is emitted in both, so that state doesn't depend on the schedule.
+ */
+export async function runTicks(
+  thinker: Thinker,
+  link: PerformerLink,
+  inputs: Queue<Input>,
+  { schedule, first = 0, emit, save }: Ticking,
+): Promise<void> {
+  let encodedAhead: number | undefined;
+  /** The unit that the performer has, and that isn't emitted yet. */
+  let solving: Started | undefined;
+
+  const encode = async (input: UnitInput) => {
+    const start = clock();
+    thinker.encode(input);
+    await thinker.fence();
+    return clock() - start;
+  };
+  const takeLatents = async (started: Started) => {
+    const { latents, times } = await link.finish();
+    Object.assign(started.times, times);
+    thinker.setLatents(latents);
+  };
+  const decodeAndEmit = async (started: Started) => {
+    const start = clock();
+    const { audio, frames, latents } = await thinker.decode();
+    started.times.decode = clock() - start;
+    const digest = createHash("sha256").update(new Uint8Array(latents.buffer)).digest("hex");
+    const { unit, tokens, historyTokens, times } = started;
+    const total = clock() - started.arrived;
+    const worked = Object.values(times).reduce((sum, ms) => sum + ms, 0);
+    const stages = { ...times, wait: Math.max(0, total - worked), total };
+    emit({ unit, tokens, audio, frames, digest, historyTokens, stages });
+  };
+  const finish = async () => {
+    const last = solving;
+    solving = undefined;
+    if (!last) return;
+    await takeLatents(last);
+    await decodeAndEmit(last);
+  };
+
+  for (let unit = first;;) {
+    const input = await inputs.take();
+    if (input === null) break;
+    if ("since" in input) {
+      await finish();
+      await save?.(unit - 1, input);
+      continue;
+    }
+    const encodeTime = encodedAhead ?? await encode(input);
+    encodedAhead = undefined;
+    const previous = solving;
+    if (previous) await takeLatents(previous);
+
+    const passStart = clock();
+    const { tokens, slice } = await thinker.pass(unit, input.typed);
+    solving = {
+      unit,
+      arrived: input.arrived,
+      tokens,
+      historyTokens: thinker.model.window.visibleTokens(
+        thinker.model.window.rank(unit, "language", thinker.model.layout.agentText - 1),
+      ),
+      times: {
+        encode: encodeTime,
+        pass: clock() - passStart,
+        sendSlice: 0,
+        solve: 0,
+        sendLatents: 0,
+        decode: 0,
+      },
+    };
+    link.start(unit, input.typed.length, slice);
+    if (previous) await decodeAndEmit(previous);
+    // While the performer solves, the next observation can be encoded if it is here already.
+    const next = inputs.peek();
+    if (next && "typed" in next) encodedAhead = await encode(next);
+    if (schedule === "eager") await finish();
+    unit++;
+  }
+  await finish();
+}
+
+/** The performer of a `fused` session: same device, same history, nothing to send. The solver starts
+ * when its result is asked for, so that the decoding of the unit before doesn't queue behind it. */
+export function localPerformer(performer: Performer): PerformerLink {
+  let started = -1;
+  return {
+    start: (unit) => {
+      started = unit;
+    },
+    finish: async () => {
+      const start = clock();
+      performer.solve(started);
+      await performer.read();
+      const times = { sendSlice: 0, solve: clock() - start, sendLatents: 0 };
+      return { latents: performer.latents, times };
+    },
+  };
+}
+
+/** What crosses the port between the roles. */
+export type SliceMessage = { unit: number; typed: number; slice: ArrayBuffer; sent: number };
+export type LatentsMessage = {
+  unit: number;
+  latents: Float32Array;
+  sliceArrived: number;
+  solved: number;
+  sliceSent: number;
+};
+
+/** Latents with the moment at which they reached the thinker's thread. */
+export type ArrivedLatents = LatentsMessage & { arrived: number };
+
+/** The performer in another Worker, behind a port. */
+export function remotePerformer(
+  port: MessagePort,
+  solvedUnits: Queue<ArrivedLatents>,
+): PerformerLink {
+  return {
+    start: (unit, typed, slice) => {
+      if (!slice) throw new Error("the pass gave no slice to send");
+      const message: SliceMessage = { unit, typed, slice, sent: clock() };
+      port.postMessage(message, [slice]);
+    },
+    finish: async () => {
+      const { latents, sliceSent, sliceArrived, solved, arrived } = await solvedUnits.take();
+      return {
+        latents,
+        times: {
+          sendSlice: sliceArrived - sliceSent,
+          solve: solved - sliceArrived,
+          sendLatents: arrived - solved,
+        },
+      };
+    },
+  };
+}
+
+/** Answers slices with latents: the performer's whole life. */
+export async function servePerformer(
+  performer: Performer,
+  port: MessagePort,
+  { unit, typed, slice, sent }: SliceMessage,
+): Promise<void> {
+  const sliceArrived = clock();
+  performer.append(unit, typed, slice);
+  performer.solve(unit);
+  const latents = await performer.read();
+  const message: LatentsMessage = {
+    unit,
+    latents,
+    sliceSent: sent,
+    sliceArrived,
+    solved: clock(),
+  };
+  port.postMessage(message, [latents.buffer]);
+}

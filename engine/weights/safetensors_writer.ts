@@ -1,0 +1,61 @@
+/** Writes the safetensors format tensor by tensor, so that no model has to fit in memory. */
+import { type Dtype, dtypeBytes } from "./safetensors.ts";
+import { elementCount } from "../checkpoint/tensors.ts";
+
+export interface TensorSpec {
+  name: string;
+  dtype: Dtype;
+  shape: number[];
+}
+
+/** Where the bytes go; a `Deno.FsFile`'s writer fits. */
+export interface ByteSink {
+  write(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+}
+
+/**
+ * Writes header and tensors, in the order given.
+ *
+ * @param data A tensor's bytes in any number of chunks.
+ * @throws RangeError when `data` gives more or fewer bytes than the tensor has.
+ */
+export async function writeSafetensors(
+  specs: readonly TensorSpec[],
+  data: (spec: TensorSpec) => AsyncIterable<Uint8Array<ArrayBuffer>>,
+  sink: ByteSink,
+): Promise<void> {
+  await sink.write(safetensorsHeader(specs));
+  for (const spec of specs) {
+    const length = byteLength(spec);
+    let written = 0;
+    for await (const chunk of data(spec)) {
+      written += chunk.length;
+      if (written > length) break;
+      await sink.write(chunk);
+    }
+    if (written !== length) {
+      throw new RangeError(`tensor ${spec.name} takes ${length} bytes, not ${written}`);
+    }
+  }
+}
+
+/** The 8-byte length and the JSON header, padded with spaces so that tensors start at 8 bytes. */
+export function safetensorsHeader(specs: readonly TensorSpec[]): Uint8Array<ArrayBuffer> {
+  const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
+  let at = 0;
+  for (const spec of specs) {
+    const end = at + byteLength(spec);
+    header[spec.name] = { dtype: spec.dtype, shape: spec.shape, data_offsets: [at, end] };
+    at = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const length = Math.ceil(json.length / 8) * 8;
+  const bytes = new Uint8Array(8 + length).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
+  bytes.set(json, 8);
+  return bytes;
+}
+
+function byteLength({ dtype, shape }: TensorSpec): number {
+  return elementCount(shape) * dtypeBytes[dtype];
+}

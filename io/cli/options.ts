@@ -1,0 +1,229 @@
+/**
+ * The options of a command, declared once: parsing, range checks, messages and `--help` come from the
+ * same table.
+ */
+import { parseArgs } from "@std/cli";
+import { InputError } from "../../engine/config/errors.ts";
+
+interface Described {
+  help: string;
+  /** One-letter name. */
+  short?: string;
+}
+
+/** One option of a command. `value` is the placeholder that `--help` shows. */
+export type Option =
+  | Described & { kind: "flag" }
+  | Described & { kind: "text"; value: string }
+  | Described & { kind: "choice"; choices: readonly string[] }
+  | Described & { kind: "whole" | "number"; value?: string; min?: number; max?: number };
+
+/** A command as its file declares it. */
+export interface CommandSpec<T extends Record<string, Option>> {
+  name: string;
+  /** One line for the list of commands. */
+  summary: string;
+  /** What stands after the command's name, e.g. "INPUT -o OUTPUT [options]". */
+  usage: string;
+  options: T;
+  /** Command lines to learn from. */
+  examples: string[];
+}
+
+type Value<O> = O extends { kind: "flag" } ? boolean
+  : O extends { kind: "whole" | "number" } ? number | undefined
+  : O extends { choices: readonly (infer C)[] } ? C | undefined
+  : string | undefined;
+
+/** Options by name (undefined: not given; flags: false) and the arguments that are none. */
+export interface Parsed<T extends Record<string, Option>> {
+  options: { [Name in keyof T]: Value<T[Name]> };
+  operands: string[];
+  /** `--help` was given: nothing else was checked. */
+  help: boolean;
+}
+
+/**
+ * Reads a command's arguments. Every option takes `--name value` or `--name=value`.
+ *
+ * @throws InputError that names the option, its value, and what it may be; an unknown option is
+ * answered with the nearest known name.
+ */
+export function parseOptions<const T extends Record<string, Option>>(
+  spec: CommandSpec<T>,
+  args: string[],
+): Parsed<T> {
+  const entries = Object.entries<Option>(spec.options);
+  const valued = entries.filter(([, option]) => option.kind !== "flag").map(([name]) => name);
+  const alias = Object.fromEntries(
+    entries.flatMap(([name, { short }]) => short === undefined ? [] : [[name, short]]),
+  );
+  const unknown: string[] = [];
+  const parsed: { [name: string]: unknown; _: (string | number)[] } = parseArgs(
+    joinNegativeNumbers(args, valued),
+    {
+      string: [...valued, "_"],
+      boolean: ["help", ...entries.filter(([, o]) => o.kind === "flag").map(([name]) => name)],
+      collect: valued,
+      alias: { ...alias, help: "h" },
+      unknown: (arg, key) => {
+        if (key !== undefined) unknown.push(arg);
+        return key === undefined;
+      },
+    },
+  );
+
+  const help = parsed["help"] === true;
+  const operands = parsed._.map(String);
+  const options: Record<string, unknown> = {};
+  if (!help) {
+    for (const [name, option] of entries) {
+      const given = parsed[name];
+      options[name] = Array.isArray(given) ? one(name, option, given.map(String)) : given === true;
+    }
+    if (unknown[0] !== undefined) throw unknownOption(unknown[0], entries);
+  }
+  return { options: options as Parsed<T>["options"], operands, help };
+}
+
+/** `--shift -1`: a value that begins with a minus is a value, so that its range check can speak. */
+function joinNegativeNumbers(args: string[], valued: string[]): string[] {
+  const joined: string[] = [];
+  for (const [i, arg] of args.entries()) {
+    if (arg === "--") return [...joined, ...args.slice(i)];
+    const before = joined.at(-1);
+    if (
+      /^-\.?\d/.test(arg) && before?.startsWith("--") && valued.includes(before.slice(2))
+    ) joined[joined.length - 1] = `${before}=${arg}`;
+    else joined.push(arg);
+  }
+  return joined;
+}
+
+function one(name: string, option: Option, given: string[]): string | number | undefined {
+  const text = given[0];
+  if (text === undefined) return undefined;
+  if (given.length > 1) {
+    throw new InputError(`--${name} is given ${given.length} times: give it once`);
+  }
+  if (text === "") throw new InputError(`--${name} needs a value: ${label(name, option)}`);
+  switch (option.kind) {
+    case "choice":
+      if (option.choices.includes(text)) return text;
+      throw new InputError(`--${name}: '${text}' is none of ${option.choices.join(", ")}`);
+    case "whole":
+    case "number":
+      return toNumber(name, option, text);
+    default:
+      return text;
+  }
+}
+
+function toNumber(
+  name: string,
+  { kind, min = -Infinity, max = Infinity }: Option & { kind: "whole" | "number" },
+  text: string,
+): number {
+  const value = /^[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?$/i.test(text) ? Number(text) : NaN;
+  const ok = kind === "whole" ? Number.isSafeInteger(value) : Number.isFinite(value);
+  if (!ok) {
+    throw new InputError(`--${name}: '${text}' is not a ${kind === "whole" ? "whole " : ""}number`);
+  }
+  if (value < min) {
+    throw new InputError(
+      `--${name}: ${text} is too ${kind === "whole" ? "few" : "low"}: ${min} or more`,
+    );
+  }
+  if (value > max) {
+    throw new InputError(
+      `--${name}: ${text} is too ${kind === "whole" ? "many" : "high"}: ${max} or less`,
+    );
+  }
+  return value;
+}
+
+function unknownOption(arg: string, entries: [string, Option][]): InputError {
+  const name = arg.replace(/=.*/s, "");
+  const known = ["help", ...entries.map(([key]) => key)].map((key) => `--${key}`);
+  const near = nearest(name, known);
+  return new InputError(
+    `unknown option ${name}: ${near ? `did you mean ${near}?` : "--help lists the known ones"}`,
+  );
+}
+
+/**
+ * The known name that is fewest edits (insertions, deletions, replacements, swaps) from `name`, or
+ * undefined when even that one differs in more than a third of its letters.
+ */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const scored = known.map((other) => ({ other, edits: editDistance(name, other) }))
+    .sort((a, b) => a.edits - b.edits);
+  const best = scored[0];
+  return best && best.edits <= Math.max(1, Math.floor(best.other.length / 3))
+    ? best.other
+    : undefined;
+}
+
+/** Optimal string alignment distance. */
+function editDistance(a: string, b: string): number {
+  let before: number[] = [];
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      let edits = Math.min(
+        (row[j] ?? 0) + 1,
+        (next[j - 1] ?? 0) + 1,
+        (row[j - 1] ?? 0) + (same ? 0 : 1),
+      );
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        edits = Math.min(edits, (before[j - 2] ?? 0) + 1);
+      }
+      next.push(edits);
+    }
+    before = row;
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+function label(name: string, option: Option): string {
+  switch (option.kind) {
+    case "flag":
+      return `--${name}`;
+    case "choice":
+      return `--${name} ${option.choices.join("|")}`;
+    case "text":
+      return `--${name} ${option.value}`;
+    default:
+      return `--${name} ${option.value ?? "N"}`;
+  }
+}
+
+/** The text of `--help`: usage, options, examples. */
+export function helpText<T extends Record<string, Option>>(spec: CommandSpec<T>): string {
+  const rows = Object.entries<Option>(spec.options).map(([name, option]) => [
+    `${option.short === undefined ? "" : `-${option.short}, `}${label(name, option)}`,
+    option.help,
+  ]);
+  rows.push(["-h, --help", "this text"]);
+  const width = Math.min(30, Math.max(...rows.map(([left]) => left?.length ?? 0)));
+  const lines = rows.map(([left = "", right = ""]) =>
+    left.length > width
+      ? `  ${left}\n  ${" ".repeat(width)}  ${right}`
+      : `  ${left.padEnd(width)}  ${right}`
+  );
+  return [
+    `${spec.name}: ${spec.summary}`,
+    "",
+    `Usage: deno task ${spec.name} ${spec.usage}`,
+    "",
+    "Options:",
+    ...lines,
+    "",
+    spec.examples.length > 1 ? "Examples:" : "Example:",
+    ...spec.examples.map((line) => `  ${line}`),
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,225 @@
+/**
+ * Where a stream comes from and goes to: a path (file, FIFO, /dev/fd/N), `-` (standard input and
+ * output), or `unix:PATH`, a Unix socket that somebody listens on.
+ */
+import { dirname } from "node:path";
+import { InputError } from "../../engine/config/errors.ts";
+import { RunError } from "../system/errors.ts";
+import { FfmpegProcess } from "../ffmpeg/ffmpeg.ts";
+import type { FfmpegFinder } from "./observe.ts";
+
+/** Bytes that come in. */
+export interface ByteSource {
+  /** For messages. */
+  name: string;
+  /** Chunks, each as soon as it is there; nothing is read ahead. */
+  chunks: AsyncIterable<Uint8Array>;
+  /** Lets go; may be called at any time. */
+  close(): Promise<void>;
+}
+
+/** Bytes that go out. */
+export interface ByteSink {
+  name: string;
+  /**
+   * Writes all of it; waits while the reader doesn't take it. Gives the moment (performance.now) at
+   * which the first bytes were taken. @throws ReaderGone
+   */
+  write(bytes: Uint8Array): Promise<number>;
+  /** Completes what was written. */
+  close(): Promise<void>;
+}
+
+/** Whoever read our output has gone: the end of the work, and no error. */
+export class ReaderGone extends Error {
+  override name = "ReaderGone";
+}
+
+const unix = "unix:";
+
+/** Opens a source. @throws InputError */
+export async function openSource(spec: string, ffmpeg: FfmpegFinder): Promise<ByteSource> {
+  if (spec.startsWith(unix)) {
+    const process = new FfmpegProcess(await ffmpeg(), [
+      ...["-protocol_whitelist", "unix", "-f", "data", "-i", spec],
+      ...["-map", "0", "-c", "copy", "-flush_packets", "1", "-f", "data", "pipe:1"],
+    ], { stdout: true });
+    return {
+      name: spec,
+      chunks: fromSocket(process, spec),
+      close: () => process.kill(),
+    };
+  }
+  const file = spec === "-" ? Deno.stdin : await open(spec, { read: true });
+  const stop = new Stop();
+  return {
+    name: spec === "-" ? "standard input" : spec,
+    chunks: chunksOf(file, stop),
+    close() {
+      if (!stop.stopped && spec !== "-") file.close();
+      stop.now();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Ends the wait for a read that may never return. */
+class Stop {
+  stopped = false;
+  #end: (() => void) | null = null;
+
+  /** What the read gives, or null when `now` comes first. */
+  orNull<T>(reading: Promise<T>): Promise<T | null> {
+    // Not Promise.race, which would keep a reaction for every chunk of the stream.
+    return new Promise((resolve, reject) => {
+      this.#end = () => resolve(null);
+      reading.then(resolve, (error) => this.stopped ? resolve(null) : reject(error));
+    });
+  }
+
+  now(): void {
+    this.stopped = true;
+    this.#end?.();
+  }
+}
+
+async function* chunksOf(
+  file: { read(p: Uint8Array): Promise<number | null> },
+  stop: Stop,
+): AsyncGenerator<Uint8Array> {
+  while (!stop.stopped) {
+    const chunk = new Uint8Array(65536);
+    const read = await stop.orNull(file.read(chunk));
+    if (read === null) return;
+    yield chunk.subarray(0, read);
+  }
+}
+
+/**
+ * Deno's permission for a Unix socket names its exact path, which no task can know; FFmpeg, which may
+ * be started anyhow, passes the bytes on.
+ */
+async function* fromSocket(process: FfmpegProcess, spec: string): AsyncGenerator<Uint8Array> {
+  let hasRead = false;
+  for await (const chunk of process.child.stdout) {
+    hasRead = true;
+    yield chunk;
+  }
+  const { success } = await process.end();
+  if (!success && !hasRead) throw new InputError(unreachable(spec, process));
+}
+
+function unreachable(spec: string, process: FfmpegProcess): string {
+  return `${spec}: the socket can't be used (${process.lastLine()}): somebody must listen on it`;
+}
+
+/**
+ * Opens a sink.
+ *
+ * @param force A file that exists may be replaced.
+ * @throws InputError
+ */
+export async function openSink(
+  spec: string,
+  force: boolean,
+  ffmpeg: FfmpegFinder,
+): Promise<ByteSink> {
+  if (spec.startsWith(unix)) {
+    const process = new FfmpegProcess(await ffmpeg(), [
+      ...["-f", "data", "-i", "pipe:0", "-map", "0", "-c", "copy", "-flush_packets", "1"],
+      ...["-f", "data", spec],
+    ], { stdin: true });
+    return toSocket(process, spec);
+  }
+  if (spec === "-") return fileSink("standard output", Deno.stdout, () => {});
+  const info = await Deno.stat(spec).catch(() => null);
+  if (info?.isDirectory) throw new InputError(`${spec}: is a folder: give a file name in it`);
+  if (info?.isFile && !force) {
+    throw new InputError(`${spec}: exists: add --force to replace it, or choose another output`);
+  }
+  if (!(await Deno.stat(dirname(spec)).catch(() => null))?.isDirectory) {
+    throw new InputError(`${spec}: there is no such folder: make it, or choose another output`);
+  }
+  const make = info === null || info.isFile ? { create: true, truncate: true } : {};
+  // Opened when there is something to write: bad input leaves nothing behind.
+  let file: Deno.FsFile | null = null;
+  const write = async (bytes: Uint8Array) => {
+    file ??= await open(spec, { write: true, ...make });
+    return await file.write(bytes);
+  };
+  return fileSink(spec, { write }, () => file?.close());
+}
+
+function fileSink(
+  name: string,
+  file: { write(p: Uint8Array): Promise<number> },
+  close: () => void,
+): ByteSink {
+  return {
+    name,
+    async write(bytes) {
+      let first = NaN;
+      try {
+        for (let at = 0; at < bytes.length;) {
+          at += await file.write(bytes.subarray(at));
+          if (Number.isNaN(first)) first = performance.now();
+        }
+      } catch (error) {
+        throw writeError(name, error);
+      }
+      return first;
+    },
+    close: () => Promise.resolve(close()),
+  };
+}
+
+function toSocket(process: FfmpegProcess, spec: string): ByteSink {
+  const writer = process.child.stdin.getWriter();
+  let hasWritten = false;
+  const gone = async (): Promise<Error> => {
+    await process.end();
+    return hasWritten ? new ReaderGone(spec) : new InputError(unreachable(spec, process));
+  };
+  return {
+    name: spec,
+    async write(bytes) {
+      try {
+        await writer.write(bytes);
+      } catch {
+        throw await gone();
+      }
+      hasWritten = true;
+      return performance.now();
+    },
+    async close() {
+      await writer.close().catch(() => {});
+      await process.end();
+    },
+  };
+}
+
+function writeError(name: string, error: unknown): unknown {
+  if (error instanceof Deno.errors.BrokenPipe || error instanceof Deno.errors.ConnectionReset) {
+    return new ReaderGone(name);
+  }
+  if (error instanceof InputError) return error;
+  const why = error instanceof Error ? error.message.replace(/ *\(os error.*/s, "") : `${error}`;
+  return new RunError(`${name}: can't be written: ${why}`);
+}
+
+async function open(path: string, options: Deno.OpenOptions): Promise<Deno.FsFile> {
+  const what = options.read ? "read" : "written";
+  try {
+    return await Deno.open(path, options);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) {
+      throw new InputError(`${path}: there is no such file or folder: check its name`);
+    }
+    if (error instanceof Deno.errors.NotCapable) {
+      const permission = options.read ? "read" : "write";
+      throw new InputError(`${path}: may not be ${what}: run with Deno's --allow-${permission}`);
+    }
+    const why = error instanceof Error ? error.message.replace(/ *\(os error.*/s, "") : `${error}`;
+    throw new InputError(`${path}: can't be ${what} (${why}): choose another`);
+  }
+}

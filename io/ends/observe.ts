@@ -1,0 +1,185 @@
+/** Files as the user's side of the stream: observations, a reference image, a reference voice. */
+import { InputError } from "../../engine/config/errors.ts";
+import { reason } from "../../engine/config/quoted.ts";
+import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
+import { decodeMedia, decodePicture } from "../ffmpeg/ffmpeg_decode.ts";
+import { probe } from "../ffmpeg/ffmpeg_probe.ts";
+import { type MediaSource, ObservationReader } from "../media/pair.ts";
+import type { StreamShape } from "../media/stream_shape.ts";
+import { openWav, readWavHeader } from "../media/wav.ts";
+import { openY4m } from "../media/y4m.ts";
+
+/** What is known of an input before it is decoded. */
+export interface InputFacts {
+  path: string;
+  bytes: number;
+  /** Who reads it. */
+  reader: "wav" | "y4m" | "ffmpeg";
+  video: boolean;
+  audio: boolean;
+  /** Length by its header; null when it doesn't say. */
+  seconds: number | null;
+}
+
+/** Finds FFmpeg when it is first needed. */
+export type FfmpegFinder = () => Promise<Ffmpeg>;
+
+/**
+ * Opens a recording as observations of the shape. WAV and Y4M are read without FFmpeg (unless their
+ * coding is unusual), by content, whatever their names are.
+ *
+ * @throws InputError when the file is missing, empty, a folder, or no recording.
+ */
+export async function openInput(
+  path: string,
+  shape: StreamShape,
+  ffmpeg: FfmpegFinder,
+): Promise<{ observations: ObservationReader; facts: InputFacts }> {
+  const { source, facts } = await openMedia(path, shape, ffmpeg);
+  return { observations: new ObservationReader(source, shape), facts };
+}
+
+async function openMedia(
+  path: string,
+  shape: StreamShape,
+  ffmpeg: FfmpegFinder,
+  soundOnly = false,
+): Promise<{ source: MediaSource; facts: InputFacts }> {
+  const { bytes, kind } = await look(path);
+  const facts = { path, bytes, video: false, audio: false, seconds: null };
+  if (kind === "wav") {
+    const source = await openWav(path, shape.sampleRate);
+    const header = await readWavHeader(path);
+    const seconds = header && header.length / header.frame / header.sampleRate;
+    if (source) return { source, facts: { ...facts, reader: "wav", audio: true, seconds } };
+  }
+  if (kind === "y4m") {
+    const source = await openY4m(path, shape);
+    if (source) return { source, facts: { ...facts, reader: "y4m", video: true } };
+  }
+  const found = await ffmpeg();
+  const streams = await probe(found, path);
+  checkLength(path, bytes, streams.seconds);
+  if (soundOnly) Object.assign(streams, { video: null, audioStart: 0 });
+  if (soundOnly && streams.audio === null) throw new InputError(`${path}: holds no sound`);
+  return {
+    source: decodeMedia(found, path, streams, shape),
+    facts: {
+      ...facts,
+      reader: "ffmpeg",
+      video: streams.video !== null,
+      audio: streams.audio !== null,
+      seconds: streams.seconds,
+    },
+  };
+}
+
+/**
+ * Refuses a recording whose length its bytes can't fill: a timestamp that jumps by hours, or a stream
+ * that begins hours late, would be filled up with silence and repeated frames.
+ */
+function checkLength(path: string, bytes: number, seconds: number | null): void {
+  // Ten minutes of a still picture are small; no coding of sound needs less than 4 bytes a second.
+  if (seconds === null || seconds <= 600 || bytes >= seconds * 4) return;
+  throw new InputError(
+    `${path}: claims ${
+      Math.round(seconds)
+    } s of recording in ${bytes} bytes: its timestamps jump: ` +
+      "record it again, or give it new ones with FFmpeg's setts filter",
+  );
+}
+
+/** Makes sure that a file is there, is no folder, has content and may be read. @throws InputError */
+export async function checkInput(path: string): Promise<void> {
+  await look(path);
+}
+
+/** Refuses what is no file with content, and tells by its first bytes what it is. */
+async function look(path: string): Promise<{ bytes: number; kind: "wav" | "y4m" | "other" }> {
+  const info = await fileInfo(path);
+  if (info.isDirectory) throw new InputError(`${path}: is a folder: give a recording in it`);
+  if (!info.isFile) throw new InputError(`${path}: is no regular file: save it to one first`);
+  if (info.size === 0) throw new InputError(`${path}: is empty (0 bytes): record it again`);
+  const head = new Uint8Array(12);
+  try {
+    using file = await Deno.open(path);
+    await file.read(head);
+  } catch (error) {
+    throw readError(path, error);
+  }
+  const text = String.fromCharCode(...head);
+  const kind = /^(RIFF|RF64)....WAVE/s.test(text)
+    ? "wav"
+    : text.startsWith("YUV4MPEG2 ")
+    ? "y4m"
+    : "other";
+  return { bytes: info.size, kind };
+}
+
+async function fileInfo(path: string): Promise<Deno.FileInfo> {
+  try {
+    return await Deno.stat(path);
+  } catch (error) {
+    throw readError(path, error);
+  }
+}
+
+function readError(path: string, error: unknown): InputError {
+  if (error instanceof Deno.errors.NotFound) {
+    return new InputError(`${path}: there is no such file: check its name`);
+  }
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return new InputError(`${path}: may not be read: change its permissions`);
+  }
+  if (error instanceof Deno.errors.NotCapable) {
+    return new InputError(`${path}: may not be read: run with Deno's --allow-read`);
+  }
+  // A link to itself, a name that is too long, a file used as a folder.
+  return new InputError(`${path}: can't be read (${reason(error)}): check its name`);
+}
+
+/**
+ * Reads a reference image (or a video's first picture), fitted into the shape's size.
+ *
+ * @returns RGB24 [height, width, 3]
+ * @throws InputError
+ */
+export async function readPicture(
+  path: string,
+  shape: StreamShape,
+  ffmpeg: FfmpegFinder,
+): Promise<Uint8Array> {
+  await look(path);
+  const found = await ffmpeg();
+  const streams = await probe(found, path);
+  return await decodePicture(found, path, streams, shape.width, shape.height);
+}
+
+/**
+ * Reads the sound of a file, at most `seconds` of it.
+ *
+ * @returns Mono samples at the shape's rate
+ * @throws InputError when there is none.
+ */
+export async function readSound(
+  path: string,
+  shape: StreamShape,
+  seconds: number,
+  ffmpeg: FfmpegFinder,
+): Promise<Float32Array> {
+  const { source } = await openMedia(path, shape, ffmpeg, true);
+  const { audio } = source;
+  const samples = new Float32Array(Math.ceil(seconds * shape.sampleRate));
+  const bytes = new Uint8Array(samples.buffer);
+  let held = 0;
+  try {
+    while (audio !== null && held < bytes.length && !audio.ended) {
+      await audio.read();
+      held += audio.take(bytes.subarray(held));
+    }
+    if (held < 4) throw new InputError(`${path}: holds no sound`);
+  } finally {
+    await source.close();
+  }
+  return samples.slice(0, Math.floor(held / 4));
+}

@@ -1,0 +1,114 @@
+/**
+ * A container that arrives through a pipe, decoded while it arrives: what was complete in a unit comes
+ * out before the next unit is over.
+ *
+ * What makes FFmpeg wait, and is avoided here: guessing the container (it is named), looking at the
+ * start for parameters (32 bytes), threads of the decoder and of the "encoder" of raw pictures (each
+ * holds a frame back), the fps filter (holds a frame until the next one; `-r` does not), buffered
+ * output. Without these a unit is decoded before a byte of the next one is there.
+ */
+import { InputError } from "../../engine/config/errors.ts";
+import { type ContainerHead, readHead } from "../media/container_head.ts";
+import type { ByteSource } from "./endpoints.ts";
+import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
+import { decode, inputLimits, pictures, samples } from "../ffmpeg/ffmpeg_source.ts";
+import { concat } from "../media/media_pieces.ts";
+import { NutEnd } from "../media/nut_end.ts";
+import type { MediaSource } from "../media/pair.ts";
+import type { StreamShape } from "../media/stream_shape.ts";
+
+/** A stream whose head was read. */
+export interface HeadedStream {
+  head: ContainerHead;
+  /** All of its bytes, the head too. */
+  chunks: AsyncIterable<Uint8Array>;
+}
+
+/** Waits for the head of a stream. @throws InputError when it is neither NUT nor Matroska. */
+export async function awaitHead({ name, chunks }: ByteSource): Promise<HeadedStream> {
+  const source = chunks[Symbol.asyncIterator]();
+  let bytes = new Uint8Array();
+  for (;;) {
+    const { done, value } = await source.next();
+    if (done && bytes.length === 0) throw new InputError(`${name}: is empty: nothing came`);
+    if (!done) bytes = concat([bytes, value]);
+    const head = readHead(bytes);
+    if (head === "other" || (done && head === "more")) throw new InputError(wrong(name, bytes));
+    if (head === "more") continue;
+    if (!head.video && !head.audio) {
+      throw new InputError(`${name}: holds neither sound nor picture`);
+    }
+    return { head, chunks: resumed(bytes, source) };
+  }
+}
+
+async function* resumed(
+  bytes: Uint8Array,
+  source: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  yield bytes;
+  yield* { [Symbol.asyncIterator]: () => source };
+}
+
+function wrong(name: string, bytes: Uint8Array): string {
+  const box = new TextDecoder().decode(bytes.subarray(4, 8));
+  const remedy = "put 'ffmpeg -i INPUT -f nut -' before it";
+  return /^(ftyp|moov|mdat|free|wide|skip)$/.test(box)
+    ? `${name}: is MP4, whose index may stand at its end, which a pipe can't reach: ${remedy}`
+    : `${name}: is neither NUT nor Matroska, or broke off in its head: ${remedy}`;
+}
+
+/** A live clock that jumps by more than this, in seconds, is not filled up: what follows is joined on. */
+const longestGap = 60;
+
+/** Starts FFmpeg on a stream. */
+export function decodeStream(
+  ffmpeg: Ffmpeg,
+  { name, close }: ByteSource,
+  { head, chunks }: HeadedStream,
+  shape: StreamShape,
+): MediaSource {
+  const end = head.format === "nut" ? new NutEnd() : null;
+  let fed: Promise<void> = Promise.resolve();
+  let isFed = false;
+  const atOnce = ["-flush_packets", "1"];
+  return decode(ffmpeg, {
+    name,
+    input: [
+      ...["-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0"],
+      ...[...inputLimits(longestGap, 1), "-f", head.format, "-i", "pipe:0"],
+    ],
+    video: head.video ? [...pictures("0:V:0", shape), "-threads", "1", ...atOnce] : null,
+    // Sound that begins late begins with silence.
+    audio: head.audio ? [...samples("0:a:0", shape, ":first_pts=0"), ...atOnce] : null,
+    feed: (writer) => fed = feed(chunks, writer, end).finally(() => isFed = true),
+    // Until then nothing may be there to be written.
+    watched: () => isFed,
+    close,
+    async cutOff(_seconds, lines, failure) {
+      if (failure !== null) return failure;
+      await fed;
+      if (end && !end.complete) return "it lacks the index that ends a NUT stream";
+      const early = lines.some((line) => line.includes("File ended prematurely"));
+      return early ? "it ends within an element" : null;
+    },
+  });
+}
+
+/** Passes everything on; FFmpeg's pace is the pace at which the source is read. */
+async function feed(
+  chunks: AsyncIterable<Uint8Array>,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  end: NutEnd | null,
+): Promise<void> {
+  try {
+    for await (const chunk of chunks) {
+      end?.add(chunk);
+      await writer.write(chunk);
+    }
+    await writer.close();
+  } catch {
+    // FFmpeg has gone, or the source has: what arrived is what there is.
+    await writer.abort().catch(() => {});
+  }
+}

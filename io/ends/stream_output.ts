@@ -1,0 +1,91 @@
+/** Where a stream's answers go: a container on one way out, or pictures and samples on two. */
+import type { Response } from "../../engine/checkpoint/unit.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { type ByteSink, openSink } from "./endpoints.ts";
+import { openMuxer, type StreamFormat } from "../media/muxer.ts";
+import type { FfmpegFinder } from "./observe.ts";
+import type { StreamShape } from "../media/stream_shape.ts";
+
+/** Takes responses in order; each is out when its call resolves. */
+export interface StreamOutput {
+  /** The outputs by kind. */
+  names: Record<string, string>;
+  /** What stands before the first unit. Like the others it gives the moment (performance.now) at which
+   * its first bytes were taken. @throws ReaderGone */
+  start(): Promise<number>;
+  write(response: Response): Promise<number>;
+  end(): Promise<number>;
+}
+
+/** A container on one way out. */
+export function muxedOutput(
+  sink: ByteSink,
+  format: StreamFormat,
+  shape: StreamShape,
+): StreamOutput {
+  const muxer = openMuxer(format, shape);
+  return {
+    names: { response: sink.name },
+    start: () => sink.write(muxer.start()),
+    write: (response) => sink.write(muxer.unit(response)),
+    async end() {
+      const at = await sink.write(muxer.end());
+      await sink.close();
+      return at;
+    },
+  };
+}
+
+/** RGB24 frames and little-endian f32 samples, each on its own way out. */
+export function rawOutput(video: ByteSink | null, audio: ByteSink | null): StreamOutput {
+  const sinks = [video, audio].filter((sink) => sink !== null);
+  return {
+    names: Object.fromEntries([
+      ...(video ? [["video", video.name]] : []),
+      ...(audio ? [["audio", audio.name]] : []),
+    ]),
+    start: () => Promise.resolve(performance.now()),
+    async write({ frames, audio: samples }) {
+      const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
+      const writes = [video?.write(frames), audio?.write(bytes)].filter((x) => x !== undefined);
+      return Math.min(...await Promise.all(writes));
+    },
+    async end() {
+      for (const sink of sinks) await sink.close();
+      return performance.now();
+    },
+  };
+}
+
+/** A file that grows while the stream runs; made when the first line comes. */
+export interface LiveFile {
+  write(text: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Events as JSON lines, text as WebVTT. */
+export interface LiveFiles {
+  events: LiveFile | null;
+  text: LiveFile | null;
+}
+
+/** Opens them. @throws InputError when one exists and `force` is not given. */
+export async function openLiveFiles(
+  paths: { events?: string | undefined; text?: string | undefined },
+  force: boolean,
+  ffmpeg: FfmpegFinder,
+): Promise<LiveFiles> {
+  const encoder = new TextEncoder();
+  const open = async (path: string | undefined): Promise<LiveFile | null> => {
+    if (path === undefined) return null;
+    if (path === "-" || path.startsWith("unix:")) {
+      throw new InputError(`'${path}': events and text need a file, standard output is for media`);
+    }
+    const sink = await openSink(path, force, ffmpeg);
+    return {
+      write: (text) => sink.write(encoder.encode(text)).then(() => {}),
+      close: () => sink.close(),
+    };
+  };
+  return { events: await open(paths.events), text: await open(paths.text) };
+}

@@ -1,0 +1,37 @@
+/** Does the answer follow what is shown and asked? Pairs of answers: as it was, and with one thing
+ * swapped and everything else of the user's part the same. */
+import { type Figure, figure } from "./outcomes.ts";
+import type { RecordingResult } from "../recording_result.ts";
+import type { Swap } from "./truth.ts";
+
+/** Shares of the pairs whose right answers differ. */
+export interface Counterfactual {
+  /** The answers differ, and the one after the swap is the right one there. */
+  follows: Figure;
+  /** The answers differ, right or not. */
+  changes: Figure;
+}
+
+/** Compares recordings with a swap to those they come from, question by question. */
+export function counterfactual(
+  results: readonly RecordingResult[],
+  kind: Swap["kind"],
+): Counterfactual {
+  let [pairs, follows, changes] = [0, 0, 0];
+  for (const swapped of results) {
+    if (swapped.swap?.kind !== kind) continue;
+    const original = results.find(({ name, swap }) => swap === null && name === swapped.swap?.of);
+    for (const after of rights(swapped)) {
+      const before = original && rights(original).find(({ unit }) => unit === after.unit);
+      if (!before || before.wanted === after.wanted) continue;
+      pairs++;
+      if (before.said === after.said) continue;
+      changes++;
+      follows += after.value;
+    }
+  }
+  return { follows: figure(follows / pairs, pairs), changes: figure(changes / pairs, pairs) };
+}
+
+const rights = ({ outcomes }: RecordingResult) =>
+  outcomes.filter(({ measure }) => measure === "right");

@@ -1,0 +1,62 @@
+/** Text that the user types while the recording plays: `{"at": seconds, "text": "..."}` per line. */
+import { InputError } from "../../engine/config/errors.ts";
+import { quoted } from "../../engine/config/quoted.ts";
+
+/** Text by the unit in which it is typed. */
+export type UserText = Map<number, string>;
+
+const maxBytes = 16 << 20;
+
+/**
+ * Reads a file of timed text. Several lines of one unit are joined by a space, in the file's order.
+ *
+ * @throws InputError that names the line.
+ */
+export async function readUserText(path: string, unitMs: number): Promise<UserText> {
+  let content: string;
+  try {
+    const { size, isFile } = await Deno.stat(path);
+    if (!isFile || size > maxBytes) {
+      throw new InputError(`${path}: timed text is one file of at most ${maxBytes} bytes`);
+    }
+    content = new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(path));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) {
+      throw new InputError(`${path}: there is no such file: check its name`);
+    }
+    if (error instanceof TypeError) throw new InputError(`${path}: is no UTF-8 text`);
+    throw error;
+  }
+  return parseUserText(content, path, unitMs);
+}
+
+/** Parses timed text; `path` is for messages. @throws InputError */
+export function parseUserText(content: string, path: string, unitMs: number): UserText {
+  const typed: UserText = new Map();
+  for (const [i, line] of content.split("\n").entries()) {
+    if (line.trim() === "") continue;
+    const { at, text } = parseLine(line, `${path}: line ${i + 1}`);
+    // A time at a unit's border belongs to the later unit; the small term undoes float rounding.
+    const unit = Math.floor((at * 1000) / unitMs + 1e-9);
+    const before = typed.get(unit);
+    typed.set(unit, before === undefined ? text : `${before} ${text}`);
+  }
+  return typed;
+}
+
+function parseLine(line: string, where: string): { at: number; text: string } {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    throw new InputError(`${where} is no JSON: it should look like {"at": 1.5, "text": "Hello"}`);
+  }
+  const { at, text } = (value ?? {}) as Record<string, unknown>;
+  if (typeof at !== "number" || !(at >= 0)) {
+    throw new InputError(`${where}: "at" is ${quoted(at)}: it should be seconds, 0 or more`);
+  }
+  if (typeof text !== "string" || text === "") {
+    throw new InputError(`${where}: "text" is ${quoted(text)}: it should be text`);
+  }
+  return { at, text };
+}

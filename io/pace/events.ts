@@ -1,0 +1,205 @@
+/**
+ * events.jsonl: what happened in a replay, one JSON object per line. A header, one object per unit, a
+ * summary. The same input, seed and options give the same lines but for the fields that hold times
+ * (see `withoutTimings`).
+ */
+import { createHash } from "node:crypto";
+import type { Response } from "../../engine/checkpoint/unit.ts";
+import type { Felt } from "./pace.ts";
+import type { PaceChoice } from "./pace_options.ts";
+import type { Cut } from "../media/pair.ts";
+import { type Percentiles, round, type RunTotals, type UnitTimes } from "./statistics.ts";
+import type { StreamShape } from "../media/stream_shape.ts";
+
+/** Everything that a referee asks before looking at the units. */
+export interface HeaderEvent {
+  type: "header";
+  /** Version of this format. */
+  format: 1;
+  program: string;
+  checkpoint: { path: string; digest: string; random_weights_seed: number | null };
+  input: {
+    path: string;
+    /** Null: it is no file. */
+    bytes: number | null;
+    sha256: string | null;
+    reader: string;
+    video: boolean;
+    audio: boolean;
+    seconds: number | null;
+  };
+  stream: { unit_ms: number; fps: number; user: SideShape; agent: SideShape };
+  /** How units went in, and through which network. */
+  pacing: PaceChoice;
+  /** Placement, adapters, sizes and resolved settings (solver, schedule, seed, ...). */
+  session: unknown;
+  /** The command's options as they were given. */
+  options: Record<string, unknown>;
+}
+
+interface SideShape {
+  width: number;
+  height: number;
+  sample_rate: number;
+}
+
+export interface UnitEvent {
+  type: "unit";
+  unit: number;
+  /** Stream time that the unit covers, in seconds. */
+  start: number;
+  end: number;
+  text: string;
+  tokens: number[];
+  /** RMS of the agent's voice is above -50 dB of full scale. */
+  audio_active: boolean;
+  audio_rms: number;
+  /** SHA-256 of the latents. */
+  digest: string;
+  history_tokens: number;
+  /** Whether the engine had the unit's observation: `skipped` because it was late, `lost` by the
+   * network. */
+  observation: Felt["observation"];
+  /** False: the network lost the response. */
+  heard: boolean;
+  /** What the user felt: from the capture of the unit's last sample to the response's first bytes. */
+  interaction_ms: number | null;
+  /** Latency by stage in ms. */
+  ms: Record<string, number>;
+}
+
+export interface SummaryEvent {
+  type: "summary";
+  ended: "complete" | "cut off" | "interrupted" | "reader gone" | "output broke off";
+  units: number;
+  /** Seconds of stream. */
+  seconds: number;
+  /** Where and why the recording, or what was written of the response, broke off. */
+  cut: Cut | null;
+  /** SHA-256 over the units' digests. */
+  digest: string;
+  /** Files by kind. */
+  outputs: Record<string, string>;
+  wall_seconds: number;
+  /** Processing time divided by stream time: below 1 is faster than real time. */
+  real_time_factor: number;
+  /** Observations that were skipped, and packets that were lost up and down. */
+  skipped: number;
+  lost: { up: number; down: number };
+  /** Over the units that were heard. */
+  interaction_ms: Percentiles | null;
+  /** By stage, over the units. */
+  latency_ms: Record<string, Percentiles>;
+}
+
+/** The session lost a device or a Worker and was rebuilt; stands before the unit that it delayed. */
+export interface RecoveryEvent {
+  type: "recovery";
+  /** The first unit that the failure delayed. */
+  unit: number;
+  reason: string;
+  /** The unit after which the snapshot was taken; -1: the session began anew. */
+  snapshot: number;
+  ms: number;
+}
+
+export type Event = HeaderEvent | UnitEvent | RecoveryEvent | SummaryEvent;
+
+/** -50 dB of full scale: quieter than a voice, louder than a codec's noise floor. */
+const activeRms = 10 ** (-50 / 20);
+
+/** One side's shape as the header shows it. */
+export function sideShape({ width, height, sampleRate }: StreamShape): SideShape {
+  return { width, height, sample_rate: sampleRate };
+}
+
+/** What happened in a unit; `write` is how long handing it to the output took, in ms. */
+export function unitEvent(
+  response: Response,
+  times: UnitTimes,
+  felt: Felt,
+  unitMs: number,
+): UnitEvent {
+  const { unit, text, tokens, audio, digest, historyTokens } = response;
+  const rms = Math.sqrt(audio.reduce((sum, x) => sum + x * x, 0) / Math.max(1, audio.length));
+  const rounded = Object.entries(times).map(([stage, ms]) => [stage, round(ms, 3)]);
+  return {
+    type: "unit",
+    unit,
+    start: round((unit * unitMs) / 1000, 6),
+    end: round(((unit + 1) * unitMs) / 1000, 6),
+    text,
+    tokens,
+    audio_active: rms > activeRms,
+    audio_rms: round(rms, 6),
+    digest,
+    history_tokens: historyTokens,
+    observation: felt.observation,
+    heard: felt.heard,
+    interaction_ms: felt.interactionMs === null ? null : round(felt.interactionMs, 3),
+    ms: snakeCase(Object.fromEntries(rounded)) as Record<string, number>,
+  };
+}
+
+/** How a run went, at its end. */
+export function summaryEvent(run: {
+  ended: SummaryEvent["ended"];
+  totals: RunTotals;
+  unitMs: number;
+  wallMs: number;
+  cut: Cut | null;
+  outputs: Record<string, string>;
+}): SummaryEvent {
+  const { totals } = run;
+  const { units, skipped, lost } = totals;
+  const seconds = (units * run.unitMs) / 1000;
+  return {
+    type: "summary",
+    ended: run.ended,
+    units,
+    seconds: round(seconds, 6),
+    cut: run.cut && { seconds: round(run.cut.seconds, 3), reason: run.cut.reason },
+    digest: totals.digest(),
+    outputs: run.outputs,
+    wall_seconds: round(run.wallMs / 1000, 3),
+    real_time_factor: round(run.wallMs / 1000 / seconds, 4),
+    skipped,
+    lost,
+    interaction_ms: totals.interaction.percentiles(),
+    latency_ms: snakeCase(totals.latency()) as SummaryEvent["latency_ms"],
+  };
+}
+
+/** An event without the fields that differ from run to run. */
+export function withoutTimings(event: Event): Record<string, unknown> {
+  const timings = new Set([
+    ...["ms", "wall_seconds", "real_time_factor", "latency_ms", "interaction_ms"],
+  ]);
+  return Object.fromEntries(Object.entries(event).filter(([key]) => !timings.has(key)));
+}
+
+/** An event as a line of the file. */
+export function eventLine(event: Event): string {
+  return `${JSON.stringify(event)}\n`;
+}
+
+/** A value with its objects' keys in snake_case, as JSON readers expect. */
+export function snakeCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeCase);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [
+      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      snakeCase(inner),
+    ]),
+  );
+}
+
+/** SHA-256 (hex) of a file, read piece by piece. */
+export async function fileDigest(path: string): Promise<string> {
+  using file = await Deno.open(path);
+  const hash = createHash("sha256");
+  const piece = new Uint8Array(1 << 20);
+  for (let read; (read = await file.read(piece));) hash.update(piece.subarray(0, read));
+  return hash.digest("hex");
+}

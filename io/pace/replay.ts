@@ -1,0 +1,97 @@
+/** The loop of a replay: observations go in, responses come out and are written, until one side ends. */
+import type { Recovery, Snapshot } from "../../engine/mod.ts";
+import type { Observation, Response } from "../../engine/checkpoint/unit.ts";
+import type { UnitTimes } from "./statistics.ts";
+import type { UserText } from "../media/user_text.ts";
+
+/** What a replay needs of a session. */
+export interface ReplaySession extends AsyncIterable<Response> {
+  push(observation: Observation): Promise<void>;
+  /** The state after the last unit that was pushed; sessions that can't be saved lack it. */
+  snapshot?(): Promise<Snapshot>;
+  /** What failed and was mended so far. */
+  readonly recoveries?: readonly Recovery[];
+  end(): void;
+  close(): Promise<void>;
+}
+
+/** What is replayed, and where its responses go. */
+export interface Replay {
+  session: ReplaySession;
+  observations: AsyncIterable<Observation>;
+  /** The unit of the first observation; 0 by default. */
+  firstUnit?: number;
+  /** Text typed in each unit. */
+  userText: UserText;
+  /** The unit before which the replay ends; the rest of the input is left. */
+  maxUnits: number;
+  /** Ends the replay after the response that is being written. */
+  signal: AbortSignal;
+  write(response: Response): Promise<void>;
+  /** Called after each unit was written. */
+  written(response: Response, times: UnitTimes): void | Promise<void>;
+}
+
+/**
+ * Replays until the input, `maxUnits` or the signal ends it, and closes the session.
+ *
+ * @returns Milliseconds from the first observation to the last written response; 0: there was none.
+ * @throws Whatever the input, the session or the writer throws first.
+ */
+export async function replay(run: Replay): Promise<number> {
+  const { session } = run;
+  const stop = new AbortController();
+  const signal = AbortSignal.any([run.signal, stop.signal]);
+  let start = NaN;
+
+  async function feed(): Promise<void> {
+    let unit = run.firstUnit ?? 0;
+    try {
+      if (unit >= run.maxUnits) return;
+      for await (const observation of run.observations) {
+        if (signal.aborted) return;
+        if (Number.isNaN(start)) start = performance.now();
+        const text = run.userText.get(unit);
+        await session.push(text === undefined ? observation : { ...observation, text });
+        if (++unit === run.maxUnits || signal.aborted) return;
+      }
+    } finally {
+      session.end();
+    }
+  }
+
+  // An error of the input is thrown when the responses before it have been written.
+  let inputError: { error: unknown } | null = null;
+  const feeding = feed().catch((error) => void (inputError = { error }));
+  let end = NaN;
+  try {
+    const responses = session[Symbol.asyncIterator]();
+    for (;;) {
+      const next = await orStopped(responses.next(), signal);
+      if (next === null || next.done) break;
+      const before = performance.now();
+      await run.write(next.value);
+      end = performance.now();
+      const { stages } = next.value;
+      const write = end - before;
+      await run.written(next.value, { ...stages, write, total: stages.total + write });
+    }
+  } finally {
+    stop.abort();
+    await session.close();
+    await feeding;
+  }
+  const failed = inputError as { error: unknown } | null;
+  if (failed !== null && !run.signal.aborted) throw failed.error;
+  return Number.isNaN(end) ? 0 : end - start;
+}
+
+/** What comes first; null: the signal. Not Promise.race, which would keep a reaction for every unit. */
+function orStopped<T>(coming: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  return new Promise((resolve, reject) => {
+    const stop = () => resolve(null);
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop);
+    coming.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}

@@ -1,0 +1,293 @@
+/** What a page draws: Vega-Lite specifications, data included. */
+import type { KernelFigure } from "../bench/kernels.ts";
+import type { PlacementRun } from "../bench/tick.ts";
+
+/** A Vega-Lite specification (vega.github.io/vega-lite); scripts/draw/ turns it into SVG. */
+export type PlotSpec = Record<string, unknown>;
+
+export interface Plot {
+  /** Names the figure in the page. */
+  id: string;
+  title: string;
+  /** What to see in it. */
+  note: string;
+  spec: PlotSpec;
+}
+
+const width = 640;
+/** Middle tones that hold on light and dark ground alike. */
+const palette = ["#3b82c4", "#e0772f", "#2f9e77", "#b35fb0", "#c0a02c", "#7c8a97"];
+const color = { scale: { range: palette } };
+const legend = { orient: "top", title: null };
+
+/** Classes of kernels that a reader tells apart. */
+const kinds: Record<string, string> = {
+  matmul: "matrix product",
+  attention: "attention",
+  "attention merge": "attention",
+  conv: "convolution",
+};
+
+/** An axis of powers of ten. */
+function decades(low: number, high: number) {
+  const [from, to] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  return {
+    format: "~g",
+    values: Array.from({ length: to - from + 1 }, (_, i) => 10 ** (from + i)),
+  };
+}
+
+/** Kernels against the adapter's roof. */
+export function rooflinePlot(
+  kernels: readonly KernelFigure[],
+  { gigaflops, gigabytes }: { gigaflops: number; gigabytes: number },
+): Plot {
+  const points = kernels.filter(({ flops, bytes }) => flops > 0 && bytes > 0).map((k) => ({
+    kind: kinds[k.kernel] ?? "other",
+    label: k.label,
+    intensity: k.flops / k.bytes,
+    gigaflops: k.gigaflops,
+    msPerTick: k.ms * k.launches,
+  }));
+  const intensities = points.map(({ intensity }) => intensity);
+  const ridge = gigaflops / gigabytes;
+  const [low, high] = [
+    Math.min(ridge / 4, ...intensities) / 1.5,
+    Math.max(ridge * 4, ...intensities) * 1.5,
+  ];
+  const roof = [low, ridge, high].map((intensity) => ({
+    intensity,
+    gigaflops: Math.min(gigaflops, intensity * gigabytes),
+  }));
+  const x = {
+    field: "intensity",
+    type: "quantitative",
+    scale: { type: "log", domain: [low, high], nice: false },
+    axis: decades(low, high),
+    title: "operations per byte",
+  };
+  const y = {
+    field: "gigaflops",
+    type: "quantitative",
+    scale: { type: "log", nice: false },
+    axis: decades(Math.min(...points.map((point) => point.gigaflops)), gigaflops),
+    title: "GFLOP/s",
+  };
+  return {
+    id: "roofline",
+    title: "Roofline",
+    note:
+      `Each disc is a kernel at one shape, as large as its part of the tick. The line is what ` +
+      `this adapter allowed in the same run: ${gigabytes.toFixed(1)} GB/s of copies up to ` +
+      `${gigaflops.toFixed(0)} GFLOP/s of multiply-adds.`,
+    spec: {
+      width,
+      height: 340,
+      layer: [
+        {
+          data: { values: roof },
+          mark: { type: "line", strokeWidth: 2, color: palette[5] },
+          encoding: { x, y },
+        },
+        {
+          data: { values: points },
+          mark: { type: "circle", opacity: 0.75 },
+          encoding: {
+            x,
+            y,
+            color: { ...color, field: "kind", type: "nominal", legend },
+            size: {
+              field: "msPerTick",
+              type: "quantitative",
+              scale: { range: [12, 500] },
+              legend: null,
+            },
+            tooltip: { field: "label" },
+          },
+        },
+      ],
+    },
+  };
+}
+
+/** Tick time over history's length. */
+export function growthPlot(
+  points: readonly { series: string; units: number; tokens: number; ms: number }[],
+): Plot {
+  return {
+    id: "growth",
+    title: "Tick over history",
+    note: "Without a window the tick grows in a straight line, by the bytes of history that " +
+      "attention reads; with the window it is flat once the window is full.",
+    spec: {
+      width,
+      height: 280,
+      data: { values: points },
+      mark: { type: "line", point: { size: 40 }, strokeWidth: 2 },
+      encoding: {
+        x: { field: "units", type: "quantitative", title: "units before the tick" },
+        y: { field: "ms", type: "quantitative", title: "ms per tick", scale: { zero: true } },
+        color: { ...color, field: "series", type: "nominal", legend },
+      },
+    },
+  };
+}
+
+/** Stages of each placement and schedule. */
+export function stagePlot(runs: readonly PlacementRun[], unitMs: number): Plot {
+  const stages = ["encode", "pass", "sendSlice", "solve", "sendLatents", "decode"] as const;
+  const values = runs.flatMap(({ placement, schedule, stages: ms }) =>
+    stages.map((stage, order) => ({
+      run: `${placement}, ${schedule}`,
+      stage: stage.replace(/[A-Z]/, (letter) => ` ${letter.toLowerCase()}`),
+      order,
+      ms: ms[stage],
+    }))
+  );
+  const names = [...new Set(values.map(({ stage }) => stage))];
+  return {
+    id: "stages",
+    title: "Stages by placement and schedule",
+    note:
+      `Medians of each stage; those of the two roles overlap where they are split. The dashed ` +
+      `line is one unit, ${unitMs} ms.`,
+    spec: {
+      width,
+      height: 40 * Math.max(2, runs.length),
+      layer: [
+        {
+          data: { values },
+          mark: { type: "bar", height: { band: 0.65 } },
+          encoding: {
+            y: { field: "run", type: "nominal", title: null, sort: null },
+            x: { field: "ms", type: "quantitative", title: "ms", stack: "zero" },
+            color: {
+              field: "stage",
+              type: "nominal",
+              legend,
+              scale: { domain: names, range: palette },
+            },
+            order: { field: "order", type: "quantitative" },
+          },
+        },
+        {
+          data: { values: [{ at: unitMs }] },
+          mark: { type: "rule", strokeDash: [5, 4], color: palette[5] },
+          encoding: { x: { field: "at", type: "quantitative" } },
+        },
+      ],
+    },
+  };
+}
+
+/** How long users wait: the part of the units that were answered by a time. */
+export function latencyPlot(runs: readonly { name: string; ms: readonly number[] }[]): Plot {
+  const values = runs.flatMap(({ name, ms }) =>
+    [...ms].sort((a, b) => a - b).map((value, i, all) => ({
+      run: name,
+      ms: value,
+      part: (i + 1) / all.length,
+    }))
+  );
+  return {
+    id: "latency",
+    title: "Latency",
+    note: "The part of all units whose answer was there so long after the unit's last sample.",
+    spec: {
+      width,
+      height: 280,
+      data: { values },
+      mark: { type: "line", interpolate: "step-after", strokeWidth: 2 },
+      encoding: {
+        x: { field: "ms", type: "quantitative", title: "ms from signal to signal" },
+        y: {
+          field: "part",
+          type: "quantitative",
+          title: "units answered",
+          axis: { format: ".0%" },
+          scale: { domain: [0, 1] },
+        },
+        color: { ...color, field: "run", type: "nominal", legend },
+      },
+    },
+  };
+}
+
+/** Memory and tick over minutes of stream. */
+export function longPlot(
+  minutes: readonly { minute: number; rssBytes: number; tickMs: number }[],
+): Plot {
+  const values = minutes.flatMap(({ minute, rssBytes, tickMs }) => [
+    { minute, what: "memory of the process, MB", value: rssBytes / 1e6 },
+    { minute, what: "ms per unit", value: tickMs },
+  ]);
+  return {
+    id: "long",
+    title: "A long stream",
+    note: "Each point is one minute of stream.",
+    spec: {
+      data: { values },
+      facet: { row: { field: "what", type: "nominal", title: null } },
+      spec: {
+        width,
+        height: 150,
+        mark: { type: "line", point: { size: 24 }, strokeWidth: 2, color: palette[0] },
+        encoding: {
+          x: { field: "minute", type: "quantitative", title: "minutes of stream" },
+          y: { field: "value", type: "quantitative", title: null, scale: { zero: true } },
+        },
+      },
+      resolve: { scale: { y: "independent" } },
+    },
+  };
+}
+
+/** How many times as long as this engine's kernels each library takes. */
+export function peersPlot(
+  rows: readonly { work: string; library: string; ratio: number }[],
+): Plot {
+  const ratios = rows.map(({ ratio }) => ratio);
+  return {
+    id: "peers",
+    title: "Beside other libraries",
+    note: "The same work on the same adapter in the same run: how many times as long as this " +
+      "engine's kernels each takes.",
+    spec: {
+      width,
+      height: { step: 26 },
+      data: { values: rows },
+      mark: { type: "circle", size: 90, opacity: 0.9 },
+      encoding: {
+        x: {
+          field: "ratio",
+          type: "quantitative",
+          scale: { type: "log", nice: false },
+          axis: decades(Math.min(1, ...ratios), Math.max(...ratios)),
+          title: "times as long",
+        },
+        y: { field: "work", type: "nominal", title: null, sort: null },
+        color: { ...color, field: "library", type: "nominal", legend },
+      },
+    },
+  };
+}
+
+/** Where the time goes until the first answer. */
+export function startPlot(parts: readonly { what: string; ms: number }[]): Plot {
+  const values = parts.map((part, order) => ({ ...part, order }));
+  return {
+    id: "start",
+    title: "Start",
+    note: "From the command to the first unit's answer.",
+    spec: {
+      width,
+      height: { step: 24 },
+      data: { values },
+      mark: { type: "bar", color: palette[0] },
+      encoding: {
+        x: { field: "ms", type: "quantitative", title: "ms" },
+        y: { field: "what", type: "nominal", title: null, sort: { field: "order" } },
+      },
+    },
+  };
+}

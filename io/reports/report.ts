@@ -1,0 +1,203 @@
+/**
+ * A page with plots, tables and the whole configuration: one file that renders without a network and
+ * without scripts. Plots are drawn here, as SVG, by scripts/draw/.
+ */
+import { fileURLToPath } from "node:url";
+import { RunError } from "../system/errors.ts";
+import type { Bench } from "../bench/output.ts";
+import type { Plot } from "./plots.ts";
+import type { Table } from "./table.ts";
+
+export interface Report {
+  configuration: Record<string, unknown>;
+  benches: readonly Bench[];
+}
+
+/** Writes the page. @throws RunError when plots can't be drawn. */
+export async function writeReport(path: string, report: Report): Promise<void> {
+  const plots = report.benches.flatMap((bench) => bench.plots);
+  const drawn = plots.length === 0 ? [] : await draw(plots);
+  await Deno.writeTextFile(
+    path,
+    page(report, new Map(plots.map((plot, i) => [plot, drawn[i] ?? ""]))),
+  );
+}
+
+const folder = fileURLToPath(new URL("../../scripts/draw/", import.meta.url));
+
+/** Text and lines take the page's colours; the rest of a plot holds on light and dark. */
+const theme = {
+  background: null,
+  font: "system-ui, sans-serif",
+  view: { stroke: null },
+  axis: {
+    labelColor: "currentColor",
+    titleColor: "currentColor",
+    domainColor: "#8a94a0",
+    tickColor: "#8a94a0",
+    gridColor: "#8a94a0",
+    gridOpacity: 0.22,
+    labelFontSize: 12,
+    labelLimit: 400,
+    titleFontSize: 12,
+    titleFontWeight: 500,
+  },
+  legend: {
+    labelColor: "currentColor",
+    titleColor: "currentColor",
+    labelFontSize: 12,
+    labelLimit: 400,
+  },
+  header: { labelColor: "currentColor", labelFontSize: 12 },
+};
+
+/** SVG of each plot. @throws RunError when none can be drawn. */
+export async function draw(plots: readonly Plot[]): Promise<string[]> {
+  const specs = plots.map(({ spec }) => ({ ...spec, config: theme, padding: 6 }));
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-q", "--frozen", "--config", `${folder}deno.json`, `${folder}draw.ts`],
+    cwd: folder,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  const writing = writer.write(new TextEncoder().encode(JSON.stringify(specs)))
+    .then(() => writer.close()).catch(() => {});
+  const { success, stdout, stderr } = await child.output();
+  await writing;
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  if (!success) {
+    const why = text(stderr).trim().split("\n").find((line) => /error/i.test(line)) ?? "no reason";
+    throw new RunError(`--report: plots can't be drawn (${why}): is npm's registry reachable?`);
+  }
+  return JSON.parse(text(stdout));
+}
+
+function page({ configuration, benches }: Report, svg: ReadonlyMap<Plot, string>): string {
+  const { adapter, model, date, command } = configuration;
+  const sections = benches.map((bench) =>
+    `<section id="${bench.name}">
+<h2>${escape(bench.headline)}</h2>
+${
+      bench.plots.map((plot) =>
+        `<figure id="plot-${plot.id}">
+<h3>${escape(plot.title)}</h3>
+<p>${escape(plot.note)}</p>
+<div class="plot">${svg.get(plot) ?? ""}</div>
+</figure>`
+      ).join("\n")
+    }
+${bench.tables.map(tableHtml).join("\n")}
+</section>`
+  );
+  const links = benches.length < 2
+    ? ""
+    : `<nav>${
+      benches.map(({ name }) => `<a href="#${name}">${name}</a>`).join(" ")
+    } <a href="#configuration">configuration</a></nav>`;
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${escape(`${command ?? "bench"}: ${model ?? "wanstream"}`)}</title>
+<style>${style}</style>
+</head>
+<body>
+<header>
+<h1>${escape(String(model ?? "wanstream"))}</h1>
+<p>${escape([adapter, date, command].filter((part) => part).join(" · "))}</p>
+${links}
+</header>
+<main>
+${sections.join("\n")}
+<section id="configuration">
+<h2>Configuration</h2>
+${configurationHtml(configuration)}
+</section>
+</main>
+</body>
+</html>
+`;
+}
+
+function tableHtml({ title, columns, rows, notes = [] }: Table): string {
+  const cells = (row: readonly (string | null)[], tag: "td" | "th") =>
+    row.map((cell, i) =>
+      i === 0 && tag === "td"
+        ? `<th scope="row">${escape(cell ?? "")}</th>`
+        : `<${tag}>${escape(cell ?? "–")}</${tag}>`
+    ).join("");
+  return `<h3>${escape(title)}</h3>
+<div class="table"><table>
+<thead><tr>${cells(columns, "th")}</tr></thead>
+<tbody>
+${rows.map((row) => `<tr>${cells(row, "td")}</tr>`).join("\n")}
+</tbody>
+</table></div>
+${notes.map((note) => `<p class="note">${escape(note)}</p>`).join("\n")}`;
+}
+
+/** Simple facts as a list, nested ones as JSON behind a click. */
+function configurationHtml(configuration: Record<string, unknown>): string {
+  const entries = Object.entries(configuration).filter(([, value]) => value !== undefined);
+  const simple = entries.filter(([, value]) => typeof value !== "object");
+  const nested = entries.filter(([, value]) => typeof value === "object");
+  const text = (value: unknown) => escape(JSON.stringify(value, null, 2));
+  return `<dl>${
+    simple.map(([key, value]) => `<dt>${escape(key)}</dt><dd>${escape(String(value))}</dd>`).join(
+      "\n",
+    )
+  }</dl>
+${
+    nested.map(([key, value]) =>
+      `<details><summary>${escape(key)}</summary><pre>${text(value)}</pre></details>`
+    ).join("\n")
+  }`;
+}
+
+function escape(text: string): string {
+  const entities: Record<string, string> = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+  };
+  return text.replace(/[&<>"]/g, (letter) => entities[letter] ?? letter);
+}
+
+const style = `
+:root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6673; --ground: #fbfbf9; --line: #dcdfe3; --tint: #f1f2ef; --link: #2a68a3; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e3e7ec; --soft: #9aa5b1; --ground: #15191f; --line: #303843; --tint: #1d232b; --link: #7fb3e2; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--ground); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+header, main { max-width: 64rem; margin: 0 auto; padding: 0 1.5rem; }
+header { padding-top: 2.5rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0; letter-spacing: -0.01em; }
+h2 { font-size: 1.25rem; line-height: 1.3; margin: 3rem 0 0.5rem; padding-top: 1.25rem; border-top: 1px solid var(--line); font-weight: 600; }
+h3 { font-size: 1rem; margin: 2rem 0 0.25rem; font-weight: 600; }
+header p, figure p, .note { color: var(--soft); max-width: 44rem; margin: 0.25rem 0 0.75rem; font-size: 0.92rem; }
+nav { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; margin-top: 1rem; }
+a { color: var(--link); }
+figure { margin: 0; }
+.plot, .table { overflow-x: auto; }
+.plot svg { display: block; max-width: 100%; height: auto; color: var(--ink); }
+table { border-collapse: collapse; font-size: 0.86rem; font-variant-numeric: tabular-nums; width: 100%; }
+th, td { padding: 0.28rem 0.6rem; text-align: right; white-space: nowrap; }
+th:first-child { text-align: left; padding-left: 0; }
+thead th { color: var(--soft); font-weight: 500; border-bottom: 1px solid var(--line); }
+tbody th { font-weight: 400; }
+tbody tr:nth-child(even) { background: var(--tint); }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.5rem; font-size: 0.92rem; }
+dt { color: var(--soft); }
+dd { margin: 0; overflow-wrap: anywhere; }
+details { margin: 0.4rem 0; }
+summary { cursor: pointer; }
+pre { overflow-x: auto; padding: 1rem; background: var(--tint); border-radius: 6px; font-size: 0.82rem; line-height: 1.45; }
+main { padding-bottom: 4rem; }
+`;

@@ -1,0 +1,131 @@
+/** What every command does that lets a model answer a stream: references, session, header. */
+import type { ModelConfig } from "../../engine/config/config.ts";
+import type { Schedule, SessionInfo } from "../../engine/mod.ts";
+import { type HeaderEvent, type RecoveryEvent, sideShape, snakeCase } from "../pace/events.ts";
+import { aborted } from "../system/interrupt.ts";
+import { type FfmpegFinder, readPicture, readSound } from "../ends/observe.ts";
+import type { PaceChoice } from "../pace/pace_options.ts";
+import type { ReplaySession } from "../pace/replay.ts";
+import type { StreamShape } from "../media/stream_shape.ts";
+import { readUserText, type UserText } from "../media/user_text.ts";
+
+/** What is asked for of any run, whatever it reads and writes. */
+export interface RunRequest {
+  /** Checkpoint folder, for the header. */
+  model: string;
+  config: ModelConfig;
+  events?: string | undefined;
+  userText?: string | undefined;
+  persona?: string | undefined;
+  voice?: string | undefined;
+  pacing: PaceChoice;
+  schedule: Schedule;
+  /** Most units; all by default. */
+  units?: number | undefined;
+  /** Path of FFmpeg. */
+  ffmpeg?: string | undefined;
+  quiet: boolean;
+  /** The options as given, for the header. */
+  options: Record<string, unknown>;
+}
+
+/** Reference image and voice, as a session takes them. */
+export interface References {
+  persona?: { frame: Uint8Array };
+  voice?: Float32Array;
+}
+
+/** A session that is open, with what its events' header says of it. */
+export interface OpenedSession {
+  session: ReplaySession;
+  /** Printable facts. */
+  info: Pick<SessionInfo, "placement">;
+  /** The same in one line for people. */
+  line: string;
+  checkpointDigest: string;
+}
+
+/** Seconds of reference voice that are read. */
+const voiceSeconds = 4;
+
+const encoder = new TextEncoder();
+
+/** Writes a line for people. */
+export function say(line: string): void {
+  Deno.stderr.writeSync(encoder.encode(`${line}\n`));
+}
+
+/** Reads what the user types and what the agent looks and sounds like. @throws InputError */
+export async function readReferences(
+  request: RunRequest,
+  agent: StreamShape,
+  ffmpeg: FfmpegFinder,
+): Promise<{ userText: UserText; references: References }> {
+  const { config } = request;
+  const userText: UserText = request.userText === undefined
+    ? new Map()
+    : await readUserText(request.userText, config.unit_ms);
+  const references: References = {};
+  if (request.persona !== undefined) {
+    references.persona = { frame: await readPicture(request.persona, agent, ffmpeg) };
+  }
+  if (request.voice !== undefined) {
+    references.voice = await readSound(request.voice, agent, voiceSeconds, ffmpeg);
+  }
+  return { userText, references };
+}
+
+/** Says what works here, and when it was never trained. */
+export function introduce({ model, config }: RunRequest, { line }: OpenedSession): void {
+  say(line);
+  const seed = config.random_weights_seed;
+  if (seed === undefined) return;
+  say(`${model} has random weights (seed ${seed}), not trained ones: the response is noise`);
+}
+
+/** A recovery in one line for people. */
+export function mended({ unit, reason, snapshot, ms }: RecoveryEvent): string {
+  const from = snapshot < 0 ? "the beginning" : `the snapshot after unit ${snapshot}`;
+  return `unit ${unit}: ${reason}; the session was rebuilt from ${from} in ${Math.round(ms)} ms`;
+}
+
+/** What is opened, unless the signal comes first: then null, and it is closed when it opens. */
+export async function beforeAbort(
+  opening: Promise<OpenedSession>,
+  signal: AbortSignal,
+): Promise<OpenedSession | null> {
+  const opened = await Promise.race([opening, aborted(signal).then(() => null)]);
+  if (opened === null) opening.then(({ session }) => session.close(), () => {});
+  return opened;
+}
+
+/** The header of a run's events. */
+export function header(
+  request: RunRequest,
+  opened: OpenedSession,
+  input: HeaderEvent["input"],
+  user: StreamShape,
+  agent: StreamShape,
+): HeaderEvent {
+  const { config } = request;
+  return {
+    type: "header",
+    format: 1,
+    program: "wanstream 0.1.0",
+    checkpoint: {
+      path: request.model,
+      digest: opened.checkpointDigest,
+      random_weights_seed: config.random_weights_seed ?? null,
+    },
+    input,
+    stream: {
+      unit_ms: config.unit_ms,
+      fps: config.fps,
+      user: sideShape(user),
+      agent: sideShape(agent),
+    },
+    pacing: request.pacing,
+    session: snakeCase(opened.info),
+    options: request.options,
+  };
+}

@@ -1,0 +1,35 @@
+/**
+ * Carrying state over to the next unit: state <- the last frames of (state ++ x).
+ *
+ * Where x has enough frames this is a plain copy; else frames move within the state, one invocation
+ * per column in ascending order, so that nothing is overwritten before it was read.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { dispatchGrid } from "../gpu/grid.ts";
+import { copy, dispatch, type Step } from "../gpu/plan.ts";
+import { elements, rows, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import code from "./carry.wgsl" with { type: "text" };
+
+/** @param x f32 [T, ...]. @param state f32 [S, ...] with the same extents after the first. */
+export function carry(gpu: Gpu, { label, x, state }: {
+  label: string;
+  x: Tensor;
+  state: Tensor;
+}): Step {
+  const name = `carry ${label}`;
+  const [frames = 0, ...column] = x.shape;
+  const [kept = 0, ...same] = state.shape;
+  if (column.join() !== same.join()) {
+    throw new RangeError(`${name}: [${x.shape}] can't follow [${state.shape}]`);
+  }
+  if (frames >= kept) return copy(name, rows(x, frames - kept, kept), state);
+  const columns = elements(column);
+  return dispatch(
+    gpu,
+    name,
+    gpu.pipeline(name, code),
+    [gpu.constants({ u32: [columns, kept, frames, state.offset, x.offset] }), x, state],
+    dispatchGrid(gpu, columns, 64),
+    { bytes: 2 * tensorBytes(state) },
+  );
+}

@@ -1,0 +1,99 @@
+/**
+ * RMSNorm over the channels of every position, with SiLU right after it, or either alone: what stands
+ * before the convolutions of codecs and observation encoders.
+ *
+ * Many short rows (thousands of positions of 50 to 500 channels), so an invocation takes a whole row
+ * and needs no workgroup memory. x and the weight are read through an image (kernels/gpu/image.ts):
+ * twice, which is cheaper than to keep a row.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { dispatchGrid, groupSize } from "../gpu/grid.ts";
+import {
+  copyToImage,
+  imageReader,
+  imageRows,
+  rowBytes,
+  scratchImage,
+  texelBytes,
+} from "../gpu/image.ts";
+import { dispatch, type Step } from "../gpu/plan.ts";
+import { fill } from "../gpu/shader.ts";
+import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import code from "./channel_norm.wgsl" with { type: "text" };
+
+/**
+ * y = silu?(x / sqrt(mean over channels of x^2 + eps) weight).
+ *
+ * @param x f32 [..., C].
+ * @param weight f32 [C]; left out: no norm.
+ * @param y f32 of x's shape; may be x itself.
+ */
+export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation, y }: {
+  label: string;
+  x: Tensor;
+  weight?: Tensor;
+  eps?: number;
+  activation?: "silu";
+  y: Tensor;
+}): Step[] {
+  const name = `channelNorm ${label}`;
+  const channels = x.shape.at(-1) ?? 0;
+  const count = elements(x.shape);
+  if (count !== elements(y.shape) || (weight && elements(weight.shape) !== channels)) {
+    throw new RangeError(`${name}: [${x.shape}] by [${weight?.shape}] to [${y.shape}]`);
+  }
+  const vector = [channels, x.offset, weight?.offset ?? 0, y.offset].every((n) => n % 4 === 0);
+  const values = vector ? 4 : 1;
+  const format = vector ? "rgba32float" : "r32float";
+  const texel = texelBytes(format);
+  const weightAt = (1 + imageRows(tensorBytes(x))) * rowBytes;
+  const image = scratchImage(gpu, format, weightAt + 4 * channels - rowBytes);
+  const reader = imageReader("read_x", "x", format);
+  const type = vector ? "vec4f" : "f32";
+  const scaled = weight
+    ? "read_x(source + c) * scale * read_x(sizes.weight_at + c)"
+    : "read_x(source + c)";
+  const workgroup = groupSize(gpu);
+  const text = fill(code, {
+    workgroup,
+    values,
+    type,
+    x: reader.declaration,
+    reader: reader.code,
+    scale: weight
+      ? `  var squares = 0.0;
+  for (var c = 0u; c < sizes.units; c++) {
+    let v = read_x(source + c);
+    squares += ${vector ? "dot(v, v)" : "v * v"};
+  }
+  let scale = 1.0 / sqrt(squares / f32(sizes.channels) + sizes.eps);`
+      : "",
+    body: activation
+      ? `let v = ${scaled}; y[to + c] = v / (1.0 + exp(-v));`
+      : `y[to + c] = ${scaled};`,
+  });
+  const positions = count / channels;
+  const sizes = gpu.constants({
+    u32: [
+      positions,
+      channels / values,
+      channels,
+      rowBytes / texel,
+      weightAt / texel,
+      y.offset / values,
+    ],
+    f32: [eps],
+  });
+  return [
+    ...copyToImage(`${name} x`, x, image, rowBytes),
+    ...(weight ? copyToImage(`${name} weight`, weight, image, weightAt) : []),
+    dispatch(
+      gpu,
+      name,
+      gpu.pipeline(name, text),
+      [sizes, image.createView(), y],
+      dispatchGrid(gpu, positions, workgroup),
+      { flops: 4 * count, bytes: 2 * tensorBytes(x) },
+    ),
+  ];
+}

@@ -1,0 +1,43 @@
+/**
+ * Frames of 2 hop samples into hop samples each: the second half of every frame is added to the first
+ * half of the next one. The last frame's second half is carried over as `tail`.
+ *
+ * One invocation per sample; a few thousand per unit, so nothing is tuned.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { dispatchGrid } from "../gpu/grid.ts";
+import { copy, dispatch, type Step } from "../gpu/plan.ts";
+import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import code from "./overlap_add.wgsl" with { type: "text" };
+
+/**
+ * x [T, 1, 1, 2 hop] and the tail before it -> y [T hop, 1, 1, 1] and the tail after it; f32.
+ *
+ * @param tail f32 [hop], zeros at the start of a stream; updated.
+ */
+export function overlapAdd(gpu: Gpu, { label, x, tail, y }: {
+  label: string;
+  x: Tensor;
+  tail: Tensor;
+  y: Tensor;
+}): Step[] {
+  const name = `overlapAdd ${label}`;
+  const hop = elements(tail.shape);
+  const samples = elements(y.shape);
+  const frames = x.shape[0] ?? 0;
+  if (elements(x.shape) !== 2 * hop * frames || samples !== hop * frames) {
+    throw new RangeError(`${name}: [${x.shape}] with a tail of ${hop} to ${samples} samples`);
+  }
+  const last: Tensor = { ...x, offset: x.offset + (2 * frames - 1) * hop, shape: [hop] };
+  return [
+    dispatch(
+      gpu,
+      name,
+      gpu.pipeline(name, code),
+      [gpu.constants({ u32: [samples, hop, x.offset, tail.offset, y.offset] }), x, tail, y],
+      dispatchGrid(gpu, samples, 64),
+      { flops: samples, bytes: tensorBytes(x) + tensorBytes(y) },
+    ),
+    copy(`${name} tail`, last, { ...tail, shape: [hop] }),
+  ];
+}

@@ -1,0 +1,123 @@
+/**
+ * Blocks of [time, height, width] into channels (unshuffle) and back (shuffle): for a factor
+ * [ft, fh, fw], channel = ((c ft + dt) fh + dh) fw + dw.
+ *
+ * Both are strided copies. An invocation writes a run of outputs that are neighbours in memory (all
+ * of a block of one channel; a line of a block), counting its place in x along: integer divisions,
+ * slow on CPUs, come once per run. x is read through an image (kernels/gpu/image.ts) value by value, y
+ * written by vec4 where runs allow it.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { dispatchGrid, groupSize } from "../gpu/grid.ts";
+import { copyToImage, imageReader, rowBytes, scratchImage } from "../gpu/image.ts";
+import { dispatch, type Step } from "../gpu/plan.ts";
+import { fill } from "../gpu/shader.ts";
+import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import code from "./shuffle.wgsl" with { type: "text" };
+
+type Triple = readonly [time: number, height: number, width: number];
+type Five = [number, number, number, number, number];
+
+/** x [T, H, W, C] -> y [T / ft, H / fh, W / fw, C ft fh fw]; f32. */
+export function unshuffle(gpu: Gpu, { label, x, y, factor }: {
+  label: string;
+  x: Tensor;
+  y: Tensor;
+  factor: Triple;
+}): Step[] {
+  const name = `unshuffle ${label}`;
+  const [ft, fh, fw] = factor;
+  const [, H = 0, W = 0, C = 0] = x.shape;
+  const [t = 0, h = 0, w = 0] = y.shape;
+  checkBlocks(name, y, x, factor);
+  return stridedCopy(gpu, name, x, y, {
+    outer: [t, h, w, C, 1],
+    strides: [ft * H * W * C, fh * W * C, fw * C, 1, 0],
+    inner: [ft, fh, fw],
+    steps: [H * W * C, W * C, C],
+  });
+}
+
+/** x [T, H, W, C] -> y [T ft, H fh, W fw, C / (ft fh fw)]; f32. */
+export function shuffle(gpu: Gpu, { label, x, y, factor }: {
+  label: string;
+  x: Tensor;
+  y: Tensor;
+  factor: Triple;
+}): Step[] {
+  const name = `shuffle ${label}`;
+  const [ft, fh, fw] = factor;
+  const [t = 0, h = 0, w = 0, channels = 0] = x.shape;
+  const C = y.shape[3] ?? 0;
+  checkBlocks(name, x, y, factor);
+  return stridedCopy(gpu, name, x, y, {
+    outer: [t, ft, h, fh, w],
+    strides: [h * w * channels, fh * fw, w * channels, fw, channels],
+    inner: [1, fw, C],
+    steps: [0, 1, ft * fh * fw],
+  });
+}
+
+/** `blocks` has the blocks in its channels, `whole` in time and space. */
+function checkBlocks(name: string, blocks: Tensor, whole: Tensor, [ft, fh, fw]: Triple): void {
+  const [t = 0, h = 0, w = 0, c = 0] = whole.shape;
+  const wanted = [t / ft, h / fh, w / fw, c * ft * fh * fw];
+  if (blocks.shape.length === 4 && wanted.every((n, i) => n === blocks.shape[i])) return;
+  throw new RangeError(
+    `${name}: [${whole.shape}] in blocks of [${[
+      ft,
+      fh,
+      fw,
+    ]}] is [${wanted}], not [${blocks.shape}]`,
+  );
+}
+
+function stridedCopy(gpu: Gpu, name: string, x: Tensor, y: Tensor, copy: {
+  outer: Five;
+  strides: Five;
+  inner: Triple;
+  steps: Triple;
+}): Step[] {
+  const { outer, strides, inner, steps } = copy;
+  const run = inner[0] * inner[1] * inner[2];
+  const runs = outer.reduce((a, b) => a * b);
+  const vector = run % 4 === 0 && y.offset % 4 === 0;
+  const image = scratchImage(gpu, "r32float", tensorBytes(x));
+  const reader = imageReader("read_x", "x", "r32float");
+  const next = `at += sizes.step_2; c++;
+    if (c == sizes.inner_2) {
+      c = 0u; b++; line += sizes.step_1; at = line;
+      if (b == sizes.inner_1) { b = 0u; source += sizes.step_0; line = source; at = source; }
+    }`;
+  const body = vector
+    ? `    var v: vec4f;
+${["x", "y", "z", "w"].map((lane) => `    v.${lane} = read_x(at); ${next}`).join("\n")}
+    y[to + i] = v;`
+    : `    y[to + i] = read_x(at); ${next}`;
+  const values = vector ? 4 : 1;
+  const workgroup = groupSize(gpu);
+  const text = fill(code, {
+    workgroup,
+    x: reader.declaration,
+    reader: reader.code,
+    y_type: vector ? "vec4f" : "f32",
+    start: rowBytes / 4,
+    body,
+  });
+  const sizes = gpu.constants({
+    u32: [runs, run / values, inner[1], inner[2], ...outer.slice(1), ...strides, ...steps].concat(
+      y.offset / values,
+    ),
+  });
+  return [
+    ...copyToImage(name, x, image, rowBytes),
+    dispatch(
+      gpu,
+      name,
+      gpu.pipeline(name, text),
+      [sizes, image.createView(), y],
+      dispatchGrid(gpu, runs, workgroup),
+      { bytes: 2 * tensorBytes(x) },
+    ),
+  ];
+}

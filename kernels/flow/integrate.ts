@@ -1,0 +1,66 @@
+/**
+ * Linear combinations of the solver: y = a z + c_0 v_0 + ... with fixed coefficients. Steps of
+ * Euler, midpoint, Heun and Adams-Bashforth are such, and so is classifier-free guidance,
+ * v = v_u + g (v_c - v_u) = g v_c + (1 - g) v_u.
+ *
+ * One invocation per element; a few thousand elements per unit, so nothing is tuned.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { dispatchGrid } from "../gpu/grid.ts";
+import { type Dispatch, dispatch } from "../gpu/plan.ts";
+import { fill } from "../gpu/shader.ts";
+import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import code from "./integrate.wgsl" with { type: "text" };
+
+/**
+ * y = a z + sum of coefficient x v.
+ *
+ * @param z f32 of y's size; left out: only the sum. May be y itself.
+ * @param a Coefficient of z (1).
+ * @param terms One to four tensors of y's size; they lie in other buffers than y.
+ */
+export function integrate(gpu: Gpu, { label, z, a = 1, terms, y }: {
+  label: string;
+  z?: Tensor;
+  a?: number;
+  terms: readonly { v: Tensor; coefficient: number }[];
+  y: Tensor;
+}): Dispatch {
+  const name = `integrate ${label}`;
+  const count = elements(y.shape);
+  const inputs = terms.map(({ v }) => v);
+  const sizes = [...inputs, ...(z ? [z] : [])].map(({ shape }) => elements(shape));
+  if (terms.length < 1 || terms.length > 4 || sizes.some((size) => size !== count)) {
+    throw new RangeError(`${name}: ${terms.length} terms, sizes ${sizes} for ${count} elements`);
+  }
+  const inPlace = z?.buffer === y.buffer;
+  if (inPlace && z?.offset !== y.offset) {
+    throw new RangeError(`${name}: z and y are different parts of one buffer`);
+  }
+  const four = (values: readonly number[]) => [0, 1, 2, 3].map((i) => values[i] ?? 0);
+  const constants = gpu.constants({
+    u32: [count, y.offset, z?.offset ?? 0, 0, ...four(inputs.map(({ offset }) => offset))],
+    f32: [z ? a : 0, 0, 0, 0, ...four(terms.map(({ coefficient }) => coefficient))],
+  });
+  const read = [...(z && !inPlace ? [z] : []), ...inputs];
+  const names = [...(z && !inPlace ? ["z"] : []), ...inputs.map((_, i) => `v${i}`)];
+  const parts = [
+    ...(z ? [inPlace ? "terms.a * y[terms.y_at + i]" : "terms.a * z[terms.z_at + i]"] : []),
+    ...inputs.map((_, i) => `terms.c[${i}] * v${i}[terms.v_at[${i}] + i]`),
+  ];
+  const text = fill(code, {
+    formula: `${z ? "a z + " : ""}sum of c v`,
+    bindings: names.map((variable, i) =>
+      `@group(0) @binding(${i + 2}) var<storage, read> ${variable}: array<f32>;`
+    ).join("\n"),
+    sum: parts.join(" + "),
+  });
+  return dispatch(
+    gpu,
+    name,
+    gpu.pipeline(name, text),
+    [constants, y, ...read],
+    dispatchGrid(gpu, count, 64),
+    { flops: 2 * parts.length * count, bytes: (read.length + 1) * tensorBytes(y) },
+  );
+}

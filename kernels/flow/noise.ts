@@ -1,0 +1,41 @@
+/**
+ * Standard normal noise for the solver, made where it is used. Element i of unit k depends on the
+ * seed, k and i only: Philox's counter is [k, 0, i / 4, stream], and Box-Muller makes four normals of
+ * its four words.
+ *
+ * One invocation per four elements; a few thousand elements per unit, so nothing is tuned.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { dispatchGrid } from "../gpu/grid.ts";
+import { philoxCode, philoxKey, philoxStream } from "../gpu/philox.ts";
+import { type Dispatch, dispatch } from "../gpu/plan.ts";
+import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import code from "./noise.wgsl" with { type: "text" };
+
+/**
+ * y = noise of the unit that `unit` holds when it runs.
+ *
+ * @param y f32, any shape.
+ * @param unit u32, its first element.
+ * @param seed A whole number from 0 to 2^53 - 1.
+ */
+export function noise(gpu: Gpu, { label, y, unit, seed }: {
+  label: string;
+  y: Tensor;
+  unit: Tensor;
+  seed: number;
+}): Dispatch {
+  const name = `noise ${label}`;
+  const count = elements(y.shape);
+  const settings = gpu.constants({
+    u32: [...philoxKey(seed), count, y.offset, unit.offset, philoxStream.noise],
+  });
+  return dispatch(
+    gpu,
+    name,
+    gpu.pipeline(name, philoxCode + code),
+    [settings, unit, y],
+    dispatchGrid(gpu, Math.ceil(count / 4), 64),
+    { bytes: tensorBytes(y) },
+  );
+}

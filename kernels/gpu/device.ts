@@ -1,0 +1,183 @@
+/** One GPU device: buffers, pipelines and small constants, all counted and all freed by `destroy`. */
+import { type AdapterSpec, requestAdapter } from "./adapter.ts";
+
+/** Constants of a launch: u32 words first, then f32 words, as the kernel's uniform struct has them. */
+export interface Constants {
+  u32?: readonly number[];
+  f32?: readonly number[];
+}
+
+/** Names of variants by kernel and shape. */
+export type Choices = Readonly<Record<string, string>>;
+
+const arenaBytes = 64 << 10;
+const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = GPUBufferUsage;
+const storage = STORAGE | UNIFORM | COPY_SRC | COPY_DST;
+
+export class Gpu {
+  /** Bytes of all live buffers and textures. */
+  allocatedBytes = 0;
+  /** Resolves with the reason when the device is lost or destroyed. */
+  readonly lost: Promise<string>;
+  /** The variant of each kernel and shape that measurement chose (kernels/measure/tune.ts); where it names
+   * none, kernels take their static default. Set it before anything is built. */
+  choices: Choices = {};
+  #buffers = new Set<GPUBuffer>();
+  #textures = new Map<GPUTexture, number>();
+  #pipelines = new Map<string, GPUComputePipeline>();
+  #arena: { buffer: GPUBuffer; used: number } | undefined;
+  #error: string | undefined;
+
+  /**
+   * @param name What the adapter calls itself.
+   * @param identity The rest of what it says of itself and its driver.
+   */
+  private constructor(
+    readonly device: GPUDevice,
+    readonly name: string,
+    readonly identity: string,
+  ) {
+    this.lost = device.lost.then((info) => info.message || info.reason);
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#error ??= (event as GPUUncapturedErrorEvent).error.message;
+    });
+  }
+
+  /** Opens a device on the adapter that `spec` selects, with the adapter's own buffer limits.
+   * Throws InputError when there is none. */
+  static async open(spec: AdapterSpec = "default"): Promise<Gpu> {
+    const adapter = await requestAdapter(spec);
+    const wanted = [
+      "maxStorageBufferBindingSize",
+      "maxBufferSize",
+      "maxComputeWorkgroupStorageSize",
+      "maxComputeInvocationsPerWorkgroup",
+      "maxComputeWorkgroupSizeX",
+      "maxStorageBuffersPerShaderStage",
+    ] as const;
+    const requiredLimits: Record<string, number> = {};
+    for (const name of wanted) requiredLimits[name] = adapter.limits[name];
+    const features: GPUFeatureName[] = ["timestamp-query", "shader-f16"];
+    const device = await adapter.requestDevice({
+      requiredLimits,
+      requiredFeatures: features.filter((feature) => adapter.features.has(feature)),
+    });
+    const { vendor, architecture, device: id, description } = adapter.info;
+    const identity = [vendor, architecture, id, description].filter((text) => text).join(" ");
+    return new Gpu(device, description || id || "unnamed adapter", identity);
+  }
+
+  /** Makes a storage buffer that can be copied to and from, and bound as a uniform. */
+  buffer(label: string, bytes: number, usage?: number): GPUBuffer {
+    const { maxBufferSize } = this.device.limits;
+    if (bytes > maxBufferSize) {
+      throw new RangeError(
+        `${label}: ${bytes} bytes are over this adapter's limit of ${maxBufferSize} for one buffer`,
+      );
+    }
+    const buffer = this.device.createBuffer({
+      label,
+      size: bytes,
+      usage: usage ?? storage,
+    });
+    this.#buffers.add(buffer);
+    this.allocatedBytes += bytes;
+    return buffer;
+  }
+
+  /** Makes a texture (zeroed by WebGPU) of `texelBytes` per texel that kernels read with
+   * `textureLoad`. */
+  texture(
+    label: string,
+    size: readonly [width: number, height: number],
+    format: GPUTextureFormat,
+    texelBytes: number,
+  ): GPUTexture {
+    const { maxTextureDimension2D: limit } = this.device.limits;
+    if (size.some((extent) => extent > limit)) {
+      throw new RangeError(
+        `${label}: a texture of [${size}] is over this adapter's limit ${limit}`,
+      );
+    }
+    const { TEXTURE_BINDING, STORAGE_BINDING, COPY_DST } = GPUTextureUsage;
+    const usage = TEXTURE_BINDING | STORAGE_BINDING | COPY_DST;
+    const texture = this.device.createTexture({ label, size: [...size], format, usage });
+    const bytes = size[0] * size[1] * texelBytes;
+    this.#textures.set(texture, bytes);
+    this.allocatedBytes += bytes;
+    return texture;
+  }
+
+  /** Frees a buffer or texture now: they carry no garbage-collection pressure. */
+  free(resource: GPUBuffer | GPUTexture): void {
+    if (resource instanceof GPUBuffer) {
+      if (!this.#buffers.delete(resource)) return;
+      this.allocatedBytes -= resource.size;
+    } else {
+      this.allocatedBytes -= this.#textures.get(resource) ?? 0;
+      if (!this.#textures.delete(resource)) return;
+    }
+    resource.destroy();
+  }
+
+  /** A compute pipeline for the entry point `main`, made once per code and overridable constants. */
+  pipeline(
+    label: string,
+    code: string,
+    constants: Record<string, number> = {},
+  ): GPUComputePipeline {
+    const key = JSON.stringify([constants, code]);
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      this.device.pushErrorScope("validation");
+      const module = this.device.createShaderModule({ label, code });
+      pipeline = this.device.createComputePipeline({
+        label,
+        layout: "auto",
+        compute: { module, entryPoint: "main", constants },
+      });
+      this.device.popErrorScope().then((error) => {
+        if (error) this.#error ??= `kernel ${label}: ${error.message}`;
+      });
+      this.#pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  /** A small uniform binding with fixed content, cut from a shared buffer. */
+  constants({ u32 = [], f32 = [] }: Constants): GPUBufferBinding {
+    const size = Math.ceil(((u32.length + f32.length) * 4) / 16) * 16;
+    const words = new ArrayBuffer(size);
+    new Uint32Array(words).set(u32);
+    new Float32Array(words).set(f32, u32.length);
+    const align = this.device.limits.minUniformBufferOffsetAlignment;
+    if (!this.#arena || this.#arena.used + size > arenaBytes) {
+      const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+      this.#arena = { buffer: this.buffer("constants", arenaBytes, usage), used: 0 };
+    }
+    const { buffer, used } = this.#arena;
+    this.device.queue.writeBuffer(buffer, used, words);
+    this.#arena.used = Math.ceil((used + size) / align) * align;
+    return { buffer, offset: used, size };
+  }
+
+  /** Throws the first error that WebGPU reported since the last call (they arrive late). */
+  async check(): Promise<void> {
+    // One turn of the event loop delivers what error scopes have found so far.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    const error = this.#error;
+    this.#error = undefined;
+    if (error) throw new Error(`${this.name}: ${error}`);
+  }
+
+  /** Frees everything. */
+  destroy(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+    for (const texture of this.#textures.keys()) texture.destroy();
+    this.#buffers.clear();
+    this.#textures.clear();
+    this.allocatedBytes = 0;
+    this.device.destroy();
+  }
+}

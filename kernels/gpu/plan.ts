@@ -1,0 +1,148 @@
+/**
+ * A plan: a list of dispatches and copies with their bind groups, built once per shape and replayed
+ * every tick. Nothing is allocated, bound or looked up while it is encoded; what changes per tick
+ * lives in buffers. This is the engine's answer to CUDA graphs.
+ */
+import type { Gpu } from "./device.ts";
+import { byteOffset, type Tensor, tensorBytes } from "./tensor.ts";
+
+/** One kernel launch, ready to encode. */
+export interface Dispatch {
+  readonly kind: "dispatch";
+  /** Kernel and what it serves, e.g. "matmul q_proj". */
+  readonly label: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly bindings: readonly GPUBindingResource[];
+  readonly bindGroup: GPUBindGroup;
+  readonly groups: readonly [number, number, number];
+  /** Floating-point operations and bytes that the launch needs at least, for benchmarks. */
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+/** A copy between two buffers. */
+export interface Copy {
+  readonly kind: "copy";
+  readonly label: string;
+  readonly source: GPUBuffer;
+  readonly sourceOffset: number;
+  readonly target: GPUBuffer;
+  readonly targetOffset: number;
+  readonly bytes: number;
+}
+
+/** A copy from a buffer into a rectangle of a texture (kernels/gpu/image.ts). */
+export interface ImageCopy {
+  readonly kind: "image";
+  readonly label: string;
+  readonly source: GPUTexelCopyBufferInfo;
+  readonly target: GPUTexelCopyTextureInfo;
+  readonly size: readonly [width: number, height: number];
+  readonly bytes: number;
+}
+
+export type Step = Dispatch | Copy | ImageCopy;
+
+/** Copies a tensor's elements over another's of the same size (other buffer; whole 4-byte words). */
+export function copy(label: string, source: Tensor, target: Tensor): Copy {
+  if (tensorBytes(source) !== tensorBytes(target)) {
+    throw new RangeError(`copy ${label}: [${source.shape}] to [${target.shape}]`);
+  }
+  return {
+    kind: "copy",
+    label,
+    source: source.buffer,
+    sourceOffset: byteOffset(source),
+    target: target.buffer,
+    targetOffset: byteOffset(target),
+    bytes: tensorBytes(source),
+  };
+}
+
+/** Makes a dispatch: bindings in the order of `@binding(0..)` in group 0. */
+export function dispatch(
+  gpu: Gpu,
+  label: string,
+  pipeline: GPUComputePipeline,
+  bindings: readonly (Tensor | GPUBufferBinding | GPUTextureView)[],
+  groups: readonly [number, number, number],
+  cost: { flops?: number; bytes?: number } = {},
+): Dispatch {
+  const limit = gpu.device.limits.maxComputeWorkgroupsPerDimension;
+  if (groups.some((count) => count < 1 || count > limit || !Number.isInteger(count))) {
+    throw new RangeError(`${label}: workgroups [${groups}] must each be 1 to ${limit}`);
+  }
+  const resources = bindings.map((b) => "shape" in b ? { buffer: b.buffer } : b);
+  return {
+    kind: "dispatch",
+    label,
+    pipeline,
+    bindings: resources,
+    bindGroup: bind(gpu, label, pipeline, resources),
+    groups,
+    flops: cost.flops ?? 0,
+    bytes: cost.bytes ?? 0,
+  };
+}
+
+function bind(
+  gpu: Gpu,
+  label: string,
+  pipeline: GPUComputePipeline,
+  resources: readonly GPUBindingResource[],
+): GPUBindGroup {
+  return gpu.device.createBindGroup({
+    label,
+    layout: pipeline.getBindGroupLayout(0),
+    entries: resources.map((resource, binding) => ({ binding, resource })),
+  });
+}
+
+export class Plan {
+  constructor(readonly label: string, readonly steps: readonly Step[]) {}
+
+  /** Encodes every step; consecutive dispatches share one compute pass. */
+  encode(encoder: GPUCommandEncoder): void {
+    let pass: GPUComputePassEncoder | undefined;
+    let pipeline: GPUComputePipeline | undefined;
+    for (const step of this.steps) {
+      if (step.kind !== "dispatch") {
+        pass?.end();
+        pass = pipeline = undefined;
+        encodeCopy(encoder, step);
+        continue;
+      }
+      pass ??= encoder.beginComputePass();
+      if (step.pipeline !== pipeline) pass.setPipeline(pipeline = step.pipeline);
+      pass.setBindGroup(0, step.bindGroup);
+      pass.dispatchWorkgroups(...step.groups);
+    }
+    pass?.end();
+  }
+
+  /** Encodes as if nothing had been recorded: every bind group made anew. Only for benchmarks. */
+  encodeAnew(gpu: Gpu, encoder: GPUCommandEncoder): void {
+    const steps = this.steps.map((step): Step =>
+      step.kind !== "dispatch"
+        ? step
+        : { ...step, bindGroup: bind(gpu, step.label, step.pipeline, step.bindings) }
+    );
+    new Plan(this.label, steps).encode(encoder);
+  }
+}
+
+function encodeCopy(encoder: GPUCommandEncoder, step: Copy | ImageCopy): void {
+  if (step.kind === "image") {
+    encoder.copyBufferToTexture(step.source, step.target, [...step.size]);
+    return;
+  }
+  const { source, sourceOffset, target, targetOffset, bytes } = step;
+  encoder.copyBufferToBuffer(source, sourceOffset, target, targetOffset, bytes);
+}
+
+/** Runs plans in one submit. */
+export function submit(gpu: Gpu, ...plans: readonly Plan[]): void {
+  const encoder = gpu.device.createCommandEncoder();
+  for (const plan of plans) plan.encode(encoder);
+  gpu.device.queue.submit([encoder.finish()]);
+}

@@ -1,0 +1,102 @@
+/** Which form of the matrix product serves a shape: by measurement (tune.ts), else by a rule. */
+import type { Gpu } from "../gpu/device.ts";
+import { type DotVariant, quantizedBytes } from "./matmul_dot.ts";
+import type { RegisterVariant } from "./matmul_registers.ts";
+import type { TileVariant } from "./matmul_tiles.ts";
+import { isQuantized, type PackedWeight } from "./packed_weight.ts";
+import { isSoftware } from "../gpu/probe.ts";
+import { fitsUniform } from "../gpu/uniform.ts";
+
+/** What a product's speed depends on. */
+export type ProductShape =
+  & Pick<PackedWeight, "outputs" | "inputs" | "dtype" | "image" | "gated">
+  & { rows: number; normed: boolean };
+
+export type MatmulVariant = RegisterVariant | TileVariant | DotVariant;
+
+const maxTile = 9;
+
+/** Rows of a tile, so that all tiles of `rows` are about equally full. */
+export function rowTile(rows: number, most = maxTile): number {
+  return Math.ceil(rows / Math.ceil(rows / most));
+}
+
+/** The variant that a product of this shape takes: what was chosen, else the static default. */
+export function matmulVariant(gpu: Gpu, shape: ProductShape): MatmulVariant {
+  const name = gpu.choices[productKey(shape)];
+  const variants = matmulVariants(gpu, shape);
+  return variants.find((variant) => variantName(variant) === name) ?? staticVariant(gpu, shape);
+}
+
+/** The name of a product's shape among the choices. */
+export function productKey(shape: ProductShape): string {
+  const { rows, outputs, inputs, dtype, image, gated, normed } = shape;
+  return `matmul ${rows}x${outputs}x${inputs} ${dtype} ${image ? "images" : "buffers"}` +
+    `${normed ? " norm" : ""}${gated ? " gate" : ""}`;
+}
+
+/** A variant's name among the choices. */
+export function variantName(variant: MatmulVariant): string {
+  switch (variant.form) {
+    case "registers": {
+      const { tile, lanes, split, x } = variant;
+      return `registers ${tile}x8, ${lanes} lanes, split ${split}, x ${x}`;
+    }
+    case "tiles":
+      return `tiles ${variant.rows}x64`;
+    case "dot":
+      return `dot ${variant.tile}x8, ${variant.lanes} lanes, x ${variant.x}`;
+  }
+}
+
+/** Bytes of x up to which llvmpipe read it faster as a uniform than it copied it into an image. */
+const smallBytes = 16 << 10;
+
+/** What is taken without measuring: what measured best on llvmpipe, and a GPU's whole warps. */
+export function staticVariant(gpu: Gpu, { rows, inputs, image }: ProductShape): RegisterVariant {
+  const small = 4 * rows * inputs <= smallBytes && fitsUniform(gpu, 4 * rows * inputs);
+  return {
+    form: "registers",
+    tile: rowTile(rows),
+    // Lanes that share a SIMD register are enough on a CPU.
+    lanes: image ? 8 : 64,
+    split: 1,
+    x: !image ? "buffer" : small ? "uniform" : "image",
+  };
+}
+
+/** Everything worth trying for a shape, the static default first. */
+export function matmulVariants(gpu: Gpu, shape: ProductShape): MatmulVariant[] {
+  const { rows, inputs } = shape;
+  const first = staticVariant(gpu, shape);
+  const all: MatmulVariant[] = [first];
+  const uniform = fitsUniform(gpu, 4 * rows * inputs);
+  if (isSoftware(gpu.name)) {
+    const sources = shape.image ? ["image"] as const : ["buffer"] as const;
+    for (const x of [...sources, ...(uniform ? ["uniform"] as const : [])]) {
+      for (const most of rows > 6 ? [9, 6] : [9]) {
+        all.push({ ...first, tile: rowTile(rows, most), x });
+      }
+    }
+  } else {
+    for (const x of uniform ? ["buffer", "uniform"] as const : ["buffer"] as const) {
+      for (const tile of new Set([rowTile(rows), rowTile(rows, 4)])) {
+        all.push({ ...first, tile, x });
+        if (tile > 4) continue;
+        for (const split of [4, 16, 64]) all.push({ ...first, tile, split, x });
+      }
+    }
+    for (const tileRows of [16, 32, 64] as const) {
+      if (rows > tileRows / 2) all.push({ form: "tiles", rows: tileRows });
+    }
+  }
+  if (isQuantized(shape.dtype)) {
+    const small = fitsUniform(gpu, quantizedBytes(rows, inputs));
+    const { tile, lanes } = first;
+    // Where images are faster, buffers are hopeless.
+    if (small) all.push({ form: "dot", tile, lanes, x: "uniform" });
+    else if (!shape.image) all.push({ form: "dot", tile, lanes, x: "buffer" });
+  }
+  const names = all.map(variantName);
+  return all.filter((_, i) => names.indexOf(names[i] ?? "") === i);
+}

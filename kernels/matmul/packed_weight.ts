@@ -1,0 +1,299 @@
+/**
+ * Weights in the layout that the matrix product and the embedding lookup read: panels of 8 outputs,
+ * so that an invocation walks its panel in order. Packed once, at load. A panel holds, per texel of
+ * 16 bytes,
+ *
+ *   f32    [inputs][8]: two texels per input
+ *   f16    [inputs][8]: one texel per input
+ *   int8   per block of 32 inputs: a texel of 8 scales (f16), then per four inputs two texels, a word
+ *          of four values for each of the 8 outputs
+ *   int4   the same with one texel per four inputs: word j holds output 2j in the low and output
+ *          2j + 1 in the high halves of its bytes, each value plus 8
+ *
+ * A weight lies in a storage buffer, or in an image where the adapter reads images faster (see
+ * image.ts); one that is larger than a binding is split along its outputs into parts.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { imageFrom, imageReader, rowBytes } from "../gpu/image.ts";
+import { isSoftware } from "../gpu/probe.ts";
+import { blockInputs, quantize, type QuantizedType } from "./quantize.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+
+export type WeightType = "f32" | "f16" | QuantizedType;
+
+/** Outputs [first, first + outputs) of a weight; `first` is a multiple of 8. */
+export interface WeightPart {
+  readonly first: number;
+  readonly outputs: number;
+  /** Flat panels: texels (or vec4 words) of four floats or eight halves. */
+  readonly panels: Tensor | GPUTexture;
+}
+
+/** A matrix [outputs, inputs] (PyTorch's layout of a linear layer's weight), packed. */
+export interface PackedWeight {
+  readonly label: string;
+  readonly outputs: number;
+  readonly inputs: number;
+  readonly dtype: WeightType;
+  /** True when the parts are images. */
+  readonly image: boolean;
+  /** True when the first half of the outputs gates the second (see packWeight). */
+  readonly gated: boolean;
+  readonly parts: readonly WeightPart[];
+}
+
+/** True where kernels that read much should read from images: what was chosen by measurement, else
+ * on CPU drivers. llvmpipe gathers from storage buffers lane by lane, 20 times slower (image.ts has
+ * the figures); SwiftShader reads them five times slower. */
+export function prefersImages(gpu: Gpu): boolean {
+  const chosen = gpu.choices[operandsKey];
+  return chosen === undefined ? isSoftware(gpu.name) : chosen === "images";
+}
+
+/** Where operands lie by choice: "images" or "buffers". */
+export const operandsKey = "operands";
+
+/** How a type's panels are laid out: groups of four inputs and texels of a block, and texels of a
+ * group. */
+export function panelLayout(
+  dtype: WeightType,
+): { blockQuads: number; blockTexels: number; quadTexels: number } {
+  const quadTexels = { f32: 8, f16: 4, int8: 2, int4: 1 }[dtype];
+  const blockQuads = isQuantized(dtype) ? blockInputs / 4 : 1;
+  return {
+    blockQuads,
+    quadTexels,
+    blockTexels: blockQuads * quadTexels + (isQuantized(dtype) ? 1 : 0),
+  };
+}
+
+/** Bytes of one output's weights. */
+export function outputBytes(dtype: WeightType, inputs: number): number {
+  const { blockQuads, blockTexels } = panelLayout(dtype);
+  return (Math.ceil(inputs / 4 / blockQuads) * blockTexels * 16) / 8;
+}
+
+export function isQuantized(dtype: WeightType): dtype is QuantizedType {
+  return dtype === "int8" || dtype === "int4";
+}
+
+export interface PackOptions {
+  /** [inputs], multiplied into every row: the weight of an RMSNorm before the product. */
+  scale?: Float32Array;
+  /** The rows are a gate's and then an up projection's; the product gives silu(gate) * up. */
+  gated?: boolean;
+  /** Where to keep it (where this adapter reads fastest), and the largest part in bytes. */
+  image?: boolean;
+  partBytes?: number;
+}
+
+/**
+ * Packs and uploads a weight.
+ *
+ * @param weight [outputs, inputs], row-major; several matrices that share their input (q, k, v) are
+ * concatenated along the outputs first.
+ * @param outputs A multiple of 8 when gated.
+ * @param inputs A multiple of 4.
+ * @throws RangeError when sizes don't fit.
+ */
+export function packWeight(
+  gpu: Gpu,
+  label: string,
+  weight: Float32Array,
+  outputs: number,
+  inputs: number,
+  dtype: WeightType,
+  options: PackOptions = {},
+): PackedWeight {
+  const { scale, gated = false, image = prefersImages(gpu) } = options;
+  if (
+    weight.length !== outputs * inputs || inputs % 4 !== 0 || outputs < 1 ||
+    (gated && outputs % 8 !== 0) || (scale && scale.length !== inputs)
+  ) {
+    throw new RangeError(
+      `${label}: ${weight.length} values for [${outputs}, ${inputs}] ` +
+        `(inputs in fours${gated ? ", gated outputs in eights" : ""})`,
+    );
+  }
+  const { maxTextureDimension2D, maxStorageBufferBindingSize, maxBufferSize } = gpu.device.limits;
+  const limit = options.partBytes ??
+    (image
+      ? maxTextureDimension2D * rowBytes
+      : Math.min(maxStorageBufferBindingSize, maxBufferSize));
+  const panelBytes = 8 * outputBytes(dtype, inputs);
+  const partOutputs = 8 * Math.floor(limit / panelBytes);
+  if (partOutputs === 0) throw new RangeError(`${label}: ${inputs} inputs are too many for a part`);
+  // Gated: a panel holds four gates and the four outputs that they gate.
+  const half = outputs / 2;
+  const rowOf = (n: number) => gated ? (n >> 3) * 4 + (n & 3) + (n & 4 ? half : 0) : n;
+  const parts: WeightPart[] = [];
+  for (let first = 0; first < outputs; first += partOutputs) {
+    const count = Math.min(partOutputs, outputs - first);
+    const part = new Float32Array(count * inputs);
+    for (let n = 0; n < count; n++) {
+      const from = rowOf(first + n) * inputs;
+      for (let k = 0; k < inputs; k++) {
+        part[n * inputs + k] = (weight[from + k] ?? 0) * (scale ? scale[k] ?? 1 : 1);
+      }
+    }
+    const words = isQuantized(dtype)
+      ? quantizedPanels(part, count, inputs, dtype)
+      : floatPanels(part, count, inputs, dtype);
+    parts.push({ first, outputs: count, panels: place(gpu, label, words, dtype, image) });
+  }
+  return { label, outputs, inputs, dtype, image, gated, parts };
+}
+
+/** Frees a weight's memory. */
+export function freeWeight(gpu: Gpu, weight: PackedWeight): void {
+  for (const { panels } of weight.parts) {
+    gpu.free(panels instanceof GPUTexture ? panels : panels.buffer);
+  }
+}
+
+type Words = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+function place(
+  gpu: Gpu,
+  label: string,
+  words: Words,
+  dtype: WeightType,
+  image: boolean,
+): Tensor | GPUTexture {
+  if (image) return imageFrom(gpu, label, dtype === "f32" ? "rgba32float" : "rgba32uint", words);
+  const buffer = gpu.buffer(label, words.byteLength);
+  const chunk = 4 << 20;
+  for (let at = 0; at < words.length; at += chunk) {
+    gpu.device.queue.writeBuffer(buffer, at * 4, words.subarray(at, at + chunk));
+  }
+  return { buffer, offset: 0, shape: [words.length], dtype: dtype === "f32" ? "f32" : "u32" };
+}
+
+function floatPanels(
+  part: Float32Array,
+  outputs: number,
+  inputs: number,
+  dtype: "f32" | "f16",
+): Words {
+  const length = Math.ceil(outputs / 8) * 8 * inputs;
+  const packed = dtype === "f32" ? new Float32Array(length) : new Float16Array(length);
+  for (let n = 0, from = 0; n < outputs; n++) {
+    let to = (n >> 3) * inputs * 8 + (n & 7);
+    for (let k = 0; k < inputs; k++, to += 8) packed[to] = part[from++] ?? 0;
+  }
+  return packed instanceof Float32Array ? packed : new Uint32Array(packed.buffer);
+}
+
+function quantizedPanels(
+  part: Float32Array,
+  outputs: number,
+  inputs: number,
+  dtype: QuantizedType,
+): Words {
+  const { values, scales } = quantize(part, inputs, dtype);
+  const { blockTexels, quadTexels } = panelLayout(dtype);
+  const blocks = Math.ceil(inputs / blockInputs);
+  const words = new Uint32Array(Math.ceil(outputs / 8) * blocks * blockTexels * 4);
+  const bytes = new Uint8Array(words.buffer);
+  const halves = new Float16Array(words.buffer);
+  // Of outputs and inputs that only fill up a panel or block: zero, which int4 stores as 8.
+  if (dtype === "int4") bytes.fill(0x88);
+  for (let n = 0; n < Math.ceil(outputs / 8) * 8; n++) {
+    for (let block = 0; block < blocks; block++) {
+      const at = ((n >> 3) * blocks + block) * blockTexels * 16;
+      halves[at / 2 + (n & 7)] = n < outputs ? scales[n * blocks + block] ?? 0 : 0;
+    }
+    if (n >= outputs) continue;
+    for (let k = 0; k < inputs; k++) {
+      const quad = ((n >> 3) * blocks + Math.floor(k / blockInputs)) * blockTexels + 1 +
+        Math.floor((k % blockInputs) / 4) * quadTexels;
+      const value = values[n * inputs + k] ?? 0;
+      if (dtype === "int8") bytes[quad * 16 + (n & 7) * 4 + (k & 3)] = value;
+      else {
+        const at = quad * 16 + ((n & 7) >> 1) * 4 + (k & 3);
+        const byte = bytes[at] ?? 0;
+        bytes[at] = n & 1 ? (byte & 0x0f) | ((value + 8) << 4) : (byte & 0xf0) | (value + 8);
+      }
+    }
+  }
+  return words;
+}
+
+/** WGSL for reading packed panels by the flat index of a texel: the declaration of a variable, and a
+ * function `name` that returns a vec4f (f32) or vec4u. */
+export function panelReader(
+  { image, dtype }: Pick<PackedWeight, "image" | "dtype">,
+  name: string,
+  variable: string,
+): { declaration: string; code: string } {
+  const format = dtype === "f32" ? "rgba32float" : "rgba32uint";
+  return texelReader(name, variable, format, image);
+}
+
+/** WGSL that loads a block's scales into `scale_p` and `scale_q` from the texel at `at`. */
+export const loadScales = `    let scales = weight_at(at);
+    let scale_p = vec4f(unpack2x16float(scales.x), unpack2x16float(scales.y));
+    let scale_q = vec4f(unpack2x16float(scales.z), unpack2x16float(scales.w));`;
+
+/** WGSL that loads the weights of four inputs, from the texel at `at` on: p0 to p3 of the panel's
+ * first four outputs, q0 to q3 of the others. Quantized ones want `loadScales` before. */
+export function loadQuad(dtype: WeightType): string {
+  const inputs = [0, 1, 2, 3];
+  if (dtype === "f32") {
+    return inputs.map((k) =>
+      `    let p${k} = weight_at(at + ${2 * k}u);\n    let q${k} = weight_at(at + ${2 * k + 1}u);`
+    ).join("\n");
+  }
+  if (dtype === "f16") {
+    return inputs.map((k) =>
+      `    let w${k} = weight_at(at + ${k}u);
+    let p${k} = vec4f(unpack2x16float(w${k}.x), unpack2x16float(w${k}.y));
+    let q${k} = vec4f(unpack2x16float(w${k}.z), unpack2x16float(w${k}.w));`
+    ).join("\n");
+  }
+  const lane = (k: number) => "xyzw"[k];
+  // One vector of four inputs per output; then the other way round, which costs nothing.
+  const loads = loadQuantized(dtype) +
+    inputs.flatMap((j) => [2 * j, 2 * j + 1]).map((n) =>
+      dtype === "int8"
+        ? `\n    let w${n} = vec4f(unpack4xI8(packed${n}));`
+        : `\n    let w${n} = vec4f(unpack4xU8(packed${n})) - 8.0;`
+    ).join("");
+  const turned = inputs.map((k) => {
+    const of = (first: number) => inputs.map((j) => `w${first + j}.${lane(k)}`).join(", ");
+    return `    let p${k} = vec4f(${of(0)}) * scale_p;\n    let q${k} = vec4f(${of(4)}) * scale_q;`;
+  });
+  return `${loads}\n${turned.join("\n")}`;
+}
+
+/** WGSL that loads a quantized group: packed0 to packed7, a word of four values for each output
+ * (int4: plus 8). */
+export function loadQuantized(dtype: QuantizedType): string {
+  const words = ["x", "y", "z", "w"];
+  if (dtype === "int8") {
+    return [0, 1].map((texel) =>
+      [`    let texel${texel} = weight_at(at + ${texel}u);`]
+        .concat(words.map((c, j) => `    let packed${4 * texel + j} = texel${texel}.${c};`))
+        .join("\n")
+    ).join("\n");
+  }
+  return ["    let texel0 = weight_at(at);"].concat(words.flatMap((c, j) => [
+    `    let packed${2 * j} = texel0.${c} & 0x0f0f0f0fu;`,
+    `    let packed${2 * j + 1} = (texel0.${c} >> 4u) & 0x0f0f0f0fu;`,
+  ])).join("\n");
+}
+
+/** WGSL for reading four-word texels by their flat index, from an image or a storage buffer. */
+export function texelReader(
+  name: string,
+  variable: string,
+  format: "rgba32float" | "rgba32uint",
+  image: boolean,
+): { declaration: string; code: string } {
+  if (image) return imageReader(name, variable, format);
+  const type = format === "rgba32float" ? "vec4f" : "vec4u";
+  return {
+    declaration: `var<storage, read> ${variable}: array<${type}>;`,
+    code: `fn ${name}(i: u32) -> ${type} { return ${variable}[i]; }`,
+  };
+}

@@ -1,0 +1,50 @@
+/**
+ * RMSNorm (Zhang and Sennrich 2019) over rows.
+ *
+ * One workgroup per row; each invocation keeps its share of the row between the two passes, since a
+ * second read costs more than the sums. 64 invocations suit a GPU; on a CPU they are one SIMD
+ * register wide, so that the barrier joins nothing.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { prefersImages } from "../matmul/packed_weight.ts";
+import { type Dispatch, dispatch } from "../gpu/plan.ts";
+import code from "./rmsnorm.wgsl" with { type: "text" };
+import { fill } from "../gpu/shader.ts";
+import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+
+/**
+ * y = x / sqrt(mean(x^2) + eps) * weight.
+ *
+ * @param args x and y f32 [M, D] in different buffers, weight f32 [D]; D and offsets multiples of 4.
+ * @throws RangeError when shapes don't fit.
+ */
+export function rmsnorm(
+  gpu: Gpu,
+  { label, x, weight, eps, y }: {
+    label: string;
+    x: Tensor;
+    weight: Tensor;
+    eps: number;
+    y: Tensor;
+  },
+): Dispatch {
+  const [rows = 0, width = 0] = x.shape;
+  if (
+    x.shape.length !== 2 || String(y.shape) !== String(x.shape) || x.buffer === y.buffer ||
+    String(weight.shape) !== String([width]) || width % 4 !== 0 ||
+    [x, y, weight].some((tensor) => tensor.dtype !== "f32" || tensor.offset % 4 !== 0)
+  ) {
+    throw new RangeError(
+      `rmsnorm ${label}: [${x.shape}] by [${weight.shape}] to [${y.shape}], D and offsets in fours`,
+    );
+  }
+  const lanes = prefersImages(gpu) ? 8 : 64;
+  const quads = width / 4;
+  const pipeline = gpu.pipeline("rmsnorm", fill(code, { lanes, share: Math.ceil(quads / lanes) }));
+  const constants = gpu.constants({
+    u32: [quads, x.offset / 4, y.offset / 4, weight.offset / 4],
+    f32: [eps],
+  });
+  const cost = { flops: 4 * rows * width, bytes: 2 * tensorBytes(x) + tensorBytes(weight) };
+  return dispatch(gpu, `rmsnorm ${label}`, pipeline, [constants, x, weight, y], [rows, 1, 1], cost);
+}

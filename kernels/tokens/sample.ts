@@ -1,0 +1,104 @@
+/**
+ * Choosing a token on the GPU: the largest logit, or a draw at a temperature from the top k and the
+ * top p of the softmax.
+ *
+ * A draw is the argmax of logit / temperature + Gumbel noise, and the noise of an element depends on
+ * seed, unit, slot and element alone (Philox), so a draw needs no running sum over the vocabulary and
+ * comes out the same after every resume. Top k and top p are thresholds on the logit, found by
+ * bisection over all floats: exact, without sorting. One workgroup does it all.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { prefersImages } from "../matmul/packed_weight.ts";
+import { philoxCode, philoxKey, philoxStream } from "../gpu/philox.ts";
+import { type Dispatch, dispatch } from "../gpu/plan.ts";
+import noiseCode from "./sample_noise.wgsl" with { type: "text" };
+import code from "./sample.wgsl" with { type: "text" };
+import { fill } from "../gpu/shader.ts";
+import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+
+export interface SampleArguments {
+  label: string;
+  /** f32 [1, V]. */
+  logits: Tensor;
+  /** u32 [1]: where the token goes. */
+  id: Tensor;
+  /** u32 [1]: number of the unit, read when the step runs. */
+  unit: Tensor;
+  /** Number of the draw within its unit. */
+  slot: number;
+  /** 0 to 2^53 - 1. */
+  seed: number;
+  /** 0 (the default): the largest logit, of equals the lowest id. */
+  temperature?: number;
+  /** Keep the k largest logits and their equals; 0 (the default) keeps all. */
+  topK?: number;
+  /** Of those, keep the largest whose probabilities sum to p, and their equals; 1 (the default) keeps
+   * all. */
+  topP?: number;
+}
+
+/** Steps that choose one token. @throws RangeError when shapes or settings don't fit. */
+export function sample(gpu: Gpu, args: SampleArguments): Dispatch[] {
+  const { label, logits, id, unit, slot, temperature = 0, topK = 0, topP = 1 } = args;
+  const vocabulary = logits.shape.at(-1) ?? 0;
+  if (
+    logits.shape.length !== 2 || logits.shape[0] !== 1 || vocabulary < 1 ||
+    logits.dtype !== "f32" || id.dtype !== "u32" || unit.dtype !== "u32" ||
+    id.buffer === unit.buffer || id.buffer === logits.buffer
+  ) {
+    throw new RangeError(
+      `sample ${label}: logits ${logits.dtype} [${logits.shape}] to ${id.dtype} [${id.shape}]`,
+    );
+  }
+  if (!(temperature >= 0 && topK >= 0 && topP > 0 && topP <= 1)) {
+    throw new RangeError(`sample ${label}: temperature ${temperature}, k ${topK}, p ${topP}`);
+  }
+  const constants = gpu.constants({
+    u32: [vocabulary, logits.offset, unit.offset, id.offset, slot, ...philoxKey(args.seed)]
+      .concat(Math.min(topK, vocabulary)),
+    f32: [topP, temperature > 0 ? 1 / temperature : 1],
+  });
+  const shader = temperature > 0 ? drawing(gpu, topK > 0, topP < 1) : greedy(gpu);
+  return [
+    dispatch(
+      gpu,
+      `sample ${label}`,
+      gpu.pipeline("sample", shader),
+      [constants, logits, unit, id],
+      [1, 1, 1],
+      { bytes: tensorBytes(logits) },
+    ),
+  ];
+}
+
+/** Invocations: on a CPU one SIMD register's, since a workgroup has one core to itself. */
+function lanes(gpu: Gpu): number {
+  return prefersImages(gpu) ? 8 : 256;
+}
+
+function greedy(gpu: Gpu): string {
+  // The binding stays, so that both forms bind the same.
+  return fill(code, { lanes: lanes(gpu), sampling: "", choose: "  _ = unit[0];" });
+}
+
+function drawing(gpu: Gpu, byCount: boolean, byMass: boolean): string {
+  const choose = ["  var threshold = 0u;"];
+  if (byCount) {
+    choose.push(
+      "  threshold = threshold_for(lane, threshold, f32(sizes.top_k), best.value, true);",
+    );
+  }
+  if (byMass) {
+    choose.push(
+      "  let wanted = sizes.top_p * reaching(lane, threshold, best.value, false);",
+      "  threshold = threshold_for(lane, threshold, wanted, best.value, false);",
+    );
+  }
+  choose.push("  best = draw(lane, threshold);");
+  const noise = fill(noiseCode, { lanes: lanes(gpu), stream: philoxStream.sampling });
+  return fill(code, {
+    lanes: lanes(gpu),
+    sampling: `${philoxCode}\n${noise}`,
+    choose: choose.join("\n"),
+  });
+}

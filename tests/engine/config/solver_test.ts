@@ -1,0 +1,59 @@
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import type { SolverName } from "../../../engine/config/config.ts";
+import { soleUse, solverProgram, solvers, solverTaus } from "../../../engine/config/solver.ts";
+import { runSolver } from "../../reference/solver.ts";
+
+/** dz/dtau = -2 z + cos(3 tau) from z(1) = 1: the value at tau = 0 is known. */
+const field = (z: readonly number[], tau: number) => z.map((v) => -2 * v + Math.cos(3 * tau));
+const particular = (tau: number) => (2 * Math.cos(3 * tau) + 3 * Math.sin(3 * tau)) / 13;
+const exact = particular(0) + (1 - particular(1)) * Math.exp(2);
+
+function error(name: SolverName, steps: number, shift: number): number {
+  const [z = NaN] = runSolver(solverProgram({ name, steps, shift }), [1], field);
+  return Math.abs(z - exact);
+}
+
+for (const name of Object.keys(solvers) as SolverName[]) {
+  Deno.test(`${name}'s error falls with steps as its order says`, () => {
+    for (const shift of [1, 2]) {
+      const slope = Math.log2(error(name, 64, shift) / error(name, 128, shift));
+      assertAlmostEquals(slope, solvers[name].order, 0.2, `shift ${shift}`);
+    }
+  });
+
+  Deno.test(`${name} solves a straight path exactly in one step`, () => {
+    // v = eps - z0 is constant on the straight path: any solver lands on z0.
+    const [z0, eps] = [0.25, -1.5];
+    const program = solverProgram({ name, steps: 1, shift: 3 });
+    const [z = NaN] = runSolver(program, [eps], () => [eps - z0]);
+    assertAlmostEquals(z, z0, 1e-12);
+  });
+
+  Deno.test(`${name} evaluates as often as it says`, () => {
+    const program = solverProgram({ name, steps: 5, shift: 1 });
+    const evaluations = program.filter((op) => op.op === "evaluate").length;
+    assertEquals(evaluations, 5 * solvers[name].evaluationsPerStep);
+  });
+}
+
+Deno.test("solverTaus() falls from 1 to 0 and a shift above 1 stays longer near noise", () => {
+  for (const shift of [0.5, 1, 3]) {
+    const taus = solverTaus(7, shift);
+    assertEquals([taus[0], taus.at(-1), taus.length], [1, 0, 8]);
+    taus.slice(1).forEach((tau, i) => assert(tau < (taus[i] ?? 0)));
+  }
+  assert((solverTaus(2, 3)[1] ?? 0) > 0.5);
+});
+
+Deno.test("soleUse() finds the velocities that serve for one step of z only", () => {
+  const uses = (name: SolverName) => {
+    const program = solverProgram({ name, steps: 2, shift: 1 });
+    return program.map((_, i) => soleUse(program, i));
+  };
+  assertEquals(uses("euler"), [-0.5, undefined, -0.5, undefined]);
+  const midpoint = [undefined, undefined, -0.5, undefined];
+  assertEquals(uses("midpoint"), [...midpoint, ...midpoint]);
+  assertEquals(uses("heun"), new Array(8).fill(undefined));
+  // The first velocity is read again in the second step.
+  assertEquals(uses("ab2"), new Array(4).fill(undefined));
+});

@@ -1,0 +1,100 @@
+import { assertEquals } from "@std/assert";
+import type { StackLayer } from "../../../engine/config/config.ts";
+import { conv, overlapAdd, residual, shuffle, unshuffle } from "../../../engine/models/layers.ts";
+import { preset } from "../../../engine/models/presets.ts";
+import {
+  codecShapes,
+  latentGrid,
+  observationTokens,
+  type Shape4,
+  stackShapes,
+} from "../../../engine/layers/stack_shapes.ts";
+import { assertInputError, tinyConfig } from "../tiny_checkpoint.ts";
+
+Deno.test("stackShapes() gives every layer's output", () => {
+  const layers: StackLayer[] = [
+    unshuffle(4, 8, 8),
+    conv(96),
+    { op: "silu" },
+    conv(128, [1, 4, 4], [1, 2, 2]),
+    residual([2, 3, 3]),
+    { op: "rmsnorm" },
+    shuffle(2, 4, 8),
+  ];
+  assertEquals(stackShapes(layers, [4, 64, 32, 3], "x"), [
+    [1, 8, 4, 768],
+    [1, 8, 4, 96],
+    [1, 8, 4, 96],
+    [1, 4, 2, 128],
+    [1, 4, 2, 128],
+    [1, 4, 2, 128],
+    [2, 16, 16, 2],
+  ]);
+  assertEquals(stackShapes([conv(160), overlapAdd(80)], [32, 1, 1, 96], "x").at(-1), [
+    2560,
+    1,
+    1,
+    1,
+  ]);
+  assertEquals(
+    stackShapes(
+      [{ op: "logmel", window: 400, fft: 512, hop: 160, mels: 24 }],
+      [2560, 1, 1, 1],
+      "x",
+    ),
+    [[16, 1, 1, 24]],
+  );
+});
+
+Deno.test("stackShapes() names the layer that doesn't fit, and why", async () => {
+  const cases: [StackLayer, Shape4, string][] = [
+    [conv(8, [4, 1, 1], [4, 1, 1]), [6, 1, 1, 1], "time of 6 isn't divisible by stride 4"],
+    [conv(8, [1, 4, 4], [1, 2, 2]), [1, 4, 5, 1], "width of 5 isn't divisible by stride 2"],
+    [conv(8, [1, 1, 1], [2, 1, 1]), [2, 1, 1, 1], "kernel 1 is smaller than stride 2"],
+    [conv(8, [1, 2, 1]), [1, 4, 4, 1], "differ by an odd number; make the kernel 3"],
+    [residual([3, 4, 3]), [1, 4, 4, 1], "kernel 4 and stride 1 along height"],
+    [
+      { op: "conv", channels: 1, kernel: [3, 1, 1], stride: [2, 1, 1], dilation: 2 },
+      [4, 1, 1, 1],
+      "dilation 2 with time stride 2",
+    ],
+    [unshuffle(1, 3, 1), [1, 4, 4, 1], "height of 4 isn't divisible by factor 3"],
+    [shuffle(2, 2, 1), [1, 4, 4, 6], "6 channels can't be shuffled"],
+    [overlapAdd(80), [4, 1, 1, 100], "needs frames of 160 channels"],
+    [overlapAdd(80), [4, 2, 1, 160], "audio has height and width 1, not 2 x 1"],
+    [{ op: "logmel", window: 400, fft: 512, hop: 160, mels: 8 }, [100, 1, 1, 1], "hop 160"],
+    [{ op: "logmel", window: 600, fft: 512, hop: 160, mels: 8 }, [160, 1, 1, 1], "window 600"],
+    [{ op: "logmel", window: 400, fft: 512, hop: 160, mels: 8 }, [160, 1, 1, 2], "1 channel"],
+  ];
+  for (const [layer, input, why] of cases) {
+    const layers: StackLayer[] = [{ op: "silu" }, layer];
+    await assertInputError(() => stackShapes(layers, input, "a.b"), `a.b[1] (${layer.op})`, why);
+  }
+});
+
+Deno.test("codecShapes() refuses a decoder that doesn't give back what the encoder read", async () => {
+  const config = tinyConfig();
+  assertEquals(codecShapes(config, "audio").latents, [2, 1, 1, 4]);
+  assertEquals(codecShapes(config, "video").latents, [1, 2, 2, 6]);
+  config.response.video.decoder = [conv(48), shuffle(1, 4, 4)];
+  await assertInputError(
+    () => codecShapes(config, "video"),
+    "response.video.decoder",
+    "into [1,8,8,3], not back into [2,8,8,3]",
+  );
+  config.response.audio.latent_channels = 5;
+  await assertInputError(() => latentGrid(config), "ends in 4 channels, but latent_channels is 5");
+});
+
+Deno.test("observationTokens() takes the codec's encoder only for media of the codec's size", async () => {
+  const config = tinyConfig();
+  assertEquals(observationTokens(config), { audio: 1, video: [1, 2, 2] });
+  config.observation.video.width = 16;
+  await assertInputError(() => observationTokens(config), "observation.video", "width and height");
+});
+
+Deno.test("nano observes 6 tokens a unit and responds with 6", () => {
+  const config = preset("nano");
+  assertEquals(latentGrid(config), { audio: 2, video: [1, 2, 2] });
+  assertEquals(observationTokens(config), { audio: 2, video: [1, 2, 2] });
+});

@@ -1,0 +1,419 @@
+/** The streaming contract, on stacks of every kind of layer, on nano's, and against PyTorch. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { CheckpointTensor } from "../../../engine/checkpoint/checkpoint.ts";
+import type { StackLayer } from "../../../engine/config/config.ts";
+import { InputError } from "../../../engine/config/errors.ts";
+import {
+  conv,
+  overlapAdd,
+  residual,
+  shuffle,
+  silu,
+  unshuffle,
+} from "../../../engine/models/layers.ts";
+import { preset } from "../../../engine/models/presets.ts";
+import {
+  codecShapes,
+  mediumShape,
+  type Shape4,
+  stackShapes,
+} from "../../../engine/layers/stack_shapes.ts";
+import { StreamingStack } from "../../../engine/layers/streaming.ts";
+import { layerTensors } from "../../../engine/checkpoint/tensors.ts";
+import type { Gpu } from "../../../kernels/gpu/device.ts";
+import { Plan, submit } from "../../../kernels/gpu/plan.ts";
+import { Readback } from "../../../kernels/gpu/readback.ts";
+import { elements, upload } from "../../../kernels/gpu/tensor.ts";
+import { assertClose, withGpu } from "../../kernels/support.ts";
+import { golden, readGoldens } from "../../reference/golden_file.ts";
+import { integer, normal, random, roundToHalf } from "../../reference/random.ts";
+import { type Block, block, stackReference } from "../../reference/stack.ts";
+
+/** A stack with weights: what tests build at any span. */
+interface Model {
+  prefix: string;
+  layers: StackLayer[];
+  /** Shape of one unit. */
+  input: Shape4;
+  tensors: Map<string, CheckpointTensor>;
+}
+
+const config = preset("nano");
+
+function toTensor(shape: readonly number[], data: Float32Array): CheckpointTensor {
+  const bytes = new Uint8Array(new SharedArrayBuffer(4 * data.length));
+  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return { dtype: "F32", shape: [...shape], bytes };
+}
+
+/** Random weights that keep signals at about unit size. */
+function model(prefix: string, layers: StackLayer[], input: Shape4): Model {
+  const next = random(prefix.length + layers.length + input[0]);
+  const shapes = stackShapes(layers, input, prefix);
+  const tensors = new Map<string, CheckpointTensor>();
+  layers.forEach((layer, i) => {
+    for (const [key, shape] of layerTensors(layer, (shapes[i - 1] ?? input)[3])) {
+      const fanIn = elements(shape.slice(1));
+      const data = shape.length === 1
+        ? normal(next, elements(shape), 0.2, key.endsWith("bias") ? 0 : 1)
+        : normal(next, elements(shape), 1 / Math.sqrt(fanIn));
+      tensors.set(`${prefix}.${i}.${key}`, toTensor(shape, data));
+    }
+  });
+  return { prefix, layers, input, tensors };
+}
+
+function stack(gpu: Gpu, { prefix, layers, input: [t, ...rest], tensors }: Model, {
+  units = 1,
+  storage = "f32",
+}: { units?: number; storage?: "f32" | "f16" } = {}): StreamingStack {
+  const input: Shape4 = [t * units, ...rest];
+  return new StreamingStack(gpu, {
+    prefix,
+    layers,
+    input,
+    storage,
+    checkpoint: { config, tensors },
+  });
+}
+
+/** Runs a stack over a span. */
+async function run(gpu: Gpu, stack: StreamingStack, x: Float32Array): Promise<Float32Array> {
+  upload(gpu, stack.input, x);
+  submit(gpu, new Plan("span", stack.steps));
+  const readback = await Readback.create(gpu, [stack.output]);
+  const encoder = gpu.device.createCommandEncoder();
+  readback.encode(encoder);
+  gpu.device.queue.submit([encoder.finish()]);
+  const [bytes] = await readback.read();
+  readback.destroy();
+  return new Float32Array(bytes ?? new ArrayBuffer(0));
+}
+
+/** Runs a recording in spans of these many units, the state handed from stack to stack. */
+async function inSpans(
+  gpu: Gpu,
+  model: Model,
+  x: Float32Array,
+  spans: readonly number[],
+): Promise<number[]> {
+  const unit = elements(model.input);
+  const stacks = new Map([...new Set(spans)].map((units) => [units, stack(gpu, model, { units })]));
+  const result: number[] = [];
+  let state: Uint8Array | undefined;
+  let at = 0;
+  for (const units of spans) {
+    const current = stacks.get(units) as StreamingStack;
+    if (state) current.importState(state);
+    const part = await run(gpu, current, x.subarray(at, at += units * unit));
+    for (const value of part) result.push(value);
+    state = await current.exportState();
+  }
+  for (const made of stacks.values()) made.destroy();
+  return result;
+}
+
+/** Small stacks that hold every kind of layer and of state between them. */
+const small: Model[] = [
+  model("sound encoder", [
+    unshuffle(4, 1, 1),
+    conv(12, [2, 1, 1]),
+    residual([3, 1, 1], 3),
+    silu,
+    conv(10, [4, 1, 1], [2, 1, 1]),
+    { op: "rmsnorm" },
+    silu,
+    conv(5),
+  ], [16, 1, 1, 1]),
+  model("sound decoder", [
+    conv(16, [7, 1, 1]),
+    shuffle(4, 1, 1),
+    { op: "residual", kernel: [3, 1, 1], channels: 6 },
+    conv(10),
+    overlapAdd(5),
+  ], [2, 1, 1, 5]),
+  model("observation.audio.encoder", [
+    { op: "logmel", window: 24, fft: 32, hop: 10, mels: 6 },
+    conv(8, [4, 1, 1], [4, 1, 1]),
+    silu,
+  ], [40, 1, 1, 1]),
+  model("picture encoder", [
+    unshuffle(2, 2, 2),
+    residual([2, 3, 3]),
+    conv(9, [1, 4, 4], [1, 2, 2]),
+    silu,
+    { op: "rmsnorm" },
+    conv(6, [3, 1, 1]),
+  ], [4, 8, 12, 3]),
+  model("picture decoder", [
+    residual([2, 1, 1]),
+    conv(24, [3, 3, 3]),
+    silu,
+    shuffle(1, 2, 2),
+    conv(12),
+    shuffle(2, 1, 2),
+  ], [1, 3, 5, 4]),
+];
+
+function recording({ input }: Model, units: number, seed = 1): Float32Array<ArrayBuffer> {
+  return Float32Array.from(normal(random(seed), units * elements(input)));
+}
+
+/** What a stack makes of a whole recording, in float64. */
+function reference(
+  { prefix, layers, input: [t, ...rest], tensors }: Model,
+  x: Float32Array,
+  units: number,
+): Block {
+  return stackReference(
+    layers,
+    block([t * units, ...rest], x),
+    (name) => {
+      const tensor = tensors.get(`${prefix}.${name}`);
+      assert(tensor, name);
+      return new Float32Array(tensor.bytes.buffer);
+    },
+    config.observation.audio.sample_rate,
+  );
+}
+
+const tolerance = { absolute: 2e-4, relative: 1e-4 };
+
+withGpu("StreamingStack over a whole recording equals the float64 reference", async (gpu) => {
+  for (const each of small) {
+    const units = 3;
+    const x = recording(each, units);
+    const expected = reference(each, x, units);
+    const made = stack(gpu, each, { units });
+    assertClose(await run(gpu, made, x), expected.data, { ...tolerance, shape: expected.shape });
+    made.destroy();
+  }
+});
+
+withGpu(
+  "StreamingStack cut anywhere into spans equals the whole recording at once",
+  async (gpu) => {
+    const next = random(11);
+    for (const each of small) {
+      const units = 6;
+      const x = recording(each, units);
+      const whole = await inSpans(gpu, each, x, [units]);
+      const cuts = [Array<number>(units).fill(1)];
+      for (let i = 0; i < 3; i++) {
+        const spans: number[] = [];
+        for (let left = units; left > 0; left -= spans.at(-1) ?? 0) {
+          spans.push(
+            integer(next, 1, left),
+          );
+        }
+        cuts.push(spans);
+      }
+      for (const spans of cuts) {
+        assertClose(await inSpans(gpu, each, x, spans), whole, { absolute: 1e-5, relative: 1e-5 });
+      }
+    }
+  },
+);
+
+withGpu("StreamingStack leaves the past bit-identical when the future changes", async (gpu) => {
+  const next = random(12);
+  for (const each of small) {
+    const units = 4;
+    const x = recording(each, units);
+    const before = await inSpans(gpu, each, x, [units]);
+    const frames = units * each.input[0];
+    const output = stackShapes(each.layers, each.input, each.prefix).at(-1) ?? each.input;
+    for (let unit = 0; unit < units; unit++) {
+      const size = elements(each.input);
+      const at = integer(next, unit * size, (unit + 1) * size - 1);
+      const changed = x.slice();
+      changed[at] = 3;
+      const after = await inSpans(gpu, each, changed, [units]);
+      // The first output frame whose block of input frames holds the changed one.
+      const frame = Math.floor((Math.floor(at * frames / x.length) * output[0]) / each.input[0]);
+      const first = frame * elements(output.slice(1));
+      assertEquals(after.slice(0, first), before.slice(0, first));
+      assert(
+        after.some((value, i) => i >= first && value !== before[i]),
+        `${each.prefix}: a sample of unit ${unit} changed nothing`,
+      );
+    }
+  }
+});
+
+withGpu("StreamingStack.reset() starts a stream as if it were new", async (gpu) => {
+  for (const each of small) {
+    const made = stack(gpu, each);
+    const x = recording(each, 1);
+    const first = await run(gpu, made, x);
+    const second = await run(gpu, made, x);
+    assert(second.some((v, i) => v !== first[i]), `${each.prefix} has no memory`);
+    made.reset();
+    assertEquals([...await run(gpu, made, x)], [...first]);
+    made.destroy();
+  }
+});
+
+withGpu("StreamingStack goes on from an exported state bit for bit", async (gpu) => {
+  for (const each of small) {
+    const size = elements(each.input);
+    const x = recording(each, 4);
+    const made = stack(gpu, each);
+    await run(gpu, made, x.subarray(0, size));
+    await run(gpu, made, x.subarray(size, 2 * size));
+    const state = await made.exportState();
+    assertEquals(state.length, made.stateBytes);
+    const expected = await run(gpu, made, x.subarray(2 * size, 3 * size));
+    await run(gpu, made, x.subarray(3 * size));
+    made.importState(state);
+    assertEquals([...await run(gpu, made, x.subarray(2 * size, 3 * size))], [...expected]);
+    assertThrows(() => made.importState(state.subarray(4)), InputError, each.prefix);
+    made.destroy();
+  }
+});
+
+withGpu("StreamingStack with f16 weights equals one with the rounded weights", async (gpu) => {
+  for (const each of small) {
+    const x = recording(each, 1);
+    const half = stack(gpu, each, { storage: "f16" });
+    const tensors = new Map<string, CheckpointTensor>();
+    for (const [name, { shape, bytes }] of each.tensors) {
+      const data = new Float32Array(bytes.buffer);
+      tensors.set(name, toTensor(shape, shape.length === 1 ? data : roundToHalf(data)));
+    }
+    const rounded = stack(gpu, { ...each, tensors });
+    assertClose(await run(gpu, half, x), await run(gpu, rounded, x), tolerance);
+    for (const made of [half, rounded]) made.destroy();
+  }
+});
+
+withGpu("StreamingStack.destroy() frees all that it allocated", async (gpu) => {
+  const [each] = small;
+  assert(each);
+  // The scratch images that all kernels share are there after the first.
+  stack(gpu, each).destroy();
+  const before = gpu.allocatedBytes;
+  const made = stack(gpu, each);
+  await run(gpu, made, recording(each, 1));
+  assert(gpu.allocatedBytes > before);
+  made.destroy();
+  assertEquals(gpu.allocatedBytes, before);
+});
+
+withGpu("StreamingStack names a missing tensor", (gpu) => {
+  const each = { ...small[0] as Model, tensors: new Map() };
+  assertThrows(() => stack(gpu, each), InputError, `${each.prefix}.1.weight`);
+});
+
+function nanoStacks(): Model[] {
+  const { observation, response } = config;
+  const models: Model[] = [];
+  for (const medium of ["audio", "video"] as const) {
+    const { encoder } = observation[medium];
+    if (encoder !== "codec") {
+      const input = mediumShape(config, "observation", medium);
+      models.push(model(`observation.${medium}.encoder`, encoder, input));
+    }
+    const input = mediumShape(config, "response", medium);
+    const { latents } = codecShapes(config, medium);
+    models.push(model(`response.${medium}.encoder`, response[medium].encoder, input));
+    models.push(model(`response.${medium}.decoder`, response[medium].decoder, latents));
+  }
+  return models;
+}
+
+withGpu("nano's stacks run unit by unit as they do at once", async (gpu) => {
+  for (const each of nanoStacks()) {
+    const x = recording(each, 3);
+    const whole = await inSpans(gpu, each, x, [3]);
+    const units = await inSpans(gpu, each, x, [1, 1, 1]);
+    assert(whole.every(Number.isFinite) && whole.some((v) => v !== 0), each.prefix);
+    assertClose(units, whole, { absolute: 1e-5, relative: 1e-5 });
+  }
+});
+
+/** A random stack that ends in nothing degenerate, for sound or pictures. */
+function randomStack(seed: number): Model {
+  const next = random(seed);
+  const pick = <T>(...choices: T[]): T => choices[integer(next, 0, choices.length - 1)] as T;
+  const sound = seed % 2 === 0;
+  const input: Shape4 = sound
+    ? [pick(8, 16), 1, 1, pick(1, 3, 8)]
+    : [pick(2, 4), 2 * integer(next, 1, 3), 2 * integer(next, 1, 4), pick(3, 4, 6)];
+  const k = sound ? 1 : pick(1, 3);
+  const layers: StackLayer[] = [];
+  let shape = input;
+  for (let i = 0; i < 5; i++) {
+    const [t, h, w, c] = shape;
+    const even = h % 2 === 0 && w % 2 === 0 && !sound;
+    const layer: StackLayer = pick<() => StackLayer>(
+      () => ({ op: "conv", channels: integer(next, 1, 20), kernel: [pick(1, 2, 3), k, k] }),
+      () => ({ op: "conv", channels: 4, kernel: [3, 1, 1], dilation: pick(2, 5) }),
+      () =>
+        t % 2 === 0
+          ? { op: "conv", channels: 6, kernel: [pick(2, 3, 5), 1, 1], stride: [2, 1, 1] }
+          : silu,
+      () => even ? conv(8, [1, 4, 4], [1, 2, 2]) : silu,
+      () => residual([pick(1, 2, 4), k, k], pick(1, 3)),
+      () => ({ op: "rmsnorm" }),
+      () => t % 2 === 0 ? unshuffle(2, 1, 1) : silu,
+      () => c % 4 === 0 ? (sound ? shuffle(4, 1, 1) : shuffle(1, 2, 2)) : silu,
+    )();
+    layers.push(layer);
+    shape = stackShapes([layer], shape, "random").at(-1) ?? shape;
+  }
+  // Something to carry.
+  layers.push({ op: "residual", kernel: [2, 1, 1] });
+  return model(`random ${seed}`, layers, input);
+}
+
+withGpu("random stacks cut at random equal the float64 reference", async (gpu) => {
+  const next = random(13);
+  for (let seed = 0; seed < 24; seed++) {
+    const each = randomStack(seed);
+    const units = integer(next, 2, 4);
+    const x = recording(each, units);
+    const first = integer(next, 1, units - 1);
+    const expected = reference(each, x, units);
+    assertClose(await inSpans(gpu, each, x, [first, units - first]), expected.data, {
+      ...tolerance,
+      shape: expected.shape,
+    });
+  }
+});
+
+interface GoldenCase {
+  name: string;
+  prefix: string;
+  units: number;
+  input: Shape4;
+  layers: StackLayer[];
+}
+
+const cases: GoldenCase[] = JSON.parse(
+  Deno.readTextFileSync(new URL("../../data/stacks.json", import.meta.url)),
+);
+
+withGpu("StreamingStack equals PyTorch, at once and unit by unit", async (gpu) => {
+  const goldens = await readGoldens("stacks.safetensors");
+  for (const { name, prefix, units, input, layers } of cases) {
+    const tensors = new Map<string, CheckpointTensor>();
+    for (const [key, { shape, data }] of goldens) {
+      if (key.startsWith(`${prefix}.`)) tensors.set(key, toTensor(shape, Float32Array.from(data)));
+    }
+    const x = Float32Array.from(golden(goldens, `${prefix}.input`).data);
+    const expected = golden(goldens, `${prefix}.output`);
+    const each: Model = { prefix, layers, input, tensors };
+    for (const spans of [[units], Array<number>(units).fill(1)]) {
+      try {
+        assertClose(await inSpans(gpu, each, x, spans), expected.data, {
+          absolute: 1e-4,
+          relative: 1e-4,
+          shape: expected.shape,
+        });
+      } catch (error) {
+        throw new Error(`${name} in ${spans.length} spans: ${error}`, { cause: error });
+      }
+    }
+  }
+});

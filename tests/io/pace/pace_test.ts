@@ -1,0 +1,206 @@
+import { assert, assertEquals } from "@std/assert";
+import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
+import { parseNetwork } from "../../../io/pace/network.ts";
+import { type Clock, Pacer, type Pacing, StreamClock } from "../../../io/pace/pace.ts";
+import type { ReplaySession } from "../../../io/pace/replay.ts";
+import type { UnitTimes } from "../../../io/pace/statistics.ts";
+
+const pacing: Pacing = {
+  unitMs: 160,
+  pace: "live",
+  late: "wait",
+  network: null,
+  schedule: "eager",
+  placement: "fused",
+  arriving: false,
+};
+
+const times: UnitTimes = {
+  ...{ encode: 5, pass: 10, sendSlice: 0, solve: 40, sendLatents: 0, decode: 20, write: 1 },
+  ...{ wait: 0, total: 76 },
+};
+
+/** A clock that jumps to the moment somebody waits for. */
+function fakeClock(): Clock & { at: number } {
+  const clock = {
+    at: 1000,
+    now: () => clock.at,
+    until(at: number) {
+      clock.at = Math.max(clock.at, at);
+      return Promise.resolve();
+    },
+  };
+  return clock;
+}
+
+async function* units(count: number): AsyncGenerator<Observation> {
+  for (let unit = 0; unit < count; unit++) {
+    yield { audio: new Float32Array([unit]), frames: null };
+  }
+}
+
+/** Gives units to a machine that takes `work` ms for each, one after the other, on a fake clock. */
+async function run(change: Partial<Pacing>, count: number, work: number) {
+  const clock = fakeClock();
+  const pacer = new Pacer({ ...pacing, ...change }, clock);
+  const given: { at: number; audio: number | null }[] = [];
+  const felt = [];
+  for await (const { audio } of pacer.observations(units(count))) {
+    given.push({ at: clock.at - 1000, audio: audio?.[0] ?? null });
+    clock.at += work;
+    felt.push(pacer.felt(given.length - 1, times, clock.at));
+  }
+  return { given, felt };
+}
+
+Deno.test("live gives each unit when its last sample would have been captured", async () => {
+  const { given, felt } = await run({}, 5, 100);
+  assertEquals(given.map(({ at }) => at), [160, 320, 480, 640, 800]);
+  assertEquals(felt.map(({ interactionMs }) => interactionMs), [100, 100, 100, 100, 100]);
+});
+
+Deno.test("live takes the first unit of a pipe as captured when it arrives", async () => {
+  const { given } = await run({ arriving: true }, 3, 100);
+  assertEquals(given.map(({ at }) => at), [0, 160, 320]);
+});
+
+Deno.test("max waits for nothing", async () => {
+  const { given } = await run({ pace: "max" }, 3, 100);
+  assertEquals(given, [0, 1, 2].map((unit) => ({ at: unit * 100, audio: unit })));
+});
+
+Deno.test("late units wait, and the latency grows by what the machine lacks", async () => {
+  const { given, felt } = await run({}, 5, 200);
+  assertEquals(given.map(({ audio }) => audio), [0, 1, 2, 3, 4]);
+  assertEquals(felt.map(({ interactionMs }) => interactionMs), [200, 240, 280, 320, 360]);
+});
+
+Deno.test("late units are skipped, oldest first, and each is answered and reported", async () => {
+  const { given, felt } = await run({ late: "skip" }, 40, 240);
+  const skipped = felt.map(({ observation }) => observation === "skipped");
+  assertEquals(given.map(({ audio }) => audio === null), skipped);
+  assertEquals(given.length, 40);
+  assert(skipped.includes(true) && !skipped[0]);
+  for (const [unit, { at }] of given.entries()) {
+    // Skipped exactly where the next one had been captured already.
+    assertEquals(skipped[unit], at >= (unit + 2) * 160, `unit ${unit} at ${at}`);
+  }
+});
+
+Deno.test("a machine that keeps up skips nothing", async () => {
+  const { felt } = await run({ late: "skip" }, 40, 159);
+  assert(felt.every(({ observation }) => observation === "given"));
+});
+
+Deno.test("a lost unit is absent, with live and max at the same units", async () => {
+  const network = parseNetwork("350ms±80ms,loss=20%,seed=3");
+  const live = await run({ network }, 100, 10);
+  const max = await run({ network, pace: "max" }, 100, 10);
+  const lost = live.felt.map(({ observation }) => observation);
+  assertEquals(max.felt.map(({ observation }) => observation), lost);
+  assertEquals(max.given.map(({ audio }) => audio), live.given.map(({ audio }) => audio));
+  assertEquals(live.given.map(({ audio }) => audio === null), lost.map((x) => x === "lost"));
+  const share = lost.filter((x) => x === "lost").length;
+  assert(share > 8 && share < 35, `${share}`);
+  for (const [unit, { at }] of live.given.entries()) {
+    const way = at - (unit + 1) * 160;
+    assert(way >= 135 && way <= 215, `${way}`);
+  }
+});
+
+/** A session that answers each unit when it is pushed. */
+function answering(clock: Clock & { at: number }, work: number): ReplaySession & { most: number } {
+  const queue: Response[] = [];
+  let wake = Promise.withResolvers<void>();
+  let ended = false;
+  let unit = 0;
+  const session = {
+    most: 0,
+    push() {
+      clock.at += work;
+      queue.push({ unit: unit++ } as Response);
+      session.most = Math.max(session.most, queue.length);
+      wake.resolve();
+      return Promise.resolve();
+    },
+    end() {
+      ended = true;
+      wake.resolve();
+    },
+    close: () => Promise.resolve(session.end()),
+    async *[Symbol.asyncIterator]() {
+      for (;;) {
+        const response = queue.shift();
+        if (response) yield response;
+        else if (ended) return;
+        else {
+          await wake.promise;
+          wake = Promise.withResolvers();
+        }
+      }
+    },
+  };
+  return session;
+}
+
+/** Runs units through a session on a fake clock; what was felt. */
+async function converse(change: Partial<Pacing>, count: number, work: number) {
+  const clock = fakeClock();
+  const pacer = new Pacer({ ...pacing, ...change }, clock);
+  const inner = answering(clock, work);
+  const session = pacer.session(inner);
+  const feed = async () => {
+    for await (const observation of pacer.observations(units(count))) {
+      await session.push(observation);
+    }
+    session.end();
+  };
+  const feeding = feed();
+  const felt = [];
+  for await (const { unit } of session) felt.push(pacer.felt(unit, times, clock.now()));
+  await feeding;
+  return { felt, inner };
+}
+
+Deno.test("a session behind a network answers every unit, and those lost down are not heard", async () => {
+  const network = parseNetwork("400ms±100ms,loss=10%,seed=5");
+  for (const pace of ["live", "max"] as const) {
+    const { felt } = await converse({ pace, network }, 100, 1);
+    assertEquals(felt.length, 100);
+    const unheard = felt.filter(({ heard }) => !heard);
+    assert(unheard.length > 2 && unheard.length < 25, `${unheard.length}`);
+    assert(felt.every(({ heard, interactionMs }) => heard === (interactionMs !== null)));
+  }
+});
+
+Deno.test("with skipping no more units are under way than can be worked on", async () => {
+  const { felt, inner } = await converse({ late: "skip" }, 20, 1);
+  assertEquals(felt.length, 20);
+  assertEquals(inner.most, 1);
+});
+
+Deno.test("StreamClock adds the network to the model's latency", () => {
+  const network = parseNetwork("350ms");
+  const quiet = { unitMs: 160, network: null, schedule: "eager", placement: "fused" } as const;
+  const near = new StreamClock(quiet);
+  const far = new StreamClock({ ...quiet, network });
+  for (let unit = 0; unit < 10; unit++) {
+    assertEquals(near.answer(unit, times), 76);
+    assertEquals(far.answer(unit, times), 76 + 350);
+  }
+});
+
+Deno.test("StreamClock lets latency grow when a tick takes longer than a unit", () => {
+  const clock = new StreamClock({ ...pacing, placement: "fused" });
+  const slow = { ...times, solve: 164 };
+  assertEquals([0, 1, 2].map((unit) => clock.answer(unit, slow)), [200, 240, 280]);
+});
+
+Deno.test("StreamClock lets y_k leave in the next tick with schedule paper", () => {
+  const paper = { ...pacing, schedule: "paper" } as const;
+  const fused = new StreamClock(paper);
+  // One unit, then encode, solve, pass, decode, write.
+  for (let unit = 0; unit < 5; unit++) assertEquals(fused.answer(unit, times), 160 + 76);
+  const split = new StreamClock({ ...paper, placement: "split" });
+  for (let unit = 0; unit < 5; unit++) assertEquals(split.answer(unit, times), 160 + 36);
+});

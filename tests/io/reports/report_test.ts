@@ -1,0 +1,137 @@
+import type { Felt } from "../../../io/pace/pace.ts";
+import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
+import type { Response } from "../../../engine/checkpoint/unit.ts";
+import { snakeCase, summaryEvent, unitEvent } from "../../../io/pace/events.ts";
+import { progressLine } from "../../../io/cli/progress.ts";
+import { report } from "../../../io/run/report.ts";
+import { percentile, Quantiles, RunTotals, type UnitTimes } from "../../../io/pace/statistics.ts";
+import { random } from "../../reference/random.ts";
+
+const times = (total: number): UnitTimes => ({
+  encode: 1,
+  pass: 2,
+  sendSlice: 0.25,
+  solve: total - 8,
+  sendLatents: 0.25,
+  decode: 3,
+  wait: 1,
+  write: 0.5,
+  total,
+});
+
+Deno.test("percentile() takes the nearest rank", () => {
+  const values = Array.from({ length: 100 }, (_, i) => 100 - i);
+  assertEquals([0, 0.5, 0.95, 1].map((p) => percentile(values, p)), [1, 50, 95, 100]);
+  assertEquals(percentile([7], 0.95), 7);
+  assert(Number.isNaN(percentile([], 0.5)));
+});
+
+Deno.test("Quantiles gives the nearest rank within 0.2 % of any number of values", () => {
+  const next = random(4);
+  for (const spread of [1, 10, 1e6]) {
+    const quantiles = new Quantiles();
+    const values = Array.from(
+      { length: 50_000 },
+      () => 5 * spread ** next() - (next() < 0.01 ? 6 : 0),
+    );
+    for (const value of values) quantiles.add(value);
+    for (const p of [0, 0.01, 0.5, 0.95, 0.99, 1]) {
+      const exact = percentile(values, p);
+      const off = Math.abs(quantiles.at(p) - exact);
+      assert(
+        off <= Math.abs(exact) * 0.002 + 1e-3,
+        `${spread}, ${p}: ${quantiles.at(p)}, ${exact}`,
+      );
+    }
+    assert(quantiles.bins < 9000, `${quantiles.bins}`);
+  }
+  assertEquals(new Quantiles().percentiles(), null);
+});
+
+const given: Felt = { observation: "given", heard: true, interactionMs: 200 };
+
+Deno.test("RunTotals gives p50, p95 and p99 of every stage, and holds no unit", () => {
+  const totals = new RunTotals();
+  for (let i = 0; i < 20; i++) totals.add(times(10 + i), given, "00");
+  const all = totals.latency();
+  assertEquals(all.total, { p50: 19, p95: 28, p99: 29 });
+  assertEquals(all.solve, { p50: 11, p95: 20, p99: 21 });
+  assertEquals(Object.keys(all).length, 9);
+  const before = totals.interaction.bins;
+  for (let i = 0; i < 100_000; i++) totals.add(times(10), given, "00");
+  assertEquals([totals.units, totals.interaction.bins], [100_020, before]);
+});
+
+Deno.test("unitEvent() tells a voice from silence by its level", () => {
+  const response = (level: number): Response => ({
+    unit: 3,
+    text: "hi",
+    tokens: [4],
+    audio: new Float32Array(2560).fill(level),
+    frames: new Uint8Array(),
+    digest: "ab",
+    historyTokens: 9,
+    stages: times(20),
+  });
+  const felt: Felt = { observation: "skipped", heard: true, interactionMs: 200.12345 };
+  const loud = unitEvent(response(0.01), times(20), felt, 160);
+  assertEquals([loud.audio_active, loud.audio_rms, loud.start, loud.end], [true, 0.01, 0.48, 0.64]);
+  assertEquals(loud.ms["send_slice"], 0.25);
+  assertEquals([loud.observation, loud.heard, loud.interaction_ms], ["skipped", true, 200.123]);
+  assertEquals(unitEvent(response(0.001), times(20), felt, 160).audio_active, false);
+});
+
+Deno.test("report() shows units, speed, stages and files", () => {
+  const totals = new RunTotals();
+  for (let unit = 0; unit < 50; unit++) {
+    totals.add(times(120), {
+      observation: unit < 3 ? "skipped" : unit < 5 ? "lost" : "given",
+      heard: unit !== 9,
+      interactionMs: unit === 9 ? null : 200,
+    }, "00");
+  }
+  const summary = summaryEvent({
+    ended: "complete",
+    totals,
+    unitMs: 160,
+    wallMs: 4000,
+    cut: null,
+    outputs: { response: "a.mkv", side_by_side: "b.mkv" },
+  });
+  assertAlmostEquals(summary.real_time_factor, 0.5);
+  const text = report(summary);
+  for (
+    const part of [
+      "units             50 (8.00 s of stream)",
+      "0.500 (4.00 s of work, 2.00 times as fast as real time)",
+      "  send slice            0.3       0.3       0.3",
+      "  total               120.0     120.0     120.0",
+      "  interaction         200.0     200.0     200.0",
+      "skipped           3 observations came too late",
+      "lost              2 units up, 1 down",
+      "response          a.mkv",
+      "side by side      b.mkv",
+    ]
+  ) assertStringIncludes(text, part);
+});
+
+Deno.test("progressLine() fits any width and counts down where the length is known", () => {
+  const at = { units: 50, seconds: 8, total: 20, elapsed: 4 };
+  assertEquals(
+    progressLine(at, 80),
+    "unit 50  0:08 of 0:20  [############------------------]  2.00x  0:06 left",
+  );
+  assertEquals(progressLine({ ...at, total: null }, 80), "unit 50  0:08  2.00x");
+  assertEquals(progressLine({ ...at, elapsed: 0 }, 80).includes("left"), false);
+  for (let columns = 0; columns < 90; columns++) {
+    assert(progressLine(at, columns).length <= Math.max(0, columns - 1));
+  }
+});
+
+Deno.test("snakeCase() renames keys at every depth", () => {
+  assertEquals(snakeCase({ topK: [{ aB: 1 }], x: null, s: "keepMe" }), {
+    top_k: [{ a_b: 1 }],
+    x: null,
+    s: "keepMe",
+  });
+});

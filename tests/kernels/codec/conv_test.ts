@@ -1,0 +1,215 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { conv, type ConvGeometry, historyFrames, packConv } from "../../../kernels/codec/conv.ts";
+import type { Gpu } from "../../../kernels/gpu/device.ts";
+import { readTensor } from "../../../kernels/gpu/readback.ts";
+import { elements } from "../../../kernels/gpu/tensor.ts";
+import { normal, random, roundToHalf } from "../../reference/random.ts";
+import { block, convReference, type Shape4, siluReference } from "../../reference/stack.ts";
+import { assertClose, poisoned, run, surrounded, withGpu } from "../support.ts";
+
+type Triple = [number, number, number];
+
+interface Case extends ConvGeometry {
+  shape: Shape4;
+  outputs: number;
+  dtype?: "f32" | "f16";
+  activation?: "silu";
+  /** "other": another tensor; "self": y itself. */
+  add?: "other" | "self";
+  offset?: number;
+}
+
+/** Runs a case with random data and compares it with the reference. */
+async function check(gpu: Gpu, test: Case): Promise<void> {
+  const { shape, outputs, dtype = "f32", kernel, stride, dilation, offset = 4 } = test;
+  const [T, H, W, C] = shape;
+  const next = random(T * 7 + H * 5 + W * 3 + C + outputs);
+  const past = historyFrames(test);
+  // The reference runs from some whole strides before the unit on.
+  const before = Math.ceil(past / stride[0]) * stride[0];
+  const frames = normal(next, (before + T) * H * W * C);
+  const taps = kernel[0] * kernel[1] * kernel[2];
+  const weight = normal(next, outputs * C * taps, 1 / Math.sqrt(C * taps));
+  const bias = normal(next, outputs);
+  const expected = convReference(block([before + T, H, W, C], frames), {
+    weight: dtype === "f16" ? roundToHalf(weight) : weight,
+    bias,
+    outputs,
+    kernel,
+    stride,
+    dilation,
+  });
+  const yShape: Shape4 = [T / stride[0], H / stride[1], W / stride[2], outputs];
+  const yCount = elements(yShape);
+  const skipped = expected.data.length - yCount;
+  let values = block(yShape, expected.data.subarray(skipped));
+  if (test.activation) values = siluReference(values);
+  const added = normal(next, yCount);
+  if (test.add) values.data = values.data.map((v, i) => v + (added[i] ?? NaN));
+
+  const split = before * H * W * C;
+  const x = surrounded(gpu, "x", shape, frames.slice(split), { offset });
+  const state = surrounded(
+    gpu,
+    "state",
+    [past, H, W, C],
+    frames.slice(split - past * H * W * C, split),
+    {
+      offset,
+    },
+  );
+  const y = test.add === "self"
+    ? surrounded(gpu, "y", yShape, added, { offset })
+    : poisoned(gpu, "y", yShape, { offset });
+  const other = surrounded(gpu, "add", yShape, added, { offset });
+  const packed = packConv(gpu, {
+    label: "test",
+    weight,
+    bias,
+    inputs: C,
+    outputs,
+    dtype,
+    line: H * W === 1,
+    kernel,
+    stride,
+    dilation,
+  });
+  run(
+    gpu,
+    ...conv(gpu, {
+      label: "test",
+      x,
+      ...(past > 0 ? { state } : {}),
+      weight: packed,
+      y,
+      ...(test.activation ? { activation: test.activation } : {}),
+      ...(test.add ? { add: test.add === "self" ? y : other } : {}),
+    }),
+  );
+  assertClose(await readTensor(gpu, y), values.data, {
+    absolute: 2e-5,
+    relative: 1e-5,
+    shape: yShape,
+  });
+  // Nothing is written around y.
+  const whole = await readTensor(gpu, { ...y, offset: 0, shape: [y.buffer.size / 4] });
+  for (let i = 0; i < whole.length; i++) {
+    if (i < offset || i >= offset + yCount) assertEquals(whole[i], NaN, `word ${i} around y`);
+  }
+  for (const { buffer } of [x, state, y, other]) gpu.free(buffer);
+  gpu.free(packed.image);
+}
+
+const unit: Triple = [1, 1, 1];
+const plain = { kernel: unit, stride: unit, dilation: 1 };
+
+withGpu("conv of 1x1x1 is a product with bias, at any number of rows and channels", async (gpu) => {
+  for (
+    const [rows, inputs, outputs] of [
+      [1, 4, 1],
+      [1, 192, 32],
+      [7, 32, 96],
+      [8, 48, 20],
+      [9, 96, 17],
+      [64, 160, 8],
+      [33, 5, 7],
+    ] as const
+  ) {
+    await check(gpu, { ...plain, shape: [rows, 1, 1, inputs], outputs });
+    await check(gpu, { ...plain, shape: [1, 1, rows, inputs], outputs });
+  }
+});
+
+withGpu("conv in time reads its state before the unit's first frame", async (gpu) => {
+  const times: [ConvGeometry, number][] = [
+    [{ kernel: [2, 1, 1], stride: unit, dilation: 1 }, 1],
+    [{ kernel: [3, 1, 1], stride: unit, dilation: 1 }, 5],
+    [{ kernel: [3, 1, 1], stride: unit, dilation: 3 }, 4],
+    [{ kernel: [8, 1, 1], stride: [4, 1, 1], dilation: 1 }, 12],
+    [{ kernel: [8, 1, 1], stride: [8, 1, 1], dilation: 1 }, 16],
+    [{ kernel: [7, 1, 1], stride: [2, 1, 1], dilation: 1 }, 6],
+  ];
+  for (const [geometry, T] of times) {
+    for (const C of [1, 6, 8]) {
+      await check(gpu, { ...geometry, shape: [T, 1, 1, C], outputs: 12 });
+      await check(gpu, { ...geometry, shape: [T, 2, 3, C], outputs: 5 });
+    }
+  }
+});
+
+withGpu("conv in space sees zeros around the picture", async (gpu) => {
+  for (const C of [3, 4, 16]) {
+    for (
+      const [kernel, stride] of [
+        [[1, 3, 3], unit],
+        [[1, 5, 1], unit],
+        [[1, 4, 4], [1, 2, 2]],
+        [[1, 2, 2], [1, 2, 2]],
+        [[1, 2, 4], [1, 2, 2]],
+        [[1, 4, 2], [1, 2, 2]],
+        [[1, 8, 8], [1, 4, 4]],
+      ] as [Triple, Triple][]
+    ) {
+      const shape: Shape4 = [2, 4 * (stride[1]), 6 * stride[2], C];
+      await check(gpu, { kernel, stride, dilation: 1, shape, outputs: 9 });
+    }
+  }
+});
+
+withGpu("conv in time and space, as the presets use it", async (gpu) => {
+  const stride = unit;
+  await check(gpu, { kernel: [2, 3, 3], stride, dilation: 1, shape: [1, 8, 8, 96], outputs: 96 });
+  await check(gpu, { kernel: [3, 3, 3], stride, dilation: 2, shape: [2, 5, 7, 20], outputs: 33 });
+  await check(gpu, {
+    kernel: [4, 3, 5],
+    stride: [2, 1, 1],
+    dilation: 1,
+    shape: [4, 3, 4, 3],
+    outputs: 5,
+  });
+});
+
+withGpu("conv with f16 weights equals one with the rounded weights", async (gpu) => {
+  for (const outputs of [3, 8, 40]) {
+    await check(gpu, { ...plain, shape: [5, 1, 1, 96], outputs, dtype: "f16" });
+    await check(gpu, {
+      kernel: [2, 3, 3],
+      stride: unit,
+      dilation: 1,
+      shape: [2, 4, 3, 6],
+      outputs,
+      dtype: "f16",
+    });
+  }
+});
+
+withGpu("conv applies silu and then adds, in place too", async (gpu) => {
+  for (const [shape, outputs] of [[[9, 1, 1, 32], 16], [[1, 3, 5, 6], 6]] as [Shape4, number][]) {
+    for (const add of ["other", "self"] as const) {
+      await check(gpu, { ...plain, shape, outputs, add });
+      await check(gpu, { ...plain, shape, outputs, add, activation: "silu" });
+    }
+    await check(gpu, { ...plain, shape, outputs, activation: "silu" });
+  }
+});
+
+withGpu("conv works where a tensor starts at no multiple of 4", async (gpu) => {
+  await check(gpu, { ...plain, shape: [5, 1, 1, 8], outputs: 8, offset: 3, add: "other" });
+});
+
+withGpu("packConv refuses kernels that can't be centred, and dilation with stride", (gpu) => {
+  const pack = (geometry: ConvGeometry) => () =>
+    packConv(gpu, {
+      label: "test",
+      weight: new Float32Array(geometry.kernel.reduce((a, b) => a * b)),
+      inputs: 1,
+      outputs: 1,
+      dtype: "f32",
+      line: false,
+      ...geometry,
+    });
+  const odd = pack({ kernel: [1, 4, 3], stride: unit, dilation: 1 });
+  const small = pack({ kernel: unit, stride: [2, 1, 1], dilation: 1 });
+  const dilated = pack({ kernel: [4, 1, 1], stride: [2, 1, 1], dilation: 2 });
+  for (const refused of [odd, small, dilated]) assertThrows(refused, RangeError, "kernel [");
+});

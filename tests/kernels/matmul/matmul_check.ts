@@ -1,0 +1,120 @@
+/** Compares a form of the matrix product with float64. */
+import { assertEquals } from "@std/assert";
+import type { Gpu } from "../../../kernels/gpu/device.ts";
+import { freeWeight, matmul, packWeight } from "../../../kernels/matmul/matmul.ts";
+import { quantizeRows } from "../../../kernels/matmul/matmul_dot.ts";
+import type { MatmulVariant } from "../../../kernels/matmul/matmul_variant.ts";
+import type { WeightType } from "../../../kernels/matmul/packed_weight.ts";
+import { dequantize, quantize } from "../../../kernels/matmul/quantize.ts";
+import { readTensor } from "../../../kernels/gpu/readback.ts";
+import { makeTensor, type Tensor } from "../../../kernels/gpu/tensor.ts";
+import { matmul as reference, silu } from "../../reference/matmul.ts";
+import { integer, normal, random, roundToHalf } from "../../reference/random.ts";
+import { rmsnorm, swiglu } from "../../reference/rows.ts";
+import { assertClose, poisoned, run, surrounded } from "../support.ts";
+
+export interface Case {
+  rows: number;
+  outputs: number;
+  inputs: number;
+  dtype: WeightType;
+  image: boolean;
+  bias?: boolean;
+  accumulate?: boolean;
+  silu?: boolean;
+  partBytes?: number;
+  norm?: boolean;
+  gated?: boolean;
+  factor?: number;
+  variant?: MatmulVariant;
+}
+
+/** Runs a product on random data, its output poisoned, and compares with float64 over what is stored:
+ * half-precision or dequantized weights, and for the integer product quantized rows. */
+export async function checkProduct(gpu: Gpu, c: Case, seed = 1): Promise<void> {
+  const next = random(seed);
+  const { rows: M, inputs: K } = c;
+  const N = c.gated ? c.outputs / 2 : c.outputs;
+  const xs = normal(next, M * K);
+  const weights = normal(next, c.outputs * K, 1 / Math.sqrt(K));
+  const scale = normal(next, K, 0.2, 1);
+  const biases = normal(next, N);
+  const before = normal(next, M * N);
+  const x = surrounded(gpu, "x", [M, K], xs, { offset: 4 * integer(next, 0, 5) });
+  const weight = packWeight(gpu, "w", weights, c.outputs, K, c.dtype, {
+    image: c.image,
+    gated: c.gated ?? false,
+    ...(c.norm ? { scale } : {}),
+    ...(c.partBytes ? { partBytes: c.partBytes } : {}),
+  });
+  const offset = N % 4 === 0 ? 8 : 3;
+  const y = c.accumulate
+    ? surrounded(gpu, "y", [M, N], before, { offset })
+    : poisoned(gpu, "y", [M, N], { offset });
+  const bias = surrounded(gpu, "bias", [N], biases, { offset });
+  const args = {
+    label: "test",
+    x,
+    weight,
+    y,
+    ...(c.bias ? { bias } : {}),
+    ...(c.silu ? { activation: "silu" as const } : {}),
+    ...(c.accumulate ? { accumulate: true } : {}),
+    ...(c.norm ? { norm: { eps: 1e-5 } } : {}),
+    ...(c.factor === undefined ? {} : { factor: c.factor }),
+  };
+  run(gpu, ...matmul(gpu, args, c.variant));
+  const actual = await readTensor(gpu, y);
+  const scaled = c.norm ? weights.map((w, i) => w * (scale[i % K] ?? NaN)) : weights;
+  const stored = asStored(scaled, c);
+  const read = c.variant?.form === "dot" ? await quantizedRows(gpu, x) : xs;
+  const normed = c.norm ? rmsnorm(xs, new Float32Array(K).fill(1), 1e-5) : xs;
+  // The norm's scale is that of x itself, however its elements are rounded.
+  const input = Float64Array.from(
+    read,
+    (value, i) => value === 0 ? 0 : value * (c.norm ? (normed[i] ?? NaN) / (xs[i] ?? NaN) : 1),
+  );
+  const product = reference(input, stored, c);
+  const expected = (c.gated ? gate(product, M, N) : product).map((sum, i) => {
+    const biased = sum + (c.bias ? biases[i % N] ?? NaN : 0);
+    return (c.silu ? silu(biased) : biased) * (c.factor ?? 1) +
+      (c.accumulate ? before[i] ?? NaN : 0);
+  });
+  assertClose(actual, expected, { absolute: 1e-5, relative: 1e-5, shape: [M, N] });
+  // Nothing around y was touched.
+  const around: Tensor = { ...y, offset: 0, shape: [offset + M * N + 8] };
+  const whole = await readTensor(gpu, around);
+  assertEquals(whole.filter(Number.isNaN).length, offset + 8);
+  freeWeight(gpu, weight);
+  for (const tensor of [x, y, bias]) gpu.free(tensor.buffer);
+}
+
+function asStored(weights: Float32Array, { dtype, inputs }: Case): Float32Array {
+  if (dtype === "f32") return weights;
+  return dtype === "f16"
+    ? roundToHalf(weights)
+    : dequantize(quantize(weights, inputs, dtype), inputs);
+}
+
+/** What the GPU makes of rows in 8 bits, as numbers. */
+export async function quantizedRows(gpu: Gpu, x: Tensor): Promise<Float64Array> {
+  const [rows = 0, inputs = 0] = x.shape;
+  const blocks = Math.ceil(inputs / 32);
+  const y = makeTensor(gpu, "quantized", [rows, blocks, 12], "u32");
+  run(gpu, quantizeRows(gpu, "test", x, y));
+  const words = await readTensor(gpu, y) as Uint32Array;
+  gpu.free(y.buffer);
+  const bytes = new Int8Array(words.buffer);
+  const floats = new Float32Array(words.buffer);
+  return Float64Array.from({ length: rows * inputs }, (_, i) => {
+    const input = i % inputs;
+    const block = Math.floor(i / inputs) * blocks + Math.floor(input / 32);
+    return (bytes[block * 48 + input % 32] ?? NaN) * (floats[block * 12 + 8] ?? NaN);
+  });
+}
+
+/** silu(gate) * up of rows [gate | up]. */
+function gate(x: Float64Array, rows: number, width: number): Float64Array {
+  assertEquals(x.length, rows * 2 * width);
+  return swiglu(x, width);
+}

@@ -1,0 +1,101 @@
+/** Every form of the matrix product passes the same comparisons as the plain one. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { Gpu } from "../../../kernels/gpu/device.ts";
+import { matmul, packWeight } from "../../../kernels/matmul/matmul.ts";
+import type { MatmulVariant } from "../../../kernels/matmul/matmul_variant.ts";
+import type { WeightType } from "../../../kernels/matmul/packed_weight.ts";
+import { dequantize, quantize, quantizedLimit } from "../../../kernels/matmul/quantize.ts";
+import { makeTensor } from "../../../kernels/gpu/tensor.ts";
+import { normal, random } from "../../reference/random.ts";
+import { type Case, checkProduct, quantizedRows } from "./matmul_check.ts";
+import { surrounded, withGpu } from "../support.ts";
+
+const registers = { form: "registers", tile: 3, lanes: 64, split: 1, x: "buffer" } as const;
+
+/** Forms, each with something of its own: a ragged tile, a split, another way to read x. */
+const forms: Record<string, MatmulVariant> = {
+  "registers, x in an image": { ...registers, tile: 9, lanes: 8, x: "image" },
+  "registers, x in a uniform": { ...registers, lanes: 8, x: "uniform" },
+  "registers split by 4": { ...registers, split: 4 },
+  "registers split by 64": { ...registers, tile: 2, split: 64, x: "uniform" },
+  "tiles of 16 rows": { form: "tiles", rows: 16 },
+  "tiles of 64 rows": { form: "tiles", rows: 64 },
+};
+const integer: Record<string, MatmulVariant> = {
+  "the integer product": { form: "dot", tile: 3, lanes: 8, x: "buffer" },
+  "the integer product, x in a uniform": { form: "dot", tile: 4, lanes: 64, x: "uniform" },
+};
+
+/** Shapes and options that reach every branch: tails of rows, outputs, inputs, blocks and parts. */
+async function checkForm(gpu: Gpu, dtype: WeightType, variant: MatmulVariant): Promise<void> {
+  const shape = { rows: 19, outputs: 72, inputs: 100, dtype, image: false, variant } as const;
+  const cases: Case[] = [
+    shape,
+    { ...shape, image: true, norm: true, gated: true },
+    { ...shape, rows: 1, inputs: 64, bias: true, silu: true, accumulate: true },
+    { ...shape, rows: 5, outputs: 7, inputs: 4, bias: true, accumulate: true, norm: true },
+    { ...shape, rows: 2, partBytes: 20_000, bias: true, factor: -0.5, accumulate: true },
+  ];
+  for (const [i, c] of cases.entries()) await checkProduct(gpu, c, 1 + i);
+}
+
+for (const dtype of ["f32", "f16", "int8", "int4"] as const) {
+  const all = { ...forms, ...(dtype.startsWith("int") ? integer : {}) };
+  for (const [name, variant] of Object.entries(all)) {
+    withGpu(`${name} equals float64, weights in ${dtype}`, (gpu) => checkForm(gpu, dtype, variant));
+  }
+}
+
+Deno.test("quantize() stays within half a step of the largest magnitude of a block", () => {
+  const inputs = 70;
+  const weights = normal(random(3), 5 * inputs);
+  weights.fill(0, inputs, inputs + 40);
+  weights[2] = 1e-30;
+  for (const dtype of ["int8", "int4"] as const) {
+    const packed = quantize(weights, inputs, dtype);
+    const limit = quantizedLimit(dtype);
+    assert(packed.values.every((value) => Math.abs(value) <= limit));
+    assertEquals(packed.scales.length, 5 * 3);
+    const back = dequantize(packed, inputs);
+    for (let n = 0; n < 5; n++) {
+      for (let block = 0; block < 3; block++) {
+        const from = n * inputs + block * 32;
+        const to = Math.min(from + 32, (n + 1) * inputs);
+        const largest = Math.max(...weights.subarray(from, to).map(Math.abs));
+        // The scale is rounded to f16, which may clip the largest value by as much.
+        const bound = (0.5 / limit + 2 ** -10) * largest;
+        for (let i = from; i < to; i++) {
+          const error = Math.abs((back[i] ?? NaN) - (weights[i] ?? NaN));
+          assert(error <= bound, `${dtype} [${n}, ${i % inputs}]: ${error} of ${bound}`);
+        }
+      }
+    }
+  }
+});
+
+withGpu(
+  "quantizeRows() stays within half a step of the largest magnitude of a block",
+  async (gpu) => {
+    const [rows, inputs] = [3, 76];
+    const xs = normal(random(4), rows * inputs);
+    xs.fill(0, 0, 32);
+    const x = surrounded(gpu, "x", [rows, inputs], xs, { offset: 8 });
+    const read = await quantizedRows(gpu, x);
+    assert(read.subarray(0, 32).every((value) => value === 0));
+    for (let i = 0; i < xs.length; i++) {
+      const from = i - (i % inputs) % 32;
+      const to = Math.min(from + 32, (Math.floor(i / inputs) + 1) * inputs);
+      const largest = Math.max(...xs.subarray(from, to).map(Math.abs));
+      const error = Math.abs((read[i] ?? NaN) - (xs[i] ?? NaN));
+      assert(error <= (0.5001 / 127) * largest, `[${i}]: ${error}, largest ${largest}`);
+    }
+    gpu.free(x.buffer);
+  },
+);
+
+withGpu("the integer product refuses weights in floats", (gpu) => {
+  const weight = packWeight(gpu, "w", new Float32Array(64), 8, 8, "f32");
+  const args = { label: "bad", x: makeTensor(gpu, "x", [1, 8]), y: makeTensor(gpu, "y", [1, 8]) };
+  const [variant] = Object.values(integer);
+  assertThrows(() => matmul(gpu, { ...args, weight }, variant), RangeError, "f32");
+});
