@@ -7,6 +7,7 @@ import { reason } from "../../engine/config/quoted.ts";
 import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
 import { elementCount } from "../../engine/checkpoint/tensors.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
+import { writeAll } from "../system/bytes.ts";
 
 export const summary = "make a checkpoint with seeded random weights";
 
@@ -69,7 +70,7 @@ export async function run(args: string[]): Promise<number> {
       await writeSafetensors(checkpoint.tensors, checkpoint.data, {
         async write(bytes) {
           if (interrupted()) throw new Interrupted();
-          for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+          await writeAll(file, bytes);
         },
       });
     });

@@ -1,6 +1,7 @@
 /** Frames and samples into a media file by one FFmpeg, unit by unit. */
 import { InputError } from "../../engine/config/errors.ts";
 import { OutputError } from "../system/errors.ts";
+import { writeAll } from "../system/bytes.ts";
 import { type Ffmpeg, ffmpegNames, FfmpegProcess } from "./ffmpeg.ts";
 import { fileUrl } from "./ffmpeg_probe.ts";
 import { Loopback } from "./loopback.ts";
@@ -222,10 +223,6 @@ function closeQuietly(connection: Deno.TcpConn | null): void {
   } catch {
     // Closed already.
   }
-}
-
-async function writeAll(connection: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
 }
 
 /**

@@ -2,6 +2,7 @@
  * Tells a recording that was cut off from one that ended: by the lengths that the container itself
  * states. FFmpeg alone doesn't: it reads what is there and exits with 0.
  */
+import { readFully } from "../system/bytes.ts";
 
 /** Types of the boxes with which an ISO media file may begin. */
 const firstBoxes = /^(ftyp|moov|mdat|wide|free|skip|styp)$/;
@@ -45,9 +46,7 @@ function reader(file: Deno.FsFile, size: number): Reader {
     if (offset < start || end > start + block.length) {
       block = new Uint8Array(Math.max(0, Math.min(Math.max(length, blockBytes), size - offset)));
       start = await file.seek(offset, Deno.SeekMode.Start);
-      let read = 0;
-      for (let n; read < block.length && (n = await file.read(block.subarray(read))); read += n);
-      block = block.subarray(0, read);
+      block = block.subarray(0, await readFully(file, block));
     }
     return new View(block.subarray(offset - start, Math.max(offset, end) - start));
   };

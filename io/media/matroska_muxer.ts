@@ -1,5 +1,6 @@
 /** Matroska as a live stream: raw RGB24 pictures, 32-bit float samples, the text as subtitles. */
-import { concat, mediaPieces, type MuxedUnit, type Muxer } from "./media_pieces.ts";
+import { concat } from "../system/bytes.ts";
+import { mediaPieces, type MuxedUnit, type Muxer } from "./media_pieces.ts";
 import type { StreamShape } from "./stream_shape.ts";
 
 const encoder = new TextEncoder();

@@ -41,14 +41,3 @@ export function mediaPieces(
     sound: sound.subarray(cut(i) * 4, cut(i + 1) * 4),
   }));
 }
-
-/** Byte strings one after the other. */
-export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}

@@ -1,6 +1,6 @@
 /** Tells a NUT stream that ended from one that was cut off: the last packet of a whole one is its
  * index, which says its own length in its last 12 bytes (length, checksum). */
-import { concat } from "./media_pieces.ts";
+import { concat } from "../system/bytes.ts";
 import { nutStartcodes } from "./nut_muxer.ts";
 
 const startcode = new Uint8Array(8);

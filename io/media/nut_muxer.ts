@@ -1,5 +1,6 @@
 /** NUT (FFmpeg's own container, made for pipes): raw RGB24 pictures and 32-bit float samples. */
-import { concat, mediaPieces, type MuxedUnit, type Muxer } from "./media_pieces.ts";
+import { concat } from "../system/bytes.ts";
+import { mediaPieces, type MuxedUnit, type Muxer } from "./media_pieces.ts";
 import type { StreamShape } from "./stream_shape.ts";
 
 const encoder = new TextEncoder();

@@ -1,6 +1,7 @@
 /** WAV files without FFmpeg: PCM and float samples in, 16-bit PCM out. */
 import { InputError } from "../../engine/config/errors.ts";
 import { ByteQueue } from "../system/byte_queue.ts";
+import { writeAll } from "../system/bytes.ts";
 import { lacks } from "./cut_off.ts";
 import type { MediaSource } from "./pair.ts";
 import { Resampler } from "./resample.ts";
@@ -223,8 +224,4 @@ export class WavWriter {
     }
     this.#file.close();
   }
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }

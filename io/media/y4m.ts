@@ -1,6 +1,7 @@
 /** Y4M (YUV4MPEG2) video without FFmpeg: 8-bit planar pictures in, 4:4:4 out. */
 import { InputError } from "../../engine/config/errors.ts";
 import { ByteQueue } from "../system/byte_queue.ts";
+import { writeAll } from "../system/bytes.ts";
 import type { MediaSource } from "./pair.ts";
 import { Fitter, planarBytes, planarToRgb, rgbToPlanar, type Sampling } from "./picture.ts";
 import { frameBytes, type StreamShape } from "./stream_shape.ts";
@@ -178,7 +179,7 @@ export class Y4mWriter {
     for (let at = 0; at < frames.length; at += this.#frameBytes) {
       await this.#text("FRAME\n");
       const planar = rgbToPlanar(frames.subarray(at, at + this.#frameBytes));
-      await this.#bytes(new Uint8Array(planar.buffer));
+      await writeAll(this.#file, new Uint8Array(planar.buffer));
     }
   }
 
@@ -189,10 +190,6 @@ export class Y4mWriter {
   }
 
   async #text(text: string): Promise<void> {
-    await this.#bytes(new TextEncoder().encode(text));
-  }
-
-  async #bytes(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length;) at += await this.#file.write(bytes.subarray(at));
+    await writeAll(this.#file, new TextEncoder().encode(text));
   }
 }

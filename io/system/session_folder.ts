@@ -16,6 +16,7 @@ import { createHash } from "node:crypto";
 import { Fields } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { reason } from "../../engine/config/quoted.ts";
+import { writeAll } from "./bytes.ts";
 import type { Snapshot } from "../../engine/roles/snapshot.ts";
 
 /** A session as it was saved. */
@@ -301,7 +302,7 @@ async function writeWhole(folder: string, path: string, bytes: Uint8Array): Prom
   const temporary = `${folder}/.saving-${id}`;
   {
     using file = await Deno.open(temporary, { write: true, createNew: true });
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    await writeAll(file, bytes);
     await file.sync();
   }
   await Deno.rename(temporary, path);

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { concat } from "../../../io/media/media_pieces.ts";
+import { concat } from "../../../io/system/bytes.ts";
 import { NutEnd } from "../../../io/media/nut_end.ts";
 import { ffmpegTest, make, picture, tone } from "../media.ts";
 import { random } from "../../reference/random.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { Event } from "../../../io/pace/events.ts";
 import { streamFormats } from "../../../io/media/muxer.ts";
-import { concat } from "../../../io/media/media_pieces.ts";
+import { concat } from "../../../io/system/bytes.ts";
 import { count, ffmpeg, ffmpegTest, make, names, picture, tone } from "../media.ts";
 import {
   agent,

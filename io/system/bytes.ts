@@ -1,0 +1,34 @@
+/** Bytes joined, written whole and read whole. */
+
+/** Byte strings one after the other. */
+export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** Writes all bytes: one call of `write` may take only a part of them. */
+export async function writeAll(
+  file: { write(bytes: Uint8Array): Promise<number> },
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+}
+
+/** Fills `into`, or as much of it as there is before the end. @returns How many bytes were read. */
+export async function readFully(
+  file: { read(into: Uint8Array): Promise<number | null> },
+  into: Uint8Array,
+): Promise<number> {
+  let at = 0;
+  while (at < into.length) {
+    const read = await file.read(into.subarray(at));
+    if (read === null) break;
+    at += read;
+  }
+  return at;
+}
