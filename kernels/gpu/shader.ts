@@ -1,28 +1,86 @@
-/** Fills in a kernel's template. */
+/** Fills in a kernel's template: WGSL with a few lines and words that are decided before compiling. */
+
+/** What a template may name: text, a number, a flag, or a uniform struct. */
+export type Texts = Readonly<Record<string, string | number | boolean | { readonly wgsl: string }>>;
+
+type Node =
+  | string
+  | { letter: string; count: string; body: Node[] }
+  | { flag: string; negated: boolean; body: Node[]; otherwise: Node[] };
 
 /**
- * Replaces every `{{name}}` of a WGSL template by its text. Templates are for what overridable
- * constants can't say: storage types, unrolled inner loops (naga's loop checks cost), optional parts.
+ * Fills in a WGSL template. Templates are for what overridable constants can't say: storage types,
+ * unrolled inner loops (naga's loop checks cost), optional parts.
  *
- * @throws RangeError when a name has no text, or a text no name.
+ *   {{name}}                     the text of that name
+ *   {{sum j < n: f($j)}}         f(0) + f(1) + ...; `list` in place of `sum` puts commas
+ *   #for r < n ... #end          these lines n times; $r in them is the number: `a$r`, `$ru`
+ *   #if flag ... #else ... #end  these lines where the flag is set (#if !flag: where it isn't)
+ *
+ * n is a name or a number; r is one letter.
+ *
+ * @throws RangeError when the template names what has no text, when a text has no name in it, or when
+ * a block isn't closed.
  */
-export function fill(template: string, texts: Record<string, string | number>): string {
-  const unused = new Set(Object.keys(texts));
-  const code = template.replace(/\{\{(\w+)\}\}/g, (_, name: string) => {
+export function fill(template: string, texts: Texts): string {
+  const names = new Set<string>();
+  const valueOf = (name: string) => {
     const text = texts[name];
     if (text === undefined) throw new RangeError(`{{${name}}} has no text`);
-    unused.delete(name);
-    return String(text);
-  });
-  if (unused.size > 0) throw new RangeError(`no {{${[...unused].join("}}, {{")}}} in the template`);
-  return code;
+    return typeof text === "object" ? text.wgsl : text;
+  };
+  const counted = <T>(count: string, make: (i: number) => T): T[] =>
+    Array.from({ length: Number(/^\d+$/.test(count) ? count : valueOf(count)) }, (_, i) => make(i));
+  const put = (text: string, letter: string, i: number) => text.replaceAll(`$${letter}`, String(i));
+  const render = (node: Node): string[] => {
+    if (typeof node === "string") return [node];
+    if ("flag" in node) {
+      return (Boolean(valueOf(node.flag)) !== node.negated ? node.body : node.otherwise)
+        .flatMap(render);
+    }
+    const lines = node.body.flatMap(render);
+    return counted(node.count, (i) => lines.map((line) => put(line, node.letter, i))).flat();
+  };
+  const lines = template.split("\n").reverse();
+  for (const [, name = ""] of template.matchAll(/(?:\{\{|#if !?| < )([a-z]\w*)(?=\}\}|:|\n)/g)) {
+    names.add(name);
+  }
+  const unused = Object.keys(texts).filter((name) => !names.has(name));
+  if (unused.length > 0) throw new RangeError(`no {{${unused.join("}}, {{")}}} in the template`);
+  const nodes = parse(lines);
+  if (lines.length > 0) throw new RangeError("#else or #end without a block");
+  return nodes.flatMap(render).join("\n")
+    .replace(
+      /\{\{(sum|list) (\w) < (\w+): (.*?)\}\}/g,
+      (_, way: string, letter: string, count: string, text: string) =>
+        counted(count, (i) => put(text, letter, i)).join(way === "sum" ? " + " : ", "),
+    )
+    .replace(/\{\{(\w+)\}\}/g, (_, name: string) => String(valueOf(name)));
 }
 
-/** WGSL for a storage array that is read four elements at a time: its element type, and the
- * expression that turns an element into a vec4f. */
-export function vec4Storage(dtype: "f32" | "f16"): { type: string; load: (e: string) => string } {
-  return dtype === "f32" ? { type: "vec4f", load: (e) => e } : {
-    type: "vec2u",
-    load: (e) => `vec4f(unpack2x16float((${e}).x), unpack2x16float((${e}).y))`,
+/** Takes lines from the end of the list, up to the end of the block that they stand in. */
+function parse(lines: string[]): Node[] {
+  const nodes: Node[] = [];
+  const end = () => {
+    if (lines.pop()?.trim() !== "#end") throw new RangeError("a block of the template has no #end");
   };
+  for (let line = lines.at(-1); line !== undefined; line = lines.at(-1)) {
+    if (/^\s*#(else|end)$/.test(line)) break;
+    lines.pop();
+    const [, letter, count = ""] = line.match(/^\s*#for (\w) < (\w+)$/) ?? [];
+    const [, not, flag] = line.match(/^\s*#if (!?)(\w+)$/) ?? [];
+    if (letter) {
+      nodes.push({ letter, count, body: parse(lines) });
+      end();
+    } else if (flag) {
+      const body = parse(lines);
+      const hasElse = lines.at(-1)?.trim() === "#else";
+      if (hasElse) lines.pop();
+      nodes.push({ flag, negated: not === "!", body, otherwise: hasElse ? parse(lines) : [] });
+      end();
+    } else if (/^\s*#/.test(line)) {
+      throw new RangeError(`the template has no such line: ${line}`);
+    } else nodes.push(line);
+  }
+  return nodes;
 }
