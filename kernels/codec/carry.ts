@@ -7,10 +7,18 @@
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
 import { copy, dispatch, type Step } from "../gpu/plan.ts";
+import { fill } from "../gpu/shader.ts";
 import { elements, rows, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./carry.wgsl" with { type: "text" };
 
-/** @param x f32 [T, ...]. @param state f32 [S, ...] with the same extents after the first. */
+const sizes = new UniformStruct("Sizes", { u32: "columns kept frames state_at x_at" });
+
+/**
+ * @param x f32 [T, ...].
+ * @param state f32 [S, ...] with the same extents after the first.
+ * @throws RangeError when they have others.
+ */
 export function carry(gpu: Gpu, { label, x, state }: {
   label: string;
   x: Tensor;
@@ -24,11 +32,12 @@ export function carry(gpu: Gpu, { label, x, state }: {
   }
   if (frames >= kept) return copy(name, rows(x, frames - kept, kept), state);
   const columns = elements(column);
+  const at = { state_at: state.offset, x_at: x.offset };
   return dispatch(
     gpu,
     name,
-    gpu.pipeline(name, code),
-    [gpu.constants({ u32: [columns, kept, frames, state.offset, x.offset] }), x, state],
+    gpu.pipeline(name, fill(code, { sizes })),
+    [sizes.bind(gpu, { columns, kept, frames, ...at }), x, state],
     dispatchGrid(gpu, columns, 64),
     { bytes: 2 * tensorBytes(state) },
   );

@@ -3,13 +3,7 @@
 //
 // Grid: one invocation per column. state [kept][columns], x [frames][columns]; from their offsets.
 
-struct Sizes {
-  columns: u32,
-  kept: u32,
-  frames: u32,
-  state_at: u32,
-  x_at: u32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

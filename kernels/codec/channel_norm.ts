@@ -19,7 +19,13 @@ import {
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./channel_norm.wgsl" with { type: "text" };
+
+const sizes = new UniformStruct("Sizes", {
+  u32: "positions units channels x_at weight_at y_at",
+  f32: "eps",
+});
 
 /**
  * y = silu?(x / sqrt(mean over channels of x^2 + eps) weight).
@@ -55,6 +61,7 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
     : "read_x(source + c)";
   const workgroup = groupSize(gpu);
   const text = fill(code, {
+    sizes,
     workgroup,
     values,
     type,
@@ -73,16 +80,14 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
       : `y[to + c] = ${scaled};`,
   });
   const positions = count / channels;
-  const sizes = gpu.constants({
-    u32: [
-      positions,
-      channels / values,
-      channels,
-      rowBytes / texel,
-      weightAt / texel,
-      y.offset / values,
-    ],
-    f32: [eps],
+  const constants = sizes.bind(gpu, {
+    positions,
+    units: channels / values,
+    channels,
+    x_at: rowBytes / texel,
+    weight_at: weightAt / texel,
+    y_at: y.offset / values,
+    eps,
   });
   return [
     ...copyToImage(`${name} x`, x, image, rowBytes),
@@ -91,7 +96,7 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
       gpu,
       name,
       gpu.pipeline(name, text),
-      [sizes, image.createView(), y],
+      [constants, image.createView(), y],
       dispatchGrid(gpu, positions, workgroup),
       { flops: 4 * count, bytes: 2 * tensorBytes(x) },
     ),

@@ -3,15 +3,7 @@
 // Grid: one invocation per position. In units of {{values}} values: x image [positions][units] from
 // `x_at`, weight in the same image [units] from `weight_at`, y [positions][units] from `y_at`.
 
-struct Sizes {
-  positions: u32,
-  units: u32,
-  channels: u32,
-  x_at: u32,
-  weight_at: u32,
-  y_at: u32,
-  eps: f32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) {{x}}

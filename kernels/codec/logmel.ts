@@ -20,7 +20,11 @@ import { copyToImage, imageFrom, imageReader, rowBytes, scratchImage } from "../
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./logmel.wgsl" with { type: "text" };
+
+/** `texels`: of a spectrum; `spectrum_at`: where the first one starts. */
+const sizes = new UniformStruct("Sizes", { u32: "frames mels texels spectrum_at y_at" });
 
 export interface LogmelShape {
   /** Samples of a window, of a transform (even, at least window), from one frame to the next. */
@@ -129,6 +133,7 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
   ];
   const workgroup = groupSize(gpu);
   const text = fill(code, {
+    sizes,
     workgroup,
     spectrum: readers[0]?.declaration ?? "",
     filters: readers[1]?.declaration ?? "",
@@ -149,7 +154,7 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
       name,
       gpu.pipeline(name, text),
       [
-        gpu.constants({ u32: [frames, mels, texels, rowBytes / 16, y.offset] }),
+        sizes.bind(gpu, { frames, mels, texels, spectrum_at: rowBytes / 16, y_at: y.offset }),
         image.createView(),
         tables.filters.createView(),
         y,

@@ -4,14 +4,7 @@
 // texel; filters image: by mel (first texel of a spectrum, texels, where its weights start, 0), then the
 // weights, each for both parts of a number.
 
-struct Sizes {
-  frames: u32,
-  mels: u32,
-  // Texels of a spectrum, and where the first one starts.
-  texels: u32,
-  spectrum_at: u32,
-  y_at: u32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) {{spectrum}}

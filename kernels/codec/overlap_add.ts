@@ -7,8 +7,12 @@
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
 import { copy, dispatch, type Step } from "../gpu/plan.ts";
+import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./overlap_add.wgsl" with { type: "text" };
+
+const sizes = new UniformStruct("Sizes", { u32: "samples hop x_at tail_at y_at" });
 
 /**
  * x [T, 1, 1, 2 hop] and the tail before it -> y [T hop, 1, 1, 1] and the tail after it; f32.
@@ -28,13 +32,14 @@ export function overlapAdd(gpu: Gpu, { label, x, tail, y }: {
   if (elements(x.shape) !== 2 * hop * frames || samples !== hop * frames) {
     throw new RangeError(`${name}: [${x.shape}] with a tail of ${hop} to ${samples} samples`);
   }
+  const at = { x_at: x.offset, tail_at: tail.offset, y_at: y.offset };
   const last: Tensor = { ...x, offset: x.offset + (2 * frames - 1) * hop, shape: [hop] };
   return [
     dispatch(
       gpu,
       name,
-      gpu.pipeline(name, code),
-      [gpu.constants({ u32: [samples, hop, x.offset, tail.offset, y.offset] }), x, tail, y],
+      gpu.pipeline(name, fill(code, { sizes })),
+      [sizes.bind(gpu, { samples, hop, ...at }), x, tail, y],
       dispatchGrid(gpu, samples, 64),
       { flops: samples, bytes: tensorBytes(x) + tensorBytes(y) },
     ),

@@ -2,13 +2,7 @@
 //
 // Grid: one invocation per sample. x [frames][2 hop], tail [hop], y [frames hop]; from their offsets.
 
-struct Sizes {
-  samples: u32,
-  hop: u32,
-  x_at: u32,
-  tail_at: u32,
-  y_at: u32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

@@ -10,7 +10,11 @@ import { copyToImage, imageReader, rowBytes, scratchImage, texelBytes } from "..
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./pixels.wgsl" with { type: "text" };
+
+/** `count`: values in all; the starts of `words` or samples, and of `values` or clamped samples. */
+const sizes = new UniformStruct("Sizes", { u32: "count words_at values_at" });
 
 /** Words that hold the bytes of `pixels` RGB24 pixels. */
 export function pixelWords(pixels: number): number {
@@ -26,6 +30,7 @@ export function unpackPixels(gpu: Gpu, { label, pixels, y }: {
   const name = `unpackPixels ${label}`;
   const count = checkWords(name, pixels, y);
   const text = fill(code, {
+    sizes,
     bindings: `@group(0) @binding(1) var<storage, read> words: array<u32>;
 @group(0) @binding(2) var<storage, read_write> values: array<f32>;`,
     readers: "",
@@ -38,7 +43,7 @@ export function unpackPixels(gpu: Gpu, { label, pixels, y }: {
     gpu,
     name,
     gpu.pipeline(name, text),
-    [gpu.constants({ u32: [count, pixels.offset, y.offset] }), pixels, y],
+    [sizes.bind(gpu, { count, words_at: pixels.offset, values_at: y.offset }), pixels, y],
     dispatchGrid(gpu, Math.ceil(count / 4), 64),
     { bytes: tensorBytes(pixels) + tensorBytes(y) },
   );
@@ -59,6 +64,7 @@ export function packPixels(gpu: Gpu, { label, x, pixels }: {
   const reader = imageReader("read_values", "values", format);
   const start = rowBytes / texelBytes(format);
   const text = fill(code, {
+    sizes,
     bindings: `@group(0) @binding(1) ${reader.declaration}
 @group(0) @binding(2) var<storage, read_write> words: array<u32>;`,
     readers: reader.code,
@@ -77,7 +83,11 @@ export function packPixels(gpu: Gpu, { label, x, pixels }: {
       gpu,
       name,
       gpu.pipeline(name, text),
-      [gpu.constants({ u32: [count, pixels.offset, 0] }), image.createView(), pixels],
+      [
+        sizes.bind(gpu, { count, words_at: pixels.offset, values_at: 0 }),
+        image.createView(),
+        pixels,
+      ],
       dispatchGrid(gpu, Math.ceil(count / 4), 64),
       { bytes: tensorBytes(pixels) + tensorBytes(x) },
     ),
@@ -94,6 +104,7 @@ export function clampSamples(gpu: Gpu, { label, x, y }: {
   const count = elements(x.shape);
   if (count !== elements(y.shape)) throw new RangeError(`${name}: [${x.shape}] to [${y.shape}]`);
   const text = fill(code, {
+    sizes,
     bindings: `@group(0) @binding(1) var<storage, read> samples: array<f32>;
 @group(0) @binding(2) var<storage, read_write> clamped: array<f32>;`,
     readers: "",
@@ -105,7 +116,7 @@ export function clampSamples(gpu: Gpu, { label, x, y }: {
     gpu,
     name,
     gpu.pipeline(name, text),
-    [gpu.constants({ u32: [count, x.offset, y.offset] }), x, y],
+    [sizes.bind(gpu, { count, words_at: x.offset, values_at: y.offset }), x, y],
     dispatchGrid(gpu, Math.ceil(count / 4), 64),
     { bytes: 2 * tensorBytes(x) },
   );

@@ -2,12 +2,7 @@
 //
 // Grid: one invocation per word of four bytes, or per four samples.
 
-struct Sizes {
-  // Values in all, and where `values` (and `clamped`) start.
-  count: u32,
-  words_at: u32,
-  values_at: u32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 {{bindings}}

@@ -13,7 +13,17 @@ import { copyToImage, imageReader, rowBytes, scratchImage } from "../gpu/image.t
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./shuffle.wgsl" with { type: "text" };
+
+/** `run`: values of a run, with the extents of its `inner` two dimensions and the strides of all three
+ * (`steps`); extents and strides of the `outer` dimensions but the first, whose stride stands alone. */
+const sizes = new UniformStruct("Sizes", {
+  u32: "runs run first_stride y_at",
+  vec2u: "inner",
+  vec3u: "steps",
+  vec4u: "outer strides",
+});
 
 type Triple = readonly [time: number, height: number, width: number];
 type Five = [number, number, number, number, number];
@@ -84,10 +94,10 @@ function stridedCopy(gpu: Gpu, name: string, x: Tensor, y: Tensor, copy: {
   const vector = run % 4 === 0 && y.offset % 4 === 0;
   const image = scratchImage(gpu, "r32float", tensorBytes(x));
   const reader = imageReader("read_x", "x", "r32float");
-  const next = `at += sizes.step_2; c++;
-    if (c == sizes.inner_2) {
-      c = 0u; b++; line += sizes.step_1; at = line;
-      if (b == sizes.inner_1) { b = 0u; source += sizes.step_0; line = source; at = source; }
+  const next = `at += sizes.steps.z; c++;
+    if (c == sizes.inner.y) {
+      c = 0u; b++; line += sizes.steps.y; at = line;
+      if (b == sizes.inner.x) { b = 0u; source += sizes.steps.x; line = source; at = source; }
     }`;
   const body = vector
     ? `    var v: vec4f;
@@ -97,6 +107,7 @@ ${["x", "y", "z", "w"].map((lane) => `    v.${lane} = read_x(at); ${next}`).join
   const values = vector ? 4 : 1;
   const workgroup = groupSize(gpu);
   const text = fill(code, {
+    sizes,
     workgroup,
     x: reader.declaration,
     reader: reader.code,
@@ -104,10 +115,15 @@ ${["x", "y", "z", "w"].map((lane) => `    v.${lane} = read_x(at); ${next}`).join
     start: rowBytes / 4,
     body,
   });
-  const sizes = gpu.constants({
-    u32: [runs, run / values, inner[1], inner[2], ...outer.slice(1), ...strides, ...steps].concat(
-      y.offset / values,
-    ),
+  const constants = sizes.bind(gpu, {
+    runs,
+    run: run / values,
+    first_stride: strides[0],
+    inner: inner.slice(1),
+    steps,
+    outer: outer.slice(1),
+    strides: strides.slice(1),
+    y_at: y.offset / values,
   });
   return [
     ...copyToImage(name, x, image, rowBytes),
@@ -115,7 +131,7 @@ ${["x", "y", "z", "w"].map((lane) => `    v.${lane} = read_x(at); ${next}`).join
       gpu,
       name,
       gpu.pipeline(name, text),
-      [sizes, image.createView(), y],
+      [constants, image.createView(), y],
       dispatchGrid(gpu, runs, workgroup),
       { bytes: 2 * tensorBytes(x) },
     ),

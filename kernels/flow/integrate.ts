@@ -10,7 +10,16 @@ import { dispatchGrid } from "../gpu/grid.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./integrate.wgsl" with { type: "text" };
+
+/** `a` and `c`: coefficients of z and of the terms. */
+const struct = new UniformStruct("Terms", {
+  u32: "count y_at z_at",
+  vec4u: "v_at",
+  f32: "a",
+  vec4f: "c",
+});
 
 /**
  * y = a z + sum of coefficient x v.
@@ -18,6 +27,7 @@ import code from "./integrate.wgsl" with { type: "text" };
  * @param z f32 of y's size; left out: only the sum. May be y itself.
  * @param a Coefficient of z (1).
  * @param terms One to four tensors of y's size; they lie in other buffers than y.
+ * @throws RangeError when counts or sizes differ, or z is another part of y's buffer.
  */
 export function integrate(gpu: Gpu, { label, z, a = 1, terms, y }: {
   label: string;
@@ -38,9 +48,13 @@ export function integrate(gpu: Gpu, { label, z, a = 1, terms, y }: {
     throw new RangeError(`${name}: z and y are different parts of one buffer`);
   }
   const four = (values: readonly number[]) => [0, 1, 2, 3].map((i) => values[i] ?? 0);
-  const constants = gpu.constants({
-    u32: [count, y.offset, z?.offset ?? 0, 0, ...four(inputs.map(({ offset }) => offset))],
-    f32: [z ? a : 0, 0, 0, 0, ...four(terms.map(({ coefficient }) => coefficient))],
+  const constants = struct.bind(gpu, {
+    count,
+    y_at: y.offset,
+    z_at: z?.offset ?? 0,
+    v_at: four(inputs.map(({ offset }) => offset)),
+    a: z ? a : 0,
+    c: four(terms.map(({ coefficient }) => coefficient)),
   });
   const read = [...(z && !inPlace ? [z] : []), ...inputs];
   const names = [...(z && !inPlace ? ["z"] : []), ...inputs.map((_, i) => `v${i}`)];
@@ -49,6 +63,7 @@ export function integrate(gpu: Gpu, { label, z, a = 1, terms, y }: {
     ...inputs.map((_, i) => `terms.c[${i}] * v${i}[terms.v_at[${i}] + i]`),
   ];
   const text = fill(code, {
+    terms: struct,
     formula: `${z ? "a z + " : ""}sum of c v`,
     bindings: names.map((variable, i) =>
       `@group(0) @binding(${i + 2}) var<storage, read> ${variable}: array<f32>;`

@@ -2,15 +2,7 @@
 //
 // Grid: one invocation per element. All tensors f32 [count] from their offsets.
 
-struct Terms {
-  count: u32,
-  y_at: u32,
-  z_at: u32,
-  v_at: vec4u,
-  // Of z and of the terms.
-  a: f32,
-  c: vec4f,
-}
+{{terms}}
 
 @group(0) @binding(0) var<uniform> terms: Terms;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;

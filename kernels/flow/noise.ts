@@ -9,8 +9,15 @@ import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
 import { philoxCode, philoxKey, philoxStream } from "../gpu/philox.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
+import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./noise.wgsl" with { type: "text" };
+
+const settings = new UniformStruct("Settings", {
+  vec2u: "key",
+  u32: "count offset unit_at stream",
+});
 
 /**
  * y = noise of the unit that `unit` holds when it runs.
@@ -18,6 +25,7 @@ import code from "./noise.wgsl" with { type: "text" };
  * @param y f32, any shape.
  * @param unit u32, its first element.
  * @param seed A whole number from 0 to 2^53 - 1.
+ * @throws RangeError for another seed.
  */
 export function noise(gpu: Gpu, { label, y, unit, seed }: {
   label: string;
@@ -27,14 +35,18 @@ export function noise(gpu: Gpu, { label, y, unit, seed }: {
 }): Dispatch {
   const name = `noise ${label}`;
   const count = elements(y.shape);
-  const settings = gpu.constants({
-    u32: [...philoxKey(seed), count, y.offset, unit.offset, philoxStream.noise],
+  const constants = settings.bind(gpu, {
+    key: philoxKey(seed),
+    count,
+    offset: y.offset,
+    unit_at: unit.offset,
+    stream: philoxStream.noise,
   });
   return dispatch(
     gpu,
     name,
-    gpu.pipeline(name, philoxCode + code),
-    [settings, unit, y],
+    gpu.pipeline(name, philoxCode + fill(code, { settings })),
+    [constants, unit, y],
     dispatchGrid(gpu, Math.ceil(count / 4), 64),
     { bytes: tensorBytes(y) },
   );

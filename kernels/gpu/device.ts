@@ -14,6 +14,13 @@ const arenaBytes = 64 << 10;
 const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = GPUBufferUsage;
 const storage = STORAGE | UNIFORM | COPY_SRC | COPY_DST;
 
+function unnamed({ u32 = [], f32 = [] }: Constants): ArrayBuffer {
+  const words = new ArrayBuffer(Math.ceil((u32.length + f32.length) / 4) * 16);
+  new Uint32Array(words).set(u32);
+  new Float32Array(words).set(f32, u32.length);
+  return words;
+}
+
 export class Gpu {
   /** Bytes of all live buffers and textures. */
   allocatedBytes = 0;
@@ -145,12 +152,13 @@ export class Gpu {
     return pipeline;
   }
 
-  /** A small uniform binding with fixed content, cut from a shared buffer. */
-  constants({ u32 = [], f32 = [] }: Constants): GPUBufferBinding {
-    const size = Math.ceil(((u32.length + f32.length) * 4) / 16) * 16;
-    const words = new ArrayBuffer(size);
-    new Uint32Array(words).set(u32);
-    new Float32Array(words).set(f32, u32.length);
+  /** A small uniform binding with fixed content, cut from a shared buffer. Kernels declare a
+   * `UniformStruct` and call its `bind`.
+   *
+   * @param content Bytes, a multiple of 16. */
+  constants(content: ArrayBuffer | Constants): GPUBufferBinding {
+    const words = content instanceof ArrayBuffer ? content : unnamed(content);
+    const size = words.byteLength;
     const align = this.device.limits.minUniformBufferOffsetAlignment;
     if (!this.#arena || this.#arena.used + size > arenaBytes) {
       const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;

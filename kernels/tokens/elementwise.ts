@@ -2,8 +2,12 @@
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
+import { fill } from "../gpu/shader.ts";
 import { type Tensor, tensorFrom } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 import timeFeaturesCode from "./time_features.wgsl" with { type: "text" };
+
+const sizes = new UniformStruct("Sizes", { u32: "count half y" });
 
 /**
  * Sinusoidal features of 1000 tau: cosines, then sines, at the frequencies exp(-ln(10000) i / half)
@@ -29,9 +33,9 @@ export function timeFeatures(
   return dispatch(
     gpu,
     `timeFeatures ${label}`,
-    gpu.pipeline("timeFeatures", timeFeaturesCode),
+    gpu.pipeline("timeFeatures", fill(timeFeaturesCode, { sizes })),
     [
-      gpu.constants({ u32: [count, half, y.offset] }),
+      sizes.bind(gpu, { count, half, y: y.offset }),
       tensorFrom(gpu, "tau", [count], Float32Array.from(tau)),
       tensorFrom(gpu, "turns per tau", [half], turns),
       y,

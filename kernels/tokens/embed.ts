@@ -12,6 +12,14 @@ import { isQuantized, type PackedWeight, panelReader } from "../matmul/packed_we
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
+
+/** In vec4, but ids in elements. `first` and `count`: table rows of this dispatch; `last`: the table's
+ * last one. */
+const embedSizes = new UniformStruct("Sizes", { u32: "rows quads ids add y first count last" });
+
+/** In vec4. */
+const fillSizes = new UniformStruct("Sizes", { u32: "rows quads vector add y has_add" });
 
 /** A table [vocabulary, D] packed as a weight of `vocabulary` outputs and D inputs. */
 export type EmbeddingTable = PackedWeight;
@@ -50,11 +58,24 @@ export function embed(
   const value = table.dtype === "f32"
     ? "  return table_at(texel * 2u + column / 4u)[column % 4u];"
     : "  return unpack2x16float(table_at(texel)[column / 2u])[column % 2u];";
-  const shader = fill(embedCode, { table: declaration, reader: code, value });
+  const shader = fill(embedCode, {
+    sizes: embedSizes,
+    table: declaration,
+    reader: code,
+    value,
+  });
   const pipeline = gpu.pipeline("embed", shader);
   return table.parts.map(({ first, outputs, panels }) => {
-    const u32 = [rows, width / 4, ids.offset, add.offset / 4, y.offset / 4];
-    const constants = gpu.constants({ u32: [...u32, first, outputs, table.outputs - 1] });
+    const constants = embedSizes.bind(gpu, {
+      rows,
+      quads: width / 4,
+      ids: ids.offset,
+      add: add.offset / 4,
+      y: y.offset / 4,
+      first,
+      count: outputs,
+      last: table.outputs - 1,
+    });
     return dispatch(
       gpu,
       `embed ${label}`,
@@ -84,12 +105,18 @@ export function fillRows(
   ) {
     throw new RangeError(`fillRows ${label}: [${row.shape}] + [${add?.shape}] to [${y.shape}]`);
   }
-  const offsets = [row.offset / 4, (add ?? row).offset / 4, y.offset / 4];
-  const constants = gpu.constants({ u32: [rows, width / 4, ...offsets, add ? 1 : 0] });
+  const constants = fillSizes.bind(gpu, {
+    rows,
+    quads: width / 4,
+    vector: row.offset / 4,
+    add: (add ?? row).offset / 4,
+    y: y.offset / 4,
+    has_add: add !== undefined,
+  });
   return dispatch(
     gpu,
     `fillRows ${label}`,
-    gpu.pipeline("fillRows", fillRowsCode),
+    gpu.pipeline("fillRows", fill(fillRowsCode, { sizes: fillSizes })),
     [constants, row, add ?? row, y],
     dispatchGrid(gpu, elements(y.shape) / 4, 64),
     { flops: elements(y.shape), bytes: tensorBytes(y) },

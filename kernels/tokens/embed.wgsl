@@ -3,18 +3,7 @@
 // Grid: one invocation per vec4 of y.
 //   ids [rows] u32, table panels (packed_weight.ts), add [quads] vec4, y [rows][quads] vec4
 
-struct Sizes {
-  rows: u32,
-  // In vec4, but ids in elements.
-  quads: u32,
-  ids: u32,
-  add: u32,
-  y: u32,
-  // Table rows of this dispatch, and the table's last one.
-  first: u32,
-  count: u32,
-  last: u32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> ids: array<u32>;

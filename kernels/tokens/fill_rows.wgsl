@@ -2,15 +2,7 @@
 //
 // Grid: one invocation per vec4 of y.
 
-struct Sizes {
-  rows: u32,
-  // All in vec4.
-  quads: u32,
-  vector: u32,
-  add: u32,
-  y: u32,
-  has_add: u32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> vector: array<vec4f>;

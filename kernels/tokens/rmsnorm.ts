@@ -11,6 +11,10 @@ import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import code from "./rmsnorm.wgsl" with { type: "text" };
 import { fill } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
+
+/** In vec4: the length of a row, and where each tensor starts. */
+const sizes = new UniformStruct("Sizes", { u32: "quads x y weight", f32: "eps" });
 
 /**
  * y = x / sqrt(mean(x^2) + eps) * weight.
@@ -40,11 +44,10 @@ export function rmsnorm(
   }
   const lanes = prefersImages(gpu) ? 8 : 64;
   const quads = width / 4;
-  const pipeline = gpu.pipeline("rmsnorm", fill(code, { lanes, share: Math.ceil(quads / lanes) }));
-  const constants = gpu.constants({
-    u32: [quads, x.offset / 4, y.offset / 4, weight.offset / 4],
-    f32: [eps],
-  });
+  const text = fill(code, { sizes, lanes, share: Math.ceil(quads / lanes) });
+  const pipeline = gpu.pipeline("rmsnorm", text);
+  const starts = { x: x.offset / 4, y: y.offset / 4, weight: weight.offset / 4 };
+  const constants = sizes.bind(gpu, { quads, ...starts, eps });
   const cost = { flops: 4 * rows * width, bytes: 2 * tensorBytes(x) + tensorBytes(weight) };
   return dispatch(gpu, `rmsnorm ${label}`, pipeline, [constants, x, weight, y], [rows, 1, 1], cost);
 }

@@ -4,14 +4,7 @@
 //   x, y      [rows][quads] vec4, from `sizes.x` and `sizes.y`
 //   weight    [quads] vec4
 
-struct Sizes {
-  // All in vec4.
-  quads: u32,
-  x: u32,
-  y: u32,
-  weight: u32,
-  eps: f32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;

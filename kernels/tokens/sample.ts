@@ -15,6 +15,13 @@ import noiseCode from "./sample_noise.wgsl" with { type: "text" };
 import code from "./sample.wgsl" with { type: "text" };
 import { fill } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
+
+const sizes = new UniformStruct("Sizes", {
+  u32: "vocabulary logits unit id slot top_k",
+  vec2u: "key",
+  f32: "top_p inverse_temperature",
+});
 
 export interface SampleArguments {
   label: string;
@@ -53,10 +60,16 @@ export function sample(gpu: Gpu, args: SampleArguments): Dispatch[] {
   if (!(temperature >= 0 && topK >= 0 && topP > 0 && topP <= 1)) {
     throw new RangeError(`sample ${label}: temperature ${temperature}, k ${topK}, p ${topP}`);
   }
-  const constants = gpu.constants({
-    u32: [vocabulary, logits.offset, unit.offset, id.offset, slot, ...philoxKey(args.seed)]
-      .concat(Math.min(topK, vocabulary)),
-    f32: [topP, temperature > 0 ? 1 / temperature : 1],
+  const constants = sizes.bind(gpu, {
+    vocabulary,
+    logits: logits.offset,
+    unit: unit.offset,
+    id: id.offset,
+    slot,
+    top_k: Math.min(topK, vocabulary),
+    key: philoxKey(args.seed),
+    top_p: topP,
+    inverse_temperature: temperature > 0 ? 1 / temperature : 1,
   });
   const shader = temperature > 0 ? drawing(gpu, topK > 0, topP < 1) : greedy(gpu);
   return [
@@ -78,7 +91,7 @@ function lanes(gpu: Gpu): number {
 
 function greedy(gpu: Gpu): string {
   // The binding stays, so that both forms bind the same.
-  return fill(code, { lanes: lanes(gpu), sampling: "", choose: "  _ = unit[0];" });
+  return fill(code, { sizes, lanes: lanes(gpu), sampling: "", choose: "  _ = unit[0];" });
 }
 
 function drawing(gpu: Gpu, byCount: boolean, byMass: boolean): string {
@@ -97,6 +110,7 @@ function drawing(gpu: Gpu, byCount: boolean, byMass: boolean): string {
   choose.push("  best = draw(lane, threshold);");
   const noise = fill(noiseCode, { lanes: lanes(gpu), stream: philoxStream.sampling });
   return fill(code, {
+    sizes,
     lanes: lanes(gpu),
     sampling: `${philoxCode}\n${noise}`,
     choose: choose.join("\n"),

@@ -3,18 +3,7 @@
 // Grid: one workgroup of {{lanes}}; each invocation takes every {{lanes}}th group of four logits.
 //   logits [vocabulary] from `sizes.logits`, unit [1], id [1]
 
-struct Sizes {
-  vocabulary: u32,
-  logits: u32,
-  unit: u32,
-  id: u32,
-  slot: u32,
-  key_low: u32,
-  key_high: u32,
-  top_k: u32,
-  top_p: f32,
-  inverse_temperature: f32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;

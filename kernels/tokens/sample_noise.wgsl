@@ -55,7 +55,7 @@ fn draw(lane: u32, threshold: u32) -> Best {
   for (var quad = lane; quad < quads; quad += {{lanes}}u) {
     let value = quad_of(quad);
     let counter = vec4u(unit[sizes.unit], sizes.slot, quad, {{stream}}u);
-    let noise = gumbel(philox(counter, vec2u(sizes.key_low, sizes.key_high)));
+    let noise = gumbel(philox(counter, sizes.key));
     let score = value * sizes.inverse_temperature + noise;
     let kept = ordered(value) >= vec4u(threshold);
     for (var c = 0u; c < 4u; c++) {

@@ -3,11 +3,7 @@
 // Grid: one invocation per feature pair.
 //   tau [count], turns [half] (turns per unit of tau), y [count][2 half]: cosines, then sines
 
-struct Sizes {
-  count: u32,
-  half: u32,
-  y: u32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> tau: array<f32>;

@@ -5,9 +5,11 @@ import { copy, dispatch, Plan, submit } from "../../../kernels/gpu/plan.ts";
 import { Readback, readTensor } from "../../../kernels/gpu/readback.ts";
 import { fill } from "../../../kernels/gpu/shader.ts";
 import { makeTensor, reshape, rows, tensorFrom } from "../../../kernels/gpu/tensor.ts";
+import { UniformStruct } from "../../../kernels/gpu/uniform_struct.ts";
 import { withGpu } from "../support.ts";
 
-const scale = `struct Constants { count: u32, source: u32, target_at: u32, factor: f32 }
+const struct = new UniformStruct("Constants", { u32: "count source target_at", f32: "factor" });
+const scale = `${struct.wgsl}
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<uniform> constants: Constants;
@@ -21,7 +23,7 @@ const scale = `struct Constants { count: u32, source: u32, target_at: u32, facto
 function scaled(gpu: Gpu, factor: number, n = 16) {
   const x = tensorFrom(gpu, "x", [n], Float32Array.from({ length: n }, (_, i) => i + 1));
   const y = makeTensor(gpu, "y", [n]);
-  const constants = gpu.constants({ u32: [n, x.offset, y.offset], f32: [factor] });
+  const constants = struct.bind(gpu, { count: n, source: x.offset, target_at: y.offset, factor });
   const pipeline = gpu.pipeline("scale", scale);
   const step = dispatch(gpu, "scale", pipeline, [x, y, constants], [Math.ceil(n / 8), 1, 1]);
   return { x, y, plan: new Plan("scale", [step]) };
@@ -75,7 +77,10 @@ withGpu(
   "constants() keeps every binding's own content, over several shared buffers",
   async (gpu) => {
     const wanted = [2, 0.5, -1, 7];
-    const filler = Array.from({ length: 3000 }, (_, i) => gpu.constants({ u32: [i] }));
+    const filler = Array.from(
+      { length: 3000 },
+      (_, i) => gpu.constants(Uint32Array.of(i, 0, 0, 0).buffer),
+    );
     assert(new Set(filler.map(({ buffer }) => buffer)).size > 1);
     const all = wanted.map((factor) => scaled(gpu, factor));
     submit(gpu, ...all.map(({ plan }) => plan));
@@ -102,7 +107,7 @@ withGpu("what is too large for the adapter is refused with both numbers", (gpu) 
   );
   const { x, y } = scaled(gpu, 1);
   const pipeline = gpu.pipeline("scale", scale);
-  const constants = gpu.constants({ u32: [1, 0, 0], f32: [1] });
+  const constants = struct.bind(gpu, { count: 1, source: 0, target_at: 0, factor: 1 });
   for (const groups of [0, 1.5, most + 1]) {
     assertThrows(
       () => dispatch(gpu, "wide", pipeline, [x, y, constants], [groups, 1, 1]),
@@ -134,6 +139,57 @@ withGpu("rows() and reshape() are views that must fit", async (gpu) => {
   assertThrows(() => rows(tensor, 3, 2), RangeError, "rows 3..5");
   assertThrows(() => reshape(tensor, [5]), RangeError, "can't be reshaped");
   assertThrows(() => tensorFrom(gpu, "t", [5], new Float32Array(4)), RangeError, "4 values");
+});
+
+const mixed = new UniformStruct("Mixed", {
+  f32: "scale",
+  vec2u: "key",
+  u32: "on",
+  vec3i: "place",
+  i32: "lead",
+  vec4f: "weights",
+});
+
+withGpu("UniformStruct puts every field where its WGSL reads it", async (gpu) => {
+  const code = fill(
+    `{{struct}}
+@group(0) @binding(0) var<uniform> all: Mixed;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(1) fn main() {
+  y[0] = all.scale; y[1] = f32(all.key.x); y[2] = f32(all.key.y); y[3] = f32(all.on);
+  for (var i = 0; i < 3; i++) { y[4 + i] = f32(all.place[i]); }
+  y[7] = f32(all.lead);
+  for (var i = 0; i < 4; i++) { y[8 + i] = all.weights[i]; }
+}`,
+    { struct: mixed },
+  );
+  const constants = mixed.bind(gpu, {
+    scale: 0.5,
+    key: [1, 2],
+    on: true,
+    place: [-3, 4, 5],
+    lead: -6,
+    weights: [7, 8, 9, 10],
+  });
+  const y = makeTensor(gpu, "y", [12]);
+  submit(
+    gpu,
+    new Plan("mixed", [
+      dispatch(gpu, "mixed", gpu.pipeline("mixed", code), [constants, y], [1, 1, 1]),
+    ]),
+  );
+  assertEquals([...await readTensor(gpu, y)], [0.5, 1, 2, 1, -3, 4, 5, -6, 7, 8, 9, 10]);
+});
+
+Deno.test("UniformStruct refuses a value that its field can't hold, by name", () => {
+  const sizes = new UniformStruct("Sizes", { u32: "rows", vec2u: "key" });
+  assertThrows(
+    () => sizes.bytes({ rows: -1, key: [0, 0] }),
+    RangeError,
+    "Sizes.rows: -1 is no u32",
+  );
+  assertThrows(() => sizes.bytes({ rows: 1.5, key: [0, 0] }), RangeError, "1.5 is no u32");
+  assertThrows(() => sizes.bytes({ rows: 1, key: [0] }), RangeError, "Sizes.key: 0 is no vec2u");
 });
 
 Deno.test("fill() wants a text for every name and a name for every text", () => {
