@@ -4,13 +4,8 @@
  * @module
  */
 export { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
-export type {
-  CodecConfig,
-  ModelConfig,
-  SolverConfig,
-  SolverName,
-  StackLayer,
-} from "./config/config.ts";
+export type { CodecConfig, ModelConfig, StackLayer } from "./config/config.ts";
+export type { SolverConfig, SolverName } from "./config/solver.ts";
 export { InputError } from "./config/errors.ts";
 export {
   type Durability,

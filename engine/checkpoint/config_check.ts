@@ -7,11 +7,11 @@ import type {
   CodecConfig,
   ModelConfig,
   ObservationEncoder,
-  SolverConfig,
   StackLayer,
 } from "../config/config.ts";
 import { Fields, type Range } from "../config/config_fields.ts";
 import { InputError } from "../config/errors.ts";
+import { readSolver } from "../config/solver.ts";
 import type { Shape4 } from "../layers/stack_shapes.ts";
 import { codecShapes, mediumShape, observationShape, stackShapes } from "../layers/stack_shapes.ts";
 import { elementCount, expectedTensors } from "./tensors.ts";
@@ -26,7 +26,6 @@ const limits = {
   historyTokens: 2 ** 26,
 };
 
-const solverNames = ["euler", "midpoint", "heun", "ab2"] as const;
 const layerOps = [
   ...["conv", "residual", "silu", "rmsnorm", "unshuffle", "shuffle", "overlap_add"] as const,
   "logmel",
@@ -244,15 +243,6 @@ function readLayer(layer: Fields): StackLayer {
       };
     }
   }
-}
-
-function readSolver(solver: Fields): SolverConfig {
-  return {
-    name: solver.oneOf("name", solverNames),
-    steps: solver.whole("steps", [1, 1000]),
-    shift: solver.number("shift", [0.001, 1000]),
-    guidance: solver.number("guidance", [0, 1000]),
-  };
 }
 
 /** What only shows when the numbers meet: whole units, stacks that fit, sizes that can be held. */

@@ -4,6 +4,7 @@
  * The backbone's keys are Hugging Face's for Qwen3, so that a Qwen3 folder is a valid backbone.
  * Validation (ranges, consistency, messages) lives in `validateConfig`.
  */
+import type { SolverConfig } from "./solver.ts";
 
 /** One layer of a streaming stack: a codec's encoder or decoder, or an observation's encoder.
  * Tensors are [time, height, width, channels], channels last; audio has height = width = 1. */
@@ -46,18 +47,6 @@ export interface CodecConfig {
 /** How observations of one medium become tokens: through the response codec's encoder, or a causal
  * stack of their own whose last channels feed the projection. */
 export type ObservationEncoder = { encoder: "codec" } | { encoder: StackLayer[] };
-
-export type SolverName = "euler" | "midpoint" | "heun" | "ab2";
-
-export interface SolverConfig {
-  name: SolverName;
-  /** Solver steps from tau = 1 to tau = 0, at least 1. */
-  steps: number;
-  /** Time shift s: tau' = s tau / (1 + (s - 1) tau); 1 leaves tau as it is. */
-  shift: number;
-  /** Classifier-free guidance scale; 1 means none (one row set instead of two). */
-  guidance: number;
-}
 
 /** `config.json` of a checkpoint. */
 export interface ModelConfig {

@@ -1,32 +1,131 @@
 /**
- * The flow-matching ODE as a program of evaluations and combinations.
+ * The solvers of the flow-matching ODE: their names, the ranges of their settings, and each one's
+ * program of evaluations and combinations. Config check, session options, command line and saved
+ * sessions read them here; solver.json repeats names and ranges for Python, and a test compares.
  *
  * Conditional flow matching: z_tau = (1 - tau) z_0 + tau eps, dz/dtau = v = eps - z_0. The solver
  * walks tau from 1 (noise) to 0 (latents). A program says what to compute in what order and knows
  * neither the network nor where numbers live, so the same program drives the GPU and the tests.
  */
-import type { SolverConfig, SolverName } from "./config.ts";
+import type { Fields, Range } from "./config_fields.ts";
 
-/** The state is `z`; `trial` holds an intermediate point; velocities are kept in slots 0 and 1. */
+/** The state is `z`; `trial` holds an intermediate point; velocities are kept in numbered slots. */
 export type SolverOp =
   /** velocity[slot] = v(point, tau). */
   | { op: "evaluate"; point: "z" | "trial"; tau: number; slot: number }
-  /** target = z + sum of coefficient x velocity[slot]. */
-  | {
-    op: "combine";
-    target: "z" | "trial";
-    terms: readonly { slot: number; coefficient: number }[];
-  };
+  /** target = z + sum of coefficient x velocity[slot]; at most four terms. */
+  | { op: "combine"; target: "z" | "trial"; terms: readonly Term[] };
 
-/** The names of the solvers and how many network evaluations each step takes. */
-export const solvers: Readonly<Record<SolverName, { evaluationsPerStep: number; order: number }>> =
-  {
-    euler: { evaluationsPerStep: 1, order: 1 },
-    midpoint: { evaluationsPerStep: 2, order: 2 },
-    heun: { evaluationsPerStep: 2, order: 2 },
-    /** Adams-Bashforth of second order with variable steps; its first step is Euler's. */
-    ab2: { evaluationsPerStep: 1, order: 2 },
+interface Term {
+  slot: number;
+  coefficient: number;
+}
+
+interface Solver {
+  /** Network evaluations of each step. */
+  evaluationsPerStep: number;
+  /** Order of the global error in the step's length. */
+  order: number;
+  /** The operations of step i, from taus[i] to taus[i + 1]. */
+  step(taus: readonly number[], i: number): SolverOp[];
+}
+
+const evaluate = (point: "z" | "trial", tau: number, slot: number): SolverOp => (
+  { op: "evaluate", point, tau, slot }
+);
+/** `terms`: pairs of slot and coefficient. */
+const combine = (target: "z" | "trial", ...terms: [slot: number, coefficient: number][]) => ({
+  op: "combine" as const,
+  target,
+  terms: terms.map(([slot, coefficient]) => ({ slot, coefficient })),
+});
+const at = (taus: readonly number[], i: number) => taus[i] ?? 0;
+/** Length of step i; negative, because tau falls. */
+const length = (taus: readonly number[], i: number) => at(taus, i + 1) - at(taus, i);
+
+/** Every solver by name. A new one is an entry here and its name in solver.json. */
+export const solvers = {
+  euler: {
+    evaluationsPerStep: 1,
+    order: 1,
+    step: (taus, i) => [evaluate("z", at(taus, i), 0), combine("z", [0, length(taus, i)])],
+  },
+  midpoint: {
+    evaluationsPerStep: 2,
+    order: 2,
+    step(taus, i) {
+      const [tau, step] = [at(taus, i), length(taus, i)];
+      return [
+        evaluate("z", tau, 0),
+        combine("trial", [0, step / 2]),
+        evaluate("trial", tau + step / 2, 1),
+        combine("z", [1, step]),
+      ];
+    },
+  },
+  heun: {
+    evaluationsPerStep: 2,
+    order: 2,
+    step(taus, i) {
+      const [tau, step] = [at(taus, i), length(taus, i)];
+      return [
+        evaluate("z", tau, 0),
+        combine("trial", [0, step]),
+        evaluate("trial", tau + step, 1),
+        combine("z", [0, step / 2], [1, step / 2]),
+      ];
+    },
+  },
+  /** Adams-Bashforth of second order with variable steps; its first step is Euler's. */
+  ab2: {
+    evaluationsPerStep: 1,
+    order: 2,
+    step(taus, i) {
+      const step = length(taus, i);
+      // Velocities alternate between two slots, so that the last step's is still there.
+      const slot = i % 2;
+      const half = i === 0 ? 0 : step / length(taus, i - 1) / 2;
+      const older: [number, number][] = i === 0 ? [] : [[1 - slot, -step * half]];
+      return [
+        evaluate("z", at(taus, i), slot),
+        combine("z", [slot, step * (1 + half)], ...older),
+      ];
+    },
+  },
+} as const satisfies Record<string, Solver>;
+
+export type SolverName = keyof typeof solvers;
+export const solverNames = Object.keys(solvers) as SolverName[];
+
+export interface SolverConfig {
+  name: SolverName;
+  /** Solver steps from tau = 1 to tau = 0, at least 1. */
+  steps: number;
+  /** Time shift s: tau' = s tau / (1 + (s - 1) tau); 1 leaves tau as it is. */
+  shift: number;
+  /** Classifier-free guidance scale; 1 means none (one row set instead of two). */
+  guidance: number;
+}
+
+/** What a solver's numbers may be, both ends included; steps are whole. */
+export const solverRanges = {
+  steps: [1, 1000],
+  shift: [0.01, 100],
+  guidance: [0, 100],
+} as const satisfies Record<string, Range>;
+
+/** What a new checkpoint's config says. */
+export const defaultSolver: SolverConfig = { name: "euler", steps: 4, shift: 1, guidance: 1 };
+
+/** Reads a solver from untrusted JSON. @throws InputError that names the key, its value and its range */
+export function readSolver(fields: Fields): SolverConfig {
+  return {
+    name: fields.oneOf("name", solverNames),
+    steps: fields.whole("steps", solverRanges.steps),
+    shift: fields.number("shift", solverRanges.shift),
+    guidance: fields.number("guidance", solverRanges.guidance),
   };
+}
 
 /** The taus of a walk: `steps` + 1 values from 1 down to 0, tau' = s tau / (1 + (s - 1) tau). */
 export function solverTaus(steps: number, shift: number): number[] {
@@ -55,55 +154,13 @@ export function soleUse(program: readonly SolverOp[], index: number): number | u
   return term.coefficient;
 }
 
-/** The program of a solver. */
+/** The program of a solver: the operations of all its steps. */
 export function solverProgram(config: Omit<SolverConfig, "guidance">): SolverOp[] {
   const taus = solverTaus(config.steps, config.shift);
-  const program: SolverOp[] = [];
-  let previousStep = 0;
-  for (let i = 0; i < config.steps; i++) {
-    const tau = taus[i] ?? 0;
-    const step = (taus[i + 1] ?? 0) - tau;
-    switch (config.name) {
-      case "euler":
-        program.push(
-          { op: "evaluate", point: "z", tau, slot: 0 },
-          { op: "combine", target: "z", terms: [{ slot: 0, coefficient: step }] },
-        );
-        break;
-      case "midpoint":
-        program.push(
-          { op: "evaluate", point: "z", tau, slot: 0 },
-          { op: "combine", target: "trial", terms: [{ slot: 0, coefficient: step / 2 }] },
-          { op: "evaluate", point: "trial", tau: tau + step / 2, slot: 1 },
-          { op: "combine", target: "z", terms: [{ slot: 1, coefficient: step }] },
-        );
-        break;
-      case "heun":
-        program.push(
-          { op: "evaluate", point: "z", tau, slot: 0 },
-          { op: "combine", target: "trial", terms: [{ slot: 0, coefficient: step }] },
-          { op: "evaluate", point: "trial", tau: tau + step, slot: 1 },
-          {
-            op: "combine",
-            target: "z",
-            terms: [{ slot: 0, coefficient: step / 2 }, { slot: 1, coefficient: step / 2 }],
-          },
-        );
-        break;
-      case "ab2": {
-        // Velocities alternate between the two slots, so that the last step's is still there.
-        const slot = i % 2;
-        const half = i === 0 ? 0 : step / previousStep / 2;
-        const terms = [{ slot, coefficient: step * (1 + half) }];
-        if (i > 0) terms.push({ slot: 1 - slot, coefficient: -step * half });
-        program.push(
-          { op: "evaluate", point: "z", tau, slot },
-          { op: "combine", target: "z", terms },
-        );
-        break;
-      }
-    }
-    previousStep = step;
-  }
-  return program;
+  return Array.from({ length: config.steps }, (_, i) => solvers[config.name].step(taus, i)).flat();
+}
+
+/** How many velocities a program keeps. */
+export function velocitySlots(program: readonly SolverOp[]): number {
+  return 1 + Math.max(...program.map((op) => op.op === "evaluate" ? op.slot : -1));
 }

@@ -1,8 +1,9 @@
 /** What a session is asked for, and the resolved form that both roles build themselves from. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { SolverConfig, Storage, WeightStorage } from "../config/config.ts";
+import type { Storage, WeightStorage } from "../config/config.ts";
+import type { Range } from "../config/config_fields.ts";
 import { InputError } from "../config/errors.ts";
-import { solvers } from "../config/solver.ts";
+import { type SolverConfig, solverNames, solverRanges } from "../config/solver.ts";
 import type { TuningRequest } from "./tuning.ts";
 import { openTokenizer, type Tokenizer } from "../checkpoint/tokenizer.ts";
 import { unitLayout } from "../checkpoint/unit.ts";
@@ -22,6 +23,13 @@ export interface Sampling {
   /** Keep the likeliest tokens whose probabilities sum to p, 0 < p <= 1. */
   topP: number;
 }
+
+/** What sampling's numbers may be, both ends included; topK is whole. */
+export const samplingRanges = {
+  temperature: [0, 100],
+  topK: [0, 2 ** 31 - 1],
+  topP: [1e-6, 1],
+} as const satisfies Record<keyof Sampling, Range>;
 
 /** Options of `openSession`; every one has a default. */
 export interface SessionOptions {
@@ -83,7 +91,7 @@ export function resolveSettings(
 ): Settings {
   const { config } = checkpoint;
   const seed = options.seed ?? 0;
-  requireNumber("seed", seed, { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true });
+  requireWhole("seed", seed, [0, Number.MAX_SAFE_INTEGER]);
   const historyUnits = options.historyUnits ?? config.history_units;
   const sinkUnits = config.sink_units;
   if (!(Number.isInteger(historyUnits) && historyUnits >= sinkUnits + 2)) {
@@ -142,33 +150,33 @@ function wholeUnits(samples: Float32Array, unitSamples: number): Float32Array | 
 
 /** Checks the numbers of a solver. @throws InputError */
 export function checkSolver(solver: SolverConfig): SolverConfig {
-  if (!Object.hasOwn(solvers, solver.name)) {
+  if (!solverNames.includes(solver.name)) {
     throw new InputError(
-      `solver '${solver.name}' is unknown: it may be ${Object.keys(solvers).join(", ")}`,
+      `solver '${solver.name}' is unknown: it may be ${solverNames.join(", ")}`,
     );
   }
-  requireNumber("solver steps", solver.steps, { min: 1, max: 1000, whole: true });
-  requireNumber("solver shift", solver.shift, { min: 0.01, max: 100 });
-  requireNumber("guidance", solver.guidance, { min: 0, max: 100 });
+  requireWhole("solver steps", solver.steps, solverRanges.steps);
+  requireNumber("solver shift", solver.shift, solverRanges.shift);
+  requireNumber("guidance", solver.guidance, solverRanges.guidance);
   return solver;
 }
 
 /** Checks the numbers of sampling. @throws InputError */
 export function checkSampling(sampling: Sampling): Sampling {
-  requireNumber("temperature", sampling.temperature, { min: 0, max: 100 });
-  requireNumber("top-k", sampling.topK, { min: 0, max: 2 ** 31 - 1, whole: true });
-  requireNumber("top-p", sampling.topP, { min: 1e-6, max: 1 });
+  requireNumber("temperature", sampling.temperature, samplingRanges.temperature);
+  requireWhole("top-k", sampling.topK, samplingRanges.topK);
+  requireNumber("top-p", sampling.topP, samplingRanges.topP);
   return sampling;
 }
 
-/** @throws InputError unless min <= value <= max (and whole, where asked). */
-export function requireNumber(
-  name: string,
-  value: number,
-  { min, max, whole = false }: { min: number; max: number; whole?: boolean },
-): void {
-  if (value >= min && value <= max && (!whole || Number.isInteger(value))) return;
-  throw new InputError(
-    `${name}: ${value} is not ${whole ? "a whole number " : ""}from ${min} to ${max}`,
-  );
+/** @throws InputError unless the value is in the range */
+export function requireNumber(name: string, value: number, [least, most]: Range): void {
+  if (value >= least && value <= most) return;
+  throw new InputError(`${name}: ${value} is not from ${least} to ${most}`);
+}
+
+/** @throws InputError unless the value is whole and in the range */
+export function requireWhole(name: string, value: number, [least, most]: Range): void {
+  if (value >= least && value <= most && Number.isInteger(value)) return;
+  throw new InputError(`${name}: ${value} is not a whole number from ${least} to ${most}`);
 }

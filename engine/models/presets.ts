@@ -4,6 +4,7 @@
  * codecs are unpublished: these are plain causal convolutional ones.
  */
 import type { ModelConfig } from "../config/config.ts";
+import { defaultSolver } from "../config/solver.ts";
 import { byteFiller } from "./byte_tokenizer.ts";
 import { conv, double, halve, overlapAdd, residual, shuffle, silu, unshuffle } from "./layers.ts";
 
@@ -30,7 +31,7 @@ const common = {
   positions_per_unit: 4,
   filler_token_id: byteFiller,
   sink_units: 2,
-  solver: { name: "euler", steps: 4, shift: 1, guidance: 1 },
+  solver: defaultSolver,
 } satisfies Partial<ModelConfig>;
 
 /** 14 tokens a unit: 1 of text in, 2 + 4 observed, 1 of text out, 2 + 4 latents. */

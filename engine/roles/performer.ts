@@ -4,7 +4,7 @@
  */
 import { latentParts } from "../model/embedding.ts";
 import type { Model } from "../model/model.ts";
-import { soleUse, solverProgram } from "../config/solver.ts";
+import { soleUse, solverProgram, velocitySlots } from "../config/solver.ts";
 import { tokenWords } from "../model/tick_tokens.ts";
 import { integrate } from "../../kernels/flow/integrate.ts";
 import { noise } from "../../kernels/flow/noise.ts";
@@ -55,7 +55,11 @@ export class Performer {
     const make = (label: string, ...shape: number[]) =>
       makeTensor(gpu, label, shape, "f32", uniformBytes);
     const trial = make("z trial", length);
-    const velocities = [make("velocity 0", length), make("velocity 1", length)];
+    const program = solverProgram(settings.solver);
+    const velocities = Array.from(
+      { length: velocitySlots(program) },
+      (_, slot) => make(`velocity ${slot}`, length),
+    );
     const guided = sets === 2 ? make("velocities of both sets", 2 * length) : null;
     const x = make("noisy x", noisyRows, D);
     const normed = make("noisy normed", noisyRows, D);
@@ -63,7 +67,6 @@ export class Performer {
     const steps: Step[] = [
       noise(gpu, { label: "z", y: z, unit: this.#unit, seed: settings.seed }),
     ];
-    const program = solverProgram(settings.solver);
     // Steps of the solver that the head's product takes along.
     const fused = (index: number) => guided ? undefined : soleUse(program, index);
     program.forEach((op, index) => {

@@ -6,6 +6,7 @@ import { Fields } from "../config/config_fields.ts";
 import { latentShape } from "../model/embedding.ts";
 import { InputError } from "../config/errors.ts";
 import { quoted } from "../config/quoted.ts";
+import { readSolver } from "../config/solver.ts";
 import {
   maxVoiceUnits,
   resolveSettings,
@@ -124,7 +125,6 @@ function short(digest: unknown): string {
 
 function readMeta(top: Fields, { config }: Checkpoint, layout: UnitLayout): SnapshotMeta {
   const settings = top.object("settings");
-  const solver = settings.object("solver");
   const sampling = settings.object("sampling");
   const historyUnits = settings.whole("historyUnits", [config.sink_units + 2, 2_000_000]);
   // Ranks count four bytes and rise by slots + 2 a unit.
@@ -145,12 +145,7 @@ function readMeta(top: Fields, { config }: Checkpoint, layout: UnitLayout): Snap
     settings: {
       // resolveSettings checks the ranges of what it gets, an option or this.
       seed: settings.number("seed", unbounded),
-      solver: {
-        name: solver.oneOf("name", ["euler", "midpoint", "heun", "ab2"]),
-        steps: solver.number("steps", unbounded),
-        shift: solver.number("shift", unbounded),
-        guidance: solver.number("guidance", unbounded),
-      },
+      solver: readSolver(settings.object("solver")),
       sampling: {
         temperature: sampling.number("temperature", unbounded),
         topK: sampling.number("topK", unbounded),

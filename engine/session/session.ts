@@ -12,6 +12,7 @@ import { placeRoles, type Places, type RoleInfo, Roles } from "./roles.ts";
 import type { SavedState } from "../roles/saved_state.ts";
 import {
   requireNumber,
+  requireWhole,
   resolveSettings,
   type SessionOptions,
   type Settings,
@@ -144,8 +145,8 @@ export class Session implements AsyncIterable<Response> {
     options: SessionOptions,
     { resume, snapshotEvery = 0, patience = 60_000 }: Durability,
   ): Promise<Session> {
-    requireNumber("snapshot every", snapshotEvery, { min: 0, max: 1e9, whole: true });
-    requireNumber("patience", patience, { min: 1, max: 1e9 });
+    requireWhole("snapshot every", snapshotEvery, [0, 1e9]);
+    requireNumber("patience", patience, [1, 1e9]);
     const tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config);
     const snapshot = resume ? checkSnapshot(resume, checkpoint) : null;
     const settings = snapshot

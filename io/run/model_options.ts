@@ -1,6 +1,6 @@
 /** The options that choose a model and how it answers, the same for every command that runs one. */
 import { fileURLToPath } from "node:url";
-import type { SolverName } from "../../engine/config/config.ts";
+import type { Range } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import {
   type Durability,
@@ -10,35 +10,44 @@ import {
   type SessionInfo,
   type SessionOptions,
 } from "../../engine/mod.ts";
+import { solverNames, solverRanges } from "../../engine/config/solver.ts";
+import { samplingRanges } from "../../engine/model/settings.ts";
 import type { Option, Parsed } from "../cli/options.ts";
 import { type OpenedSession, type References, say } from "./run_model.ts";
 import { cachedTuning, defaultTuneCache } from "../cli/tune_cache.ts";
 
-const solvers = ["euler", "midpoint", "heun", "ab2"] as const satisfies readonly SolverName[];
+const { steps, shift, guidance } = solverRanges;
+const { temperature, topK, topP } = samplingRanges;
+
+/** A range as an option declares it. */
+const within = ([min, max]: Range) => ({ min, max });
 
 /** The options' declarations. */
 export const modelOptions = {
   model: { kind: "text", value: "DIR", help: "checkpoint (engine/models/nano)" },
   seed: { kind: "whole", min: 0, max: 2 ** 53 - 1, help: "seed of all noise and sampling (0)" },
-  steps: { kind: "whole", min: 1, max: 1000, help: "solver steps (the checkpoint's)" },
-  solver: { kind: "choice", choices: solvers, help: "solver (the checkpoint's)" },
+  steps: { kind: "whole", ...within(steps), help: "solver steps (the checkpoint's)" },
+  solver: { kind: "choice", choices: solverNames, help: "solver (the checkpoint's)" },
   guidance: {
     kind: "number",
     value: "X",
-    min: 0,
-    max: 100,
+    ...within(guidance),
     help: "classifier-free guidance, 1: none (the checkpoint's)",
   },
   shift: {
     kind: "number",
     value: "X",
-    min: 0.01,
-    max: 100,
+    ...within(shift),
     help: "time shift (the checkpoint's)",
   },
-  temperature: { kind: "number", value: "X", min: 0, max: 100, help: "of text; 0: greedy (0)" },
-  "top-k": { kind: "whole", min: 0, max: 2 ** 31 - 1, help: "likeliest tokens kept, 0: all (0)" },
-  "top-p": { kind: "number", value: "P", min: 1e-6, max: 1, help: "probability kept (1)" },
+  temperature: {
+    kind: "number",
+    value: "X",
+    ...within(temperature),
+    help: "of text; 0: greedy (0)",
+  },
+  "top-k": { kind: "whole", ...within(topK), help: "likeliest tokens kept, 0: all (0)" },
+  "top-p": { kind: "number", value: "P", ...within(topP), help: "probability kept (1)" },
   prompt: { kind: "text", value: "TEXT", help: "system prompt" },
   persona: { kind: "text", value: "IMAGE", help: "what the agent looks like" },
   voice: { kind: "text", value: "AUDIO", help: "what the agent sounds like (4 s are used)" },

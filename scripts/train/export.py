@@ -13,7 +13,7 @@ import torch
 import safetensors_file
 
 from .model import expected_tensors
-from .shape import config
+from .shape import check_solver, config
 from .talk import stage_weights
 from .tokenizer import tokenizer_json
 
@@ -23,9 +23,10 @@ LOGS = [*STAGES[:3], "refine_video", "refine_audio", "lessons", "conversations",
 
 def export(out, stage, folder, solver=None):
     """Writes OUT/STAGE.safetensors as a checkpoint folder; solver: overrides of the config's. A student
-    has its guidance in its weights."""
+    has its guidance in its weights. A solver that the engine refuses is a ValueError."""
     c = config()
     c["solver"].update({"guidance": 1} if stage == "student" else {}, **(solver or {}))
+    check_solver(c["solver"])
     weights = stage_weights(out, stage)
     shapes = expected_tensors(c)
     for name, shape in shapes.items():
@@ -140,7 +141,7 @@ def main():
     parser.add_argument("--to", required=True, help="the checkpoint folder to write")
     parser.add_argument("--steps", type=int, help="solver steps")
     args = parser.parse_args()
-    export(args.out, args.stage, args.to, {"steps": args.steps} if args.steps else None)
+    export(args.out, args.stage, args.to, {} if args.steps is None else {"steps": args.steps})
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import sys
 
 from .tokenizer import FILLER, VOCABULARY_SIZE
@@ -168,6 +169,18 @@ def config(hidden=192, layers=4, inner=512, heads=6):
         },
         "solver": {"name": "euler", "steps": 4, "shift": 1, "guidance": 1.5},
     }
+
+
+def check_solver(solver):
+    """Raises ValueError unless the engine takes this solver; its names and ranges are the engine's."""
+    path = os.path.join(os.path.dirname(__file__), "../../engine/config/solver.json")
+    with open(path) as file:
+        known = json.load(file)
+    if solver["name"] not in known["names"]:
+        raise ValueError(f"solver {solver['name']}: it may be {', '.join(known['names'])}")
+    for name, (least, most) in known["ranges"].items():
+        if not least <= solver[name] <= most:
+            raise ValueError(f"solver {name} {solver[name]}: it may be from {least} to {most}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { toF32 } from "../../engine/checkpoint/checkpoint.ts";
-import type { SolverName, WeightStorage } from "../../engine/config/config.ts";
+import type { WeightStorage } from "../../engine/config/config.ts";
+import type { SolverName } from "../../engine/config/solver.ts";
 import { Model } from "../../engine/model/model.ts";
 import { Performer } from "../../engine/roles/performer.ts";
 import { computePrefill, personaLatents } from "../../engine/roles/prefill.ts";

@@ -121,6 +121,10 @@ Deno.test("validateConfig() names key, value and range of impossible numbers", a
     ["solver.steps", 0, "solver.steps is 0"],
     ["solver.shift", 0, "solver.shift is 0"],
     ["solver.guidance", -1, "solver.guidance is -1"],
+    // What would fail when a session opens is refused here.
+    ["solver.shift", 0.005, "solver.shift is 0.005; it may be a number from 0.01 to 100"],
+    ["solver.shift", 101, "solver.shift is 101"],
+    ["solver.guidance", 101, "solver.guidance is 101; it may be a number from 0 to 100"],
     ["random_weights_seed", -1, "random_weights_seed is -1"],
   ];
   for (const [path, value, why] of cases) {

@@ -1,6 +1,15 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import type { SolverName } from "../../../engine/config/config.ts";
-import { soleUse, solverProgram, solvers, solverTaus } from "../../../engine/config/solver.ts";
+import {
+  soleUse,
+  type SolverName,
+  solverNames,
+  solverProgram,
+  solverRanges,
+  solvers,
+  solverTaus,
+  velocitySlots,
+} from "../../../engine/config/solver.ts";
+import facts from "../../../engine/config/solver.json" with { type: "json" };
 import { runSolver } from "../../reference/solver.ts";
 
 /** dz/dtau = -2 z + cos(3 tau) from z(1) = 1: the value at tau = 0 is known. */
@@ -13,7 +22,7 @@ function error(name: SolverName, steps: number, shift: number): number {
   return Math.abs(z - exact);
 }
 
-for (const name of Object.keys(solvers) as SolverName[]) {
+for (const name of solverNames) {
   Deno.test(`${name}'s error falls with steps as its order says`, () => {
     for (const shift of [1, 2]) {
       const slope = Math.log2(error(name, 64, shift) / error(name, 128, shift));
@@ -43,6 +52,16 @@ Deno.test("solverTaus() falls from 1 to 0 and a shift above 1 stays longer near 
     taus.slice(1).forEach((tau, i) => assert(tau < (taus[i] ?? 0)));
   }
   assert((solverTaus(2, 3)[1] ?? 0) > 0.5);
+});
+
+Deno.test("solver.json, which Python reads, says what the table says", () => {
+  assertEquals(facts.names, solverNames);
+  assertEquals(facts.ranges as unknown, solverRanges);
+});
+
+Deno.test("velocitySlots() counts the velocities that a program keeps", () => {
+  const slots = (name: SolverName) => velocitySlots(solverProgram({ name, steps: 3, shift: 1 }));
+  assertEquals(solverNames.map(slots), [1, 2, 2, 2]);
 });
 
 Deno.test("soleUse() finds the velocities that serve for one step of z only", () => {
