@@ -6,7 +6,7 @@
  *     deno task stalled [MINUTES]
  */
 import { openConfig } from "../engine/checkpoint/checkpoint.ts";
-import { openMuxer } from "../io/media/muxer.ts";
+import { MatroskaMuxer } from "../io/media/matroska_muxer.ts";
 import { streamShapes } from "../io/media/stream_shape.ts";
 
 const root = new URL("..", import.meta.url);
@@ -24,7 +24,7 @@ const process = new Deno.Command(Deno.execPath(), {
 }).spawn();
 const input = process.stdin.getWriter();
 const output = process.stdout.getReader();
-const muxer = openMuxer("nut", user);
+const muxer = new MatroskaMuxer(user);
 let taken = 0;
 let stopped = false;
 

@@ -7,7 +7,6 @@ import { findFfmpeg } from "../ffmpeg/ffmpeg.ts";
 import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
 import { modelOptions, openModel, ownModel } from "../run/model_options.ts";
-import { type StreamFormat, streamFormats } from "../media/muxer.ts";
 import type { FfmpegFinder } from "../ends/observe.ts";
 import {
   type CommandSpec,
@@ -42,8 +41,8 @@ const spec = {
     output: { kind: "text", value: "OUTPUT", short: "o", help: "a path, unix:PATH, or - (-)" },
     format: {
       kind: "choice",
-      choices: streamFormats,
-      help: "container of the output (by its name's ending, else nut)",
+      choices: ["matroska"],
+      help: "container of the output: write Matroska whatever its name ends in",
     },
     "raw-video": { kind: "text", value: "PATH", help: "RGB24 frames instead of -i" },
     "raw-audio": { kind: "text", value: "PATH", help: "mono f32le samples instead of -i" },
@@ -61,7 +60,7 @@ const spec = {
     quiet: { kind: "flag", help: "say nothing but errors" },
   },
   examples: [
-    "deno task -q stream -i talk.nut -o answer.mkv --pace live",
+    "deno task -q stream -i talk.mkv -o answer.mkv --pace live",
     "ffmpeg -re -i talk.mp4 -f nut - | deno task -q stream | ffplay -",
     "deno task -q stream -i unix:/tmp/in -o unix:/tmp/out --pace live --late skip",
     "deno task -q stream --raw-video /dev/fd/3 --raw-audio /dev/fd/4 -o answer.mkv",
@@ -222,20 +221,11 @@ async function openOutput(
   if (output === "-" && Deno.stdout.isTerminal()) {
     throw new InputError("standard output is a terminal: pipe it into a player, '| ffplay -'");
   }
-  const format = formatOf(options);
-  return muxedOutput(await openSink(output, force, ffmpeg), format, shape);
-}
-
-const endings: Record<string, StreamFormat> = { ".nut": "nut", ".mkv": "matroska" };
-
-/** @throws InputError when a file's name promises something else. */
-function formatOf({ format, output = "-" }: Options): StreamFormat {
-  if (format !== undefined) return format;
-  const ending = extname(output).toLowerCase();
-  if (output === "-" || output.startsWith("unix:") || ending === "") return "nut";
-  const known = endings[ending];
-  if (known !== undefined) return known;
-  throw new InputError(
-    `-o: '${output}' should end in .nut or .mkv, or --format should say what it is`,
-  );
+  const ending = output === "-" || output.startsWith("unix:") ? "" : extname(output).toLowerCase();
+  if (options.format === undefined && ending !== "" && ending !== ".mkv") {
+    throw new InputError(
+      `-o: '${output}' should end in .mkv: add --format matroska to write Matroska all the same`,
+    );
+  }
+  return muxedOutput(await openSink(output, force, ffmpeg), shape);
 }

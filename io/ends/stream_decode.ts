@@ -12,7 +12,7 @@ import { type ContainerHead, readHead } from "../media/container_head.ts";
 import type { ByteSource } from "./endpoints.ts";
 import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
 import { decode, inputLimits, pictures, samples } from "../ffmpeg/ffmpeg_source.ts";
-import { NutEnd } from "../media/nut_end.ts";
+import { NutEnd } from "../media/nut.ts";
 import type { MediaSource } from "../media/pair.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import { concat } from "../system/bytes.ts";

@@ -1,8 +1,8 @@
-/** Where a stream's answers go: a container on one way out, or pictures and samples on two. */
+/** Where a stream's answers go: Matroska on one way out, or pictures and samples on two. */
 import type { Response } from "../../engine/checkpoint/unit.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { type ByteSink, openSink } from "./endpoints.ts";
-import { openMuxer, type StreamFormat } from "../media/muxer.ts";
+import { MatroskaMuxer } from "../media/matroska_muxer.ts";
 import type { FfmpegFinder } from "./observe.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 
@@ -14,24 +14,20 @@ export interface StreamOutput {
    * its first bytes were taken. @throws ReaderGone */
   start(): Promise<number>;
   write(response: Response): Promise<number>;
+  /** Completes what was written. */
   end(): Promise<number>;
 }
 
-/** A container on one way out. */
-export function muxedOutput(
-  sink: ByteSink,
-  format: StreamFormat,
-  shape: StreamShape,
-): StreamOutput {
-  const muxer = openMuxer(format, shape);
+/** Matroska on one way out. */
+export function muxedOutput(sink: ByteSink, shape: StreamShape): StreamOutput {
+  const muxer = new MatroskaMuxer(shape);
   return {
     names: { response: sink.name },
     start: () => sink.write(muxer.start()),
     write: (response) => sink.write(muxer.unit(response)),
     async end() {
-      const at = await sink.write(muxer.end());
       await sink.close();
-      return at;
+      return performance.now();
     },
   };
 }

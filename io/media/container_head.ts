@@ -1,10 +1,11 @@
 /**
  * The first bytes of a piped NUT or Matroska stream: which of them it is, and which media it holds.
  *
- * FFmpeg can't be asked, because what it reads from a pipe nobody else can read again; and it must be
- * told before it starts which streams to decode to where.
+ * FFmpeg can't be asked: what it reads from a pipe can't be read again. And it must be told before it
+ * starts which streams it should decode, and where to.
  */
-import { nutId, nutStartcodes } from "./nut_muxer.ts";
+import { matroskaId, readElement, readElements, trackTypes } from "./ebml.ts";
+import { nutId, nutStartcodes } from "./nut.ts";
 
 export interface ContainerHead {
   format: "nut" | "matroska";
@@ -91,54 +92,26 @@ function readNut(bytes: Uint8Array): HeadResult {
   }
 }
 
-const segment = 0x18538067;
-const tracks = 0x1654ae6b;
-const track = 0xae;
-const trackType = 0x83;
-const cluster = 0x1f43b675;
-
 function readMatroska(bytes: Uint8Array): HeadResult {
   const found: ContainerHead = { format: "matroska", video: false, audio: false };
-  const cursor = new Cursor(bytes, 0);
-  for (;;) {
-    const { id, length, start } = element(cursor);
-    if (id === segment) continue;
-    if (id === cluster || id < 0) return "other";
-    cursor.at = start + length;
-    if (id !== tracks) continue;
+  for (let at = 0;;) {
+    const { id, length, start } = readElement(bytes, at);
+    at = start;
+    // The segment holds all that follows.
+    if (id === matroskaId.segment) continue;
+    if (id === matroskaId.cluster || id < 0) return "other";
+    at += length;
+    if (id !== matroskaId.tracks) continue;
     // Only when the whole element is here are all tracks known.
-    if (cursor.at > bytes.length) return bytes.length < maxHead ? "more" : "other";
-    for (const entry of children(bytes, start, cursor.at)) {
-      if (entry.id !== track) continue;
-      for (const { id, start } of children(bytes, entry.start, entry.start + entry.length)) {
-        if (id !== trackType) continue;
-        if (bytes[start] === 1) found.video = true;
-        if (bytes[start] === 2) found.audio = true;
+    if (at > bytes.length) return bytes.length < maxHead ? "more" : "other";
+    for (const track of readElements(bytes, start, at)) {
+      if (track.id !== matroskaId.track) continue;
+      for (const { id, start } of readElements(bytes, track.start, track.start + track.length)) {
+        if (id !== matroskaId.trackType) continue;
+        if (bytes[start] === trackTypes.video) found.video = true;
+        if (bytes[start] === trackTypes.audio) found.audio = true;
       }
     }
     return found;
   }
-}
-
-function* children(bytes: Uint8Array, start: number, end: number) {
-  const cursor = new Cursor(bytes, start);
-  while (cursor.at < end) {
-    const child = element(cursor);
-    yield child;
-    cursor.at = child.start + child.length;
-  }
-}
-
-/** An EBML element's id (-1: none), the length of its content, and where that starts. */
-function element(cursor: Cursor): { id: number; length: number; start: number } {
-  const first = cursor.byte();
-  const idBytes = Math.clz32(first) - 23;
-  if (idBytes > 4) return { id: -1, length: 0, start: cursor.at };
-  cursor.at--;
-  const id = Number(cursor.number(idBytes));
-  const size = cursor.byte();
-  const more = Math.clz32(size) - 24;
-  if (more > 7) return { id: -1, length: 0, start: cursor.at };
-  const length = (size % 2 ** (7 - more)) * 256 ** more + Number(cursor.number(more));
-  return { id, length, start: cursor.at };
 }

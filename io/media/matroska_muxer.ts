@@ -1,7 +1,17 @@
-/** Matroska as a live stream: raw RGB24 pictures, 32-bit float samples, the text as subtitles. */
+/**
+ * Responses as a live Matroska stream, unit by unit: everything of a unit is there when `unit` returns.
+ *
+ * FFmpeg's muxers can't do that. They hold a stream's last packet until the other stream has a later
+ * one, so that the end of each unit would leave with the next. Pictures and sound are stored as they
+ * are (RGB24, 32-bit float), the text as subtitles: the next program encodes them for a narrow way.
+ */
+import type { Response } from "../../engine/checkpoint/unit.ts";
 import { concat } from "../system/bytes.ts";
-import { mediaPieces, type MuxedUnit, type Muxer } from "./media_pieces.ts";
-import type { StreamShape } from "./stream_shape.ts";
+import { matroskaId as id, trackTypes } from "./ebml.ts";
+import { frameBytes, type StreamShape } from "./stream_shape.ts";
+
+/** What the stream holds of a response. */
+export type MuxedUnit = Pick<Response, "unit" | "text" | "audio" | "frames">;
 
 const encoder = new TextEncoder();
 
@@ -43,28 +53,11 @@ function element(id: number, content: number | string | Uint8Array | Uint8Array[
 /** Marks an element whose end is where the stream ends. */
 const unknownLength = Uint8Array.of(1, 255, 255, 255, 255, 255, 255, 255);
 
-/** Element ids (RFC 9559). */
-const id = {
-  ebml: 0x1a45dfa3,
-  segment: 0x18538067,
-  info: 0x1549a966,
-  tracks: 0x1654ae6b,
-  track: 0xae,
-  cluster: 0x1f43b675,
-  timestamp: 0xe7,
-  simpleBlock: 0xa3,
-  blockGroup: 0xa0,
-  block: 0xa1,
-  duration: 0x9b,
-} as const;
-
-const kinds = { video: 1, audio: 2, subtitle: 17 } as const;
-
 function track(number: number, kind: number, codec: string, more: Uint8Array[]): Uint8Array {
   return element(id.track, [
     element(0xd7, number),
     element(0x73c5, number),
-    element(0x83, kind),
+    element(id.trackType, kind),
     // No lacing: a block holds one frame.
     element(0x9c, 0),
     element(0x86, codec),
@@ -72,14 +65,38 @@ function track(number: number, kind: number, codec: string, more: Uint8Array[]):
   ]);
 }
 
-/** One cluster for each unit; times in ms. */
-export class MatroskaMuxer implements Muxer {
+/** What belongs to one frame time. */
+interface MediaPiece {
+  /** Index of the frame and of the piece's first sample in the whole stream. */
+  frame: number;
+  sample: number;
+  picture: Uint8Array;
+  /** Little-endian f32 samples. */
+  sound: Uint8Array;
+}
+
+/** The pieces of a unit, in the order of time, so that no player waits for the other medium. */
+function mediaPieces(shape: StreamShape, { unit, frames, audio }: MuxedUnit): MediaPiece[] {
+  const size = frameBytes(shape);
+  const sound = new Uint8Array(audio.buffer, audio.byteOffset, audio.byteLength);
+  const cut = (i: number) => Math.floor((i * shape.samples) / shape.frames);
+  return Array.from({ length: shape.frames }, (_, i) => ({
+    frame: unit * shape.frames + i,
+    sample: unit * shape.samples + cut(i),
+    picture: frames.subarray(i * size, (i + 1) * size),
+    sound: sound.subarray(cut(i) * 4, cut(i + 1) * 4),
+  }));
+}
+
+/** One cluster for each unit; times in ms. An open segment ends where its last cluster does. */
+export class MatroskaMuxer {
   readonly #shape: StreamShape;
 
   constructor(shape: StreamShape) {
     this.#shape = shape;
   }
 
+  /** What stands before the first unit. */
   start(): Uint8Array<ArrayBuffer> {
     const { fps, width, height, sampleRate } = this.#shape;
     return concat([
@@ -94,20 +111,21 @@ export class MatroskaMuxer implements Muxer {
         ...[element(0x2ad7b1, 1e6), element(0x4d80, "wanstream"), element(0x5741, "wanstream")],
       ]),
       element(id.tracks, [
-        track(1, kinds.video, "V_UNCOMPRESSED", [
+        track(1, trackTypes.video, "V_UNCOMPRESSED", [
           element(0x23e383, Math.round(1e9 / fps)),
           element(0xe0, [
             ...[element(0xb0, width), element(0xba, height), element(0x2eb524, "RGB\x18")],
           ]),
         ]),
-        track(2, kinds.audio, "A_PCM/FLOAT/IEEE", [
+        track(2, trackTypes.audio, "A_PCM/FLOAT/IEEE", [
           element(0xe1, [element(0xb5, double(sampleRate)), element(0x9f, 1), element(0x6264, 32)]),
         ]),
-        track(3, kinds.subtitle, "S_TEXT/UTF8", [element(0x22b59c, "und")]),
+        track(3, trackTypes.subtitle, "S_TEXT/UTF8", [element(0x22b59c, "und")]),
       ]),
     ]);
   }
 
+  /** One unit; units come in order. */
   unit(unit: MuxedUnit): Uint8Array<ArrayBuffer> {
     const { fps, sampleRate, unitMs } = this.#shape;
     const start = Math.round(unit.unit * unitMs);
@@ -124,11 +142,6 @@ export class MatroskaMuxer implements Muxer {
       blocks.unshift(element(id.blockGroup, [element(id.block, words), duration]));
     }
     return concat([element(id.cluster, [element(id.timestamp, start), ...blocks])]);
-  }
-
-  /** Nothing: an open segment ends where its last cluster does. */
-  end(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array();
   }
 }
 

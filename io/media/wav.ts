@@ -2,9 +2,10 @@
 import { InputError } from "../../engine/config/errors.ts";
 import { ByteQueue } from "../system/byte_queue.ts";
 import { writeAll } from "../system/bytes.ts";
-import { lacks } from "./cut_off.ts";
+import { fileReader, lacks, type View } from "./file_view.ts";
 import type { MediaSource } from "./pair.ts";
 import { Resampler } from "./resample.ts";
+import { lengthUnknown, riffChunks } from "./riff.ts";
 
 /** Where a WAV file's samples lie and how they are written. */
 export interface WavFormat {
@@ -36,52 +37,41 @@ const maxChunks = 1000;
 export async function readWavHeader(path: string): Promise<WavFormat | null> {
   using file = await Deno.open(path);
   const { size } = await file.stat();
-  const at = async (offset: number, length: number): Promise<DataView> => {
-    const bytes = new Uint8Array(length);
-    await file.seek(offset, Deno.SeekMode.Start);
-    const read = await file.read(bytes);
-    return new DataView(bytes.buffer, 0, read ?? 0);
-  };
+  const at = fileReader(file, size);
   let format: Omit<WavFormat, "start" | "stated" | "length"> | null = null;
   let stated64: number | null = null;
-  for (let offset = 12, chunks = 0; offset + 8 <= size; chunks++) {
-    if (chunks === maxChunks) {
+  let chunks = 0;
+  for await (const { id, start, length } of riffChunks(at, size, 12)) {
+    if (++chunks > maxChunks) {
       throw new InputError(`${path}: has ${maxChunks} chunks before its samples: record it again`);
     }
-    const head = await at(offset, 8);
-    const id = new TextDecoder("latin1").decode(new Uint8Array(head.buffer, 0, 4));
-    const length = head.getUint32(4, true);
-    const start = offset + 8;
     if (id === "ds64" && length >= 16 && start + 16 <= size) {
-      stated64 = Number((await at(start + 8, 8)).getBigUint64(0, true));
+      stated64 = (await at(start + 8, 8)).little(0, 8);
     } else if (id === "fmt " && length >= 16 && start + length <= size) {
       const parsed = parseFormat(await at(start, Math.min(length, 40)), path);
       if (parsed === null) return null;
       format = parsed;
     } else if (id === "data") {
       if (format === null) throw new InputError(`${path}: its samples come before their format`);
-      // A writer that couldn't seek back leaves 0 or all ones.
-      const open = length === 0 || length >= 0xffffff00;
-      const stated = open ? stated64 : length;
+      const stated = lengthUnknown(length) ? stated64 : length;
       const there = Math.min(stated ?? Infinity, size - start);
       if (there < format.frame) break;
       return { ...format, start, stated, length: there - (there % format.frame) };
     }
-    offset = start + length + (length % 2);
   }
   throw new InputError(`${path}: is a WAV file without samples: record it again`);
 }
 
 function parseFormat(
-  view: DataView,
+  view: View,
   path: string,
 ): Omit<WavFormat, "start" | "stated" | "length"> | null {
-  const extensible = view.getUint16(0, true) === 0xfffe && view.byteLength >= 40;
-  const tag = view.getUint16(extensible ? 24 : 0, true);
-  const channels = view.getUint16(2, true);
-  const sampleRate = view.getUint32(4, true);
-  const frame = view.getUint16(12, true);
-  const mask = extensible ? view.getUint32(20, true) : channels === 6 ? 0x3f : 0;
+  const extensible = view.little(0, 2) === 0xfffe && view.bytes.length >= 40;
+  const tag = view.little(extensible ? 24 : 0, 2);
+  const channels = view.little(2, 2);
+  const sampleRate = view.little(4, 4);
+  const frame = view.little(12, 2);
+  const mask = extensible ? view.little(20, 4) : channels === 6 ? 0x3f : 0;
   const bits = (frame * 8) / channels;
   if (tag !== 1 && tag !== 3) return null;
   const known = tag === 3 ? [32, 64] : [8, 16, 24, 32];

@@ -1,6 +1,6 @@
 /** `stream` as a process between two pipes, for tests: an echo answers, so no GPU is needed. */
 import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
-import { openMuxer, type StreamFormat } from "../../io/media/muxer.ts";
+import { MatroskaMuxer } from "../../io/media/matroska_muxer.ts";
 import { type StreamShape, streamShapes } from "../../io/media/stream_shape.ts";
 import { random } from "../reference/random.ts";
 
@@ -24,17 +24,16 @@ export function noise(shape: StreamShape, unit: number) {
   };
 }
 
-/** A stream of the user's noise: its head, unit by unit, its end. */
-export function userStream(format: StreamFormat, units: number): Uint8Array<ArrayBuffer>[] {
-  const muxer = openMuxer(format, user);
+/** A stream of the user's noise: its head, unit by unit. */
+export function userStream(units: number): Uint8Array<ArrayBuffer>[] {
+  const muxer = new MatroskaMuxer(user);
   const head = muxer.start();
-  const parts = Array.from({ length: units }, (_, unit) => muxer.unit(noise(user, unit)));
-  return [head, ...parts, muxer.end()];
+  return [head, ...Array.from({ length: units }, (_, unit) => muxer.unit(noise(user, unit)))];
 }
 
 /** Bytes of the head and of each unit of what comes out (echoes say nothing here). */
-export function answerBytes(format: StreamFormat, units: number): number[] {
-  const muxer = openMuxer(format, agent);
+export function answerBytes(units: number): number[] {
+  const muxer = new MatroskaMuxer(agent);
   const silent = { ...noise(agent, 0), text: "" };
   return [
     muxer.start(),

@@ -125,7 +125,7 @@ adapterTest("stream goes on when its Worker dies, with the bytes of a whole run"
       "--raw-audio",
       `${at}/in.f32`,
       "-o",
-      `${at}/${name}.nut`,
+      `${at}/${name}.mkv`,
       "--events",
       `${at}/${name}.jsonl`,
     ],
@@ -133,5 +133,5 @@ adapterTest("stream goes on when its Worker dies, with the bytes of a whole run"
   ];
   assertEquals(await runStream(args("a")), 0);
   assertEquals(await runStream(args("b"), breaking(5, "thinker", "worker")), 0);
-  await check(at, ".nut", "fused", "broken by a test");
+  await check(at, ".mkv", "fused", "broken by a test");
 });
