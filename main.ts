@@ -1,44 +1,42 @@
 /** Command name -> io/commands/NAME.ts, error -> exit code; nothing else. */
+import { fileURLToPath } from "node:url";
 import { InputError } from "./engine/config/errors.ts";
+import { commandList, type Commands, findCommand } from "./io/cli/commands.ts";
 import { RunError } from "./io/system/errors.ts";
-import { nearest } from "./io/cli/options.ts";
+import { print, say } from "./io/system/terminal.ts";
 
-interface Command {
-  summary: string;
-  run(args: string[]): Promise<number>;
-}
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-const commands: Record<string, () => Promise<Command>> = {
+/** What stands beside the floors and is handed to the commands that need it. */
+const programs = { root: here("."), peers: here("./scripts/peers/") };
+const sources = { smallSet: here("./samples/eval"), world: here("./scripts/world") };
+
+const commands: Commands = {
   replay: () => import("./io/commands/replay.ts"),
   stream: () => import("./io/commands/stream.ts"),
   adapters: () => import("./io/commands/adapters.ts"),
   inspect: () => import("./io/commands/inspect.ts"),
   init: () => import("./io/commands/init.ts"),
-  bench: () => import("./io/commands/bench.ts"),
-  eval: () => import("./io/commands/eval.ts"),
+  bench: async () => {
+    const { summary, run } = await import("./io/commands/bench.ts");
+    return { summary, run: (args) => run(args, programs) };
+  },
+  eval: async () => {
+    const { summary, run } = await import("./io/commands/eval.ts");
+    return { summary, run: (args) => run(args, sources) };
+  },
 };
 
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    const lines = Object.entries(commands).map(async ([name, load]) =>
-      `  ${name.padEnd(10)}${(await load()).summary}\n`
+    await print(
+      "Usage: deno task COMMAND [options]\n\nCommands (each has --help):\n" +
+        await commandList(commands),
     );
-    const text = "Usage: deno task COMMAND [options]\n\nCommands (each has --help):\n" +
-      (await Promise.all(lines)).join("");
-    await Deno.stdout.write(new TextEncoder().encode(text));
     return name === undefined ? 2 : 0;
   }
-  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (load === undefined) {
-    const known = Object.keys(commands);
-    const near = nearest(name, known);
-    throw new InputError(
-      `unknown command ${name}: ${
-        near ? `did you mean ${near}?` : `known are ${known.join(", ")}`
-      }`,
-    );
-  }
-  return await (await load()).run(args);
+  const { run } = await findCommand(commands, name, "unknown command");
+  return await run(args);
 }
 
 if (import.meta.main) {
@@ -46,11 +44,10 @@ if (import.meta.main) {
   try {
     code = await main(Deno.args);
   } catch (error) {
-    const known = error instanceof InputError || error instanceof RunError;
-    // A stack trace only for what nobody foresaw.
-    const text = known ? error.message : Deno.inspect(error);
-    Deno.stderr.writeSync(new TextEncoder().encode(`wanstream: ${text}\n`));
-    code = known ? error.exitCode : 1;
+    const isExpected = error instanceof InputError || error instanceof RunError;
+    // A stack trace is printed only for errors that no part of the program expects.
+    say(`wanstream: ${isExpected ? error.message : Deno.inspect(error)}`);
+    code = isExpected ? error.exitCode : 1;
   }
   Deno.exit(code);
 }

@@ -13,7 +13,7 @@ import { type PresetName, presetNames } from "../engine/models/presets.ts";
 import { benchKernels } from "../io/bench/kernels.ts";
 import { benchLatency } from "../io/bench/latency.ts";
 import { openBenchGpu, openBenchModel } from "../io/bench/model.ts";
-import type { Bench } from "../io/bench/output.ts";
+import type { Bench } from "../io/reports/report.ts";
 import { tableText } from "../io/reports/table.ts";
 import { benchTick } from "../io/bench/tick.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../io/cli/options.ts";

@@ -11,8 +11,9 @@ import { type MatmulFigure, matmulFigures } from "../../kernels/measure/measure.
 import type { Choices, Gpu } from "../../kernels/gpu/device.ts";
 import { adapterKey, type TuneEntry } from "../../kernels/measure/tune.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
-import { type BenchModel, modelChoice, openBenchGpu, openBenchModel } from "./model.ts";
-import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
+import { type BenchModel, modelChoice, modelFacts, openBenchGpu, openBenchModel } from "./model.ts";
+import { outputOptions, runBench, type Status } from "./output.ts";
+import type { Bench } from "../reports/report.ts";
 import { rooflinePlot } from "../reports/plots.ts";
 import { figure, percent, type Table } from "../reports/table.ts";
 

@@ -14,8 +14,15 @@ import { percentile } from "../pace/statistics.ts";
 import { runStream } from "../run/stream.ts";
 import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
 import type { StreamOutput } from "../ends/stream_output.ts";
-import { type BenchModel, modelChoice, openBenchModel, openBenchSession } from "./model.ts";
-import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
+import {
+  type BenchModel,
+  modelChoice,
+  modelFacts,
+  openBenchModel,
+  openBenchSession,
+} from "./model.ts";
+import { outputOptions, runBench, type Status } from "./output.ts";
+import type { Bench } from "../reports/report.ts";
 import { latencyPlot } from "../reports/plots.ts";
 import { figure, type Table } from "../reports/table.ts";
 import { observations } from "./tick.ts";

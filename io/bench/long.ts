@@ -3,8 +3,15 @@ import type { Schedule } from "../../engine/mod.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
 import { percentile } from "../pace/statistics.ts";
 import { fitLine } from "../reports/line.ts";
-import { type BenchModel, modelChoice, openBenchModel, openBenchSession } from "./model.ts";
-import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
+import {
+  type BenchModel,
+  modelChoice,
+  modelFacts,
+  openBenchModel,
+  openBenchSession,
+} from "./model.ts";
+import { outputOptions, runBench, type Status } from "./output.ts";
+import type { Bench } from "../reports/report.ts";
 import { longPlot } from "../reports/plots.ts";
 import { figure, type Table } from "../reports/table.ts";
 import { observations } from "./tick.ts";

@@ -1,5 +1,8 @@
 /** Which model and adapter a bench measures. */
 import { type Checkpoint, openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
+import { elementCount, expectedTensors } from "../../engine/checkpoint/tensors.ts";
+import { unitLayout } from "../../engine/checkpoint/unit.ts";
+import type { ModelConfig } from "../../engine/config/config.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { type PresetName, presetNames } from "../../engine/models/presets.ts";
 import { randomCheckpoint } from "../../engine/models/random_checkpoint.ts";
@@ -16,7 +19,7 @@ import { tuneDevice } from "../../engine/model/tuning.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { ownModel } from "../run/model_options.ts";
 import type { Option, Parsed } from "../cli/options.ts";
-import { say } from "../run/run_model.ts";
+import { say } from "../system/terminal.ts";
 import { cachedTuning, defaultTuneCache } from "../cli/tune_cache.ts";
 import type { Status } from "./output.ts";
 
@@ -138,4 +141,29 @@ export async function openBenchSession(
   });
   await tuning?.keep();
   return session;
+}
+
+/** A model's facts, as every bench's JSON and page have them. */
+export function modelFacts({ name, checkpoint, settings }: BenchModel, adapter: string) {
+  const { config, digest } = checkpoint;
+  return {
+    adapter,
+    model: name,
+    checkpoint: digest,
+    parameters: parameters(config),
+    storage: settings.storage,
+    weights: settings.weights,
+    solver: settings.solver,
+    historyUnits: settings.historyUnits,
+    sinkUnits: settings.sinkUnits,
+    unitMs: config.unit_ms,
+    tokensPerUnit: unitLayout(config).tokens,
+    config,
+  };
+}
+
+function parameters(config: ModelConfig): number {
+  let count = 0;
+  for (const shape of expectedTensors(config).values()) count += elementCount(shape);
+  return count;
 }

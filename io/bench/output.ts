@@ -1,8 +1,5 @@
 /** What a bench gives, and the ways out: text, JSON, and a page with plots. */
-import type { ModelConfig } from "../../engine/config/config.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { elementCount, expectedTensors } from "../../engine/checkpoint/tensors.ts";
-import { unitLayout } from "../../engine/checkpoint/unit.ts";
 import {
   type CommandSpec,
   helpText,
@@ -10,27 +7,12 @@ import {
   type Parsed,
   parseOptions,
 } from "../cli/options.ts";
-import type { BenchModel } from "./model.ts";
-import type { Plot } from "../reports/plots.ts";
-import { writeReport } from "../reports/report.ts";
-import { type Table, tableText } from "../reports/table.ts";
+import { print, showStatus } from "../system/terminal.ts";
+import { type Bench, writeReport } from "../reports/report.ts";
+import { tableText } from "../reports/table.ts";
 
 /** Says what is being measured. */
 export type Status = (what: string) => void;
-
-/** What one bench found. */
-export interface Bench {
-  /** "kernels", "tick", ... */
-  name: string;
-  /** One line: what was measured, on what. */
-  headline: string;
-  /** Every figure, for machines. */
-  figures: object;
-  tables: readonly Table[];
-  plots: readonly Plot[];
-  /** The model's own facts, when there is one. */
-  model?: object;
-}
 
 /** The options of every bench. */
 export const outputOptions = {
@@ -40,8 +22,6 @@ export const outputOptions = {
 } as const satisfies Record<string, Option>;
 
 type Options<T extends Record<string, Option>> = Parsed<T>["options"];
-
-const encoder = new TextEncoder();
 
 /** A bench's command: parses, measures, prints. */
 export async function runBench<const T extends Record<string, Option>>(
@@ -60,8 +40,8 @@ export async function runBench<const T extends Record<string, Option>>(
   const { json, report, force } = options as Options<typeof outputOptions>;
   if (report !== undefined) await checkReport(report, force);
   const started = new Date();
-  const benches = await measure(options as unknown as Options<T>, status);
-  status("");
+  const benches = await measure(options as unknown as Options<T>, showStatus);
+  showStatus("");
   const given = Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined && value !== false),
   );
@@ -83,22 +63,11 @@ export async function runBench<const T extends Record<string, Option>>(
     await print(texts.join("\n"));
   }
   if (report !== undefined) {
-    status(`drawing ${report}`);
+    showStatus(`drawing ${report}`);
     await writeReport(report, { configuration, benches });
-    status("");
+    showStatus("");
   }
   return 0;
-}
-
-async function print(text: string): Promise<void> {
-  const bytes = encoder.encode(text);
-  for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
-}
-
-/** A line that is overwritten by the next, for people at a terminal. */
-function status(what: string): void {
-  if (!Deno.stderr.isTerminal()) return;
-  Deno.stderr.writeSync(encoder.encode(`\r\x1b[K${what}`));
 }
 
 /** @throws InputError before any work, when the page could not be written. */
@@ -121,29 +90,4 @@ function machine() {
     system: `${os} ${arch}`,
     cores: navigator.hardwareConcurrency,
   };
-}
-
-/** A model's facts, as every bench's JSON and page have them. */
-export function modelFacts({ name, checkpoint, settings }: BenchModel, adapter: string) {
-  const { config, digest } = checkpoint;
-  return {
-    adapter,
-    model: name,
-    checkpoint: digest,
-    parameters: parameters(config),
-    storage: settings.storage,
-    weights: settings.weights,
-    solver: settings.solver,
-    historyUnits: settings.historyUnits,
-    sinkUnits: settings.sinkUnits,
-    unitMs: config.unit_ms,
-    tokensPerUnit: unitLayout(config).tokens,
-    config,
-  };
-}
-
-function parameters(config: ModelConfig): number {
-  let count = 0;
-  for (const shape of expectedTensors(config).values()) count += elementCount(shape);
-  return count;
 }

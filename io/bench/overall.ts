@@ -1,10 +1,11 @@
 /** `bench` without a name: a short run of what most people want to know. */
 import type { CommandSpec, Option } from "../cli/options.ts";
+import { print } from "../system/terminal.ts";
 import { benchKernels } from "./kernels.ts";
 import { benchLatency } from "./latency.ts";
 import { modelChoice, openBenchGpu, openBenchModel } from "./model.ts";
 import { outputOptions, runBench } from "./output.ts";
-import { benchStart } from "./start.ts";
+import { benchStart, type StartPrograms } from "./start.ts";
 import { benchTick } from "./tick.ts";
 
 const spec = {
@@ -23,7 +24,11 @@ const spec = {
 const latencyUnits = 40;
 
 /** Runs the command; `list` gives the lines of all benches for `--help`. */
-export async function run(args: string[], list: () => Promise<string[]>): Promise<number> {
+export async function run(
+  args: string[],
+  programs: StartPrograms,
+  list: () => Promise<string>,
+): Promise<number> {
   const isHelp = args.some((arg) => arg === "--help" || arg === "-h");
   const code = await runBench(spec, args, async (options, status) => {
     const model = await openBenchModel(options, status);
@@ -37,13 +42,12 @@ export async function run(args: string[], list: () => Promise<string[]>): Promis
       status,
     );
     const start = options.preset === undefined
-      ? [await benchStart(options.model, 1, options["no-tune"], status)]
+      ? [await benchStart(programs, options.model, 1, options["no-tune"], status)]
       : [];
     return [tick, kernels, latency, ...start];
   });
   if (isHelp) {
-    const lines = ["", "Measurements, each with --help:", ...await list(), ""];
-    await Deno.stdout.write(new TextEncoder().encode(lines.join("\n")));
+    await print(`\nMeasurements, each with --help:\n${await list()}`);
   }
   return code;
 }

@@ -1,4 +1,4 @@
-/** What scripts/peers/ prints. */
+/** What the program that runs the other libraries prints. */
 
 /** A library's figure for one piece of work, or why there is none. */
 export interface PeerFigure {

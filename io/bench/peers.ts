@@ -1,9 +1,9 @@
 /** `bench peers`: this engine's kernels beside those of other WebGPU libraries, as ratios. */
-import { fileURLToPath } from "node:url";
 import { TextLineStream } from "@std/streams";
 import { RunError } from "../system/errors.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
-import { type Bench, outputOptions, runBench, type Status } from "./output.ts";
+import { outputOptions, runBench, type Status } from "./output.ts";
+import type { Bench } from "../reports/report.ts";
 import type { Peers, PeerWork } from "./peer_figures.ts";
 import { peersPlot } from "../reports/plots.ts";
 import { figure, type Table } from "../reports/table.ts";
@@ -22,14 +22,12 @@ const spec = {
   examples: ["deno task bench peers", "deno task bench peers --rounds 9 --json > peers.json"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
-/** Runs the command. */
-export function run(args: string[]): Promise<number> {
+/** Runs the command. @param programs `peers`: the folder of the program that runs the libraries. */
+export function run(args: string[], { peers }: { peers: string }): Promise<number> {
   return runBench(spec, args, async ({ adapter, rounds }, status) => [
-    await benchPeers(adapter ?? "default", rounds ?? 5, status),
+    await benchPeers(peers, adapter ?? "default", rounds ?? 5, status),
   ]);
 }
-
-const folder = fileURLToPath(new URL("../../scripts/peers/", import.meta.url));
 
 /** What others' code may do: read, and what choosing an adapter takes. */
 const permissions = [
@@ -37,8 +35,13 @@ const permissions = [
   "--allow-env=VK_DRIVER_FILES,VK_ICD_FILENAMES,XDG_RUNTIME_DIR,DENO_WEBGPU_BACKEND",
 ];
 
-async function benchPeers(adapter: string, rounds: number, status: Status): Promise<Bench> {
-  const peers = await measure(adapter, rounds, status);
+async function benchPeers(
+  folder: string,
+  adapter: string,
+  rounds: number,
+  status: Status,
+): Promise<Bench> {
+  const peers = await runPeers(folder, adapter, rounds, status);
   return {
     name: "peers",
     headline: `beside other libraries on ${peers.adapter}, ${rounds} rounds in one run`,
@@ -68,7 +71,12 @@ async function benchPeers(adapter: string, rounds: number, status: Status): Prom
   };
 }
 
-async function measure(adapter: string, rounds: number, status: Status): Promise<Peers> {
+async function runPeers(
+  folder: string,
+  adapter: string,
+  rounds: number,
+  status: Status,
+): Promise<Peers> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-q", "--no-prompt", "--frozen", "--config", `${folder}deno.json`]
       .concat(permissions, `${folder}peers.ts`, `${rounds}`, adapter),

@@ -19,7 +19,8 @@ import {
 import { ownModel } from "../run/model_options.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { checkChoice } from "./model.ts";
-import { type Bench, outputOptions, runBench } from "./output.ts";
+import { outputOptions, runBench } from "./output.ts";
+import type { Bench } from "../reports/report.ts";
 import { benchPlanCheck } from "./plan_check.ts";
 import { bytesText, figure, percent, type Table } from "../reports/table.ts";
 

@@ -19,8 +19,9 @@ import { TickBench, type TickTimes } from "../../engine/bench/tick_bench.ts";
 import { type TickStage, tickStages } from "../../engine/roles/tick_stages.ts";
 import { percentile } from "../pace/statistics.ts";
 import { ceilingTable } from "./kernels.ts";
-import { type ModelChoice, openBenchGpu, openBenchModel } from "./model.ts";
-import { type Bench, modelFacts, type Status } from "./output.ts";
+import { type ModelChoice, modelFacts, openBenchGpu, openBenchModel } from "./model.ts";
+import { type Status } from "./output.ts";
+import type { Bench } from "../reports/report.ts";
 import { figure, percent, type Table } from "../reports/table.ts";
 
 /** What --check found of one stage. */

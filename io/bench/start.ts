@@ -6,7 +6,9 @@ import { RunError } from "../system/errors.ts";
 import { ownModel } from "../run/model_options.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
 import { percentile } from "../pace/statistics.ts";
-import { type Bench, outputOptions, runBench, type Status } from "./output.ts";
+import { outputOptions, runBench, type Status } from "./output.ts";
+import type { Bench } from "../reports/report.ts";
+import type { ChildMarks } from "./start_child.ts";
 import { startPlot } from "../reports/plots.ts";
 import { figure, type Table } from "../reports/table.ts";
 
@@ -25,33 +27,20 @@ const spec = {
   examples: ["deno task bench start", "deno task bench start --rounds 10 --json"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
-
-/** Runs the command. */
-export function run(args: string[]): Promise<number> {
-  return runBench(spec, args, async (options, status) => {
-    const { model, rounds, "no-tune": off } = options;
-    return [await benchStart(model, rounds ?? 3, off, status)];
-  });
+/** What `bench start` starts, handed in by the command line. */
+export interface StartPrograms {
+  /** The folder whose deno.json has the tasks. */
+  root: string;
+  /** The module of the command `stream`. */
+  stream: string;
 }
 
-/** What `start_child.ts` tells: milliseconds since the epoch, and of stages. */
-export interface ChildMarks {
-  /** Deno's own clock begins; the first line of the program runs; ... */
-  origin: number;
-  modules: number;
-  checkpoint: number;
-  adapter: number;
-  choices: number;
-  weights: number;
-  model: number;
-  /** Milliseconds of making pipelines, in what came before `weights` and before `model`. */
-  weightPipelines: number;
-  planPipelines: number;
-  /** Milliseconds of the first tick and of the second by stage. */
-  first: Record<string, number>;
-  second: Record<string, number>;
-  adapterName: string;
+/** Runs the command. */
+export function run(args: string[], programs: StartPrograms): Promise<number> {
+  return runBench(spec, args, async (options, status) => {
+    const { model, rounds, "no-tune": off } = options;
+    return [await benchStart(programs, model, rounds ?? 3, off, status)];
+  });
 }
 
 /** One part of a start. */
@@ -62,6 +51,7 @@ export interface StartPart {
 
 /** Measures what `bench start` shows. */
 export async function benchStart(
+  { root, stream }: StartPrograms,
   given: string | undefined,
   rounds: number,
   noTune: boolean,
@@ -76,20 +66,15 @@ export async function benchStart(
   // The first round fills the system's caches and counts for nothing.
   for (let round = 0; round <= rounds; round++) {
     status(`start ${round} of ${rounds}`);
-    const total = await firstAnswer(["--model", model, ...more], silence);
+    const total = await firstAnswer(root, ["--model", model, ...more], silence);
     const start = performance.now();
-    await output(["task", "-q", "programs"]);
+    await output(root, ["task", "-q", "programs"]);
     const task = performance.now() - start;
     const spawned = performance.timeOrigin + performance.now();
     const marks: ChildMarks = JSON.parse(
-      await output([
-        "run",
-        "-q",
-        "--no-prompt",
-        ...permissions,
-        "io/bench/start_child.ts",
-        model,
-        ...more,
+      await output(root, [
+        ...["run", "-q", "--no-prompt", ...permissions],
+        ...[startChild, stream, model, ...more],
       ]),
     );
     if (round === 0) continue;
@@ -155,7 +140,9 @@ const permissions = [
   "HOME,USERPROFILE,LOCALAPPDATA,XDG_CACHE_HOME",
 ];
 
-function command(args: string[], stdin: "null" | "piped"): Deno.Command {
+const startChild = fileURLToPath(new URL("./start_child.ts", import.meta.url));
+
+function command(root: string, args: string[], stdin: "null" | "piped"): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args,
     cwd: root,
@@ -165,18 +152,22 @@ function command(args: string[], stdin: "null" | "piped"): Deno.Command {
   });
 }
 
-async function output(args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await command(args, "null").output();
+async function output(root: string, args: string[]): Promise<string> {
+  const { success, stdout, stderr } = await command(root, args, "null").output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trim();
   if (!success) throw new RunError(`deno ${args.join(" ")}: ${text(stderr)}`);
   return text(stdout);
 }
 
 /** Milliseconds from starting the command to the first bytes of its first answer. */
-async function firstAnswer(options: string[], unit: Uint8Array): Promise<number> {
+async function firstAnswer(
+  root: string,
+  options: string[],
+  unit: Uint8Array,
+): Promise<number> {
   const args = ["task", "-q", "stream", ...options, "--raw-audio=-"];
   const start = performance.now();
-  const child = command([...args, "--raw-audio-out=-", "--quiet"], "piped").spawn();
+  const child = command(root, [...args, "--raw-audio-out=-", "--quiet"], "piped").spawn();
   const errors = new Response(child.stderr).text();
   const writer = child.stdin.getWriter();
   const writing = writer.write(unit).then(() => writer.close()).catch(() => {});

@@ -1,18 +1,38 @@
-/** Started by `bench start`: does what `stream` does up to its second unit, and tells how long each
- * part took, as JSON. */
-import "../commands/stream.ts";
+/** `bench start` starts this: it does what `stream` does up to its second unit, and prints how long
+ * each part took, as JSON. Its arguments are the module of the command `stream`, whose loading is
+ * measured too, the checkpoint and the options. */
 import { openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { TickBench } from "../../engine/bench/tick_bench.ts";
 import { tuneDevice } from "../../engine/model/tuning.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { defaultTuneCache, readTuneCache } from "../cli/tune_cache.ts";
-import type { ChildMarks } from "./start.ts";
+
+/** What this prints: milliseconds since the epoch, and of stages. */
+export interface ChildMarks {
+  /** Deno's own clock begins; the first line of the program runs; ... */
+  origin: number;
+  modules: number;
+  checkpoint: number;
+  adapter: number;
+  choices: number;
+  weights: number;
+  model: number;
+  /** Milliseconds of making pipelines, in what came before `weights` and before `model`. */
+  weightPipelines: number;
+  planPipelines: number;
+  /** Milliseconds of the first tick and of the second by stage. */
+  first: Record<string, number>;
+  second: Record<string, number>;
+  adapterName: string;
+}
 
 const now = () => performance.timeOrigin + performance.now();
 
+const [stream = "", folder = ""] = Deno.args;
+await import(stream);
 const modules = now();
-const checkpointFile = await openCheckpoint(Deno.args[0] ?? "");
+const checkpointFile = await openCheckpoint(folder);
 const settings = resolveSettings(checkpointFile, {});
 const checkpoint = now();
 const gpu = await Gpu.open();

@@ -17,11 +17,13 @@ import { fitLine, type Line } from "../reports/line.ts";
 import {
   type BenchModel,
   modelChoice,
+  modelFacts,
   openBenchGpu,
   openBenchModel,
   openBenchSession,
 } from "./model.ts";
-import { type Bench, modelFacts, outputOptions, runBench, type Status } from "./output.ts";
+import { outputOptions, runBench, type Status } from "./output.ts";
+import type { Bench } from "../reports/report.ts";
 import { growthPlot, type Plot, stagePlot } from "../reports/plots.ts";
 import { bytesText, figure, type Table } from "../reports/table.ts";
 

@@ -1,6 +1,7 @@
 /** `adapters`: lists every adapter that can be reached, with the SPEC that selects it. */
 import { driversUnloaded } from "../../kernels/gpu/adapter.ts";
 import { type CommandSpec, helpText, parseOptions } from "../cli/options.ts";
+import { print } from "../system/terminal.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { type AdapterDescription, listAdapters } from "../../engine/mod.ts";
 
@@ -27,9 +28,8 @@ const shownLimits = [
 /** Runs the command. @throws InputError when no adapter can be reached. */
 export async function run(args: string[]): Promise<number> {
   const { options, operands, help } = parseOptions(command, args);
-  const write = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
   if (help) {
-    write(helpText(command));
+    await print(helpText(command));
     return 0;
   }
   if (operands[0] !== undefined) {
@@ -42,7 +42,7 @@ export async function run(args: string[]): Promise<number> {
       "no adapter can be reached: install a Vulkan driver ('apt-get install mesa-vulkan-drivers' for a CPU driver) or run 'deno task setup'",
     );
   }
-  write(
+  await print(
     options.json ? `${JSON.stringify(adapters, null, 2)}\n` : adapters.map(describe).join("\n"),
   );
   return 0;

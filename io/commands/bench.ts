@@ -1,16 +1,18 @@
 /** `bench`: how fast this machine runs a model; each measurement is a command of its own. */
-import { InputError } from "../../engine/config/errors.ts";
-import { nearest } from "../cli/options.ts";
+import { fileURLToPath } from "node:url";
 import * as overall from "../bench/overall.ts";
+import type { StartPrograms } from "../bench/start.ts";
+import { commandList, type Commands, findCommand } from "../cli/commands.ts";
 
 export const summary = "measure ticks, kernels, latency and more on this machine";
 
-interface SubCommand {
-  summary: string;
-  run(args: string[]): Promise<number>;
-}
+/** What measurements start. */
+type Programs = StartPrograms & {
+  /** The folder of the program that runs other WebGPU libraries. */
+  peers: string;
+};
 
-const benches: Record<string, () => Promise<SubCommand>> = {
+const benches: Commands<[Programs]> = {
   kernels: () => import("../bench/kernels.ts"),
   tick: () => import("../bench/tick.ts"),
   latency: () => import("../bench/latency.ts"),
@@ -20,23 +22,19 @@ const benches: Record<string, () => Promise<SubCommand>> = {
   peers: () => import("../bench/peers.ts"),
 };
 
-/** Runs the command: `bench NAME ...`, or without a name a short run of the first four. */
-export async function run(args: string[]): Promise<number> {
+/**
+ * Runs the command: `bench NAME ...`, or without a name a short run of the first four.
+ *
+ * @param programs What stands outside of io.
+ */
+export async function run(
+  args: string[],
+  programs: Omit<Programs, "stream">,
+): Promise<number> {
+  const all = { ...programs, stream: fileURLToPath(new URL("./stream.ts", import.meta.url)) };
   const [name, ...rest] = args;
   if (name === undefined || name.startsWith("-")) {
-    const lines = Object.entries(benches).map(async ([name, load]) =>
-      `  bench ${name.padEnd(9)}${(await load()).summary}`
-    );
-    return await overall.run(args, () => Promise.all(lines));
+    return await overall.run(args, all, () => commandList(benches, "bench "));
   }
-  const load = Object.hasOwn(benches, name) ? benches[name] : undefined;
-  if (load === undefined) {
-    const near = nearest(name, Object.keys(benches));
-    throw new InputError(
-      `bench ${name}: ${
-        near ? `did you mean ${near}?` : `it may be ${Object.keys(benches).join(", ")}`
-      }`,
-    );
-  }
-  return await (await load()).run(rest);
+  return await (await findCommand(benches, name, "bench")).run(rest, all);
 }

@@ -12,7 +12,7 @@ import { type Ffmpeg, findFfmpeg } from "../ffmpeg/ffmpeg.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
 import { modelOptions, openModel, ownModel } from "../run/model_options.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
-import { say } from "../run/run_model.ts";
+import { print, say } from "../system/terminal.ts";
 
 export const summary = "measure answers, timing, voice, lips and picture on conversations";
 
@@ -27,7 +27,7 @@ const spec = {
     seeds: {
       kind: "text",
       value: "FIRST..LAST",
-      help: "conversations of these seeds, made by scripts/world (needs Python)",
+      help: "conversations of these seeds, made when needed (needs Python)",
     },
     seconds: { kind: "number", value: "N", min: 10, max: 3600, help: "their length (24)" },
     swaps: {
@@ -53,6 +53,14 @@ const spec = {
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
+/** Where recordings come from when no folder is given; main.ts hands this in. */
+export interface Sources {
+  /** The folder of the small set that comes with the program. */
+  smallSet: string;
+  /** The generator of conversations: the folder of its Python package. */
+  world: string;
+}
+
 /** Opens what gives the codec's floor. */
 export type CodecOpener = (
   ...args: Parameters<typeof ResponseCodec.open>
@@ -67,13 +75,13 @@ export type CodecOpener = (
  */
 export async function run(
   args: string[],
+  sources: Sources,
   open = openModel,
   openCodec: CodecOpener = ResponseCodec.open,
 ): Promise<number> {
   const { options, operands, help } = parseOptions(spec, args);
-  const write = (text: string) => Deno.stdout.write(new TextEncoder().encode(text));
   if (help) {
-    await write(helpText(spec));
+    await print(helpText(spec));
     return 0;
   }
   const [folder, surplus] = operands;
@@ -85,7 +93,12 @@ export async function run(
   const model = options.model ?? await ownModel();
   const checkpoint = await openCheckpoint(model);
   const { config } = checkpoint;
-  const choice = { ...options, folder, seconds: options.seconds ?? 24 };
+  const choice = {
+    ...options,
+    folder: folder ?? sources.smallSet,
+    world: sources.world,
+    seconds: options.seconds ?? 24,
+  };
   const jobs = await chooseJobs(choice, config.unit_ms);
   const header: EvalHeader = {
     type: "header",
@@ -131,7 +144,7 @@ export async function run(
     const rows = rowsOf(results, config.unit_ms);
     if (isWhole) events?.add({ type: "summary", figures: rows });
     const facts = factsOf(results, jobs.length);
-    await write(
+    await print(
       options.json
         ? `${JSON.stringify({ checkpoint: checkpoint.digest, ...facts, figures: rows })}\n`
         : `${heading(model, facts)}\n\n${table(rows)}${closing(rows)}`,

@@ -8,6 +8,7 @@ import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
 import { elementCount } from "../../engine/checkpoint/tensors.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
 import { writeAll } from "../system/bytes.ts";
+import { print, say } from "../system/terminal.ts";
 
 export const summary = "make a checkpoint with seeded random weights";
 
@@ -39,7 +40,7 @@ const spec = {
 export async function run(args: string[]): Promise<number> {
   const { options, operands, help } = parseOptions(spec, args);
   if (help) {
-    await Deno.stdout.write(new TextEncoder().encode(helpText(spec)));
+    await print(helpText(spec));
     return 0;
   }
   if (operands[0] !== undefined) {
@@ -146,8 +147,4 @@ async function checkFree(folder: string, force: boolean): Promise<void> {
       `${folder}: holds ${name} already; choose another folder, or --force to write into it`,
     );
   }
-}
-
-function say(line: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
 }

@@ -1,5 +1,5 @@
-/** Conversations made by the world's generator (scripts/world, Python) when they are needed. */
-import { fileURLToPath } from "node:url";
+/** Makes conversations by the world's generator (a Python package) when they are needed. */
+import { basename, dirname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
 import { quoted } from "../../engine/config/quoted.ts";
 import { RunError } from "../system/errors.ts";
@@ -7,7 +7,6 @@ import { openRecording, type Recording } from "./recordings.ts";
 import { readTruth, type Swap } from "./measures/truth.ts";
 
 const python = "/usr/bin/python3";
-const scripts = fileURLToPath(new URL("../../scripts", import.meta.url));
 const remedy =
   "'apt-get install python3-numpy espeak-ng ffmpeg', or leave --seeds out: the small set needs no Python";
 
@@ -42,19 +41,24 @@ export function nameOf({ seed, swap }: Wanted): string {
  * Makes a conversation's recording, in a folder inside `keep`, where it stays and is found again, or
  * in a temporary one that `dispose` removes.
  *
+ * @param world The generator: the folder of its Python package.
  * @throws InputError when Python, numpy, espeak-ng or FFmpeg is missing; RunError when they fail.
  */
-export async function generate(wanted: Wanted, keep: string | null): Promise<Recording> {
+export async function generate(
+  world: string,
+  wanted: Wanted,
+  keep: string | null,
+): Promise<Recording> {
   if (keep !== null) {
     const folder = `${keep}/${nameOf(wanted)}`;
-    if (!(await isThere(folder, wanted))) await render(wanted, folder);
+    if (!(await isThere(folder, wanted))) await render(world, wanted, folder);
     return await openRecording(folder);
   }
   const temporary = await Deno.makeTempDir({ prefix: "wanstream-eval-" });
   const dispose = () => Deno.remove(temporary, { recursive: true });
   try {
     const folder = `${temporary}/${nameOf(wanted)}`;
-    await render(wanted, folder);
+    await render(world, wanted, folder);
     return await openRecording(folder, dispose);
   } catch (error) {
     await dispose();
@@ -73,16 +77,20 @@ async function isThere(folder: string, { seconds }: Wanted): Promise<boolean> {
   return (await readTruth(`${folder}/truth.json`)).seconds === seconds;
 }
 
-async function render({ seed, seconds, swap }: Wanted, folder: string): Promise<void> {
+async function render(
+  world: string,
+  { seed, seconds, swap }: Wanted,
+  folder: string,
+): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
-  const args = ["-m", "world.render", `${seed}`, "--seconds", `${seconds}`];
+  const args = ["-m", `${basename(world)}.render`, `${seed}`, "--seconds", `${seconds}`];
   args.push("--out", await Deno.realPath(folder), "--form", "lossless");
   if (swap !== null) args.push("--swap", swap);
   let output: Deno.CommandOutput;
   try {
     output = await new Deno.Command(python, {
       args,
-      cwd: scripts,
+      cwd: dirname(world),
       stdin: "null",
       stdout: "null",
       stderr: "piped",

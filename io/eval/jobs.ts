@@ -1,5 +1,4 @@
 /** Which recordings are run, in order, and how each is had. */
-import { fileURLToPath } from "node:url";
 import { generate, nameOf, parseSeeds, type Wanted } from "./generate.ts";
 import { openRecording, type Recording, recordingFolders } from "./recordings.ts";
 import { firstEvaluationSeed } from "./measures/truth.ts";
@@ -12,8 +11,8 @@ export interface Job {
 }
 
 export interface Choice {
-  /** A folder of recordings; neither this nor seeds: the small set that comes with the program. */
-  folder: string | undefined;
+  /** A folder of recordings, for when no seeds are given. */
+  folder: string;
   /** FIRST..LAST */
   seeds: string | undefined;
   /** Length of made conversations. */
@@ -23,10 +22,9 @@ export interface Choice {
   /** Most recordings, their swapped variants aside. */
   limit: number | undefined;
   keep: string | undefined;
+  /** The generator of conversations: the folder of its Python package. */
+  world: string;
 }
-
-/** The set that is part of the repository. */
-const smallSet = fileURLToPath(new URL("../../samples/eval", import.meta.url));
 
 /** Lists what will be run. @throws InputError */
 export async function chooseJobs(choice: Choice, unitMs: number): Promise<Job[]> {
@@ -41,13 +39,13 @@ export async function chooseJobs(choice: Choice, unitMs: number): Promise<Job[]>
         return {
           name: nameOf(wanted),
           seconds: choice.seconds,
-          open: () => generate(wanted, choice.keep ?? null),
+          open: () => generate(choice.world, wanted, choice.keep ?? null),
         };
       });
     });
   }
   const recordings = await Promise.all(
-    (await recordingFolders(choice.folder ?? smallSet)).map((folder) => openRecording(folder)),
+    (await recordingFolders(choice.folder)).map((folder) => openRecording(folder)),
   );
   const kept = recordings.filter(({ truth }) => truth.swap === null).slice(0, limit);
   const names = new Set(kept.map(({ name }) => name));

@@ -1,8 +1,6 @@
 /** What a page draws: Vega-Lite specifications, data included. */
-import type { KernelFigure } from "../bench/kernels.ts";
-import type { PlacementRun } from "../bench/tick.ts";
 
-/** A Vega-Lite specification (vega.github.io/vega-lite); scripts/draw/ turns it into SVG. */
+/** A Vega-Lite specification (vega.github.io/vega-lite); draw/ turns it into SVG. */
 export type PlotSpec = Record<string, unknown>;
 
 export interface Plot {
@@ -37,9 +35,20 @@ function decades(low: number, high: number) {
   };
 }
 
+/** One kernel at one shape: what a launch takes, and how often a tick launches it. */
+interface MeasuredKernel {
+  kernel: string;
+  label: string;
+  flops: number;
+  bytes: number;
+  gigaflops: number;
+  ms: number;
+  launches: number;
+}
+
 /** Kernels against the adapter's roof. */
 export function rooflinePlot(
-  kernels: readonly KernelFigure[],
+  kernels: readonly MeasuredKernel[],
   { gigaflops, gigabytes }: { gigaflops: number; gigabytes: number },
 ): Plot {
   const points = kernels.filter(({ flops, bytes }) => flops > 0 && bytes > 0).map((k) => ({
@@ -133,9 +142,17 @@ export function growthPlot(
   };
 }
 
+const stages = ["encode", "pass", "sendSlice", "solve", "sendLatents", "decode"] as const;
+
+/** Median milliseconds of each stage in one placement and schedule. */
+interface StagesRun {
+  placement: string;
+  schedule: string;
+  stages: Record<typeof stages[number], number>;
+}
+
 /** Stages of each placement and schedule. */
-export function stagePlot(runs: readonly PlacementRun[], unitMs: number): Plot {
-  const stages = ["encode", "pass", "sendSlice", "solve", "sendLatents", "decode"] as const;
+export function stagePlot(runs: readonly StagesRun[], unitMs: number): Plot {
   const values = runs.flatMap(({ placement, schedule, stages: ms }) =>
     stages.map((stage, order) => ({
       run: `${placement}, ${schedule}`,

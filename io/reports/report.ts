@@ -1,12 +1,25 @@
 /**
  * A page with plots, tables and the whole configuration: one file that renders without a network and
- * without scripts. Plots are drawn here, as SVG, by scripts/draw/.
+ * without scripts. Plots are drawn here, as SVG, by draw/.
  */
 import { fileURLToPath } from "node:url";
 import { RunError } from "../system/errors.ts";
-import type { Bench } from "../bench/output.ts";
 import type { Plot } from "./plots.ts";
 import type { Table } from "./table.ts";
+
+/** What one bench found. */
+export interface Bench {
+  /** "kernels", "tick", ... */
+  name: string;
+  /** One line: what was measured, on what. */
+  headline: string;
+  /** Every figure, for machines. */
+  figures: object;
+  tables: readonly Table[];
+  plots: readonly Plot[];
+  /** The model's own facts, when there is one. */
+  model?: object;
+}
 
 export interface Report {
   configuration: Record<string, unknown>;
@@ -23,7 +36,7 @@ export async function writeReport(path: string, report: Report): Promise<void> {
   );
 }
 
-const folder = fileURLToPath(new URL("../../scripts/draw/", import.meta.url));
+const folder = fileURLToPath(new URL("./draw/", import.meta.url));
 
 /** Text and lines take the page's colours; the rest of a plot holds on light and dark. */
 const theme = {

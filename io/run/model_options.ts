@@ -13,7 +13,8 @@ import {
 import { solverNames, solverRanges } from "../../engine/config/solver.ts";
 import { samplingRanges } from "../../engine/model/settings.ts";
 import type { Option, Parsed } from "../cli/options.ts";
-import { type OpenedSession, type References, say } from "./run_model.ts";
+import { type OpenedSession, type References } from "./run_model.ts";
+import { say } from "../system/terminal.ts";
 import { cachedTuning, defaultTuneCache } from "../cli/tune_cache.ts";
 
 const { steps, shift, guidance } = solverRanges;

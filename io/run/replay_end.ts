@@ -7,7 +7,7 @@ import type { Outputs } from "../system/output_file.ts";
 import type { ObservationReader } from "../media/pair.ts";
 import type { ReplayFiles, ReplayRequest } from "./replay_request.ts";
 import type { ResponseWriter } from "./respond.ts";
-import { say } from "./run_model.ts";
+import { say } from "../system/terminal.ts";
 import { sideBySide } from "../ends/side_by_side.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import type { UserText } from "../media/user_text.ts";

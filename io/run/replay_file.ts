@@ -28,8 +28,8 @@ import {
   type OpenedSession,
   readReferences,
   type References,
-  say,
 } from "./run_model.ts";
+import { say } from "../system/terminal.ts";
 import type { SavedRun } from "../saved/saved_run.ts";
 import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
 import type { UserText } from "../media/user_text.ts";

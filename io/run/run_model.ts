@@ -3,6 +3,7 @@ import type { ModelConfig } from "../../engine/config/config.ts";
 import type { Schedule, SessionInfo } from "../../engine/mod.ts";
 import { type HeaderEvent, type RecoveryEvent, sideShape, snakeCase } from "../pace/events.ts";
 import { aborted } from "../system/interrupt.ts";
+import { say } from "../system/terminal.ts";
 import { type FfmpegFinder, readPicture, readSound } from "../ends/observe.ts";
 import type { PaceChoice } from "../pace/pace_options.ts";
 import type { ReplaySession } from "../pace/replay.ts";
@@ -47,13 +48,6 @@ export interface OpenedSession {
 
 /** Seconds of reference voice that are read. */
 const voiceSeconds = 4;
-
-const encoder = new TextEncoder();
-
-/** Writes a line for people. */
-export function say(line: string): void {
-  Deno.stderr.writeSync(encoder.encode(`${line}\n`));
-}
 
 /** Reads what the user types and what the agent looks and sounds like. @throws InputError */
 export async function readReferences(

@@ -23,8 +23,8 @@ import {
   readReferences,
   type References,
   type RunRequest,
-  say,
 } from "./run_model.ts";
+import { say } from "../system/terminal.ts";
 import { defaultName } from "../system/session_folder.ts";
 import { streamShapes } from "../media/stream_shape.ts";
 import type { SavedStream } from "../saved/saved_stream.ts";

@@ -1,8 +1,14 @@
 /** Does the answer follow what is shown and asked? Pairs of answers: as it was, and with one thing
  * swapped and everything else of the user's part the same. */
-import { type Figure, figure } from "./outcomes.ts";
-import type { RecordingResult } from "../recording_result.ts";
+import { type Figure, figure, type Outcome } from "./outcomes.ts";
 import type { Swap } from "./truth.ts";
+
+/** Of a recording that was run: what this measure reads. */
+interface Answers {
+  name: string;
+  swap: Swap | null;
+  outcomes: readonly Outcome[];
+}
 
 /** Shares of the pairs whose right answers differ. */
 export interface Counterfactual {
@@ -14,7 +20,7 @@ export interface Counterfactual {
 
 /** Compares recordings with a swap to those they come from, question by question. */
 export function counterfactual(
-  results: readonly RecordingResult[],
+  results: readonly Answers[],
   kind: Swap["kind"],
 ): Counterfactual {
   let [pairs, follows, changes] = [0, 0, 0];
@@ -33,5 +39,4 @@ export function counterfactual(
   return { follows: figure(follows / pairs, pairs), changes: figure(changes / pairs, pairs) };
 }
 
-const rights = ({ outcomes }: RecordingResult) =>
-  outcomes.filter(({ measure }) => measure === "right");
+const rights = ({ outcomes }: Answers) => outcomes.filter(({ measure }) => measure === "right");

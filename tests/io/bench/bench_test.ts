@@ -19,7 +19,7 @@ Deno.test("bench lists its measurements, and each lists its options with an exam
 Deno.test("bench answers bad arguments with one line on stderr and exit code 2", async () => {
   const cases: [args: string[], message: string][] = [
     [["tik"], "bench tik: did you mean tick?"],
-    [["constructor"], "bench constructor: it may be kernels, tick"],
+    [["constructor"], "bench constructor: known are kernels, tick"],
     [["tick", "now"], "bench tick takes no 'now'"],
     [["kernels", "--model", "x", "--preset", "nano"], "exclude each other"],
     [["tick", "--preset", "giant"], "'giant' is none of nano"],

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { KernelFigure } from "../../../io/bench/kernels.ts";
-import type { Bench } from "../../../io/bench/output.ts";
+
 import {
   growthPlot,
   latencyPlot,
@@ -10,7 +10,7 @@ import {
   stagePlot,
   startPlot,
 } from "../../../io/reports/plots.ts";
-import { draw, writeReport } from "../../../io/reports/report.ts";
+import { type Bench, draw, writeReport } from "../../../io/reports/report.ts";
 import { existing, onPath } from "../../../scripts/programs.ts";
 import { folderTest } from "../media.ts";
 import { adapterTest, bench } from "./support.ts";

@@ -18,8 +18,10 @@ import { oraclePart, perfectCodec, player } from "./players.ts";
 
 const root = new URL("../../../", import.meta.url).pathname;
 const set = `${root}samples/eval`;
+const sources = { smallSet: set, world: `${root}scripts/world` };
 const nothing = {
-  folder: undefined,
+  folder: set,
+  world: sources.world,
   seeds: undefined,
   seconds: 24,
   swaps: undefined,
@@ -82,7 +84,7 @@ Deno.test("parseTruth names what is wrong in a record", async () => {
 
 Deno.test("eval refuses options that don't go together", async () => {
   const refused = (args: string[], message: string) =>
-    assertRejects(() => run(args), InputError, message);
+    assertRejects(() => run(args, sources), InputError, message);
   await refused(["a", "b"], "'b' is one too many");
   await refused(["a", "--seeds", "1"], "not both");
   await refused(["--seconds", "30"], "give --seeds");
@@ -102,7 +104,7 @@ async function evalOracle(args: string[], wanted: string[]) {
     return Promise.resolve(bytes.length);
   };
   try {
-    const code = await run(args, agent.open, () => Promise.resolve(perfectCodec));
+    const code = await run(args, sources, agent.open, () => Promise.resolve(perfectCodec));
     const text = new TextDecoder().decode(Uint8Array.from(out.flatMap((part) => [...part])));
     return { code, text, opened: agent.opened };
   } finally {
@@ -193,7 +195,7 @@ folderTest("generate makes a conversation and finds it again", async (folder) =>
   const wanted = { seed: 90000, seconds: 10, swap: null };
   let made;
   try {
-    made = await generate(wanted, folder);
+    made = await generate(sources.world, wanted, folder);
   } catch (error) {
     // Without Python, numpy or espeak-ng it says what to install.
     assert(error instanceof InputError, `${error}`);
@@ -203,10 +205,10 @@ folderTest("generate makes a conversation and finds it again", async (folder) =>
   assertEquals([made.name, made.truth.seed, made.truth.seconds], ["90000", 90000, 10]);
   const truth = `${folder}/90000/truth.json`;
   const { mtime } = await Deno.stat(truth);
-  await generate(wanted, folder);
+  await generate(sources.world, wanted, folder);
   assertEquals((await Deno.stat(truth)).mtime, mtime);
   assertEquals(names(`${folder}/90000`), ["agent.mkv", "truth.json", "user.mkv"]);
-  const swapped = await generate({ ...wanted, swap: "card" }, null);
+  const swapped = await generate(sources.world, { ...wanted, swap: "card" }, null);
   assertEquals(swapped.truth.swap, { kind: "card", of: "90000" });
   assertEquals(swapped.agent, null);
   await swapped.dispose();

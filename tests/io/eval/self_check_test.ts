@@ -25,7 +25,7 @@ function partOf(folder: string): Promise<Part> {
 async function rowsFor(change: (part: Part) => Part, only = folders): Promise<Map<string, Row>> {
   const played: Part[] = [];
   for (const folder of only) played.push(change(await partOf(folder)));
-  const choice = { seeds: undefined, seconds: 24, swaps: undefined, keep: undefined };
+  const choice = { seeds: undefined, seconds: 24, swaps: undefined, keep: undefined, world: "" };
   const jobs = (await chooseJobs({ ...choice, folder: set, limit: undefined }, config.unit_ms))
     .filter(({ name }) => only.some((folder) => folder.endsWith(`/${name}`)));
   const results = await evaluate({

@@ -2,9 +2,9 @@
  * Draws Vega-Lite specifications: a JSON list of them on standard input, a JSON list of SVG texts on
  * standard output.
  *
- *     deno run --config scripts/draw/deno.json scripts/draw/draw.ts < specs.json
+ *     deno run --config io/reports/draw/deno.json io/reports/draw/draw.ts < specs.json
  *
- * A project of its own, so that whoever doesn't draw never downloads what draws. It needs no
+ * A project of its own: its packages are downloaded only when plots are drawn. It needs no
  * permissions.
  */
 
