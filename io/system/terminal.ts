@@ -1,11 +1,11 @@
 /** The program's own lines: results on standard output, everything for people on standard error. */
+import { writeAll } from "./bytes.ts";
 
 const encoder = new TextEncoder();
 
 /** Writes text to standard output, all of it. */
 export async function print(text: string): Promise<void> {
-  const bytes = encoder.encode(text);
-  for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
+  await writeAll(Deno.stdout, encoder.encode(text));
 }
 
 /** Writes text to standard error, all of it. */
