@@ -14,9 +14,15 @@ export {
   type Session,
   type SessionInfo,
 } from "./session/session.ts";
-export type { Placement, Precision, Sampling, Schedule, SessionOptions } from "./model/settings.ts";
+export type {
+  Placement,
+  Precision,
+  Sampling,
+  Schedule,
+  SessionOptions,
+  TuningRequest,
+} from "./model/settings.ts";
 export { precisions } from "./model/settings.ts";
-export type { TuningRequest } from "./model/tuning.ts";
 export { type Snapshot, snapshotBytes, type SnapshotMeta } from "./roles/snapshot.ts";
 export {
   type Observation,

@@ -46,7 +46,6 @@ const known = [
   "io/saved/saving_options.ts -> io/run/",
   "kernels/gpu/probe.ts",
   "kernels/matmul/matmul.ts",
-  "engine/model/model.ts",
   "engine/roles/saved_state.ts",
   "io/pace/pace.ts",
 ];

@@ -4,10 +4,10 @@ import type { Storage, WeightStorage } from "../config/config.ts";
 import type { Range } from "../config/config_fields.ts";
 import { InputError } from "../config/errors.ts";
 import { type SolverConfig, solverNames, solverRanges } from "../config/solver.ts";
-import type { TuningRequest } from "./tuning.ts";
 import { openTokenizer, type Tokenizer } from "../checkpoint/tokenizer.ts";
 import { unitLayout } from "../checkpoint/unit.ts";
 import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
+import type { TuneRecord, Tuning } from "../../kernels/measure/tune.ts";
 
 export type Schedule = "paper" | "eager";
 export type Placement = "auto" | "split" | "fused";
@@ -30,6 +30,17 @@ export const samplingRanges = {
   topK: [0, 2 ** 31 - 1],
   topP: [1e-6, 1],
 } as const satisfies Record<keyof Sampling, Range>;
+
+/** How a session finds its kernels' variants. */
+export interface TuningRequest {
+  /** What was measured before. */
+  record: TuneRecord;
+  /** After so many milliseconds of measuring on an adapter the rest keeps its default (10 000). */
+  budgetMs?: number;
+  /** Called when an adapter's kernels are about to be measured, and when they were. */
+  begin?: (adapter: string) => void;
+  end?: (adapter: string, tuning: Omit<Tuning, "choices">) => void;
+}
 
 /** Options of `openSession`; every one has a default. */
 export interface SessionOptions {

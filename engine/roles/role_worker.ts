@@ -14,7 +14,7 @@ import { Performer } from "./performer.ts";
 import { computePrefill, receivePrefill } from "./prefill.ts";
 import { Queue } from "./queue.ts";
 import { restoreHistory, restoreThinker, type SavedState, StateReader } from "./saved_state.ts";
-import type { Settings } from "../model/settings.ts";
+import type { Settings, TuningRequest } from "../model/settings.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { Thinker } from "./thinker.ts";
 import {
@@ -31,7 +31,7 @@ import {
   type StateRequest,
   type UnitInput,
 } from "./ticks.ts";
-import { tuneDevice, type TuningRequest } from "../model/tuning.ts";
+import { tuneDevice } from "./tuning.ts";
 import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import type { Tuning } from "../../kernels/measure/tune.ts";

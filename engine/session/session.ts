@@ -16,9 +16,9 @@ import {
   resolveSettings,
   type SessionOptions,
   type Settings,
+  type TuningRequest,
 } from "../model/settings.ts";
 import { makeSnapshot, type Snapshot } from "../roles/snapshot.ts";
-import type { TuningRequest } from "../model/tuning.ts";
 import { TypedText } from "./typed_text.ts";
 import { openTokenizer, TextStream, type Tokenizer } from "../checkpoint/tokenizer.ts";
 import { clock, type RawResponse } from "../roles/ticks.ts";

@@ -15,7 +15,7 @@ import {
   type TuningRequest,
 } from "../../engine/mod.ts";
 import { resolveSettings, type Settings } from "../../engine/model/settings.ts";
-import { tuneDevice } from "../../engine/model/tuning.ts";
+import { tuneDevice } from "../../engine/roles/tuning.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { ownModel } from "../run/model_options.ts";
 import type { Option, Parsed } from "../cli/options.ts";

@@ -4,7 +4,7 @@
 import { openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { TickBench } from "../../engine/bench/tick_bench.ts";
-import { tuneDevice } from "../../engine/model/tuning.ts";
+import { tuneDevice } from "../../engine/roles/tuning.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { defaultTuneCache, readTuneCache } from "../cli/tune_cache.ts";
 

@@ -20,10 +20,8 @@ import mergeCode from "./attention_merge.wgsl" with { type: "text" };
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
 import { copyToImage, imageReader, imageRows, rowBytes, scratchImage } from "../gpu/image.ts";
-import { prefersImages } from "../matmul/packed_weight.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
-import { isSoftware } from "../gpu/probe.ts";
 import { elementBytes, elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { fitsUniform, uniformSource } from "../gpu/uniform.ts";
 
@@ -96,7 +94,7 @@ export function attentionVariants(
   const most = Math.max(1, Math.floor(shape.slots / 32));
   const group = shape.heads / shape.kvHeads;
   const variants = [first];
-  const splitCounts = isSoftware(gpu.name)
+  const splitCounts = gpu.traits.cpu
     ? [1, 2, 4]
     : [1, Math.floor(splits / 4), Math.floor(splits / 2), 2 * splits];
   for (const count of splitCounts) {
@@ -117,23 +115,23 @@ function staticVariant(
   gpu: Gpu,
   { rows, slots, heads, kvHeads, headDim, dtype }: AttentionShape,
 ): AttentionVariant {
-  const software = isSoftware(gpu.name);
+  const { cpu, lanes, texturesFaster } = gpu.traits;
   const group = heads / kvHeads;
   // Queries in a lane share its loads. More than this many accumulators take too long to compile on
   // a CPU; on a GPU one query of a large head fills the registers.
-  const most = software ? Math.max(1, Math.floor(128 / headDim)) : 1;
+  const most = cpu ? Math.max(1, Math.floor(128 / headDim)) : 1;
   let queries = Math.min(group, most);
   while (group % queries !== 0) queries--;
   const tiles = (rows * group) / queries;
   // Lanes that keep the adapter busy: a SIMD register of each of a few cores, or a large GPU. A split
   // is worth its merging from some tens of keys.
-  const wanted = software ? 16 : 8192 / kvHeads;
+  const wanted = cpu ? 16 : 8192 / kvHeads;
   const splits = Math.max(1, Math.min(Math.floor(wanted / tiles), Math.floor(slots / 32)));
   const cache = elementBytes(dtype) * slots * kvHeads * headDim;
   const imageHeight = 2 + imageRows(4 * rows * heads * headDim) + 2 * imageRows(cache) +
     imageRows(4 * slots);
-  const image = prefersImages(gpu) && imageHeight <= gpu.device.limits.maxTextureDimension2D;
-  return { image, lanes: software ? 8 : 64, queries, splits };
+  const image = texturesFaster && imageHeight <= gpu.device.limits.maxTextureDimension2D;
+  return { image, lanes, queries, splits };
 }
 
 /**

@@ -7,7 +7,7 @@
  * twice, which is cheaper than to keep a row.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid, groupSize } from "../gpu/grid.ts";
+import { dispatchGrid } from "../gpu/grid.ts";
 import {
   copyToImage,
   imageReader,
@@ -59,7 +59,7 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
   const scaled = weight
     ? "read_x(source + c) * scale * read_x(sizes.weight_at + c)"
     : "read_x(source + c)";
-  const workgroup = groupSize(gpu);
+  const workgroup = gpu.traits.lanes;
   const text = fill(code, {
     sizes,
     workgroup,

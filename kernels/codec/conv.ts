@@ -18,7 +18,7 @@
  * Measured on llvmpipe (AVX2, two cores), 3x3 over 16x16x96, and time to compile: 6 x 16 37 GFLOP/s,
  * 0.56 s; 8 x 16 39, 1.05 s; 4 x 16 28, 0.4 s; 8 x 8 30, 0.43 s; 12 x 8 34, 0.75 s.
  */
-import { dispatchGrid, groupSize } from "../gpu/grid.ts";
+import { dispatchGrid } from "../gpu/grid.ts";
 import {
   copyToImage,
   type ImageFormat,
@@ -234,7 +234,7 @@ export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: 
       activation === "silu" ? 1 : 0,
     ],
   });
-  const workgroup = groupSize(gpu);
+  const workgroup = gpu.traits.lanes;
   const pipeline = gpu.pipeline(
     name,
     shader({ workgroup, vector, storesVectors, columns, dtype: weight.dtype }),

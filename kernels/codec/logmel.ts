@@ -15,7 +15,7 @@
  */
 import { conv, type ConvWeight, packConv } from "./conv.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid, groupSize } from "../gpu/grid.ts";
+import { dispatchGrid } from "../gpu/grid.ts";
 import { copyToImage, imageFrom, imageReader, rowBytes, scratchImage } from "../gpu/image.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
@@ -131,7 +131,7 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
     imageReader("read_spectrum", "spectrum", "rgba32float"),
     imageReader("read_filters", "filters", "rgba32float"),
   ];
-  const workgroup = groupSize(gpu);
+  const workgroup = gpu.traits.lanes;
   const text = fill(code, {
     sizes,
     workgroup,

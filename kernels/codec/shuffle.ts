@@ -8,7 +8,7 @@
  * written by vec4 where runs allow it.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid, groupSize } from "../gpu/grid.ts";
+import { dispatchGrid } from "../gpu/grid.ts";
 import { copyToImage, imageReader, rowBytes, scratchImage } from "../gpu/image.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
@@ -105,7 +105,7 @@ ${["x", "y", "z", "w"].map((lane) => `    v.${lane} = read_x(at); ${next}`).join
     y[to + i] = v;`
     : `    y[to + i] = read_x(at); ${next}`;
   const values = vector ? 4 : 1;
-  const workgroup = groupSize(gpu);
+  const workgroup = gpu.traits.lanes;
   const text = fill(code, {
     sizes,
     workgroup,

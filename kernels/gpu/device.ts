@@ -1,5 +1,6 @@
 /** One GPU device: buffers, pipelines and small constants, all counted and all freed by `destroy`. */
 import { type AdapterSpec, requestAdapter } from "./adapter.ts";
+import { operandsKey, type Traits, traitsOf } from "./traits.ts";
 
 /** Constants of a launch: u32 words first, then f32 words, as the kernel's uniform struct has them. */
 export interface Constants {
@@ -43,6 +44,7 @@ export class Gpu {
     readonly device: GPUDevice,
     readonly name: string,
     readonly identity: string,
+    private readonly described: Traits,
   ) {
     this.lost = device.lost.then((info) => info.message || info.reason);
     device.addEventListener("uncapturederror", (event) => {
@@ -72,7 +74,19 @@ export class Gpu {
     });
     const { vendor, architecture, device: id, description } = adapter.info;
     const identity = [vendor, architecture, id, description].filter((text) => text).join(" ");
-    return new Gpu(device, description || id || "unnamed adapter", identity);
+    return new Gpu(
+      device,
+      description || id || "unnamed adapter",
+      identity,
+      traitsOf(adapter.info),
+    );
+  }
+
+  /** What kind of adapter this is: as it describes itself, or as it was measured. */
+  get traits(): Traits {
+    const operands = this.choices[operandsKey];
+    if (operands === undefined) return this.described;
+    return { ...this.described, texturesFaster: operands === "images" };
   }
 
   /** Makes a storage buffer that can be copied to and from, and bound as a uniform. */

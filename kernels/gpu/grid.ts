@@ -1,12 +1,5 @@
-/** Workgroup counts and sizes. */
+/** Workgroup counts. */
 import type { Gpu } from "./device.ts";
-import { isSoftware } from "./probe.ts";
-
-/** Invocations per workgroup for kernels that do much in each: what fills a SIMD register of a CPU,
- * so that small jobs spread over its cores, and two warps of a GPU. */
-export function groupSize(gpu: Gpu): number {
-  return isSoftware(gpu.name) ? 8 : 64;
-}
 
 /** A grid of workgroups for `items` invocations in a row: one-dimensional while that fits, else with
  * y rows, so that a kernel's item is id.y * num_workgroups.x * size + id.x. */

@@ -48,8 +48,3 @@ function probe(spec: AdapterSpec): Promise<ProbeReply> {
     worker.postMessage(spec);
   }).finally(() => worker.terminate());
 }
-
-/** True for adapters that are known to run on the CPU. */
-export function isSoftware(name: string): boolean {
-  return /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(name);
-}

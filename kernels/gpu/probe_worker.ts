@@ -1,7 +1,8 @@
 /** Describes the adapter of the spec that it is sent; null when there is none. */
 import { requestAdapter } from "./adapter.ts";
 import { InputError } from "./errors.ts";
-import { isSoftware, type ProbeReply } from "./probe.ts";
+import type { ProbeReply } from "./probe.ts";
+import { traitsOf } from "./traits.ts";
 
 const worker = self as unknown as {
   onmessage: ((event: MessageEvent<string>) => void) | null;
@@ -18,7 +19,8 @@ async function describe(spec: string): Promise<ProbeReply> {
     const name = info.description || info.device || "unnamed adapter";
     const numbers: Record<string, number> = {};
     for (const key in limits) numbers[key] = limits[key as keyof GPUSupportedLimits] as number;
-    return { name, software: isSoftware(name), features: [...features].sort(), limits: numbers };
+    const software = traitsOf(info).cpu;
+    return { name, software, features: [...features].sort(), limits: numbers };
   } catch (error) {
     if (error instanceof InputError) return null;
     throw error;

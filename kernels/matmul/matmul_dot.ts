@@ -9,7 +9,7 @@
  * invocation per row and block; an RMSNorm's sum of squares comes along.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid, groupSize } from "../gpu/grid.ts";
+import { dispatchGrid } from "../gpu/grid.ts";
 import type { MatmulArguments } from "./matmul.ts";
 import code from "./matmul_dot.wgsl" with { type: "text" };
 import {
@@ -60,7 +60,7 @@ export function quantizedBytes(rows: number, inputs: number): number {
  */
 export function quantizeRows(gpu: Gpu, label: string, x: Tensor, y: Tensor): Dispatch {
   const [rows = 0, inputs = 0] = x.shape;
-  const lanes = groupSize(gpu);
+  const { lanes } = gpu.traits;
   const quads = Array.from({ length: blockInputs / 4 }, (_, j) => j);
   const lines = (line: (j: number) => string) => quads.map((j) => `  ${line(j)}`).join("\n");
   const text = fill(quantizeCode, {

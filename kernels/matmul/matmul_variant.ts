@@ -4,7 +4,6 @@ import { type DotVariant, quantizedBytes } from "./matmul_dot.ts";
 import type { RegisterVariant } from "./matmul_registers.ts";
 import type { TileVariant } from "./matmul_tiles.ts";
 import { isQuantized, type PackedWeight } from "./packed_weight.ts";
-import { isSoftware } from "../gpu/probe.ts";
 import { fitsUniform } from "../gpu/uniform.ts";
 
 /** What a product's speed depends on. */
@@ -58,8 +57,7 @@ export function staticVariant(gpu: Gpu, { rows, inputs, image }: ProductShape): 
   return {
     form: "registers",
     tile: rowTile(rows),
-    // Lanes that share a SIMD register are enough on a CPU.
-    lanes: image ? 8 : 64,
+    lanes: gpu.traits.lanes,
     split: 1,
     x: !image ? "buffer" : small ? "uniform" : "image",
   };
@@ -71,7 +69,7 @@ export function matmulVariants(gpu: Gpu, shape: ProductShape): MatmulVariant[] {
   const first = staticVariant(gpu, shape);
   const all: MatmulVariant[] = [first];
   const uniform = fitsUniform(gpu, 4 * rows * inputs);
-  if (isSoftware(gpu.name)) {
+  if (gpu.traits.cpu) {
     const sources = shape.image ? ["image"] as const : ["buffer"] as const;
     for (const x of [...sources, ...(uniform ? ["uniform"] as const : [])]) {
       for (const most of rows > 6 ? [9, 6] : [9]) {

@@ -15,7 +15,6 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { imageFrom, imageReader, rowBytes } from "../gpu/image.ts";
-import { isSoftware } from "../gpu/probe.ts";
 import { blockInputs, quantize, type QuantizedType } from "./quantize.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 
@@ -41,17 +40,6 @@ export interface PackedWeight {
   readonly gated: boolean;
   readonly parts: readonly WeightPart[];
 }
-
-/** True where kernels that read much should read from images: what was chosen by measurement, else
- * on CPU drivers. llvmpipe gathers from storage buffers lane by lane, 20 times slower (image.ts has
- * the figures); SwiftShader reads them five times slower. */
-export function prefersImages(gpu: Gpu): boolean {
-  const chosen = gpu.choices[operandsKey];
-  return chosen === undefined ? isSoftware(gpu.name) : chosen === "images";
-}
-
-/** Where operands lie by choice: "images" or "buffers". */
-export const operandsKey = "operands";
 
 /** How a type's panels are laid out: groups of four inputs and texels of a block, and texels of a
  * group. */
@@ -105,7 +93,7 @@ export function packWeight(
   dtype: WeightType,
   options: PackOptions = {},
 ): PackedWeight {
-  const { scale, gated = false, image = prefersImages(gpu) } = options;
+  const { scale, gated = false, image = gpu.traits.texturesFaster } = options;
   if (
     weight.length !== outputs * inputs || inputs % 4 !== 0 || outputs < 1 ||
     (gated && outputs % 8 !== 0) || (scale && scale.length !== inputs)

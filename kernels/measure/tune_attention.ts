@@ -6,14 +6,13 @@ import {
   attentionVariants,
 } from "../attention/attention.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { isSoftware } from "../gpu/probe.ts";
 import { type DType, makeTensor, tensorFrom, upload } from "../gpu/tensor.ts";
 import type { Problem } from "./tune.ts";
 import { checkedWork, difference, noise, spread } from "./tune_matmul.ts";
 import { uniformBytes } from "../gpu/uniform.ts";
 
 /** Rows and keys that are measured at most: more only take longer. */
-const most = { gpu: { rows: 512, slots: 1 << 15 }, software: { rows: 36, slots: 2048 } };
+const most = { gpu: { rows: 512, slots: 1 << 15 }, cpu: { rows: 36, slots: 2048 } };
 
 /** Attention's variants. */
 export function attentionProblem(gpu: Gpu, shape: AttentionShape): Problem {
@@ -26,7 +25,7 @@ export function attentionProblem(gpu: Gpu, shape: AttentionShape): Problem {
 
 function openTrial(gpu: Gpu, shape: AttentionShape) {
   const { heads, kvHeads, headDim, dtype } = shape;
-  const limit = isSoftware(gpu.name) ? most.software : most.gpu;
+  const limit = gpu.traits.cpu ? most.cpu : most.gpu;
   const rows = Math.min(shape.rows, limit.rows);
   const slots = Math.min(shape.slots, limit.slots);
   const cache = [slots, kvHeads * headDim];

@@ -1,5 +1,6 @@
 /** The matrix product as a tuning problem: its variants on random data, beside a host's sums. */
 import type { Gpu } from "../gpu/device.ts";
+import { operandsKey } from "../gpu/traits.ts";
 import { matmul, packWeight } from "../matmul/matmul.ts";
 import {
   type MatmulVariant,
@@ -9,21 +10,14 @@ import {
   staticVariant,
   variantName,
 } from "../matmul/matmul_variant.ts";
-import {
-  freeWeight,
-  isQuantized,
-  operandsKey,
-  prefersImages,
-  type WeightType,
-} from "../matmul/packed_weight.ts";
-import { isSoftware } from "../gpu/probe.ts";
+import { freeWeight, isQuantized, type WeightType } from "../matmul/packed_weight.ts";
 import { dequantize, quantize } from "../matmul/quantize.ts";
 import { makeTensor, upload } from "../gpu/tensor.ts";
 import type { Candidate, Problem } from "./tune.ts";
 import { uniformBytes } from "../gpu/uniform.ts";
 
 /** Rows and outputs that are measured at most: more only take longer. */
-const most = { gpu: { rows: 512, outputs: 8192 }, software: { rows: 36, outputs: 1024 } };
+const most = { gpu: { rows: 512, outputs: 8192 }, cpu: { rows: 36, outputs: 1024 } };
 
 /** Multiply-adds on the host for checking a problem, about. */
 export const checkedWork = 2e7;
@@ -43,7 +37,7 @@ export function productProblem(gpu: Gpu, shape: ProductShape): Problem {
 
 /** Whether operands lie in images or buffers: by the product that weighs most. */
 export function operandsProblem(gpu: Gpu, shape: Omit<ProductShape, "image">): Problem {
-  const first = prefersImages(gpu);
+  const first = gpu.traits.texturesFaster;
   return {
     key: operandsKey,
     fallback: first ? "images" : "buffers",
@@ -64,7 +58,7 @@ export function operandsProblem(gpu: Gpu, shape: Omit<ProductShape, "image">): P
 
 function randomProduct(gpu: Gpu, shape: ProductShape) {
   const { inputs, dtype, image, gated, normed } = shape;
-  const limit = isSoftware(gpu.name) ? most.software : most.gpu;
+  const limit = gpu.traits.cpu ? most.cpu : most.gpu;
   const rows = Math.min(shape.rows, limit.rows);
   const outputs = Math.min(shape.outputs, limit.outputs);
   const width = gated ? outputs / 2 : outputs;

@@ -6,7 +6,6 @@
  * register wide, so that the barrier joins nothing.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { prefersImages } from "../matmul/packed_weight.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import code from "./rmsnorm.wgsl" with { type: "text" };
 import { fill } from "../gpu/shader.ts";
@@ -42,7 +41,7 @@ export function rmsnorm(
       `rmsnorm ${label}: [${x.shape}] by [${weight.shape}] to [${y.shape}], D and offsets in fours`,
     );
   }
-  const lanes = prefersImages(gpu) ? 8 : 64;
+  const { lanes } = gpu.traits;
   const quads = width / 4;
   const text = fill(code, { sizes, lanes, share: Math.ceil(quads / lanes) });
   const pipeline = gpu.pipeline("rmsnorm", text);

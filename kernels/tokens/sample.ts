@@ -8,7 +8,6 @@
  * bisection over all floats: exact, without sorting. One workgroup does it all.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { prefersImages } from "../matmul/packed_weight.ts";
 import { philoxCode, philoxKey, philoxStream } from "../gpu/philox.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import noiseCode from "./sample_noise.wgsl" with { type: "text" };
@@ -86,7 +85,7 @@ export function sample(gpu: Gpu, args: SampleArguments): Dispatch[] {
 
 /** Invocations: on a CPU one SIMD register's, since a workgroup has one core to itself. */
 function lanes(gpu: Gpu): number {
-  return prefersImages(gpu) ? 8 : 256;
+  return gpu.traits.cpu ? gpu.traits.lanes : 256;
 }
 
 function greedy(gpu: Gpu): string {

@@ -2,7 +2,6 @@
 import { attention, type AttentionShape } from "../../kernels/attention/attention.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { matmul, packWeight } from "../../kernels/matmul/matmul.ts";
-import { prefersImages } from "../../kernels/matmul/packed_weight.ts";
 import { dispatch, Plan, type Step } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
 import { makeTensor, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
@@ -38,7 +37,7 @@ export async function ours(gpu: Gpu, tuned = true): Promise<Library> {
 
 /** Chooses variants for all of the work. */
 async function choose(gpu: Gpu): Promise<void> {
-  const image = () => prefersImages(gpu);
+  const image = () => gpu.traits.texturesFaster;
   const products = works.filter((work) => work.kind === "product");
   const shape = ({ rows, outputs, inputs }: Product) => (
     {

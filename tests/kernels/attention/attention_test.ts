@@ -7,7 +7,6 @@ import {
   attentionVariant,
 } from "../../../kernels/attention/attention.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
-import { prefersImages } from "../../../kernels/matmul/packed_weight.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
 import type { Tensor } from "../../../kernels/gpu/tensor.ts";
 import { uniformBytes } from "../../../kernels/gpu/uniform.ts";
@@ -149,7 +148,7 @@ for (const dtype of ["f32", "f16"] as const) {
       return { slot: i, sight: { limit: rank, own: 36 } };
     });
     const given = { ...nano, rows, ranks, used: 290, scratch: [293, 300] as const, dtype };
-    const images = prefersImages(gpu) ? [true, false] : [false];
+    const images = gpu.traits.texturesFaster ? [true, false] : [false];
     for (const image of images) {
       for (const queries of [1, 3]) {
         for (const splits of [1, 2, 7, 400]) {

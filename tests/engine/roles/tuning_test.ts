@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { openSession } from "../../../engine/session/session.ts";
 import type { SessionOptions } from "../../../engine/model/settings.ts";
-import { shapes } from "../../../engine/model/tuning.ts";
+import { shapes } from "../../../engine/roles/tuning.ts";
 import type { TuneRecord } from "../../../kernels/measure/tune.ts";
 import { randomCheckpoint, randomObservations, settingsFor, tinyConfig } from "../support.ts";
 

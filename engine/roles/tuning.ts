@@ -1,27 +1,15 @@
 /** Which kernels at which shapes a session spends its time in: what is measured before it opens. */
 import type { ModelConfig } from "../config/config.ts";
-import { historyWindow } from "./model.ts";
-import type { Settings } from "./settings.ts";
+import { historyWindow } from "../model/model.ts";
+import type { Settings, TuningRequest } from "../model/settings.ts";
 import { solverProgram } from "../config/solver.ts";
 import { unitLayout } from "../checkpoint/unit.ts";
 import type { AttentionShape } from "../../kernels/attention/attention.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { ProductShape } from "../../kernels/matmul/matmul_variant.ts";
-import { prefersImages } from "../../kernels/matmul/packed_weight.ts";
-import { type Problem, tune, type TuneRecord, type Tuning } from "../../kernels/measure/tune.ts";
+import { type Problem, tune, type Tuning } from "../../kernels/measure/tune.ts";
 import { attentionProblem } from "../../kernels/measure/tune_attention.ts";
 import { operandsProblem, productProblem } from "../../kernels/measure/tune_matmul.ts";
-
-/** How a session finds its kernels' variants. */
-export interface TuningRequest {
-  /** What was measured before. */
-  record: TuneRecord;
-  /** After so many milliseconds of measuring on an adapter the rest keeps its default (10 000). */
-  budgetMs?: number;
-  /** Called when an adapter's kernels are about to be measured, and when they were. */
-  begin?: (adapter: string) => void;
-  end?: (adapter: string, tuning: Omit<Tuning, "choices">) => void;
-}
 
 export const defaultBudgetMs = 10_000;
 
@@ -35,7 +23,7 @@ export async function tuneDevice(
 ): Promise<Tuning> {
   const { products, attentions } = shapes(config, settings);
   const [heaviest] = products;
-  const image = () => prefersImages(gpu);
+  const image = () => gpu.traits.texturesFaster;
   const stages: (() => Problem[])[] = [
     () => heaviest ? [operandsProblem(gpu, heaviest)] : [],
     () => attentions.map((shape) => attentionProblem(gpu, shape)),
