@@ -5,11 +5,12 @@
  * ten seconds without an end, a stray file, an FFmpeg that lives on, or memory that grows. Seed and
  * number tell a case, so that `--first N --count 1` repeats it; a case that fails is kept in out/fuzz.
  */
-import { parseArgs } from "@std/cli";
+import { parseArgs } from "node:util";
 import { openCheckpoint } from "../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../engine/config/errors.ts";
 import { openTokenizer } from "../engine/checkpoint/tokenizer.ts";
 import { RunError } from "../io/system/errors.ts";
+import { say } from "../io/system/terminal.ts";
 import { type Ffmpeg, findFfmpeg } from "../io/ffmpeg/ffmpeg.ts";
 import { openSource } from "../io/ends/endpoints.ts";
 import { openInput } from "../io/ends/observe.ts";
@@ -373,13 +374,11 @@ function watchChildren() {
 }
 
 if (import.meta.main) {
-  const { seed, first, count } = parseArgs(Deno.args, {
-    string: ["seed", "first", "count"],
-    default: { seed: "1", first: "0", count: "5000" },
+  const number = (text: string) => ({ type: "string", default: text }) as const;
+  const { values: { seed, first, count } } = parseArgs({
+    args: Deno.args,
+    options: { seed: number("1"), first: number("0"), count: number("5000") },
   });
-  const say = (line: string) => {
-    Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
-  };
   const started = performance.now();
   const keep = "out/fuzz";
   const numbers = { seed: Number(seed), first: Number(first), count: Number(count) };

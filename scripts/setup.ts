@@ -9,7 +9,7 @@
  * ffmpeg-static's own download. Where none may be used it says in one line what to install and
  * leaves with exit code 2.
  */
-import { parseArgs } from "@std/cli";
+import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
 import { findFfmpeg } from "../io/ffmpeg/ffmpeg.ts";
 import { driverFiles, requestAdapter } from "../kernels/gpu/adapter.ts";
@@ -142,7 +142,12 @@ function remedy(missing: readonly Need[]): string {
 }
 
 async function main(): Promise<number> {
-  const args = parseArgs(Deno.args, { boolean: ["tests", "training", "check"] });
+  const flag = { type: "boolean" } as const;
+  const { values: args } = parseArgs({
+    args: Deno.args,
+    options: { tests: flag, training: flag, check: flag },
+    strict: false,
+  });
   const needs = [vulkan, ffmpeg];
   if (args.tests) needs.push(chromium);
   if (args.training) needs.push(training);

@@ -1,5 +1,4 @@
 /** `bench peers`: this engine's kernels beside those of other WebGPU libraries, as ratios. */
-import { TextLineStream } from "@std/streams";
 import { RunError } from "../system/errors.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
@@ -84,24 +83,24 @@ async function runPeers(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const lines: string[] = [];
-  const telling = (async () => {
-    const texts = child.stderr.pipeThrough(new TextDecoderStream())
-      .pipeThrough(new TextLineStream());
-    for await (const line of texts) {
-      lines.push(line);
-      status(line);
+  let said = "";
+  const listening = (async () => {
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+      said += text;
+      status(lastLine(said));
     }
   })();
   const text = await new Response(child.stdout).text();
-  await telling;
+  await listening;
   const { success } = await child.status;
   if (!success) {
-    const why = lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? "no reason";
-    throw new RunError(`bench peers: ${why}`);
+    const error = said.split("\n").findLast((line) => /error/i.test(line));
+    throw new RunError(`bench peers: ${error ?? (lastLine(said) || "no reason")}`);
   }
   return JSON.parse(text);
 }
+
+const lastLine = (text: string) => text.trimEnd().split("\n").at(-1) ?? "";
 
 function workTable({ work, figures }: PeerWork): Table {
   return {

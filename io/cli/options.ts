@@ -2,7 +2,7 @@
  * The options of a command, declared once: parsing, range checks, messages and `--help` come from the
  * same table.
  */
-import { parseArgs } from "@std/cli";
+import { parseArgs, type ParseArgsOptionDescriptor } from "node:util";
 import { InputError } from "../../engine/config/errors.ts";
 
 interface Described {
@@ -54,50 +54,39 @@ export function parseOptions<const T extends Record<string, Option>>(
   args: string[],
 ): Parsed<T> {
   const entries = Object.entries<Option>(spec.options);
-  const valued = entries.filter(([, option]) => option.kind !== "flag").map(([name]) => name);
-  const alias = Object.fromEntries(
-    entries.flatMap(([name, { short }]) => short === undefined ? [] : [[name, short]]),
-  );
-  const unknown: string[] = [];
-  const parsed: { [name: string]: unknown; _: (string | number)[] } = parseArgs(
-    joinNegativeNumbers(args, valued),
-    {
-      string: [...valued, "_"],
-      boolean: ["help", ...entries.filter(([, o]) => o.kind === "flag").map(([name]) => name)],
-      collect: valued,
-      alias: { ...alias, help: "h" },
-      unknown: (arg, key) => {
-        if (key !== undefined) unknown.push(arg);
-        return key === undefined;
-      },
-    },
-  );
-
-  const help = parsed["help"] === true;
-  const operands = parsed._.map(String);
+  const flag = { type: "boolean" } as const;
+  const declared = entries.map(([name, { kind, short }]) => {
+    const type: ParseArgsOptionDescriptor = kind === "flag" ? flag : { type: "string" };
+    return [name, short === undefined ? type : { ...type, short }] as const;
+  });
+  const { tokens } = parseArgs({
+    args,
+    options: { ...Object.fromEntries(declared), help: { ...flag, short: "h" } },
+    strict: false,
+    tokens: true,
+  });
+  const operands: string[] = [];
+  const given = new Map<string, (string | undefined)[]>();
+  let unknown: string | undefined;
+  for (const token of tokens) {
+    if (token.kind === "positional") operands.push(token.value);
+    if (token.kind !== "option") continue;
+    const { name, rawName, value, inlineValue } = token;
+    if (name !== "help" && !Object.hasOwn(spec.options, name)) unknown ??= rawName;
+    // In `-o --force` the value is forgotten; `--shift -1` is a value that is out of range.
+    const isForgotten = !inlineValue && value !== undefined && /^-(?!\.?\d|$)/.test(value);
+    given.set(name, [...given.get(name) ?? [], isForgotten ? "" : value]);
+  }
+  const help = given.has("help");
   const options: Record<string, unknown> = {};
-  if (!help) {
-    for (const [name, option] of entries) {
-      const given = parsed[name];
-      options[name] = Array.isArray(given) ? one(name, option, given.map(String)) : given === true;
-    }
-    if (unknown[0] !== undefined) throw unknownOption(unknown[0], entries);
+  for (const [name, option] of help ? [] : entries) {
+    const values = given.get(name) ?? [];
+    options[name] = option.kind === "flag"
+      ? values.length > 0 && values.at(-1) !== "false"
+      : one(name, option, values.map((value) => value ?? ""));
   }
+  if (!help && unknown !== undefined) throw unknownOption(unknown, entries);
   return { options: options as Parsed<T>["options"], operands, help };
-}
-
-/** `--shift -1`: a value that begins with a minus is a value, so that its range check can speak. */
-function joinNegativeNumbers(args: string[], valued: string[]): string[] {
-  const joined: string[] = [];
-  for (const [i, arg] of args.entries()) {
-    if (arg === "--") return [...joined, ...args.slice(i)];
-    const before = joined.at(-1);
-    if (
-      /^-\.?\d/.test(arg) && before?.startsWith("--") && valued.includes(before.slice(2))
-    ) joined[joined.length - 1] = `${before}=${arg}`;
-    else joined.push(arg);
-  }
-  return joined;
 }
 
 function one(name: string, option: Option, given: string[]): string | number | undefined {
@@ -142,8 +131,7 @@ function toNumber(
   return value;
 }
 
-function unknownOption(arg: string, entries: [string, Option][]): InputError {
-  const name = arg.replace(/=.*/s, "");
+function unknownOption(name: string, entries: [string, Option][]): InputError {
   const known = ["help", ...entries.map(([key]) => key)].map((key) => `--${key}`);
   const near = nearest(name, known);
   return new InputError(

@@ -3,8 +3,8 @@
 type Values = Record<PropertyKey, unknown>;
 
 /** Whether two values are deeply equal: same class, same own enumerable properties, symbols too; Sets
- * and Maps in any order; NaN equals NaN and 0 equals -0. Other than the real package, it also compares
- * the messages of errors. */
+ * and Maps in any order; NaN equals NaN and 0 equals -0. The real package doesn't compare
+ * the messages of errors; this does. */
 export function equal(a: unknown, b: unknown): boolean {
   return compare(a, b, new Map());
 }
@@ -14,16 +14,12 @@ function compare(a: unknown, b: unknown, seen: Map<unknown, unknown>): boolean {
   if (!isObject(a) || !isObject(b) || !sameClass(a, b)) return false;
   if (a instanceof Date) return Object.is(a.getTime(), (b as Date).getTime());
   if (a instanceof RegExp || a instanceof URL) return String(a) === String(b);
-  if (a instanceof WeakMap || a instanceof WeakSet) {
-    throw new TypeError(`cannot compare ${a.constructor.name} instances`);
-  }
   if (ArrayBuffer.isView(a) && !(a instanceof DataView)) {
     return sameElements(a as Uint8Array, b as Uint8Array);
   }
   // A pair met again inside itself is equal as far as this path can tell.
   if (seen.get(a) === b) return true;
   seen.set(a, b);
-  if (a instanceof WeakRef) return compare(a.deref(), (b as WeakRef<object>).deref(), seen);
   if (a instanceof Set) return sameMembers([...a], [...b as Set<unknown>], seen);
   if (a instanceof Map) return sameMembers([...a], [...b as Map<unknown, unknown>], seen);
   if (a instanceof Error && a.message !== (b as Error).message) return false;
@@ -43,8 +39,7 @@ function isObject(value: unknown): value is object {
 /** An object without a prototype counts as a plain one. */
 function sameClass(a: object, b: object): boolean {
   const classOf = (value: object) => (Object.getPrototypeOf(value) ?? Object.prototype).constructor;
-  return classOf(a) === classOf(b) ||
-    (a instanceof WeakRef && b instanceof WeakRef);
+  return classOf(a) === classOf(b);
 }
 
 function ownKeys(value: object): PropertyKey[] {
