@@ -1,8 +1,7 @@
 /** Command name -> io/commands/NAME.ts, error -> exit code; nothing else. */
 import { fileURLToPath } from "node:url";
-import { InputError } from "./engine/config/errors.ts";
 import { commandList, type Commands, findCommand } from "./io/cli/commands.ts";
-import { RunError } from "./io/system/errors.ts";
+import { explain } from "./io/system/errors.ts";
 import { print, say } from "./io/system/terminal.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -44,10 +43,9 @@ if (import.meta.main) {
   try {
     code = await main(Deno.args);
   } catch (error) {
-    const isExpected = error instanceof InputError || error instanceof RunError;
-    // A stack trace is printed only for errors that no part of the program expects.
-    say(`wanstream: ${isExpected ? error.message : Deno.inspect(error)}`);
-    code = isExpected ? error.exitCode : 1;
+    const { text, exitCode } = explain(error);
+    say(`wanstream: ${text}`);
+    code = exitCode;
   }
   Deno.exit(code);
 }

@@ -1,6 +1,8 @@
 /** Where kernel measurements are kept between runs: one JSON file of the user's. */
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { parseTuneRecord, type TuneRecord, type TuningRequest } from "../../engine/mod.ts";
+import { osReason } from "../system/errors.ts";
+import { writeOutput } from "../system/output_file.ts";
 
 /** More than any search writes; what is larger is no cache. */
 const mostBytes = 16 << 20;
@@ -34,7 +36,7 @@ export async function readTuneCache(
     return parseTuneRecord(JSON.parse(await Deno.readTextFile(path)));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return {};
-    say(`${path}: is no cache of kernel measurements (${firstLine(error)}): measured anew`);
+    say(`${path}: is no cache of kernel measurements (${osReason(error)}): measured anew`);
     return {};
   }
 }
@@ -42,20 +44,12 @@ export async function readTuneCache(
 /** Adds measurements to the file: replaced whole, so that no reader sees half of it. What other runs
  * added meanwhile stays. */
 export async function writeTuneCache(path: string, record: TuneRecord): Promise<void> {
-  await Deno.mkdir(dirname(path), { recursive: true });
   const merged = await readTuneCache(path, () => {});
   for (const [adapter, entries] of Object.entries(record)) {
     const both = { ...(Object.hasOwn(merged, adapter) ? merged[adapter] : {}), ...entries };
     Object.defineProperty(merged, adapter, { value: both, enumerable: true, configurable: true });
   }
-  const temporary = `${path}.${crypto.randomUUID()}`;
-  try {
-    await Deno.writeTextFile(temporary, `${JSON.stringify(merged, null, 1)}\n`);
-    await Deno.rename(temporary, path);
-  } catch (error) {
-    await Deno.remove(temporary).catch(() => {});
-    throw error;
-  }
+  await writeOutput(path, `${JSON.stringify(merged, null, 1)}\n`);
 }
 
 /**
@@ -85,13 +79,8 @@ export async function cachedTuning(
     try {
       await writeTuneCache(path, found);
     } catch (error) {
-      say(`${path}: can't be written (${firstLine(error)}): the next run measures again`);
+      say(`${path}: can't be written (${osReason(error)}): the next run measures again`);
     }
   };
   return { tuning, keep };
-}
-
-function firstLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return (text.split("\n")[0] ?? "").replace(/ *\(os error.*/s, "").slice(0, 100);
 }

@@ -4,7 +4,7 @@
  */
 import { dirname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
-import { RunError } from "../system/errors.ts";
+import { osReason, RunError } from "../system/errors.ts";
 import { FfmpegProcess } from "../ffmpeg/ffmpeg.ts";
 import type { FfmpegFinder } from "./observe.ts";
 
@@ -203,8 +203,7 @@ function writeError(name: string, error: unknown): unknown {
     return new ReaderGone(name);
   }
   if (error instanceof InputError) return error;
-  const why = error instanceof Error ? error.message.replace(/ *\(os error.*/s, "") : `${error}`;
-  return new RunError(`${name}: can't be written: ${why}`);
+  return new RunError(`${name}: can't be written: ${osReason(error)}`);
 }
 
 async function open(path: string, options: Deno.OpenOptions): Promise<Deno.FsFile> {
@@ -215,11 +214,6 @@ async function open(path: string, options: Deno.OpenOptions): Promise<Deno.FsFil
     if (error instanceof Deno.errors.NotFound) {
       throw new InputError(`${path}: there is no such file or folder: check its name`);
     }
-    if (error instanceof Deno.errors.NotCapable) {
-      const permission = options.read ? "read" : "write";
-      throw new InputError(`${path}: may not be ${what}: run with Deno's --allow-${permission}`);
-    }
-    const why = error instanceof Error ? error.message.replace(/ *\(os error.*/s, "") : `${error}`;
-    throw new InputError(`${path}: can't be ${what} (${why}): choose another`);
+    throw new InputError(`${path}: can't be ${what} (${osReason(error)}): choose another`);
   }
 }

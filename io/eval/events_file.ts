@@ -6,6 +6,7 @@ import { dirname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
 import type { Row } from "./bars.ts";
 import type { RecordingResult } from "./recording_result.ts";
+import { osReason } from "../system/errors.ts";
 
 export interface EvalHeader {
   type: "header";
@@ -77,10 +78,9 @@ export class EventsFile {
       await Deno.rename(part, path);
       return new EventsFile(await Deno.open(path, { append: true }));
     } catch (error) {
-      const why = error instanceof Error
-        ? error.message.replace(/ *\(os error.*/s, "")
-        : `${error}`;
-      throw new InputError(`--events: ${path} can't be written (${why}): choose another place`);
+      throw new InputError(
+        `--events: ${path} can't be written (${osReason(error)}): choose another place`,
+      );
     }
   }
 

@@ -43,7 +43,7 @@ export async function claimFiles(request: ReplayRequest, outputs: Outputs): Prom
   return {
     response: await outputs.claim(output),
     captions: await outputs.claim(captionsPath(output)),
-    events: events === undefined ? null : await outputs.claim(events),
+    events: events === undefined ? null : await outputs.claim(events, true),
     sideBySide: both === undefined ? null : await outputs.claim(both),
   };
 }

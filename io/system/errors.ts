@@ -1,10 +1,49 @@
+/** Errors that end a command, and what the operating system says of a failure, each in one line. */
+import { InputError } from "../../engine/config/errors.ts";
+
 /** A run that can't be finished for a reason outside of it: FFmpeg died, the disk is full. One line. */
 export class RunError extends Error {
   override name = "RunError";
-  readonly exitCode = 1;
+  readonly exitCode: number;
+
+  /** @param exitCode 1, or 3 where what was answered so far is kept. */
+  constructor(message: string, exitCode: 1 | 3 = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
 }
 
 /** The FFmpeg that writes an output is gone; units that it was given can be kept. */
 export class OutputError extends RunError {
   override name = "OutputError";
+}
+
+/**
+ * The reason of a failed call in one line: without Deno's error number and without the paths that the
+ * message around it names already.
+ */
+export function osReason(error: unknown): string {
+  if (error instanceof Deno.errors.NotCapable) {
+    const path = /access to "([^"]*)"/.exec(error.message)?.[1] ?? "";
+    return /^\/(dev|proc|sys)\//.test(path)
+      ? "Deno keeps programs from opening files in this folder: use a FIFO (mkfifo) or a file elsewhere"
+      : error.message;
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/ *\(os error.*/s, "").split("\n")[0]?.slice(0, 200) ?? "";
+}
+
+/** True for what the operating system refused: a disk that is full, a file that isn't there. */
+export function isOsError(error: unknown): error is Error {
+  return error instanceof Error && /\(os error \d+\)/.test(error.message);
+}
+
+/** The line and the exit code for an error that ends a command. */
+export function explain(error: unknown): { text: string; exitCode: number } {
+  if (error instanceof InputError || error instanceof RunError) {
+    return { text: error.message, exitCode: error.exitCode };
+  }
+  if (isOsError(error)) return { text: osReason(error), exitCode: 3 };
+  // A stack trace is printed only for errors that no part of the program expects.
+  return { text: Deno.inspect(error), exitCode: 1 };
 }

@@ -1,4 +1,4 @@
-/** Ctrl-C and termination as an AbortSignal. */
+/** Ctrl-C, termination, and the end of the terminal as an AbortSignal. */
 
 /** Exit code of a run that was interrupted. */
 export const interruptedCode = 130;
@@ -6,7 +6,7 @@ export const interruptedCode = 130;
 /** Signals that ask a program to end, on this system. */
 const signals: Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK"]
-  : ["SIGINT", "SIGTERM"];
+  : ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /** One Ctrl-C may arrive several times within milliseconds: from the terminal, and passed on by
  * `deno task` or npx. */

@@ -1,15 +1,16 @@
 /**
  * Output files that appear whole or not at all: written under a temporary name in their own folder
- * and renamed at the end.
+ * and renamed at the end. What is no regular file (a FIFO, a device) can't be replaced so: it gets the
+ * bytes at the end, or line by line where a caller asks for that.
  */
-import { basename, dirname, extname } from "node:path";
+import { createHash } from "node:crypto";
+import { basename, dirname, extname, join, resolve } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
+import { osReason, RunError } from "./errors.ts";
 
-/** Plain letters and digits, so that FFmpeg's filters can name it too; hidden where dots hide. */
-function temporaryName(extension: string): string {
-  const id = crypto.getRandomValues(new Uint8Array(6)).toHex();
-  return `.wanstream-${id}${/^\.[a-z0-9]+$/i.test(extension) ? extension : ""}`;
-}
+/** Names of files that a run writes before they get their own: hidden, and plain letters and digits, so
+ * that FFmpeg's filters can name them too. */
+const temporaryPattern = /^\.wanstream-([0-9a-f]{16})(-[0-9a-f]{8})?(\.[A-Za-z0-9]+)?$/;
 
 /** All outputs of one run. */
 export class Outputs {
@@ -29,95 +30,278 @@ export class Outputs {
 
   /**
    * Makes sure that a file can be written, before any work is done: creates its folder if it is
-   * missing, and its temporary file.
+   * missing, and its temporary file, which stays this run's own until it ends.
    *
-   * @throws InputError when it exists (without force), is an input, is claimed already, or its folder
-   * can't be written.
+   * @param live The file is read while it grows: a FIFO or a device then gets what is written at once.
+   * @throws InputError when it exists (without force), is an input, is claimed already, here or by
+   * another run, or its folder can't be written.
    */
-  async claim(path: string): Promise<OutputFile> {
-    const folder = dirname(path);
+  async claim(path: string, live = false): Promise<OutputFile> {
     try {
-      await this.#makeFolder(folder);
-      await this.#check(path);
-      const file = new OutputFile(path, `${folder}/${temporaryName(extname(path))}`);
-      (await Deno.open(file.temporary, { write: true, createNew: true })).close();
+      const target = await followLinks(path);
+      const info = await statOf(target);
+      if (info && !info.isFile && !info.isDirectory) {
+        return await this.#claimSpecial(path, target, live);
+      }
+      await this.#makeFolder(dirname(target));
+      await this.#check(path, target, info);
+      await removeLeftovers(dirname(target));
+      const lock = await Lock.take(target);
+      if (lock === null) {
+        throw new InputError(
+          `${path}: another run is writing it: wait for its end, or choose another output`,
+        );
+      }
+      const file = new OutputFile(path, target, lock, info?.mode ?? null);
       this.#claimed.push(file);
+      await Deno.writeFile(file.temporary, new Uint8Array());
       return file;
     } catch (error) {
       if (error instanceof InputError) throw error;
-      if (error instanceof Deno.errors.NotCapable) {
-        throw new InputError(`${path}: may not be written: run with Deno's --allow-write`);
-      }
-      const why = error instanceof Error
-        ? error.message.replace(/ *\(os error.*/s, "")
-        : `${error}`;
+      const what = error instanceof Deno.errors.NotCapable ? "it" : "its folder";
       throw new InputError(
-        `${path}: its folder can't be written (${why}): choose another, or change its permissions`,
+        `${path}: ${what} can't be written (${
+          osReason(error)
+        }): choose another, or change its permissions`,
       );
     }
   }
 
+  async #claimSpecial(path: string, target: string, live: boolean): Promise<OutputFile> {
+    if (this.#claimed.some((other) => other.target === target)) throw askedForTwice(path);
+    const folder = live ? null : await Deno.makeTempDir({ prefix: "wanstream-" });
+    const file = new OutputFile(path, target, folder, null);
+    this.#claimed.push(file);
+    if (folder !== null) await Deno.writeFile(file.temporary, new Uint8Array());
+    return file;
+  }
+
   async #makeFolder(folder: string): Promise<void> {
     let first: string | null = null;
-    for (let at = folder; !(await exists(at)); at = dirname(at)) first = at;
+    for (let at = folder; !(await statOf(at)); at = dirname(at)) first = at;
     if (first === null) return;
     await Deno.mkdir(folder, { recursive: true });
     this.#folders.push(first);
   }
 
-  async #check(path: string): Promise<void> {
-    const info = await exists(path);
+  async #check(path: string, target: string, info: Deno.FileInfo | null): Promise<void> {
     if (info?.isDirectory) throw new InputError(`${path}: is a folder: give a file name in it`);
-    const real = await realPath(path);
+    const real = await realPath(target);
     for (const input of this.#inputs) {
-      if (info && await realPath(input) === real) {
+      if (info && await realPath(input).catch(() => null) === real) {
         throw new InputError(`${path}: is an input as well: choose another output`);
       }
     }
     for (const other of this.#claimed) {
-      if (await realPath(other.path) === real) {
-        throw new InputError(`${path}: is asked for twice: choose different outputs`);
-      }
+      if (await realPath(other.target) === real) throw askedForTwice(path);
     }
-    if (info && !this.#force) {
-      throw new InputError(`${path}: exists: add --force to replace it, or choose another output`);
-    }
+    if (info && !this.#force) throw alreadyThere(path);
   }
 
   /** Removes one file that won't be finished. */
   async drop(file: OutputFile): Promise<void> {
     this.#claimed.splice(this.#claimed.indexOf(file), 1);
-    await remove(file.temporary);
+    await file.discard();
   }
 
-  /** Gives all files their names. */
+  /**
+   * Gives all files their names. Each is tried; those that fail keep what was written beside their
+   * place.
+   *
+   * @throws RunError (exit code 3) that names the first file that can't be put in its place.
+   */
   async commit(): Promise<void> {
-    for (const file of this.#claimed.splice(0)) await Deno.rename(file.temporary, file.path);
+    const failed: unknown[] = [];
+    for (const file of this.#claimed.splice(0)) {
+      try {
+        await file.commit(this.#force);
+      } catch (error) {
+        failed.push(error);
+      }
+    }
     this.#folders.length = 0;
+    if (failed.length > 0) throw failed[0];
   }
 
   /** Removes everything that was begun; nothing after `commit`. */
   async discard(): Promise<void> {
-    for (const file of this.#claimed.splice(0)) await remove(file.temporary);
+    for (const file of this.#claimed.splice(0)) await file.discard();
     for (const folder of this.#folders.splice(0)) await removeEmpty(folder);
   }
 }
 
 /** A file that doesn't have its name yet. */
 export class OutputFile {
+  /** As it was asked for. */
   readonly path: string;
-  /** Where to write it: a plain name in the same folder. */
+  /** The file itself: where links lead. */
+  readonly target: string;
+  /** Where to write it: a plain name in the same folder; a FIFO or device that is written live itself. */
   readonly temporary: string;
+  readonly #place: Lock | string | null;
+  readonly #mode: number | null;
 
-  constructor(path: string, temporary: string) {
+  /**
+   * @param place The lock beside a regular file; for a FIFO or a device the folder that holds its
+   * content until the end, or null when it is written at once.
+   * @param mode The mode of the regular file that it replaces.
+   */
+  constructor(path: string, target: string, place: Lock | string | null, mode: number | null) {
     this.path = path;
-    this.temporary = temporary;
+    this.target = target;
+    this.#place = place;
+    this.#mode = mode;
+    if (place instanceof Lock) this.temporary = `${place.stem}${plainExtension(path)}`;
+    else this.temporary = place === null ? target : join(place, `output${plainExtension(path)}`);
   }
 
   /** Another temporary file beside it, for steps in between; remove it with `remove`. */
   beside(extension: string): string {
-    return `${dirname(this.path)}/${temporaryName(extension)}`;
+    const id = crypto.getRandomValues(new Uint8Array(4)).toHex();
+    const stem = this.#place instanceof Lock ? this.#place.stem : join(this.#place ?? ".", "step");
+    return `${stem}-${id}${plainExtension(`x${extension}`)}`;
   }
+
+  /** Puts the file in its place, with the mode of what it replaces. @throws RunError */
+  async commit(force: boolean): Promise<void> {
+    const place = this.#place;
+    try {
+      if (place instanceof Lock) {
+        if (this.#mode !== null) {
+          await Deno.chmod(this.temporary, this.#mode & 0o7777).catch(() => {});
+        }
+        if (!force && await statOf(this.target)) throw alreadyThere(this.path);
+        await Deno.rename(this.temporary, this.target);
+        await place.release();
+      } else if (place !== null) {
+        using from = await Deno.open(this.temporary);
+        using to = await Deno.open(this.target, { write: true });
+        await from.readable.pipeTo(to.writable);
+        await Deno.remove(place, { recursive: true });
+      }
+    } catch (error) {
+      if (error instanceof Deno.errors.BrokenPipe) return;
+      const why = error instanceof InputError
+        ? "another run has written it meanwhile"
+        : osReason(error);
+      throw new RunError(
+        `${this.path}: can't be written (${why}): it is in ${await this.#keep()}`,
+        3,
+      );
+    }
+  }
+
+  /** Saves what was written from being taken for a leftover. @returns Where it is. */
+  async #keep(): Promise<string> {
+    if (!(this.#place instanceof Lock)) return this.temporary;
+    const id = crypto.getRandomValues(new Uint8Array(4)).toHex();
+    const kept = `${this.target}.${id}${plainExtension(this.path)}`;
+    try {
+      await Deno.rename(this.temporary, kept);
+      await this.#place.release();
+      return kept;
+    } catch {
+      return this.temporary;
+    }
+  }
+
+  /** Removes what was written. */
+  async discard(): Promise<void> {
+    const place = this.#place;
+    if (place instanceof Lock) {
+      await remove(this.temporary);
+      await place.release();
+    } else if (place !== null) await Deno.remove(place, { recursive: true }).catch(() => {});
+  }
+}
+
+/**
+ * The claim of one run on the files that begin with `stem`: a lock file that the operating system
+ * frees when the process ends, however it ends.
+ */
+class Lock {
+  readonly stem: string;
+  readonly #path: string;
+  readonly #file: Deno.FsFile;
+
+  private constructor(stem: string, path: string, file: Deno.FsFile) {
+    this.stem = stem;
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /** The lock for a target; null while another run has it. */
+  static take(target: string): Promise<Lock | null> {
+    const name = createHash("sha256").update(basename(target)).digest("hex").slice(0, 16);
+    return Lock.takeStem(join(dirname(target), `.wanstream-${name}`));
+  }
+
+  /** The lock for all files that begin with `stem`; null while another run has it. */
+  static async takeStem(stem: string): Promise<Lock | null> {
+    for (;;) {
+      const path = `${stem}.lock`;
+      const file = await Deno.open(path, { write: true, create: true });
+      if (!await file.tryLock(true)) {
+        file.close();
+        return null;
+      }
+      // Another run may have removed the file between these two calls: then the lock holds nothing.
+      const [held, named] = [await file.stat(), await statOf(path)];
+      if (named && held.ino === named.ino) return new Lock(stem, path, file);
+      file.close();
+    }
+  }
+
+  /** Lets others have it. */
+  async release(): Promise<void> {
+    await remove(this.#path).catch(() => {});
+    this.#file.close();
+  }
+}
+
+/** Removes what killed runs left in a folder: temporary files whose lock no running process holds. */
+async function removeLeftovers(folder: string): Promise<void> {
+  const stems = new Map<string, string[]>();
+  for await (const { name, isFile } of Deno.readDir(folder)) {
+    const stem = temporaryPattern.exec(name)?.[1];
+    if (!isFile || stem === undefined) continue;
+    stems.set(stem, [...stems.get(stem) ?? [], name]);
+  }
+  for (const [stem, names] of stems) {
+    const lock = await Lock.takeStem(join(folder, `.wanstream-${stem}`)).catch(() => null);
+    if (lock === null) continue;
+    for (const name of names) if (!name.endsWith(".lock")) await remove(join(folder, name));
+    await lock.release();
+  }
+}
+
+/**
+ * Writes a file whole, as an output of one file: a link's target is replaced and keeps its mode, a
+ * FIFO or a device gets the bytes.
+ *
+ * @throws InputError when it can't be written before, RunError when it can't be written now.
+ */
+export async function writeOutput(path: string, content: string): Promise<void> {
+  const outputs = new Outputs([], true);
+  try {
+    const file = await outputs.claim(path);
+    await Deno.writeTextFile(file.temporary, content);
+    await outputs.commit();
+  } finally {
+    await outputs.discard();
+  }
+}
+
+const alreadyThere = (path: string) =>
+  new InputError(`${path}: exists: add --force to replace it, or choose another output`);
+
+const askedForTwice = (path: string) =>
+  new InputError(`${path}: is asked for twice: choose different outputs`);
+
+/** A file's extension where it is plain letters and digits, else nothing. */
+function plainExtension(path: string): string {
+  const extension = extname(path);
+  return /^\.[a-z0-9]+$/i.test(extension) && extension !== ".lock" ? extension : "";
 }
 
 /** Removes a file if it is there. */
@@ -137,11 +321,25 @@ async function removeEmpty(folder: string): Promise<void> {
     }
     await Deno.remove(folder);
   } catch {
-    // Somebody else put something there.
+    // Another program put something there.
   }
 }
 
-async function exists(path: string): Promise<Deno.FileInfo | null> {
+/** Where a path leads: through links, also those whose target isn't there yet. */
+async function followLinks(path: string): Promise<string> {
+  let at = path;
+  for (let links = 0; links < 40; links++) {
+    const info = await Deno.lstat(at).catch((error) => {
+      if (error instanceof Deno.errors.NotFound) return null;
+      throw error;
+    });
+    if (!info?.isSymlink) return at;
+    at = resolve(dirname(at), await Deno.readLink(at));
+  }
+  throw new InputError(`${path}: leads from link to link without end: choose another output`);
+}
+
+async function statOf(path: string): Promise<Deno.FileInfo | null> {
   try {
     return await Deno.stat(path);
   } catch (error) {

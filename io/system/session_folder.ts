@@ -15,9 +15,9 @@
 import { createHash } from "node:crypto";
 import { Fields } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { reason } from "../../engine/config/quoted.ts";
 import { writeAll } from "./bytes.ts";
 import type { Snapshot } from "../../engine/roles/snapshot.ts";
+import { osReason } from "./errors.ts";
 
 /** A session as it was saved. */
 export interface SavedSession {
@@ -77,7 +77,7 @@ export class SessionFolder {
       if (error instanceof InputError) throw error;
       throw new InputError(
         `${this.path}: the session can't be saved (${
-          reason(error).replace(/ \(os error.*/, "")
+          osReason(error)
         }): choose another folder, or make room`,
       );
     }
@@ -151,9 +151,7 @@ export class SessionFolder {
       file = await Deno.open(path, { write: true, create: true });
     } catch (error) {
       throw new InputError(
-        `${this.path}: can't be written (${
-          reason(error).replace(/ \(os error.*/, "")
-        }): choose another folder`,
+        `${this.path}: can't be written (${osReason(error)}): choose another folder`,
       );
     }
     if (!await file.tryLock(true)) {
@@ -291,7 +289,7 @@ async function readManifest(path: string): Promise<unknown> {
     return JSON.parse(await Deno.readTextFile(path));
   } catch (error) {
     throw new InputError(
-      `${path}: is no saved session (${reason(error)}): copy the folder again, or begin anew`,
+      `${path}: is no saved session (${osReason(error)}): copy the folder again, or begin anew`,
     );
   }
 }

@@ -1,17 +1,31 @@
 /** The program's own lines: results on standard output, everything for people on standard error. */
 import { writeAll } from "./bytes.ts";
+import { osReason, RunError } from "./errors.ts";
 
 const encoder = new TextEncoder();
 
-/** Writes text to standard output, all of it. */
+/**
+ * Writes text to standard output, all of it. When its reader has gone, the rest is left out.
+ *
+ * @throws RunError (exit code 3) when it can't be written for another reason, a full disk say.
+ */
 export async function print(text: string): Promise<void> {
-  await writeAll(Deno.stdout, encoder.encode(text));
+  try {
+    await writeAll(Deno.stdout, encoder.encode(text));
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) return;
+    throw new RunError(`standard output can't be written: ${osReason(error)}`, 3);
+  }
 }
 
-/** Writes text to standard error, all of it. */
+/** Writes text to standard error as far as that is possible: a message never ends a run. */
 export function tell(text: string): void {
-  const bytes = encoder.encode(text);
-  for (let at = 0; at < bytes.length;) at += Deno.stderr.writeSync(bytes.subarray(at));
+  try {
+    const bytes = encoder.encode(text);
+    for (let at = 0; at < bytes.length;) at += Deno.stderr.writeSync(bytes.subarray(at));
+  } catch {
+    // Its reader has gone, or its disk is full: the work goes on without messages.
+  }
 }
 
 /** Writes a line for people. */
