@@ -153,3 +153,45 @@ export function copyToImage(
   }
   return steps;
 }
+
+/** Tensors that a kernel reads from one scratch image. */
+export interface ImageSource {
+  /** Copies that run right before the kernel. */
+  steps: ImageCopy[];
+  binding: GPUTextureView;
+  /** The texel where each tensor starts. */
+  starts: number[];
+}
+
+/**
+ * Copies tensors into a scratch image, each from a row of its own; their bits are kept, whatever they
+ * mean.
+ *
+ * @throws RangeError as `copyToImage` does.
+ */
+export function imageSource(
+  gpu: Gpu,
+  label: string,
+  format: "rgba32float" | "r32float",
+  tensors: readonly Tensor[],
+): ImageSource {
+  const texel = texelBytes(format);
+  const rowCounts = tensors.map((tensor) => imageRows(tensorBytes(tensor)));
+  const image = scratchImage(gpu, format, rowCounts.reduce((a, b) => a + b, 0) * rowBytes);
+  const steps: ImageCopy[] = [];
+  const starts: number[] = [];
+  let row = 1;
+  for (const [i, tensor] of tensors.entries()) {
+    const words = (Math.ceil(tensorBytes(tensor) / texel) * texel) / 4;
+    const floats = {
+      ...tensor,
+      offset: byteOffset(tensor) / 4,
+      shape: [words],
+      dtype: "f32",
+    } as const;
+    steps.push(...copyToImage(label, floats, image, row * rowBytes));
+    starts.push((row * rowBytes) / texel);
+    row += rowCounts[i] ?? 0;
+  }
+  return { steps, binding: image.createView(), starts };
+}

@@ -50,6 +50,33 @@ export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
   return { ...tensor, shape };
 }
 
+/** What a kernel asks of a tensor: its type, its shape, and of what its offset is a multiple (1). */
+type Wanted = readonly [
+  tensor: Tensor | undefined,
+  dtype: DType,
+  shape: readonly number[],
+  multiple?: number,
+];
+
+/**
+ * Checks a kernel's tensors by name; one that is undefined may be left out.
+ *
+ * @throws RangeError that says of the first tensor that doesn't fit what it is and what it must be.
+ */
+export function checkTensors(kernel: string, tensors: Readonly<Record<string, Wanted>>): void {
+  for (const [name, [tensor, dtype, shape, multiple = 1]] of Object.entries(tensors)) {
+    if (!tensor) continue;
+    const fits = tensor.dtype === dtype && tensor.offset % multiple === 0 &&
+      String(tensor.shape) === String(shape) &&
+      shape.every((extent) => Number.isInteger(extent) && extent > 0);
+    if (fits) continue;
+    throw new RangeError(
+      `${kernel}: ${name} is ${tensor.dtype} [${tensor.shape}] at offset ${tensor.offset}; ` +
+        `it must be ${dtype} [${shape}]${multiple > 1 ? ` at a multiple of ${multiple}` : ""}`,
+    );
+  }
+}
+
 /**
  * Makes a tensor with a buffer of its own (zeroed by WebGPU).
  *

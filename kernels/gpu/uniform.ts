@@ -13,13 +13,22 @@ export function fitsUniform(gpu: Gpu, bytes: number): boolean {
   return bytes + gpu.device.limits.minUniformBufferOffsetAlignment <= uniformBytes;
 }
 
-/** A tensor of whole vec4 as a uniform. */
-export interface UniformSource {
+/** A tensor of whole vec4 as an array that a kernel reads. */
+export interface ArraySource {
   binding: GPUBufferBinding;
   /** Where the tensor starts, in vec4. */
   start: number;
   /** WGSL of the variable, to follow its attributes. */
   declaration: string;
+}
+
+/** Binds a tensor as a storage array. Its offset is a multiple of 16 bytes. */
+export function storageSource(tensor: Tensor, variable: string, type: string): ArraySource {
+  return {
+    binding: { buffer: tensor.buffer },
+    start: byteOffset(tensor) / 16,
+    declaration: `var<storage, read> ${variable}: array<${type}>;`,
+  };
 }
 
 /**
@@ -33,7 +42,7 @@ export function uniformSource(
   tensor: Tensor,
   variable: string,
   type: string,
-): UniformSource {
+): ArraySource {
   const align = gpu.device.limits.minUniformBufferOffsetAlignment;
   const offset = Math.floor(byteOffset(tensor) / align) * align;
   const start = (byteOffset(tensor) - offset) / 16;

@@ -4,36 +4,16 @@
  * matmul_variant.ts.
  */
 import type { Gpu } from "../gpu/device.ts";
+import type { Step } from "../gpu/plan.ts";
+import { checkTensors } from "../gpu/tensor.ts";
 import { matmulDot } from "./matmul_dot.ts";
+import type { MatmulArguments } from "./matmul_parts.ts";
 import { matmulRegisters } from "./matmul_registers.ts";
 import { matmulTiles } from "./matmul_tiles.ts";
 import { type MatmulVariant, matmulVariant } from "./matmul_variant.ts";
-import type { PackedWeight } from "./packed_weight.ts";
-import type { Step } from "../gpu/plan.ts";
-import type { Tensor } from "../gpu/tensor.ts";
 
+export type { MatmulArguments } from "./matmul_parts.ts";
 export { freeWeight, type PackedWeight, type PackOptions, packWeight } from "./packed_weight.ts";
-
-export interface MatmulArguments {
-  label: string;
-  /** f32 [M, K]. */
-  x: Tensor;
-  weight: PackedWeight;
-  /** f32 [M, N] (a gated weight: [M, N / 2]), in another buffer than x and bias. */
-  y: Tensor;
-  /** Divides every row of x by sqrt(mean(x^2) + eps) first: an RMSNorm whose weight is the `scale`
-   * that W was packed with. */
-  norm?: { eps: number };
-  /** f32 [N]; not with a gated weight. */
-  bias?: Tensor;
-  /** Applied after the bias. */
-  activation?: "silu";
-  /** y += instead of y =: the residual stream. */
-  accumulate?: boolean;
-  /** Multiplies the result before it is stored or added (1): y += factor (x W^T + bias) is a step of
-   * a solver. */
-  factor?: number;
-}
 
 /**
  * Steps for y = silu?(norm?(x) W^T + bias), or y += that. With a gated weight the product
@@ -62,19 +42,12 @@ function check({ label, x, weight, y, bias }: MatmulArguments): number {
   const { inputs, gated } = weight;
   const outputs = gated ? weight.outputs / 2 : weight.outputs;
   const rows = x.shape[0] ?? 0;
-  const whole = outputs % 4 === 0;
-  const fits = (tensor: Tensor, shape: number[]) =>
-    tensor.dtype === "f32" && String(tensor.shape) === String(shape) &&
-    (!whole || tensor.offset % 4 === 0);
-  if (
-    rows < 1 || String(x.shape) !== String([rows, inputs]) || x.offset % 4 !== 0 ||
-    x.dtype !== "f32" || !fits(y, [rows, outputs]) || (bias && (gated || !fits(bias, [outputs])))
-  ) {
-    const shapes = [x, y, bias].map((t) => t && `[${t.shape}] from ${t.offset}`);
-    throw new RangeError(
-      `matmul ${label}: x, y, bias ${shapes.join(", ")} for a weight [${outputs}, ${inputs}]`,
-    );
-  }
+  const step = outputs % 4 === 0 ? 4 : 1;
+  checkTensors(`matmul ${label}`, {
+    x: [x, "f32", [rows, inputs], 4],
+    y: [y, "f32", [rows, outputs], step],
+    bias: [bias, "f32", [gated ? 0 : outputs], step],
+  });
   if ([x, bias].some((tensor) => tensor?.buffer === y.buffer)) {
     throw new RangeError(`matmul ${label}: y shares a buffer with what is read (use accumulate)`);
   }

@@ -1,184 +1,128 @@
-/** What the forms of the matrix product share: their constants, how a row ends, and its cost. */
+/** What the forms of the matrix product share: what they are asked, their constants, text and cost. */
 import type { Gpu } from "../gpu/device.ts";
-import type { MatmulArguments } from "./matmul.ts";
-import { outputBytes, type WeightPart } from "./packed_weight.ts";
-import type { Tensor } from "../gpu/tensor.ts";
-import { tensorBytes } from "../gpu/tensor.ts";
+import { dispatchGrid } from "../gpu/grid.ts";
+import { type Dispatch, dispatch } from "../gpu/plan.ts";
+import { fill, type Texts } from "../gpu/shader.ts";
+import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
+import partsCode from "./matmul_parts.wgsl" with { type: "text" };
+import {
+  isQuantized,
+  outputBytes,
+  type PackedWeight,
+  panelLayout,
+  weightReader,
+} from "./packed_weight.ts";
 
-/** WGSL of the constants. `productConstants` fills them in. */
-export function sizesText(scalar: boolean): string {
-  return `struct Sizes {
-  rows: u32,
-  panels: u32,
-  // Groups of four inputs.
-  quads: u32,
-  // Columns of y in this dispatch.
-  outputs: u32,
-  // Where x (in vec4), y and bias (in ${
-    scalar ? "elements" : "vec4"
-  }) start, and the length of y's rows.
-  x: u32,
-  y: u32,
-  stride: u32,
-  bias: u32,
-  has_bias: u32,
-  accumulate: u32,
-  silu: u32,
-  gated: u32,
-  eps: f32,
-  factor: f32,
-}`;
+export interface MatmulArguments {
+  label: string;
+  /** f32 [M, K]. */
+  x: Tensor;
+  weight: PackedWeight;
+  /** f32 [M, N] (a gated weight: [M, N / 2]), in another buffer than x and bias. */
+  y: Tensor;
+  /** Divides every row of x by sqrt(mean(x^2) + eps) first: an RMSNorm whose weight is the `scale`
+   * that W was packed with. */
+  norm?: { eps: number };
+  /** f32 [N]; not with a gated weight. */
+  bias?: Tensor;
+  /** Applied after the bias. */
+  activation?: "silu";
+  /** y += instead of y =: the residual stream. */
+  accumulate?: boolean;
+  /** Multiplies the result before it is stored or added (1): y += factor (x W^T + bias) is a step of
+   * a solver. */
+  factor?: number;
 }
 
-/** True when y's rows are no whole vec4. */
-export function isScalar({ weight }: MatmulArguments): boolean {
-  return weight.outputs % 4 !== 0;
-}
+/** `quads`: groups of four inputs; `outputs`: columns of y in this dispatch; x starts in texels, y and
+ * bias start in elements or vec4, as does the length of y's rows, `stride`. */
+const sizes = new UniformStruct("Sizes", {
+  u32: "rows panels quads outputs x y stride bias has_bias accumulate silu gated",
+  f32: "eps factor",
+});
 
-/**
- * The constants of a part's dispatch.
- *
- * @param start Where x starts, in vec4.
- */
-export function productConstants(
-  gpu: Gpu,
-  args: MatmulArguments,
-  part: WeightPart,
-  start: number,
-): GPUBufferBinding {
-  const { x, y, bias, weight, accumulate, activation } = args;
-  const { gated, inputs } = weight;
-  const unit = isScalar(args) ? 1 : 4;
-  const first = gated ? part.first / 2 : part.first;
-  return gpu.constants({
-    u32: [
-      x.shape[0] ?? 0,
-      Math.ceil(part.outputs / 8),
-      inputs / 4,
-      gated ? part.outputs / 2 : part.outputs,
-      start,
-      (y.offset + first) / unit,
-      (y.shape[1] ?? 0) / unit,
-      ((bias?.offset ?? 0) + first) / unit,
-      ...[bias, accumulate, activation, gated].map((is) => is ? 1 : 0),
-    ],
-    f32: [args.norm?.eps ?? 0, args.factor ?? 1],
-  });
-}
-
-/** What a part's dispatch costs at least. */
-export function productCost(
-  { x, weight: { inputs, dtype, gated } }: MatmulArguments,
-  part: WeightPart,
-): { flops: number; bytes: number } {
-  const rows = x.shape[0] ?? 0;
-  const width = gated ? part.outputs / 2 : part.outputs;
-  return {
-    flops: 2 * rows * part.outputs * inputs,
-    bytes: tensorBytes(x) + 4 * rows * width + part.outputs * outputBytes(dtype, inputs),
+/** A form of the product: its kernel and how much one invocation or workgroup makes of y. */
+export interface ProductForm {
+  kernel: string;
+  /** Its WGSL, to follow matmul_parts.wgsl, and what only it names. */
+  code: string;
+  texts: Texts;
+  /** Rows that an invocation sums, and the sums that it ends at once. */
+  tile: number;
+  sums: number;
+  /** How `x_at` reads. */
+  x: {
+    binding: Tensor | GPUBufferBinding | GPUTextureView;
+    start: number;
+    declaration: string;
+    code: string;
   };
+  /** Invocations per workgroup, and in all for as many outputs. */
+  lanes: number;
+  invocations: (outputs: number) => number;
 }
 
-/** What is bound as a part's weights and as the bias. */
-export function weightAndBias(gpu: Gpu, { bias }: MatmulArguments, { panels }: WeightPart) {
-  if (!(panels instanceof GPUTexture)) return { weight: panels, bias: bias ?? panels };
-  return { weight: panels.createView(), bias: bias ?? idle(gpu) };
-}
-
-const idleBuffers = new WeakMap<Gpu, Tensor>();
-
-/** Something to bind where a kernel reads nothing. */
-function idle(gpu: Gpu): Tensor {
-  let tensor = idleBuffers.get(gpu);
-  if (!tensor) {
-    tensor = { buffer: gpu.buffer("nothing", 16), offset: 0, shape: [4], dtype: "f32" };
-    idleBuffers.set(gpu, tensor);
-  }
-  return tensor;
-}
-
-/** WGSL of `finish(row, column, sum)`: bias, activation and store of four sums. */
-export function finishText(scalar: boolean): string {
-  return scalar ? finishScalar : finishVector;
-}
-
-const finishVector = `fn finish(row: u32, column: u32, sum: vec4f) {
-  var value = sum;
-  if (sizes.has_bias != 0u) {
-    value += bias[sizes.bias + column / 4u];
-  }
-  if (sizes.silu != 0u) {
-    value /= 1.0 + exp(-value);
-  }
-  value *= sizes.factor;
-  let at = row * sizes.stride + column / 4u;
-  if (sizes.accumulate != 0u) {
-    value += y[sizes.y + at];
-  }
-  y[sizes.y + at] = value;
-}`;
-
-const finishScalar = `fn finish(row: u32, column: u32, sum: vec4f) {
-  for (var c = 0u; c < min(4u, sizes.outputs - column); c++) {
-    var value = sum[c];
-    if (sizes.has_bias != 0u) {
-      value += bias[sizes.bias + column + c];
-    }
-    if (sizes.silu != 0u) {
-      value /= 1.0 + exp(-value);
-    }
-    value *= sizes.factor;
-    let at = row * sizes.stride + column + c;
-    if (sizes.accumulate != 0u) {
-      value += y[sizes.y + at];
-    }
-    y[sizes.y + at] = value;
-  }
-}`;
-
-/**
- * WGSL that ends the rows of a tile held in the array `sums`, two vec4 per row, of which an
- * invocation stores those that lie in the product. One copy of the code that ends a row, not one per
- * row: compiling costs more than the array.
- *
- * @param count Sums in the array.
- */
-function endRows(count: number): string {
-  return `  let count = min(${count}u, (max(row, sizes.rows) - row) * 2u);
-  for (var j = 0u; j < count; j += 1u + sizes.gated) {
-    var column = panel * 8u + j % 2u * 4u;
-    var value = sums[j];
-    if (sizes.gated != 0u) {
-      column = panel * 4u;
-      value = value / (1.0 + exp(-value)) * sums[j + 1u];
-    }
-    if (column < sizes.outputs) {
-      finish(row + j / 2u, column, value);
-    }
-  }`;
-}
-
-/** WGSL of a tile's end: sums a_r and b_r, scaled by an RMSNorm whose squares are in s_r, through
- * `endRows`. */
-export function endTile(all: readonly number[], normed: boolean): string {
-  const sums = all.flatMap((r) => normed ? [`a${r} * s${r}`, `b${r} * s${r}`] : [`a${r}`, `b${r}`]);
-  return [
-    ...(normed ? all.map((r) => `  s${r} = ${rowScale(`s${r}`)};`) : []),
-    `  var sums = array<vec4f, ${sums.length}>(${sums.join(", ")});`,
-    endRows(sums.length),
-  ].join("\n");
-}
-
-/** WGSL of an RMSNorm's scale. */
-export function rowScale(squares: string): string {
-  return `1.0 / sqrt(${squares} / (4.0 * f32(sizes.quads)) + sizes.eps)`;
-}
-
-/** WGSL that adds four inputs of every row to the tile's sums: a_r += v_r p, b_r += v_r q, from the
- * vectors v0, v1, ... and what `loadQuad` loads. An accumulator changes once per four inputs: there
- * are more of them than a CPU has registers, so each change is a load and a store. */
-export function addQuad(rows: readonly number[]): string {
-  const sum = (r: number, w: string) =>
-    ["x", "y", "z", "w"].map((c, k) => `v${r}.${c} * ${w}${k}`).join(" + ");
-  return rows.map((r) => `    a${r} += ${sum(r, "p")};\n    b${r} += ${sum(r, "q")};`).join("\n");
+/** One dispatch per part of the weight. */
+export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm): Dispatch[] {
+  const { label, x, y, bias, weight, norm, activation, accumulate, factor } = args;
+  const { dtype, gated, inputs } = weight;
+  const [rows = 0] = x.shape;
+  const scalar = weight.outputs % 4 !== 0;
+  const unit = scalar ? 1 : 4;
+  const reader = weightReader(weight, "weight");
+  const quantized = isQuantized(dtype);
+  const text = fill(partsCode + form.code, {
+    ...form.texts,
+    sizes,
+    scalar,
+    quantized,
+    half: dtype === "f16",
+    int8: dtype === "int8",
+    normed: norm !== undefined,
+    tile: form.tile,
+    sums: form.sums,
+    quad_texels: panelLayout(dtype).quadTexels,
+    block_texels: panelLayout(dtype).blockTexels,
+    x: form.x.declaration,
+    weight: reader.declaration,
+    readers: `${form.x.code}\n\n${reader.code}`,
+    y_type: scalar ? "f32" : "vec4f",
+  });
+  const pipeline = gpu.pipeline(form.kernel, text);
+  return weight.parts.map((part) => {
+    const [first, width] = [part.first, part.outputs].map((n) => gated ? n / 2 : n) as [
+      number,
+      number,
+    ];
+    const constants = sizes.bind(gpu, {
+      rows,
+      panels: Math.ceil(part.outputs / 8),
+      quads: inputs / 4,
+      outputs: width,
+      x: form.x.start,
+      y: (y.offset + first) / unit,
+      stride: (y.shape[1] ?? 0) / unit,
+      bias: ((bias?.offset ?? 0) + first) / unit,
+      has_bias: bias !== undefined,
+      accumulate: accumulate ?? false,
+      silu: activation === "silu",
+      gated,
+      eps: norm?.eps ?? 0,
+      factor: factor ?? 1,
+    });
+    const panels = part.panels instanceof GPUTexture ? part.panels.createView() : part.panels;
+    return dispatch(
+      gpu,
+      `matmul ${label}`,
+      pipeline,
+      // Where there is no bias, something has to be bound.
+      [constants, form.x.binding, panels, y, bias ?? x],
+      dispatchGrid(gpu, form.invocations(part.outputs), form.lanes),
+      {
+        flops: 2 * rows * part.outputs * inputs,
+        bytes: tensorBytes(x) + 4 * rows * width + part.outputs * outputBytes(dtype, inputs),
+      },
+    );
+  });
 }

@@ -1,24 +1,12 @@
 // y[rows, outputs] (+)= f(x[rows, inputs] W^T + bias), f the activation or the gate, summed in
-// registers. See matmul_registers.ts for the tile.
+// registers. matmul_parts.wgsl stands before this text; matmul_registers.ts has the tile.
 //
 // Grid: {{split}} invocations per {{tile}} rows x 8 outputs, neighbours along the inputs, then the outputs.
-//   x         [rows][inputs] in vec4, from `sizes.x`
-//   weight    panels of 8 outputs (packed_weight.ts)
-//   y         [rows][stride], from `sizes.y`
-//   bias      [outputs]; anything where `has_bias` is 0
 
-{{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) {{x}}
-@group(0) @binding(2) {{weight}}
-@group(0) @binding(3) var<storage, read_write> y: array<{{y_type}}>;
-@group(0) @binding(4) var<storage, read> bias: array<{{y_type}}>;
-{{shared}}
-
-{{readers}}
-
-{{finish}}
+#if shared
+var<workgroup> shared_sums: array<vec4f, {{lanes}} * {{tile}} * 2>;
+var<workgroup> shared_squares: array<f32, {{lanes}} * {{tile}}>;
+#end
 
 @compute @workgroup_size({{lanes}})
 fn main(
@@ -34,7 +22,78 @@ fn main(
   let panel = item % sizes.panels;
   let row = item / sizes.panels * {{tile}}u;
   let last = sizes.rows - 1u;
-{{start}}
-{{sum}}
-{{end}}
+#for r < tile
+  let x$r = sizes.x + min(row + $ru, last) * sizes.quads;
+  var a$r = vec4f();
+  var b$r = vec4f();
+  var s$r = 0.0;
+#end
+#if quantized
+  let blocks = (sizes.quads + 7u) / 8u;
+  for (var block = part; block < blocks; block += {{split}}u) {
+    var at = (panel * blocks + block) * {{block_texels}}u;
+    let scales = scales_at(at);
+    at += 1u;
+    let end = min((block + 1u) * 8u, sizes.quads);
+    for (var i = block * 8u; i < end; i++) {
+#for r < tile
+      let v$r = x_at(x$r + i);
+#end
+      let w = quad_at(at, scales);
+      at += {{quad_texels}}u;
+#else
+  {
+    var at = (panel * sizes.quads + part) * {{quad_texels}}u;
+    for (var i = part; i < sizes.quads; i += {{split}}u) {
+#for r < tile
+      let v$r = x_at(x$r + i);
+#end
+      let w = quad_at(at);
+      at += {{split}}u * {{quad_texels}}u;
+#end
+      // A sum changes once per four inputs: there are more sums than a CPU has registers, so that each
+      // change is a load and a store.
+#for r < tile
+      a$r += {{sum k < 4: v$r[$k] * w.p[$k]}};
+      b$r += {{sum k < 4: v$r[$k] * w.q[$k]}};
+#if normed
+      s$r += dot(v$r, v$r);
+#end
+#end
+    }
+  }
+#if shared
+  // The invocations of a split leave their sums to each other; each ends every {{split}}th row.
+#for r < tile
+  shared_sums[(local * {{tile}}u + $ru) * 2u] = a$r;
+  shared_sums[(local * {{tile}}u + $ru) * 2u + 1u] = b$r;
+  shared_squares[local * {{tile}}u + $ru] = s$r;
+#end
+  workgroupBarrier();
+  let team = local - part;
+  for (var r = part; r < {{tile}}u && row + r < sizes.rows; r += {{split}}u) {
+    var sums = array<vec4f, 2>();
+    var squares = 0.0;
+    for (var lane = team; lane < team + {{split}}u; lane++) {
+      sums[0] += shared_sums[(lane * {{tile}}u + r) * 2u];
+      sums[1] += shared_sums[(lane * {{tile}}u + r) * 2u + 1u];
+      squares += shared_squares[lane * {{tile}}u + r];
+    }
+#if normed
+    sums[0] *= norm_scale(squares);
+    sums[1] *= norm_scale(squares);
+#end
+    end_tile(row + r, panel, &sums);
+  }
+#else
+#if normed
+#for r < tile
+  s$r = norm_scale(s$r);
+#end
+  var sums = array<vec4f, {{sums}}>({{list r < tile: a$r * s$r, b$r * s$r}});
+#else
+  var sums = array<vec4f, {{sums}}>({{list r < tile: a$r, b$r}});
+#end
+  end_tile(row, panel, &sums);
+#end
 }

@@ -207,81 +207,16 @@ function quantizedPanels(
   return words;
 }
 
-/** WGSL for reading packed panels by the flat index of a texel: the declaration of a variable, and a
- * function `name` that returns a vec4f (f32) or vec4u. */
-export function panelReader(
+/** WGSL for reading packed panels: the declaration of the variable `name`, to follow its attributes,
+ * and a function `name`_at that gives the texel of a flat index (f32: vec4f, else vec4u). */
+export function weightReader(
   { image, dtype }: Pick<PackedWeight, "image" | "dtype">,
   name: string,
-  variable: string,
 ): { declaration: string; code: string } {
-  const format = dtype === "f32" ? "rgba32float" : "rgba32uint";
-  return texelReader(name, variable, format, image);
-}
-
-/** WGSL that loads a block's scales into `scale_p` and `scale_q` from the texel at `at`. */
-export const loadScales = `    let scales = weight_at(at);
-    let scale_p = vec4f(unpack2x16float(scales.x), unpack2x16float(scales.y));
-    let scale_q = vec4f(unpack2x16float(scales.z), unpack2x16float(scales.w));`;
-
-/** WGSL that loads the weights of four inputs, from the texel at `at` on: p0 to p3 of the panel's
- * first four outputs, q0 to q3 of the others. Quantized ones want `loadScales` before. */
-export function loadQuad(dtype: WeightType): string {
-  const inputs = [0, 1, 2, 3];
-  if (dtype === "f32") {
-    return inputs.map((k) =>
-      `    let p${k} = weight_at(at + ${2 * k}u);\n    let q${k} = weight_at(at + ${2 * k + 1}u);`
-    ).join("\n");
-  }
-  if (dtype === "f16") {
-    return inputs.map((k) =>
-      `    let w${k} = weight_at(at + ${k}u);
-    let p${k} = vec4f(unpack2x16float(w${k}.x), unpack2x16float(w${k}.y));
-    let q${k} = vec4f(unpack2x16float(w${k}.z), unpack2x16float(w${k}.w));`
-    ).join("\n");
-  }
-  const lane = (k: number) => "xyzw"[k];
-  // One vector of four inputs per output; then the other way round, which costs nothing.
-  const loads = loadQuantized(dtype) +
-    inputs.flatMap((j) => [2 * j, 2 * j + 1]).map((n) =>
-      dtype === "int8"
-        ? `\n    let w${n} = vec4f(unpack4xI8(packed${n}));`
-        : `\n    let w${n} = vec4f(unpack4xU8(packed${n})) - 8.0;`
-    ).join("");
-  const turned = inputs.map((k) => {
-    const of = (first: number) => inputs.map((j) => `w${first + j}.${lane(k)}`).join(", ");
-    return `    let p${k} = vec4f(${of(0)}) * scale_p;\n    let q${k} = vec4f(${of(4)}) * scale_q;`;
-  });
-  return `${loads}\n${turned.join("\n")}`;
-}
-
-/** WGSL that loads a quantized group: packed0 to packed7, a word of four values for each output
- * (int4: plus 8). */
-export function loadQuantized(dtype: QuantizedType): string {
-  const words = ["x", "y", "z", "w"];
-  if (dtype === "int8") {
-    return [0, 1].map((texel) =>
-      [`    let texel${texel} = weight_at(at + ${texel}u);`]
-        .concat(words.map((c, j) => `    let packed${4 * texel + j} = texel${texel}.${c};`))
-        .join("\n")
-    ).join("\n");
-  }
-  return ["    let texel0 = weight_at(at);"].concat(words.flatMap((c, j) => [
-    `    let packed${2 * j} = texel0.${c} & 0x0f0f0f0fu;`,
-    `    let packed${2 * j + 1} = (texel0.${c} >> 4u) & 0x0f0f0f0fu;`,
-  ])).join("\n");
-}
-
-/** WGSL for reading four-word texels by their flat index, from an image or a storage buffer. */
-export function texelReader(
-  name: string,
-  variable: string,
-  format: "rgba32float" | "rgba32uint",
-  image: boolean,
-): { declaration: string; code: string } {
-  if (image) return imageReader(name, variable, format);
-  const type = format === "rgba32float" ? "vec4f" : "vec4u";
+  if (image) return imageReader(`${name}_at`, name, dtype === "f32" ? "rgba32float" : "rgba32uint");
+  const type = dtype === "f32" ? "vec4f" : "vec4u";
   return {
-    declaration: `var<storage, read> ${variable}: array<${type}>;`,
-    code: `fn ${name}(i: u32) -> ${type} { return ${variable}[i]; }`,
+    declaration: `var<storage, read> ${name}: array<${type}>;`,
+    code: `fn ${name}_at(i: u32) -> ${type} { return ${name}[i]; }`,
   };
 }

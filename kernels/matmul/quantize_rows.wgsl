@@ -4,13 +4,10 @@
 // the last block.
 //
 // Grid: an invocation per row and block.
+//   x          [rows][inputs] in vec4, from `sizes.x`
+//   quantized  [rows][blocks][3]
 
-struct Sizes {
-  rows: u32,
-  // Groups of four inputs; where x starts, in vec4.
-  quads: u32,
-  x: u32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
@@ -25,17 +22,24 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   }
   let first = item % blocks * 8u;
   let start = sizes.x + item / blocks * sizes.quads;
-{{load}}
   var largest = vec4f();
   var squares = vec4f();
-{{measure}}
+#for j < 8
+  let i$j = first + $ju;
+  let v$j = select(vec4f(), x[start + min(i$j, sizes.quads - 1u)], i$j < sizes.quads);
+  largest = max(largest, abs(v$j));
+  squares += v$j * v$j;
+#end
   let most = max(max(largest.x, largest.y), max(largest.z, largest.w));
   let scale = most / 127.0;
   let inverse = select(0.0, 127.0 / most, most > 0.0);
   var sum = vec4i();
-{{round}}
-  quantized[item * 3u] = vec4u({{low}});
-  quantized[item * 3u + 1u] = vec4u({{high}});
+#for j < 8
+  let q$j = vec4i(round(v$j * inverse));
+  sum += q$j;
+#end
+  quantized[item * 3u] = vec4u({{list j < 4: pack4xI8(q$j)}});
+  quantized[item * 3u + 1u] = vec4u(pack4xI8(q4), pack4xI8(q5), pack4xI8(q6), pack4xI8(q7));
   quantized[item * 3u + 2u] = vec4u(
     bitcast<u32>(scale),
     bitcast<u32>(dot(squares, vec4f(1.0))),

@@ -8,7 +8,7 @@ import type { Gpu } from "../gpu/device.ts";
 import embedCode from "./embed.wgsl" with { type: "text" };
 import fillRowsCode from "./fill_rows.wgsl" with { type: "text" };
 import { dispatchGrid } from "../gpu/grid.ts";
-import { isQuantized, type PackedWeight, panelReader } from "../matmul/packed_weight.ts";
+import { isQuantized, type PackedWeight, weightReader } from "../matmul/packed_weight.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
@@ -54,7 +54,7 @@ export function embed(
         `add [${add.shape}] to [${y.shape}]`,
     );
   }
-  const { declaration, code } = panelReader(table, "table_at", "table");
+  const { declaration, code } = weightReader(table, "table");
   const value = table.dtype === "f32"
     ? "  return table_at(texel * 2u + column / 4u)[column % 4u];"
     : "  return unpack2x16float(table_at(texel)[column / 2u])[column % 2u];";
