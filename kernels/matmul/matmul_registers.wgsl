@@ -36,18 +36,18 @@ fn main(
     at += 1u;
     let end = min((block + 1u) * 8u, sizes.quads);
     for (var i = block * 8u; i < end; i++) {
-#for r < tile
-      let v$r = x_at(x$r + i);
-#end
-      let w = quad_at(at, scales);
-      at += {{quad_texels}}u;
 #else
   {
     var at = (panel * sizes.quads + part) * {{quad_texels}}u;
     for (var i = part; i < sizes.quads; i += {{split}}u) {
+#end
 #for r < tile
       let v$r = x_at(x$r + i);
 #end
+#if quantized
+      let w = quad_at(at, scales);
+      at += {{quad_texels}}u;
+#else
       let w = quad_at(at);
       at += {{split}}u * {{quad_texels}}u;
 #end
