@@ -6,6 +6,7 @@ import { Performer } from "../roles/performer.ts";
 import { Queue } from "../roles/queue.ts";
 import type { Settings } from "../model/settings.ts";
 import { Thinker } from "../roles/thinker.ts";
+import { type StagePlans, stagePlans } from "../roles/tick_plan.ts";
 import { type TickStage, tickStages } from "../roles/tick_stages.ts";
 import { clock, type Input, localPerformer, runTicks, type UnitInput } from "../roles/ticks.ts";
 import { HistoryWindow } from "../model/window.ts";
@@ -18,9 +19,6 @@ export type TickTimes = Record<TickStage | "tick", number> & {
   /** Tokens visible in history when the response was solved. */
   historyTokens: number;
 };
-
-/** The plan of each stage. */
-export type StagePlans = Record<TickStage, readonly Plan[]>;
 
 export class TickBench {
   #next = 0;
@@ -82,8 +80,7 @@ export class TickBench {
 
   /** What the stages encode, tick by tick. */
   get plans(): StagePlans {
-    const { encode, pass, decode } = this.thinker.plans;
-    return { encode, pass: [pass], solve: [this.performer.plan], decode: [decode] };
+    return stagePlans(this.thinker, this.performer);
   }
 
   /** Readbacks that a tick waits for: one per stage; encoding waits for none where they sleep. */

@@ -70,7 +70,7 @@ export class Backbone {
       packWeight(
         gpu,
         label,
-        concatenate(names.map((name) => checkpointTensor(checkpoint, name))),
+        names.map((name) => checkpointTensor(checkpoint, name)),
         outputs,
         inputs,
         storage,
@@ -212,16 +212,4 @@ export function checkpointTensor(checkpoint: Checkpoint, name: string): Float32A
   const tensor = checkpoint.tensors.get(name);
   if (!tensor) throw new Error(`the checkpoint has no tensor ${name}`);
   return toF32(tensor);
-}
-
-function concatenate(parts: Float32Array[]): Float32Array {
-  const [first] = parts;
-  if (first && parts.length === 1) return first;
-  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -83,7 +83,7 @@ export function qkRotary(gpu: Gpu, args: QkRotaryArguments): Dispatch {
   const { heads, kvHeads, headDim, eps } = args;
   const rows = check(args);
   // A SIMD register of a CPU; a GPU wants whole warps.
-  const lanes = /llvmpipe|swiftshader/i.test(gpu.name) ? 8 : 32;
+  const lanes = Math.min(32, gpu.traits.lanes);
   const half = keys.dtype === "f16";
   const stored = (v: string) => half ? `vec2u(pack2x16float(${v}.xy), pack2x16float(${v}.zw))` : v;
   const text = fill(code, {

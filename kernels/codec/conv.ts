@@ -102,7 +102,7 @@ export function packConv(
   const words = new ArrayBuffer(panels * panelWords * 4);
   const floats = new Float32Array(words);
   const halves = dtype === "f16" ? new Float16Array(words) : undefined;
-  for (let panel = 0; panel < panels; panel++) {
+  for (let panel = 0; panel < panels && !gpu.isPaper; panel++) {
     const start = panel * panelWords;
     for (let column = 0; column < columns; column++) {
       const n = panel * columns + column;

@@ -1,6 +1,6 @@
 /** One GPU device: buffers, pipelines and small constants, all counted and all freed by `destroy`. */
-import { type AdapterSpec, requestAdapter } from "./adapter.ts";
-import { operandsKey, type Traits, traitsOf } from "./traits.ts";
+import { type AdapterSpec, operandsKey, requestAdapter, type Traits, traitsOf } from "./adapter.ts";
+import { paperDevice } from "./paper.ts";
 
 /** Constants of a launch: u32 words first, then f32 words, as the kernel's uniform struct has them. */
 export interface Constants {
@@ -45,6 +45,8 @@ export class Gpu {
     readonly name: string,
     readonly identity: string,
     private readonly described: Traits,
+    /** Plans can be built on it and counted, but nothing runs and contents are not wanted. */
+    readonly isPaper = false,
   ) {
     this.lost = device.lost.then((info) => info.message || info.reason);
     device.addEventListener("uncapturederror", (event) => {
@@ -80,6 +82,14 @@ export class Gpu {
       identity,
       traitsOf(adapter.info),
     );
+  }
+
+  /** A device on paper: like an open one (with its choices), or like a large GPU. */
+  static onPaper(like?: Gpu): Gpu {
+    const traits = like?.traits ?? traitsOf({ isFallbackAdapter: false });
+    const gpu = new Gpu(paperDevice(like?.device.limits), "paper", "", traits, true);
+    gpu.choices = like?.choices ?? {};
+    return gpu;
   }
 
   /** What kind of adapter this is: as it describes itself, or as it was measured. */

@@ -87,6 +87,7 @@ export function imageFrom(
 ): GPUTexture {
   const rows = imageRows(words.byteLength);
   const texture = makeImage(gpu, label, format, rows);
+  if (gpu.isPaper) return texture;
   const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
   const chunkRows = 1024;
   for (let row = 0; row < rows; row += chunkRows) {

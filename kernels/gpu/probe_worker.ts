@@ -1,8 +1,7 @@
 /** Describes the adapter of the spec that it is sent; null when there is none. */
-import { requestAdapter } from "./adapter.ts";
+import { requestAdapter, traitsOf } from "./adapter.ts";
 import { InputError } from "./errors.ts";
 import type { ProbeReply } from "./probe.ts";
-import { traitsOf } from "./traits.ts";
 
 const worker = self as unknown as {
   onmessage: ((event: MessageEvent<string>) => void) | null;

@@ -78,8 +78,8 @@ export interface PackOptions {
 /**
  * Packs and uploads a weight.
  *
- * @param weight [outputs, inputs], row-major; several matrices that share their input (q, k, v) are
- * concatenated along the outputs first.
+ * @param weight [outputs, inputs], row-major; or several matrices that share their input (q, k, v)
+ * and stand one below the other.
  * @param outputs A multiple of 8 when gated.
  * @param inputs A multiple of 4.
  * @throws RangeError when sizes don't fit.
@@ -87,19 +87,21 @@ export interface PackOptions {
 export function packWeight(
   gpu: Gpu,
   label: string,
-  weight: Float32Array,
+  weight: Float32Array | readonly Float32Array[],
   outputs: number,
   inputs: number,
   dtype: WeightType,
   options: PackOptions = {},
 ): PackedWeight {
+  const matrices = weight instanceof Float32Array ? [weight] : weight;
+  const length = matrices.reduce((sum, matrix) => sum + matrix.length, 0);
   const { scale, gated = false, image = gpu.traits.texturesFaster } = options;
   if (
-    weight.length !== outputs * inputs || inputs % 4 !== 0 || outputs < 1 ||
+    length !== outputs * inputs || inputs % 4 !== 0 || outputs < 1 ||
     (gated && outputs % 8 !== 0) || (scale && scale.length !== inputs)
   ) {
     throw new RangeError(
-      `${label}: ${weight.length} values for [${outputs}, ${inputs}] ` +
+      `${label}: ${length} values for [${outputs}, ${inputs}] ` +
         `(inputs in fours${gated ? ", gated outputs in eights" : ""})`,
     );
   }
@@ -117,19 +119,41 @@ export function packWeight(
   const parts: WeightPart[] = [];
   for (let first = 0; first < outputs; first += partOutputs) {
     const count = Math.min(partOutputs, outputs - first);
-    const part = new Float32Array(count * inputs);
-    for (let n = 0; n < count; n++) {
-      const from = rowOf(first + n) * inputs;
-      for (let k = 0; k < inputs; k++) {
-        part[n * inputs + k] = (weight[from + k] ?? 0) * (scale ? scale[k] ?? 1 : 1);
-      }
-    }
-    const words = isQuantized(dtype)
-      ? quantizedPanels(part, count, inputs, dtype)
-      : floatPanels(part, count, inputs, dtype);
+    const words = gpu.isPaper
+      ? new Uint32Array((Math.ceil(count / 8) * panelBytes) / 4)
+      : packPart(count, inputs, dtype, (n) => rowAt(matrices, inputs, rowOf(first + n)), scale);
     parts.push({ first, outputs: count, panels: place(gpu, label, words, dtype, image) });
   }
   return { label, outputs, inputs, dtype, image, gated, parts };
+}
+
+/** A row of matrices that stand one below the other. */
+function rowAt(matrices: readonly Float32Array[], inputs: number, row: number): Float32Array {
+  let at = row * inputs;
+  for (const matrix of matrices) {
+    if (at < matrix.length) return matrix.subarray(at, at + inputs);
+    at -= matrix.length;
+  }
+  throw new RangeError(`no row ${row}`);
+}
+
+function packPart(
+  count: number,
+  inputs: number,
+  dtype: WeightType,
+  row: (n: number) => Float32Array,
+  scale: Float32Array | undefined,
+): Words {
+  const part = new Float32Array(count * inputs);
+  for (let n = 0; n < count; n++) {
+    const values = row(n);
+    for (let k = 0; k < inputs; k++) {
+      part[n * inputs + k] = (values[k] ?? 0) * (scale ? scale[k] ?? 1 : 1);
+    }
+  }
+  return isQuantized(dtype)
+    ? quantizedPanels(part, count, inputs, dtype)
+    : floatPanels(part, count, inputs, dtype);
 }
 
 /** Frees a weight's memory. */

@@ -1,6 +1,6 @@
 /** The matrix product as a tuning problem: its variants on random data, beside a host's sums. */
 import type { Gpu } from "../gpu/device.ts";
-import { operandsKey } from "../gpu/traits.ts";
+import { operandsKey } from "../gpu/adapter.ts";
 import { matmul, packWeight } from "../matmul/matmul.ts";
 import {
   type MatmulVariant,

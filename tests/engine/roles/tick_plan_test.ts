@@ -1,0 +1,69 @@
+/** Plans on paper: they are the device's, without one. */
+import { assert, assertEquals } from "@std/assert";
+import type { ModelConfig } from "../../../engine/config/config.ts";
+import { preset } from "../../../engine/models/presets.ts";
+import { Model } from "../../../engine/model/model.ts";
+import { Performer } from "../../../engine/roles/performer.ts";
+import { Thinker } from "../../../engine/roles/thinker.ts";
+import {
+  launches,
+  type StagePlans,
+  stagePlans,
+  tickOnPaper,
+} from "../../../engine/roles/tick_plan.ts";
+import { type TickStage, tickStages } from "../../../engine/roles/tick_stages.ts";
+import { Gpu } from "../../../kernels/gpu/device.ts";
+import { withGpu } from "../../kernels/support.ts";
+import { randomCheckpoint, settingsFor, tinyConfig } from "../support.ts";
+
+/** A stage's steps, as far as they can be compared. */
+function stepsOf(stages: StagePlans, stage: TickStage) {
+  return stages[stage].flatMap(({ steps }) => steps).map((step) =>
+    step.kind === "dispatch"
+      ? [step.label, step.groups, step.flops, step.bytes, step.bindings.length]
+      : [step.kind, step.label, step.bytes]
+  );
+}
+
+withGpu("a tick on paper has the steps and the memory that it has on the device", async (gpu) => {
+  const config = tinyConfig({ solver: { name: "heun", steps: 2, shift: 1, guidance: 2 } });
+  const settings = settingsFor(config, { weights: "int8", storage: "f16" });
+  const model = new Model(gpu, await randomCheckpoint(config, 3), settings);
+  const real = stagePlans(await Thinker.create(model, false), await Performer.create(model, false));
+  const paper = await tickOnPaper(config, settings, Gpu.onPaper(gpu));
+  for (const stage of tickStages) {
+    assertEquals(stepsOf(paper.stages, stage), stepsOf(real, stage), stage);
+  }
+  assertEquals(paper.model.gpu.allocatedBytes, gpu.allocatedBytes);
+});
+
+/** Operations of a stage's launches of this kernel. */
+async function flops(config: ModelConfig, stage: TickStage, kernel: string): Promise<number> {
+  const { stages } = await tickOnPaper(config, settingsFor(config));
+  return launches(stages[stage]).filter(({ label }) => label.startsWith(`${kernel} `))
+    .reduce((sum, launch) => sum + launch.flops, 0);
+}
+
+Deno.test("nano's products are two operations per weight and row that is wanted", async () => {
+  const config = preset("nano");
+  const solver = { ...config.solver, guidance: 1 };
+  const D = 192;
+  const layer = D * (D + 128) + D * D + 3 * D * 512;
+  const latents = D * (2 * 32 + 4 * 32);
+  // Thirteen rows and the text token; of the last layer one row's output, and of the text's none.
+  const pass = 14 * 4 * layer - (12 + 1) * (D * D + 3 * D * 512) + D * 384 + latents;
+  assertEquals(await flops({ ...config, solver }, "pass", "matmul"), 2 * pass);
+  const evaluation = 2 * (6 * 4 * layer + 2 * latents);
+  assertEquals(await flops({ ...config, solver }, "solve", "matmul"), 4 * evaluation);
+  // Both row sets of guidance, and both evaluations of a step.
+  const guided = { ...config, solver: { ...solver, guidance: 3, name: "heun" } } as const;
+  assertEquals(await flops(guided, "solve", "matmul"), 4 * 2 * 2 * evaluation);
+});
+
+Deno.test("a tick at the paper's scale is counted in little memory", async () => {
+  const before = Deno.memoryUsage().rss;
+  const config = preset("v0.2-0.6b");
+  const { model } = await tickOnPaper(config, settingsFor(config));
+  assert(model.gpu.allocatedBytes > 9e9);
+  assert(Deno.memoryUsage().rss - before < 1e9);
+});
