@@ -15,7 +15,7 @@ const minutes = Number(Deno.args[0] ?? 10);
 
 const process = new Deno.Command(Deno.execPath(), {
   args: [
-    ...["run", "-q", "--allow-read", "--allow-env", "--allow-run", "--allow-net=127.0.0.1"],
+    ...["run", "-q", "-P=answer", "--allow-run"],
     ...[new URL("main.ts", root).pathname, "stream", "--quiet"],
   ],
   stdin: "piped",

@@ -7,6 +7,7 @@ import {
   type Parsed,
   parseOptions,
 } from "../cli/options.ts";
+import { program } from "../system/program.ts";
 import { print, showStatus } from "../system/terminal.ts";
 import { type Bench, writeReport } from "../reports/report.ts";
 import { tableText } from "../reports/table.ts";
@@ -85,7 +86,7 @@ async function checkReport(path: string, force: boolean): Promise<void> {
 function machine() {
   const { os, arch } = Deno.build;
   return {
-    program: "wanstream 0.1.0",
+    program,
     deno: Deno.version.deno,
     system: `${os} ${arch}`,
     cores: navigator.hardwareConcurrency,

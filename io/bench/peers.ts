@@ -28,12 +28,6 @@ export function run(args: string[], { peers }: { peers: string }): Promise<numbe
   ]);
 }
 
-/** What others' code may do: read, and what choosing an adapter takes. */
-const permissions = [
-  "--allow-read",
-  "--allow-env=VK_DRIVER_FILES,VK_ICD_FILENAMES,XDG_RUNTIME_DIR,DENO_WEBGPU_BACKEND",
-];
-
 async function benchPeers(
   folder: string,
   adapter: string,
@@ -77,8 +71,8 @@ async function runPeers(
   status: Status,
 ): Promise<Peers> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-q", "--no-prompt", "--frozen", "--config", `${folder}deno.json`]
-      .concat(permissions, `${folder}peers.ts`, `${rounds}`, adapter),
+    args: ["run", "-q", "--no-prompt", "--frozen", "-P", "--config", `${folder}deno.json`]
+      .concat(`${folder}peers.ts`, `${rounds}`, adapter),
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

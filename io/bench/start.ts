@@ -73,7 +73,7 @@ export async function benchStart(
     const spawned = performance.timeOrigin + performance.now();
     const marks: ChildMarks = JSON.parse(
       await output(root, [
-        ...["run", "-q", "--no-prompt", ...permissions],
+        ...["run", "-q", "--no-prompt", "-P=measure"],
         ...[startChild, stream, model, ...more],
       ]),
     );
@@ -132,13 +132,6 @@ export async function benchStart(
     plots: [startPlot(parts)],
   };
 }
-
-/** What `deno task stream` has, but for programs that it may start. */
-const permissions = [
-  "--allow-read",
-  "--allow-env=VK_DRIVER_FILES,VK_ICD_FILENAMES,XDG_RUNTIME_DIR,DENO_WEBGPU_BACKEND," +
-  "HOME,USERPROFILE,LOCALAPPDATA,XDG_CACHE_HOME",
-];
 
 const startChild = fileURLToPath(new URL("./start_child.ts", import.meta.url));
 

@@ -12,6 +12,7 @@ import { type Ffmpeg, findFfmpeg } from "../ffmpeg/ffmpeg.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
 import { modelOptions, openModel, ownModel } from "../run/model_options.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
+import { program } from "../system/program.ts";
 import { print, say } from "../system/terminal.ts";
 
 export const summary = "measure answers, timing, voice, lips and picture on conversations";
@@ -103,7 +104,7 @@ export async function run(
   const header: EvalHeader = {
     type: "header",
     format: 1,
-    program: "wanstream 0.1.0",
+    program,
     checkpoint: checkpoint.digest,
     options: answerOptions(options),
   };

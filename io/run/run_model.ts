@@ -3,6 +3,7 @@ import type { ModelConfig } from "../../engine/config/config.ts";
 import type { Schedule, SessionInfo } from "../../engine/mod.ts";
 import { type HeaderEvent, type RecoveryEvent, sideShape, snakeCase } from "../pace/events.ts";
 import { aborted } from "../system/interrupt.ts";
+import { program } from "../system/program.ts";
 import { say } from "../system/terminal.ts";
 import { type FfmpegFinder, readPicture, readSound } from "../ends/observe.ts";
 import type { PaceChoice } from "../pace/pace_options.ts";
@@ -105,7 +106,7 @@ export function header(
   return {
     type: "header",
     format: 1,
-    program: "wanstream 0.1.0",
+    program,
     checkpoint: {
       path: request.model,
       digest: opened.checkpointDigest,

@@ -2,7 +2,7 @@
  * The same work on the same adapter in the same run, through this engine and other libraries; prints
  * JSON. `deno task bench peers` starts it.
  *
- *     deno run --config scripts/peers/deno.json -A scripts/peers/peers.ts [rounds [adapter]]
+ *     deno run -P --config scripts/peers/deno.json scripts/peers/peers.ts [rounds [adapter]]
  *
  * A project of its own, so that nobody who only runs the engine downloads the others. Every result is
  * compared with float64 before anything is timed. All are timed alike: the time of n + 1 runs with one

@@ -1,0 +1,4 @@
+/** The program's name and version, as headers and reports give them. */
+import config from "../../deno.json" with { type: "json" };
+
+export const program = `wanstream ${config.version}`;
