@@ -14,7 +14,7 @@ import { say } from "../io/system/terminal.ts";
 import { type Ffmpeg, findFfmpeg } from "../io/ffmpeg/ffmpeg.ts";
 import { openSource } from "../io/ends/endpoints.ts";
 import { openInput } from "../io/ends/observe.ts";
-import { ObservationReader } from "../io/media/pair.ts";
+import { ObservationReader } from "../io/media/observation_reader.ts";
 import { keptOptions, readProgress, type SavedProgress } from "../io/saved/saved_progress.ts";
 import { SessionFolder } from "../io/system/session_folder.ts";
 import { awaitHead, decodeStream } from "../io/ends/stream_decode.ts";

@@ -4,7 +4,7 @@ import { reason } from "../../engine/config/quoted.ts";
 import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
 import { decodeMedia, decodePicture } from "../ffmpeg/ffmpeg_decode.ts";
 import { probe } from "../ffmpeg/ffmpeg_probe.ts";
-import { type MediaSource, ObservationReader } from "../media/pair.ts";
+import { type MediaSource, ObservationReader } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import { openWav, readWavHeader } from "../media/wav.ts";
 import { openY4m } from "../media/y4m.ts";
@@ -25,8 +25,9 @@ export interface InputFacts {
 export type FfmpegFinder = () => Promise<Ffmpeg>;
 
 /**
- * Opens a recording as observations of the shape. WAV and Y4M are read without FFmpeg (unless their
- * coding is unusual), by content, whatever their names are.
+ * Opens a recording as observations of the shape. WAV and Y4M are known by their content,
+ * whatever their names are. WAV is read without FFmpeg unless its coding is unusual, and so is a Y4M
+ * that has the shape's size and rate.
  *
  * @throws InputError when the file is missing, empty, a folder, or no recording.
  */

@@ -1,7 +1,7 @@
 /** Pictures and samples as they are: RGB24 frames and little-endian f32 samples of the model's shape. */
 import { ByteQueue } from "../system/byte_queue.ts";
 import type { ByteSource } from "./endpoints.ts";
-import type { MediaSource } from "../media/pair.ts";
+import type { MediaSource } from "../media/observation_reader.ts";
 import { frameBytes, type StreamShape } from "../media/stream_shape.ts";
 
 /** Reads one or both. */

@@ -13,7 +13,7 @@ import type { ByteSource } from "./endpoints.ts";
 import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
 import { decode, inputLimits, pictures, samples } from "../ffmpeg/ffmpeg_source.ts";
 import { NutEnd } from "../media/nut.ts";
-import type { MediaSource } from "../media/pair.ts";
+import type { MediaSource } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import { concat } from "../system/bytes.ts";
 

@@ -32,7 +32,7 @@ export async function findFfmpeg(asked?: string): Promise<Ffmpeg> {
   }
   throw new InputError(
     "no FFmpeg was found (--ffmpeg, FFMPEG_BIN, npm's ffmpeg-static, PATH): install it, e.g. " +
-      "'apt install ffmpeg', or give --ffmpeg PATH; WAV and Y4M work without it",
+      "'apt install ffmpeg', or give --ffmpeg PATH; WAV, and Y4M of the model's size and rate, work without it",
   );
 }
 

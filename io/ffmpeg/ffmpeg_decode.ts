@@ -4,7 +4,7 @@ import { cutOff } from "../media/cut_off.ts";
 import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
 import { inputArgs, type Probe } from "./ffmpeg_probe.ts";
 import { decode, fitFilter, pictures, samples, Watchdog } from "./ffmpeg_source.ts";
-import type { MediaSource } from "../media/pair.ts";
+import type { MediaSource } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 
 /**

@@ -7,7 +7,7 @@ import { InputError } from "../../engine/config/errors.ts";
 import { ByteQueue } from "../system/byte_queue.ts";
 import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
 import { Loopback } from "./loopback.ts";
-import type { MediaSource } from "../media/pair.ts";
+import type { MediaSource } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 
 /** Largest pictures, in pixels (8192 x 8192): decoders hold many of them. */

@@ -5,6 +5,7 @@
 import { matroskaId, readElement } from "./ebml.ts";
 import { type FileReader, fileReader, lacks, View } from "./file_view.ts";
 import { lengthUnknown, riffChunks } from "./riff.ts";
+import { y4mCut } from "./y4m.ts";
 
 /** Types of the boxes with which an ISO media file may begin. */
 const firstBoxes = /^(ftyp|moov|mdat|wide|free|skip|styp)$/;
@@ -17,7 +18,7 @@ export async function isIsoMedia(path: string): Promise<boolean> {
 
 /**
  * Why the file's structure shows that its end is missing, or null. Knows RIFF (WAV, AVI), AIFF, ISO
- * media (MP4, MOV), Matroska and WebM, Ogg, and MPEG transport streams; of others it says null.
+ * media (MP4, MOV), Matroska and WebM, Ogg, Y4M, and MPEG transport streams; of others it says null.
  */
 export async function cutOff(path: string): Promise<string | null> {
   using file = await Deno.open(path);
@@ -28,6 +29,7 @@ export async function cutOff(path: string): Promise<string | null> {
   if (firstBoxes.test(head.text(4))) return await isoMedia(size, at);
   if (head.big(0, 4) === matroskaId.ebml) return matroska(size, head.bytes);
   if (head.text(0) === "OggS") return await ogg(size, at);
+  if (head.text(0) === "YUV4") return await y4mCut(path);
   for (const packet of [188, 192]) {
     const sync = packet - 188;
     const synced = [0, 1, 2].every((i) => head.u8(sync + i * packet) === 0x47);

@@ -3,7 +3,7 @@ import { InputError } from "../../engine/config/errors.ts";
 import { ByteQueue } from "../system/byte_queue.ts";
 import { writeAll } from "../system/bytes.ts";
 import { fileReader, lacks, type View } from "./file_view.ts";
-import type { MediaSource } from "./pair.ts";
+import type { MediaSource } from "./observation_reader.ts";
 import { Resampler } from "./resample.ts";
 import { lengthUnknown, riffChunks } from "./riff.ts";
 

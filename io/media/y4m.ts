@@ -1,10 +1,77 @@
-/** Y4M (YUV4MPEG2) video without FFmpeg: 8-bit planar pictures in, 4:4:4 out. */
+/**
+ * Y4M (YUV4MPEG2) video without FFmpeg. Pictures of 8 bits a sample come in, in any chroma layout;
+ * 4:4:4 goes out. Colours are BT.601's.
+ */
 import { InputError } from "../../engine/config/errors.ts";
 import { ByteQueue } from "../system/byte_queue.ts";
 import { writeAll } from "../system/bytes.ts";
-import type { MediaSource } from "./pair.ts";
-import { Fitter, planarBytes, planarToRgb, rgbToPlanar, type Sampling } from "./picture.ts";
+import { type FileReader, fileReader, type View } from "./file_view.ts";
+import type { MediaSource } from "./observation_reader.ts";
 import { frameBytes, type StreamShape } from "./stream_shape.ts";
+
+/** Chroma samples per luma sample, across and down, of one Y4M colour space; null: no chroma. */
+export interface Sampling {
+  across: number;
+  down: number;
+}
+
+/** Bytes of a planar 8-bit picture. */
+export function planarBytes(width: number, height: number, chroma: Sampling | null): number {
+  if (chroma === null) return width * height;
+  return width * height + 2 * Math.ceil(width / chroma.across) * Math.ceil(height / chroma.down);
+}
+
+/**
+ * A planar 8-bit YCbCr picture as RGB24 [height, width, 3].
+ *
+ * @param full Levels use 0..255 rather than 16..235 (luma) and 16..240 (chroma).
+ */
+export function planarToRgb(
+  planar: Uint8Array,
+  width: number,
+  height: number,
+  chroma: Sampling | null,
+  full: boolean,
+): Uint8ClampedArray {
+  const rgb = new Uint8ClampedArray(width * height * 3);
+  const chromaWidth = chroma === null ? 0 : Math.ceil(width / chroma.across);
+  const chromaSize = chroma === null ? 0 : chromaWidth * Math.ceil(height / chroma.down);
+  const blue = width * height;
+  const [offset, lumaScale, chromaScale] = full ? [0, 1, 1] : [16, 255 / 219, 255 / 224];
+  for (let row = 0, to = 0; row < height; row++) {
+    for (let column = 0; column < width; column++, to += 3) {
+      const y = ((planar[row * width + column] ?? 0) - offset) * lumaScale;
+      let b = 0;
+      let r = 0;
+      if (chroma !== null) {
+        const at = blue + Math.floor(row / chroma.down) * chromaWidth +
+          Math.floor(column / chroma.across);
+        b = ((planar[at] ?? 128) - 128) * chromaScale;
+        r = ((planar[at + chromaSize] ?? 128) - 128) * chromaScale;
+      }
+      rgb[to] = y + 1.402 * r;
+      rgb[to + 1] = y - 0.344136 * b - 0.714136 * r;
+      rgb[to + 2] = y + 1.772 * b;
+    }
+  }
+  return rgb;
+}
+
+/** RGB24 as planar 4:4:4 YCbCr with limited levels: Y, Cb, Cr one after the other. */
+export function rgbToPlanar(rgb: Uint8Array): Uint8ClampedArray {
+  const size = rgb.length / 3;
+  const planar = new Uint8ClampedArray(rgb.length);
+  for (let i = 0; i < size; i++) {
+    const r = rgb[i * 3] ?? 0;
+    const g = rgb[i * 3 + 1] ?? 0;
+    const b = rgb[i * 3 + 2] ?? 0;
+    const y = 0.299 * r + 0.587 * g + 0.114 * b;
+    planar[i] = 16 + (y * 219) / 255;
+    planar[i + size] = 128 + ((b - y) / 1.772) * (224 / 255);
+    planar[i + 2 * size] = 128 + ((r - y) / 1.402) * (224 / 255);
+  }
+  return planar;
+}
 
 /** What a Y4M header says. */
 export interface Y4mFormat {
@@ -20,7 +87,7 @@ export interface Y4mFormat {
 }
 
 const longestLine = 512;
-/** Largest pictures, in pixels: some copies of one must fit into memory. */
+/** Largest pictures, in pixels: several copies of one must fit into memory. */
 const maxPixels = 8192 * 8192;
 /** Fewest frames per second: a file of some bytes must not stand for days. */
 const minFps = 0.01;
@@ -64,6 +131,9 @@ export function parseY4mHeader(line: string, path: string): Y4mFormat | null {
   const found = samplings.find(([name]) => name.test(fields.get("C") ?? "420"));
   if (found === undefined) return null;
   const aspect = ratio(fields.get("A"));
+  if (aspect < 0) {
+    throw new InputError(`${path}: its pixels have a negative shape: record it again`);
+  }
   return {
     width,
     height,
@@ -74,82 +144,108 @@ export function parseY4mHeader(line: string, path: string): Y4mFormat | null {
   };
 }
 
-/** A Y4M file's pictures at the shape's size and rate; null when its coding needs FFmpeg. */
+/** A Y4M file whose header was read. */
+interface Y4mFile {
+  path: string;
+  at: FileReader;
+  size: number;
+  /** Null: its pictures are coded in another way. */
+  format: Y4mFormat | null;
+  /** First byte after the header, and bytes of a picture. */
+  start: number;
+  frameBytes: number;
+  /** Set when all frames were given: why the file is cut off, or null. */
+  cut: string | null;
+}
+
+/** @throws InputError when the header is impossible or no whole picture follows it. */
+async function readY4m(path: string, file: Deno.FsFile): Promise<Y4mFile> {
+  const { size } = await file.stat();
+  const at = fileReader(file, size);
+  const line = lineAt(await at(0, longestLine));
+  const format = line === null ? null : parseY4mHeader(line, path);
+  const start = (line?.length ?? 0) + 1;
+  const bytes = format ? planarBytes(format.width, format.height, format.chroma) : 0;
+  if (size < start + "FRAME\n".length + bytes) {
+    throw new InputError(`${path}: is a Y4M file without a whole frame: record it again`);
+  }
+  return { path, at, size, format, start, frameBytes: bytes, cut: null };
+}
+
+/** A line without its end; null when no line ends here. */
+function lineAt({ bytes }: View): string | null {
+  const end = bytes.indexOf(10);
+  return end < 0 ? null : String.fromCharCode(...bytes.subarray(0, end));
+}
+
+/** Where the pictures of the whole frames begin. @throws InputError when a frame's head is wrong. */
+async function* frameStarts(file: Y4mFile): AsyncGenerator<number> {
+  const { path, at, size, frameBytes } = file;
+  let next = file.start;
+  for (let frame = 0; next < size; frame++) {
+    const line = lineAt(await at(next, longestLine));
+    if (line === null && size - next < longestLine) {
+      file.cut = "its last frame has no picture";
+      return;
+    }
+    if (line === null || !/^FRAME( |$)/.test(line)) {
+      throw new InputError(`${path}: frame ${frame} doesn't begin with FRAME: the file is damaged`);
+    }
+    const start = next + line.length + 1;
+    next = start + frameBytes;
+    if (next > size) file.cut = `its last frame has ${size - start} of ${frameBytes} bytes`;
+    else yield start;
+  }
+}
+
+/** Why a Y4M file is cut off; null when it isn't, or when its coding isn't known. */
+export async function y4mCut(path: string): Promise<string | null> {
+  using file = await Deno.open(path);
+  const y4m = await readY4m(path, file);
+  if (y4m.format === null) return null;
+  for await (const _ of frameStarts(y4m));
+  return y4m.cut;
+}
+
+/**
+ * The pictures of a Y4M file that has the shape's size and rate, and square pixels.
+ *
+ * @returns null for any other, and for codings that aren't known: FFmpeg can read those.
+ * @throws InputError when the file is damaged.
+ */
 export async function openY4m(path: string, shape: StreamShape): Promise<MediaSource | null> {
   const file = await Deno.open(path);
-  const bytes = new ByteQueue(file.readable);
-  const line = await readLine(bytes);
-  const format = line === null ? null : parseY4mHeader(line, path);
-  if (format === null) {
-    await bytes.close();
+  const y4m = await readY4m(path, file).catch((error) => {
+    file.close();
+    throw error;
+  });
+  const { format } = y4m;
+  const fits = format !== null && format.aspect === 1 && format.fps === shape.fps &&
+    format.width === shape.width && format.height === shape.height;
+  if (!fits) {
+    file.close();
     return null;
   }
-  const state: { cut: string | null } = { cut: null };
-  const video = new ByteQueue(readFrames(path, bytes, format, shape, state));
+  const video = new ByteQueue(readFrames(y4m, format));
+  let open = true;
   return {
     video,
     audio: null,
-    finish: (seconds) => {
-      if (seconds > 0) return Promise.resolve(state.cut);
-      throw new InputError(`${path}: is a Y4M file without a whole frame: record it again`);
-    },
-    close: async () => {
+    finish: () => Promise.resolve(y4m.cut),
+    async close() {
       await video.close();
-      await bytes.close();
+      if (open) file.close();
+      open = false;
     },
   };
 }
 
-/**
- * Frames at the shape's rate: output frame n is the input frame nearest to n / fps seconds. N input
- * frames give round(N x shape.fps / format.fps).
- */
-async function* readFrames(
-  path: string,
-  bytes: ByteQueue,
-  format: Y4mFormat,
-  shape: StreamShape,
-  state: { cut: string | null },
-): AsyncGenerator<Uint8Array> {
-  const { width, height, chroma, full, fps, aspect } = format;
-  const fitter = new Fitter(width, height, aspect, shape.width, shape.height);
-  const planar = new Uint8Array(planarBytes(width, height, chroma));
-  let fitted: Uint8Array | null = null;
-  let input = 0;
-  let output = 0;
-  for (;; input++) {
-    const head = await readLine(bytes);
-    if (head === null) break;
-    if (!/^FRAME( |$)/.test(head)) {
-      throw new InputError(`${path}: frame ${input} doesn't begin with FRAME: the file is damaged`);
-    }
-    while (bytes.size < planar.length && !bytes.ended) await bytes.read();
-    const read = bytes.take(planar);
-    if (read < planar.length) {
-      state.cut = `its last frame has ${read} of ${planar.length} bytes`;
-      break;
-    }
-    const nearest = () => Math.round((output * fps) / shape.fps);
-    if (nearest() > input) continue;
-    fitted = fitter.fit(planarToRgb(planar, width, height, chroma, full));
-    for (; nearest() <= input; output++) yield fitted;
+async function* readFrames(file: Y4mFile, format: Y4mFormat): AsyncGenerator<Uint8Array> {
+  const { width, height, chroma, full } = format;
+  for await (const start of frameStarts(file)) {
+    const { bytes } = await file.at(start, file.frameBytes);
+    yield new Uint8Array(planarToRgb(bytes, width, height, chroma, full).buffer);
   }
-  // Fewer frames per second than the shape's: the last one is held.
-  const total = Math.max(1, Math.round((input * shape.fps) / fps));
-  for (; fitted !== null && output < total; output++) yield fitted;
-}
-
-/** A line without its end; null when the stream ends first or the line is too long. */
-async function readLine(bytes: ByteQueue): Promise<string | null> {
-  const line: number[] = [];
-  const byte = new Uint8Array(1);
-  while (line.length < longestLine) {
-    if (bytes.size === 0 && bytes.ended) return null;
-    if (bytes.size === 0) await bytes.read();
-    else if (bytes.take(byte) === 1 && byte[0] === 10) return String.fromCharCode(...line);
-    else line.push(byte[0] ?? 0);
-  }
-  return null;
 }
 
 /** Writes RGB24 frames as 4:4:4 Y4M. */

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import type { Response } from "../../engine/checkpoint/unit.ts";
 import type { Felt } from "./pace.ts";
 import type { PaceChoice } from "./pace_options.ts";
-import type { Cut } from "../media/pair.ts";
+import type { Cut } from "../media/observation_reader.ts";
 import { type Percentiles, round, type RunTotals, type UnitTimes } from "./statistics.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 

@@ -4,7 +4,7 @@ import { OutputError, RunError } from "../system/errors.ts";
 import type { SummaryEvent } from "../pace/events.ts";
 import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
 import type { Outputs } from "../system/output_file.ts";
-import type { ObservationReader } from "../media/pair.ts";
+import type { ObservationReader } from "../media/observation_reader.ts";
 import type { ReplayFiles, ReplayRequest } from "./replay_request.ts";
 import type { ResponseWriter } from "./respond.ts";
 import { say } from "../system/terminal.ts";

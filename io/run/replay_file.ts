@@ -13,7 +13,7 @@ import { interruptedCode } from "../system/interrupt.ts";
 import { type InputFacts, openInput } from "../ends/observe.ts";
 import type { Outputs } from "../system/output_file.ts";
 import { Pacer, wallClock } from "../pace/pace.ts";
-import type { ObservationReader } from "../media/pair.ts";
+import type { ObservationReader } from "../media/observation_reader.ts";
 import { Progress } from "../cli/progress.ts";
 import { replay, type ReplaySession } from "../pace/replay.ts";
 import { completeResponse, explain, finishOutputs, sayKept } from "./replay_end.ts";

@@ -10,7 +10,7 @@ import { ReaderGone } from "../ends/endpoints.ts";
 import { aborted, interruptedCode } from "../system/interrupt.ts";
 import type { FfmpegFinder } from "../ends/observe.ts";
 import { Pacer, wallClock } from "../pace/pace.ts";
-import { type MediaSource, ObservationReader } from "../media/pair.ts";
+import { type MediaSource, ObservationReader } from "../media/observation_reader.ts";
 import { Progress } from "../cli/progress.ts";
 import { replay, type ReplaySession } from "../pace/replay.ts";
 import { ReplayLog } from "./replay_log.ts";

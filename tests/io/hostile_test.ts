@@ -120,6 +120,7 @@ folderTest("Y4M: a header with impossible numbers is refused in one line", async
     ["W16 H16 F-25:1 C420", "-25 frames/s"],
     ["W100000 H100000 F25:1 C420p10", "100000x100000"],
     ["W8000 H8000 F25:1 C420", "without a whole frame"],
+    ["W16 H16 F25:1 A-1:1 C420", "a negative shape"],
   ] as const;
   for (const [header, message] of cases) {
     await Deno.writeFile(`${folder}/a.y4m`, y4m(header));
@@ -129,8 +130,8 @@ folderTest("Y4M: a header with impossible numbers is refused in one line", async
   }
 });
 
-folderTest("Y4M: pixels of any shape are fitted", async (folder) => {
-  for (const aspect of ["1:1000000000", "1000000000:1", "0:0", "-1:1"]) {
+ffmpegTest("Y4M: pixels of any shape are fitted", async (folder) => {
+  for (const aspect of ["1:1000000000", "1000000000:1", "0:0"]) {
     await Deno.writeFile(`${folder}/a.y4m`, y4m(`W16 H16 F25:1 A${aspect} C420`));
     const { units } = await observe(`${folder}/a.y4m`);
     assertEquals(units.length, 1, aspect);

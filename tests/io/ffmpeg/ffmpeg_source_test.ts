@@ -6,7 +6,7 @@ import { decode, Watchdog } from "../../../io/ffmpeg/ffmpeg_source.ts";
 import { MatroskaMuxer } from "../../../io/media/matroska_muxer.ts";
 import { openInput } from "../../../io/ends/observe.ts";
 import { concat } from "../../../io/system/bytes.ts";
-import { ObservationReader } from "../../../io/media/pair.ts";
+import { ObservationReader } from "../../../io/media/observation_reader.ts";
 import { ffmpeg, ffmpegTest, folderTest, make, picture, tone, userShape } from "../media.ts";
 import { noise, pipe, user } from "../stream_process.ts";
 

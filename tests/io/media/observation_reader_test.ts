@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Observation } from "../../../engine/checkpoint/unit.ts";
 import { ByteQueue } from "../../../io/system/byte_queue.ts";
-import { type MediaSource, ObservationReader } from "../../../io/media/pair.ts";
+import { type MediaSource, ObservationReader } from "../../../io/media/observation_reader.ts";
 import type { StreamShape } from "../../../io/media/stream_shape.ts";
 import { random } from "../../reference/random.ts";
 
