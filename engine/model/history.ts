@@ -23,7 +23,7 @@ export class History {
   /** Rank of the token in each slot, i32 [slots]. */
   readonly ranks: Tensor;
   /** {used, noisyStart, noisyEnd, 0}: the slots that attention walks, i32 [4]. */
-  readonly span: Tensor;
+  readonly held: Tensor;
   readonly #keys: Tensor[];
   readonly #values: Tensor[];
   readonly #kvDim: number;
@@ -45,7 +45,7 @@ export class History {
     this.#keys = cache("keys");
     this.#values = cache("values");
     this.ranks = makeTensor(gpu, "history ranks", [slots], "i32", uniformBytes);
-    this.span = makeTensor(gpu, "history span", [4], "i32");
+    this.held = makeTensor(gpu, "history slots held", [4], "i32");
   }
 
   /** The caches of one layer. */
@@ -60,7 +60,7 @@ export class History {
   writeWindow(): void {
     const { ranks, used, noisyStart, noisyEnd } = this.window;
     upload(this.gpu, this.ranks, ranks);
-    upload(this.gpu, this.span, new Int32Array([used, noisyStart, noisyEnd, 0]));
+    upload(this.gpu, this.held, new Int32Array([used, noisyStart, noisyEnd, 0]));
   }
 
   /** A tensor for the K and V of `count` tokens in all layers: [layers, 2, count, kvDim]. */
@@ -70,12 +70,12 @@ export class History {
 
   /** Steps that copy the K and V of the tokens' slots into a slice. */
   gather(label: string, tokens: Tensor, slice: Tensor): Step[] {
-    return gatherSlice(this.gpu, { label, caches: this.#caches(), tokens, slice });
+    return gatherSlice(this.gpu, { label, caches: this.#caches(), tokenTable: tokens, slice });
   }
 
   /** Steps that copy a slice into the tokens' slots. */
   scatter(label: string, tokens: Tensor, slice: Tensor): Step[] {
-    return scatterSlice(this.gpu, { label, caches: this.#caches(), tokens, slice });
+    return scatterSlice(this.gpu, { label, caches: this.#caches(), tokenTable: tokens, slice });
   }
 
   /** Bytes of the K and V of `count` tokens in all layers. */

@@ -19,11 +19,12 @@ import code from "./attention.wgsl" with { type: "text" };
 import mergeCode from "./attention_merge.wgsl" with { type: "text" };
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
-import { copyToImage, imageReader, imageRows, rowBytes, scratchImage } from "../gpu/image.ts";
+import { imageReader, imageRows, imageSource } from "../gpu/image.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
-import { elementBytes, elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
-import { fitsUniform, uniformSource } from "../gpu/uniform.ts";
+import { checkTensors, elementBytes, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { fitsUniform, storageSource, uniformSource } from "../gpu/uniform.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 
 export interface AttentionArguments {
   label: string;
@@ -35,10 +36,10 @@ export interface AttentionArguments {
   /** Rank of the token in each slot, i32 [slots]. */
   ranks: Tensor;
   /** i32 [M, 8]: {slot, limit, own, time, height, width, 0, 0}. */
-  tokens: Tensor;
-  /** i32 [4], read at run time: keys are in the slots [0, used) and [scratchStart, scratchEnd), given
-   * as {used, scratchStart, scratchEnd, 0}, used <= scratchStart <= scratchEnd <= slots. */
-  span: Tensor;
+  tokenTable: Tensor;
+  /** i32 [4], read at run time: keys are in the slots [0, used) and [noisyStart, noisyEnd), given as
+   * {used, noisyStart, noisyEnd, 0}, used <= noisyStart <= noisyEnd <= slots. */
+  held: Tensor;
   /** f32 [M, heads * headDim]. */
   out: Tensor;
   heads: number;
@@ -128,11 +129,15 @@ function staticVariant(
   const wanted = cpu ? 16 : 8192 / kvHeads;
   const splits = Math.max(1, Math.min(Math.floor(wanted / tiles), Math.floor(slots / 32)));
   const cache = elementBytes(dtype) * slots * kvHeads * headDim;
-  const imageHeight = 2 + imageRows(4 * rows * heads * headDim) + 2 * imageRows(cache) +
-    imageRows(4 * slots);
-  const image = texturesFaster && imageHeight <= gpu.device.limits.maxTextureDimension2D;
+  const image = texturesFaster &&
+    2 + 2 * imageRows(cache) <= gpu.device.limits.maxTextureDimension2D;
   return { image, lanes, queries, splits };
 }
+
+/** `tiles`: rows times lanes per row; where each tensor starts, in texels (ranks: elements). */
+const sizes = new UniformStruct("Sizes", {
+  u32: "tiles splits queries keys values ranks token_table held results",
+});
 
 /**
  * Steps for attention; a row that sees no key gives zeros. What lies in unseen slots is never used,
@@ -148,234 +153,103 @@ export function attention(
   args: AttentionArguments,
   variant?: Partial<AttentionVariant>,
 ): Step[] {
-  const { label, q, keys, values, tokens, span, out, heads, kvHeads, headDim } = args;
-  const shape = check(args);
+  const { label, q, keys, values, ranks, tokenTable, held, out, heads, kvHeads, headDim } = args;
+  const shape = checkedShape(args);
   const { rows, slots } = shape;
+  const { image, lanes, queries, splits } = { ...attentionVariant(gpu, shape), ...variant };
   const half = keys.dtype === "f16";
-  const dtype = half ? "f16" : "f32";
-  const asked = { ...shape, heads, kvHeads, headDim, dtype } as const;
-  const chosen = { ...attentionVariant(gpu, asked), ...variant };
-  const { lanes, queries, splits } = chosen;
-  const tiles = (rows * heads) / kvHeads / queries;
-  const vectors = headDim / 4;
-  const cost = {
-    flops: 4 * rows * heads * slots * headDim,
-    bytes: tensorBytes(keys) + tensorBytes(values) + tensorBytes(q) + tensorBytes(out),
-  };
-  const whole = splits === 1;
-  const target = whole ? out : partials(gpu, rows * heads * splits * (headDim + 4));
-  const source = chosen.image ? imageSource(gpu, label, args) : bufferSource(args);
-  const pipeline = gpu.pipeline(
-    "attention",
-    shader(chosen, { heads, kvHeads, headDim, half, readers: source.readers }),
-  );
-  const constants = gpu.constants({
-    u32: [tiles, splits, ...source.starts, tokens.offset / 4, span.offset / 4, target.offset / 4],
-  });
-  const grid = [Math.ceil((tiles * splits) / lanes), kvHeads, 1] as const;
-  const bindings = [constants, tokens, span, target, ...source.bindings];
-  const steps: Step[] = [
-    ...source.steps,
-    dispatch(gpu, `attention ${label}`, pipeline, bindings, grid, cost),
-  ];
-  if (!whole) steps.push(merge(gpu, label, target, out, rows * heads, splits, vectors));
-  return steps;
-}
-
-function check(args: AttentionArguments): { rows: number; slots: number } {
-  const { label, q, keys, values, ranks, tokens, span, out, heads, kvHeads, headDim } = args;
-  const [rows = 0] = q.shape;
-  const [slots = 0] = keys.shape;
-  const cache = slots * kvHeads * headDim;
-  const fits = rows > 0 && slots > 0 && headDim % 8 === 0 && heads % kvHeads === 0 &&
-    elements(q.shape) === rows * heads * headDim && elements(out.shape) === elements(q.shape) &&
-    elements(keys.shape) === cache && elements(values.shape) === cache &&
-    keys.dtype === values.dtype && elements(ranks.shape) === slots &&
-    elements(tokens.shape) === rows * 8 && elements(span.shape) === 4;
-  if (!fits) {
-    throw new RangeError(
-      `attention ${label}: q [${q.shape}], keys [${keys.shape}] ${keys.dtype}, values [${values.shape}] ` +
-        `${values.dtype}, ranks [${ranks.shape}], tokens [${tokens.shape}], span [${span.shape}], ` +
-        `out [${out.shape}] don't fit ${heads} heads over ${kvHeads} of ${headDim}`,
-    );
-  }
-  for (const tensor of [q, keys, values, ranks, tokens, span, out]) {
-    const step = tensor.dtype === "f16" ? 8 : 4;
-    if (tensor.offset % step !== 0) {
-      throw new RangeError(`attention ${label}: offset ${tensor.offset} is no multiple of ${step}`);
-    }
-  }
-  if (out.buffer === q.buffer) throw new RangeError(`attention ${label}: q and out share a buffer`);
-  if (ranks.buffer.size < Math.ceil((ranks.offset + slots) / 4) * 16) {
-    throw new RangeError(`attention ${label}: the buffer of ranks must hold whole vec4`);
-  }
-  return { rows, slots };
-}
-
-/** What a kernel binds to read queries, keys, values and ranks, in this order. */
-interface Source {
-  /** Steps that run before. */
-  steps: Step[];
-  bindings: (Tensor | GPUTextureView | GPUBufferBinding)[];
-  /** Declarations from binding 4 on, and the functions that read a vec4 by its index. */
-  readers: string;
-  /** Where each starts, in vec4; ranks in elements. */
-  starts: number[];
-}
-
-function bufferSource({ q, keys, values, ranks }: AttentionArguments): Source {
-  const half = keys.dtype === "f16";
-  const cache = half ? "vec4u" : "vec4f";
-  const names = ["query", "key", "value", "rank_texel"];
-  const readers = ["vec4f", cache, cache, "vec4i"].map((type, i) =>
-    `@group(0) @binding(${4 + i}) var<storage, read> source${i}: array<${type}>;
-fn ${names[i]}${i === 3 ? "" : "_at"}(i: u32) -> ${type} {
-  return source${i}[i];
-}`
-  );
-  const unit = half ? 8 : 4;
-  return {
-    steps: [],
-    bindings: [q, keys, values, ranks],
-    readers: readers.join("\n"),
-    starts: [q.offset / 4, keys.offset / unit, values.offset / unit, ranks.offset],
-  };
-}
-
-/** Copies keys and values into one image, each from a row of its own; bits are kept as they are.
- * Queries and ranks come along where they are too large for a uniform. */
-function imageSource(gpu: Gpu, label: string, args: AttentionArguments): Source {
-  const { q, keys, values, ranks } = args;
-  const copied: [name: string, tensor: Tensor][] = [["key", keys], ["value", values]];
-  const uniforms: [name: string, tensor: Tensor][] = [];
-  for (const entry of [["query", q], ["rank", ranks]] as [string, Tensor][]) {
-    (fitsUniform(gpu, tensorBytes(entry[1])) ? uniforms : copied).push(entry);
-  }
-  const starts: Record<string, number> = {};
-  const rows: number[] = [];
-  let end = 1;
-  for (const [name, tensor] of copied) {
-    starts[name] = (end * rowBytes) / 16;
-    rows.push(end);
-    end += imageRows(tensorBytes(tensor));
-  }
-  const image = scratchImage(gpu, "rgba32float", (end - 1) * rowBytes);
-  const steps = copied.flatMap(([, tensor], i) =>
-    copyToImage(`attention ${label}`, asFloats(tensor), image, (rows[i] ?? 0) * rowBytes)
-  );
-  const reader = imageReader("texel", "image", "rgba32float");
-  const declarations = [`@group(0) @binding(4) ${reader.declaration}`, reader.code];
-  const bindings: Source["bindings"] = [image.createView()];
-  const cache = keys.dtype === "f16" ? "vec4u" : "vec4f";
-  const types: Record<string, string> = { query: "vec4f", key: cache, value: cache, rank: "vec4i" };
-  const nameOf = (name: string) => name === "rank" ? "rank_texel" : `${name}_at`;
-  const read = (name: string, value: string) =>
-    `fn ${nameOf(name)}(i: u32) -> ${types[name]} {\n  return ${value};\n}`;
-  for (const [name] of copied) {
-    const type = types[name];
-    declarations.push(read(name, type === "vec4f" ? "texel(i)" : `bitcast<${type}>(texel(i))`));
-  }
-  for (const [name, tensor] of uniforms) {
-    const source = uniformSource(gpu, tensor, `${name}_uniform`, types[name] ?? "");
-    declarations.push(`@group(0) @binding(${4 + bindings.length}) ${source.declaration}`);
-    declarations.push(read(name, `${name}_uniform[i]`));
-    bindings.push(source.binding);
-    starts[name] = source.start;
-  }
-  const { query = 0, key = 0, value = 0, rank = 0 } = starts;
-  return {
-    steps,
-    bindings,
-    readers: declarations.join("\n"),
-    starts: [query, key, value, 4 * rank],
-  };
-}
-
-/** The words of a tensor as f32, whatever they mean; rounded up to whole texels. */
-function asFloats(tensor: Tensor): Tensor {
-  const words = Math.ceil(tensorBytes(tensor) / 16) * 4;
-  const offset = tensor.dtype === "f16" ? tensor.offset / 2 : tensor.offset;
-  return { buffer: tensor.buffer, offset, shape: [words], dtype: "f32" };
-}
-
-function shader(
-  { lanes, queries }: AttentionVariant,
-  { heads, kvHeads, headDim, half, readers }: {
-    heads: number;
-    kvHeads: number;
-    headDim: number;
-    half: boolean;
-    readers: string;
-  },
-): string {
-  const vectors = range(headDim / 4);
-  const texelSize = half ? 8 : 4;
   const group = heads / kvHeads;
-  // exp2 is what the hardware has.
-  const scale = Math.LOG2E / Math.sqrt(headDim);
-  const all = range(queries);
-  return fill(code, {
+  const whole = splits === 1;
+  const results = whole ? out : partials(gpu, rows * heads * splits * (headDim + 4));
+  // Small tensors are read as uniforms where storage buffers are slow.
+  const small = (tensor: Tensor, name: string, type: string) =>
+    image && fitsUniform(gpu, tensorBytes(tensor))
+      ? uniformSource(gpu, tensor, name, type)
+      : storageSource(tensor, name, type);
+  const [query, rank] = [small(q, "queries", "vec4f"), small(ranks, "ranks", "vec4i")];
+  const copied = image
+    ? imageSource(gpu, `attention ${label}`, "rgba32float", [keys, values])
+    : undefined;
+  const reader = imageReader("texel_at", "image", "rgba32float");
+  const text = fill(code, {
+    sizes,
+    image,
+    half,
     lanes,
     queries,
     group,
     heads,
-    readers,
+    kv_heads: kvHeads,
     lanes_per_row: group / queries,
-    row_texels: (kvHeads * headDim) / texelSize,
-    head_texels: headDim / texelSize,
-    vectors: vectors.length,
-    start: all.map((r) =>
-      [
-        `  let query${r} = sizes.queries + (first + ${r}u) * ${vectors.length}u;`,
-        ...vectors.map((j) => `  let q${r}_${j} = query_at(query${r} + ${j}u) * ${scale};`),
-        ...vectors.map((j) => `  var o${r}_${j} = vec4f();`),
-        `  var m${r} = lowest;`,
-        `  var l${r} = 0.0;`,
-      ].join("\n")
-    ).join("\n"),
-    step: [
-      load("key", "k", vectors.length, half),
-      ...all.map((r) =>
-        `    let s${r} = ${vectors.map((j) => `dot(q${r}_${j}, k${j})`).join(" + ")};
-    let t${r} = select(unseen, s${r}, visible);
-    let d${r} = t${r} - m${r};
-    let e${r} = exp2(-abs(d${r}));
-    let f${r} = select(1.0, e${r}, d${r} > 0.0);
-    let p${r} = select(e${r}, 1.0, d${r} > 0.0);
-    m${r} = max(m${r}, t${r});
-    l${r} = l${r} * f${r} + p${r};`
-      ),
-      load("value", "v", vectors.length, half),
-      ...all.flatMap((r) =>
-        vectors.map((j) => `    o${r}_${j} = o${r}_${j} * f${r} + p${r} * v${j};`)
-      ),
-    ].join("\n"),
-    finish: all.map((r) =>
-      [
-        `  let scale${r} = select(1.0, select(0.0, 1.0 / l${r}, l${r} > 0.0), whole);`,
-        `  let to${r} = sizes.target_start + ((first + ${r}u) * sizes.splits + split) * stride;`,
-        ...vectors.map((j) => `  results[to${r} + ${j}u] = o${r}_${j} * scale${r};`),
-        `  if (!whole) {\n    results[to${r} + ${vectors.length}u] = vec4f(m${r}, l${r}, 0.0, 0.0);\n  }`,
-      ].join("\n")
-    ).join("\n"),
+    eights: headDim / 8,
+    eight_texels: half ? 1 : 2,
+    cache: half ? "vec4u" : "vec4f",
+    scale: Math.LOG2E / Math.sqrt(headDim),
+    query_variable: query.declaration,
+    rank_variable: rank.declaration,
+    image_variable: reader.declaration,
+    reader: reader.code,
   });
+  const tiles = (rows * group) / queries;
+  const texel = half ? 8 : 4;
+  const constants = sizes.bind(gpu, {
+    tiles,
+    splits,
+    queries: query.start,
+    keys: copied?.starts[0] ?? keys.offset / texel,
+    values: copied?.starts[1] ?? values.offset / texel,
+    ranks: 4 * rank.start,
+    token_table: tokenTable.offset / 4,
+    held: held.offset / 4,
+    results: results.offset / 4,
+  });
+  const caches = copied ? [copied.binding] : [keys, values];
+  const steps: Step[] = [
+    ...copied?.steps ?? [],
+    dispatch(
+      gpu,
+      `attention ${label}`,
+      gpu.pipeline("attention", text),
+      [constants, tokenTable, held, results, query.binding, rank.binding, ...caches],
+      [Math.ceil((tiles * splits) / lanes), kvHeads, 1],
+      {
+        flops: 4 * rows * heads * slots * headDim,
+        bytes: tensorBytes(keys) + tensorBytes(values) + tensorBytes(q) + tensorBytes(out),
+      },
+    ),
+  ];
+  if (!whole) steps.push(merge(gpu, label, results, out, rows * heads, splits, headDim / 4));
+  return steps;
 }
 
-/** WGSL that loads the `count` vec4 of a cache's row at `name` into `letter`0, `letter`1, ... */
-function load(name: string, letter: string, count: number, half: boolean): string {
-  if (!half) {
-    return range(count).map((j) => `    let ${letter}${j} = ${name}_at(${name} + ${j}u);`).join(
-      "\n",
-    );
+/** Checks the arguments; gives what their speed depends on. */
+function checkedShape(args: AttentionArguments): AttentionShape {
+  const { label, q, keys, values, ranks, tokenTable, held, out, heads, kvHeads, headDim } = args;
+  const [rows = 0] = q.shape;
+  const [slots = 0] = keys.shape;
+  const dtype = keys.dtype === "f16" ? "f16" : "f32";
+  const name = `attention ${label}`;
+  if (headDim % 8 !== 0 || heads % kvHeads !== 0) {
+    throw new RangeError(`${name}: ${heads} heads over ${kvHeads} of ${headDim} (in eights)`);
   }
-  const vector = (texel: string, a: string, b: string) =>
-    `vec4f(unpack2x16float(${texel}.${a}), unpack2x16float(${texel}.${b}))`;
-  return range(count / 2).map((j) =>
-    `    let ${letter}_texel${j} = ${name}_at(${name} + ${j}u);
-    let ${letter}${2 * j} = ${vector(`${letter}_texel${j}`, "x", "y")};
-    let ${letter}${2 * j + 1} = ${vector(`${letter}_texel${j}`, "z", "w")};`
-  ).join("\n");
+  const cache = [slots, kvHeads * headDim];
+  checkTensors(name, {
+    q: [q, "f32", [rows, heads * headDim], 4],
+    keys: [keys, dtype, cache, dtype === "f16" ? 8 : 4],
+    values: [values, dtype, cache, dtype === "f16" ? 8 : 4],
+    ranks: [ranks, "i32", [slots], 4],
+    tokenTable: [tokenTable, "i32", [rows, 8], 4],
+    held: [held, "i32", [4], 4],
+    out: [out, "f32", [rows, heads * headDim], 4],
+  });
+  if (out.buffer === q.buffer) throw new RangeError(`${name}: q and out share a buffer`);
+  if (ranks.buffer.size < Math.ceil((ranks.offset + slots) / 4) * 16) {
+    throw new RangeError(`${name}: the buffer of ranks must hold whole vec4`);
+  }
+  return { rows, slots, heads, kvHeads, headDim, dtype };
 }
+
+const mergeSizes = new UniformStruct("Sizes", { u32: "rows splits vectors results" });
 
 function merge(
   gpu: Gpu,
@@ -387,13 +261,11 @@ function merge(
   vectors: number,
 ): Dispatch {
   const lanes = 64;
-  const pipeline = gpu.pipeline("attention merge", fill(mergeCode, { lanes }));
-  const constants = gpu.constants({ u32: [rows, splits, vectors, out.offset / 4] });
   return dispatch(
     gpu,
     `attention merge ${label}`,
-    pipeline,
-    [constants, parts, out],
+    gpu.pipeline("attention merge", fill(mergeCode, { sizes: mergeSizes, lanes })),
+    [mergeSizes.bind(gpu, { rows, splits, vectors, results: out.offset / 4 }), parts, out],
     dispatchGrid(gpu, rows * vectors, lanes),
     { flops: 8 * rows * splits * vectors, bytes: 16 * rows * (splits + 1) * (vectors + 1) },
   );
@@ -410,8 +282,4 @@ function partials(gpu: Gpu, count: number): Tensor {
     scratch.set(gpu, buffer);
   }
   return { buffer, offset: 0, shape: [count], dtype: "f32" };
-}
-
-function range(count: number): number[] {
-  return Array.from({ length: count }, (_, i) => i);
 }

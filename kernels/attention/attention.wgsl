@@ -3,36 +3,81 @@
 // Grid: x: one lane per split of the keys, row, and {{queries}} of the query heads that share a kv head
 // (rows next to each other, so that neighbours read the same keys); y: kv heads. Each lane walks its
 // keys with a running maximum (online softmax) and never meets another lane.
-//   queries   [rows][heads][head_dim] in vec4
-//   keys      [slots][kv_heads][head_dim]: vec4 of floats, or of eight halves; values likewise
-//   ranks     [slots] in vec4
-//   tokens    [rows][8]: {slot, limit, own, ...}
-//   span      {used, scratch_start, scratch_end, 0}: the slots that hold keys
-//   target    one split: out. More: [rows][heads][splits][head_dim + 4] with maximum and sum at the
+//   token_table [rows][8]: {slot, limit, own, ...}
+//   held      {used, noisy_start, noisy_end, 0}: the slots that hold keys
+//   results   one split: out. More: [rows][heads][splits][head_dim + 4] with maximum and sum at the
 //             end, for attention_merge.wgsl
+//   queries   [rows][heads][head_dim] in vec4
+//   ranks     [slots] in vec4
+//   keys      [slots][kv_heads][head_dim]: vec4 of floats, or of eight halves; values likewise
 
-struct Sizes {
-  // Rows times lanes per row.
-  tiles: u32,
-  splits: u32,
-  // In vec4 (ranks: elements): where each tensor starts.
-  queries: u32,
-  keys: u32,
-  values: u32,
-  ranks: u32,
-  tokens: u32,
-  span: u32,
-  target_start: u32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> tokens: array<vec4i>;
-@group(0) @binding(2) var<storage, read> span: array<vec4i>;
+@group(0) @binding(1) var<storage, read> token_table: array<vec4i>;
+@group(0) @binding(2) var<storage, read> held: array<vec4i>;
 @group(0) @binding(3) var<storage, read_write> results: array<vec4f>;
-{{readers}}
+@group(0) @binding(4) {{query_variable}}
+@group(0) @binding(5) {{rank_variable}}
+#if image
+@group(0) @binding(6) {{image_variable}}
 
-fn rank_at(i: u32) -> i32 {
-  return rank_texel(i >> 2u)[i & 3u];
+{{reader}}
+
+fn key_texel(i: u32) -> {{cache}} {
+  return bitcast<{{cache}}>(texel_at(i));
+}
+
+fn value_texel(i: u32) -> {{cache}} {
+  return bitcast<{{cache}}>(texel_at(i));
+}
+#else
+@group(0) @binding(6) var<storage, read> keys: array<{{cache}}>;
+@group(0) @binding(7) var<storage, read> values: array<{{cache}}>;
+
+fn key_texel(i: u32) -> {{cache}} {
+  return keys[i];
+}
+
+fn value_texel(i: u32) -> {{cache}} {
+  return values[i];
+}
+#end
+
+// Eight elements of a head.
+struct Eight {
+  a: vec4f,
+  b: vec4f,
+}
+
+#if half
+fn unpacked(texel: vec4u) -> Eight {
+  return Eight(
+    vec4f(unpack2x16float(texel.x), unpack2x16float(texel.y)),
+    vec4f(unpack2x16float(texel.z), unpack2x16float(texel.w)),
+  );
+}
+
+fn key_at(i: u32) -> Eight {
+  return unpacked(key_texel(i));
+}
+
+fn value_at(i: u32) -> Eight {
+  return unpacked(value_texel(i));
+}
+#else
+fn key_at(i: u32) -> Eight {
+  return Eight(key_texel(i), key_texel(i + 1u));
+}
+
+fn value_at(i: u32) -> Eight {
+  return Eight(value_texel(i), value_texel(i + 1u));
+}
+#end
+
+fn rank_at(slot: u32) -> i32 {
+  let i = sizes.ranks + slot;
+  return ranks[i >> 2u][i & 3u];
 }
 
 // Below every score, and above what an unseen key gets: so that such a key weighs nothing.
@@ -48,37 +93,78 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let head = group.y * {{group}}u + tile % {{lanes_per_row}}u * {{queries}}u;
   let first = row * {{heads}}u + head;
 
-  let sight = tokens[sizes.tokens + row * 2u].yz;
-  let held = vec4u(span[sizes.span]);
-  let count = held.x + held.z - held.y;
+  let sight = token_table[sizes.token_table + row * 2u].yz;
+  let slots = vec4u(held[sizes.held]);
+  let count = slots.x + slots.z - slots.y;
   let length = (count + sizes.splits - 1u) / sizes.splits;
   let end = select(0u, min(count, (split + 1u) * length), split < sizes.splits);
-  let scratch = held.y - held.x;
+  let gap = slots.y - slots.x;
   var i = split * length;
   // The first key that the row sees. Unseen ones read its memory instead of their own: an empty slot
   // may hold anything, and 0 * NaN is NaN.
   var seen = false;
   while (i < end && !seen) {
-    let rank = rank_at(sizes.ranks + select(i + scratch, i, i < held.x));
+    let rank = rank_at(select(i + gap, i, i < slots.x));
     seen = rank <= sight.x || rank == sight.y;
     i += u32(!seen);
   }
-  let safe = select(i + scratch, i, i < held.x);
+  let safe = select(i + gap, i, i < slots.x);
 
-{{start}}
+  // Per query: itself, the weighted sum of values, and the maximum and sum of the weights. exp2 is what
+  // the hardware has: the scale holds log2(e).
+#for r < queries
+  let query$r = sizes.queries + (first + $ru) * {{eights}}u * 2u;
+#for e < eights
+  let qa$r_$e = queries[query$r + 2u * $eu] * {{scale}};
+  let qb$r_$e = queries[query$r + 2u * $eu + 1u] * {{scale}};
+  var oa$r_$e = vec4f();
+  var ob$r_$e = vec4f();
+#end
+  var m$r = lowest;
+  var l$r = 0.0;
+#end
   for (; i < end; i++) {
-    let slot = select(i + scratch, i, i < held.x);
-    let rank = rank_at(sizes.ranks + slot);
+    let slot = select(i + gap, i, i < slots.x);
+    let rank = rank_at(slot);
     let visible = rank <= sight.x || rank == sight.y;
-    let at = select(safe, slot, visible) * {{row_texels}}u + group.y * {{head_texels}}u;
-    let key = sizes.keys + at;
-    let value = sizes.values + at;
-{{step}}
+    let at = (select(safe, slot, visible) * {{kv_heads}}u + group.y) * {{eights}}u * {{eight_texels}}u;
+#for e < eights
+    let k$e = key_at(sizes.keys + at + $eu * {{eight_texels}}u);
+#end
+#for r < queries
+    let s$r = {{sum e < eights: dot(qa$r_$e, k$e.a) + dot(qb$r_$e, k$e.b)}};
+    let t$r = select(unseen, s$r, visible);
+    let d$r = t$r - m$r;
+    let e$r = exp2(-abs(d$r));
+    let f$r = select(1.0, e$r, d$r > 0.0);
+    let p$r = select(e$r, 1.0, d$r > 0.0);
+    m$r = max(m$r, t$r);
+    l$r = l$r * f$r + p$r;
+#end
+#for e < eights
+    let v$e = value_at(sizes.values + at + $eu * {{eight_texels}}u);
+#end
+#for r < queries
+#for e < eights
+    oa$r_$e = oa$r_$e * f$r + p$r * v$e.a;
+    ob$r_$e = ob$r_$e * f$r + p$r * v$e.b;
+#end
+#end
   }
   if (split >= sizes.splits) {
     return;
   }
   let whole = sizes.splits == 1u;
-  let stride = {{vectors}}u + u32(!whole);
-{{finish}}
+  let stride = {{eights}}u * 2u + u32(!whole);
+#for r < queries
+  let scale$r = select(1.0, select(0.0, 1.0 / l$r, l$r > 0.0), whole);
+  let to$r = sizes.results + ((first + $ru) * sizes.splits + split) * stride;
+#for e < eights
+  results[to$r + 2u * $eu] = oa$r_$e * scale$r;
+  results[to$r + 2u * $eu + 1u] = ob$r_$e * scale$r;
+#end
+  if (!whole) {
+    results[to$r + stride - 1u] = vec4f(m$r, l$r, 0.0, 0.0);
+  }
+#end
 }

@@ -4,13 +4,7 @@
 //   partials  [rows * heads][splits][vectors + 1]: unnormalised sums, then {maximum, sum, 0, 0}
 //   results   [rows * heads][vectors]
 
-struct Sizes {
-  rows: u32,
-  splits: u32,
-  vectors: u32,
-  // In vec4.
-  target_start: u32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> partials: array<vec4f>;
@@ -34,10 +28,10 @@ fn main(
     let weight = partials[part + sizes.vectors].xy;
     let maximum = max(highest, weight.x);
     let old = exp2(highest - maximum);
-    let new_ = exp2(weight.x - maximum);
-    total = total * old + partials[part + i % sizes.vectors] * new_;
-    sum = sum * old + weight.y * new_;
+    let now = exp2(weight.x - maximum);
+    total = total * old + partials[part + i % sizes.vectors] * now;
+    sum = sum * old + weight.y * now;
     highest = maximum;
   }
-  results[sizes.target_start + i] = select(vec4f(), total / sum, sum > 0.0);
+  results[sizes.results + i] = select(vec4f(), total / sum, sum > 0.0);
 }

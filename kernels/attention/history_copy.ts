@@ -10,14 +10,15 @@ import { dispatchGrid } from "../gpu/grid.ts";
 import code from "./history_copy.wgsl" with { type: "text" };
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
-import { byteOffset, elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { byteOffset, checkTensors, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 
 export interface SliceArguments {
   label: string;
   /** Per layer, f32 or f16 [slots, width]; rows of whole 16 bytes. */
   caches: readonly { keys: Tensor; values: Tensor }[];
   /** i32 [M, 8]: {slot, ...}. */
-  tokens: Tensor;
+  tokenTable: Tensor;
   /** [layers, 2, M, width] in the caches' storage type: K, then V of each layer. */
   slice: Tensor;
 }
@@ -37,74 +38,55 @@ export function scatterSlice(gpu: Gpu, args: SliceArguments): Dispatch[] {
   return move(gpu, "scatter", args);
 }
 
+/** In 16 bytes: the length of a row, and where each tensor starts (the slice: this layer's part);
+ * the token table in elements. */
+const sizes = new UniformStruct("Sizes", { u32: "rows row token_table keys values slice" });
+
 function move(gpu: Gpu, way: "gather" | "scatter", args: SliceArguments): Dispatch[] {
-  const { label, caches, tokens, slice } = args;
+  const { label, caches, tokenTable, slice } = args;
   const rows = check(way, args);
-  const gather = way === "gather";
   const lanes = 64;
-  const text = (cache: string) =>
-    gather ? `slice[in_slice] = ${cache}[in_cache];` : `${cache}[in_cache] = slice[in_slice];`;
-  const pipeline = gpu.pipeline(
-    `${way} slice`,
-    fill(code, {
-      lanes,
-      cache_access: gather ? "read" : "read_write",
-      slice_access: gather ? "read_write" : "read",
-      move_keys: text("keys"),
-      move_values: text("values"),
-    }),
-  );
+  const text = fill(code, { sizes, lanes, gather: way === "gather" });
   const layerBytes = tensorBytes(slice) / caches.length;
   const row = layerBytes / 2 / rows / 16;
   const [x, y] = dispatchGrid(gpu, rows * row, lanes);
-  return caches.map(({ keys, values }, layer) =>
-    dispatch(
+  return caches.map(({ keys, values }, layer) => {
+    const constants = sizes.bind(gpu, {
+      rows,
+      row,
+      token_table: tokenTable.offset,
+      keys: byteOffset(keys) / 16,
+      values: byteOffset(values) / 16,
+      slice: (byteOffset(slice) + layer * layerBytes) / 16,
+    });
+    return dispatch(
       gpu,
       `${way} slice ${label} ${layer}`,
-      pipeline,
-      [
-        gpu.constants({
-          u32: [
-            rows,
-            row,
-            tokens.offset,
-            byteOffset(keys) / 16,
-            byteOffset(values) / 16,
-            (byteOffset(slice) + layer * layerBytes) / 16,
-          ],
-        }),
-        tokens,
-        keys,
-        values,
-        slice,
-      ],
+      gpu.pipeline(`${way} slice`, text),
+      [constants, tokenTable, keys, values, slice],
       [x, y, 2],
       { bytes: 2 * layerBytes + rows * 4 },
-    )
-  );
+    );
+  });
 }
 
 /** Checks shapes; gives the number of tokens. */
-function check(way: string, { label, caches, tokens, slice }: SliceArguments): number {
-  const [layers = 0, pair = 0, rows = 0, width = 0] = slice.shape;
-  const fits = layers > 0 && layers === caches.length && pair === 2 && rows > 0 &&
-    slice.shape.length === 4 && elements(tokens.shape) === rows * 8;
-  const tensors = caches.flatMap(({ keys, values }) => [keys, values]);
-  const same = tensors.every((cache) =>
-    cache.dtype === slice.dtype && cache.shape.length === 2 && cache.shape[1] === width
-  );
-  if (!fits || !same) {
-    const [cache = slice] = tensors;
-    throw new RangeError(
-      `${way} slice ${label}: [${slice.shape}] ${slice.dtype} doesn't fit ${caches.length} layers of ` +
-        `[${cache.shape}] ${cache.dtype} and tokens [${tokens.shape}]`,
-    );
-  }
-  const rowBytes = tensorBytes({ shape: [width], dtype: slice.dtype });
-  for (const bytes of [rowBytes, ...[slice, ...tensors].map(byteOffset)]) {
-    if (bytes % 16 !== 0) {
-      throw new RangeError(`${way} slice ${label}: ${bytes} bytes are no multiple of 16`);
-    }
+function check(way: string, { label, caches, tokenTable, slice }: SliceArguments): number {
+  const name = `${way} slice ${label}`;
+  const [, , rows = 0, width = 0] = slice.shape;
+  const dtype = slice.dtype === "f16" ? "f16" : "f32";
+  const texel = dtype === "f16" ? 8 : 4;
+  if (width % texel !== 0) throw new RangeError(`${name}: rows of ${width} are no whole 16 bytes`);
+  checkTensors(name, {
+    slice: [slice, dtype, [caches.length, 2, rows, width], texel],
+    tokenTable: [tokenTable, "i32", [rows, 8]],
+  });
+  for (const { keys, values } of caches) {
+    const cache = [keys.shape[0] ?? 0, width];
+    checkTensors(name, {
+      keys: [keys, dtype, cache, texel],
+      values: [values, dtype, cache, texel],
+    });
   }
   return rows;
 }

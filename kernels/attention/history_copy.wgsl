@@ -1,25 +1,23 @@
 // One layer's rows between the caches and a slice: the row of each token's slot.
 //
 // Grid: x, y: one lane per token and 16 bytes of its row; z: 0 keys, 1 values.
-//   tokens    [rows][8]: {slot, ...}
+//   token_table [rows][8]: {slot, ...}
 //   keys      [slots][row]: 16 bytes each, whatever they hold; values likewise
 //   slice     [layers][2][rows][row]
 
-struct Sizes {
-  rows: u32,
-  // Length of a row; where each tensor starts, the slice at this layer.
-  row: u32,
-  tokens: u32,
-  keys: u32,
-  values: u32,
-  slice: u32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> tokens: array<i32>;
-@group(0) @binding(2) var<storage, {{cache_access}}> keys: array<vec4u>;
-@group(0) @binding(3) var<storage, {{cache_access}}> values: array<vec4u>;
-@group(0) @binding(4) var<storage, {{slice_access}}> slice: array<vec4u>;
+@group(0) @binding(1) var<storage, read> token_table: array<i32>;
+#if gather
+@group(0) @binding(2) var<storage, read> keys: array<vec4u>;
+@group(0) @binding(3) var<storage, read> values: array<vec4u>;
+@group(0) @binding(4) var<storage, read_write> slice: array<vec4u>;
+#else
+@group(0) @binding(2) var<storage, read_write> keys: array<vec4u>;
+@group(0) @binding(3) var<storage, read_write> values: array<vec4u>;
+@group(0) @binding(4) var<storage, read> slice: array<vec4u>;
+#end
 
 @compute @workgroup_size({{lanes}})
 fn main(
@@ -30,14 +28,22 @@ fn main(
   if (i >= sizes.rows * sizes.row) {
     return;
   }
-  let slot = u32(tokens[sizes.tokens + i / sizes.row * 8u]);
+  let slot = u32(token_table[sizes.token_table + i / sizes.row * 8u]);
   let at = slot * sizes.row + i % sizes.row;
   let in_slice = sizes.slice + id.z * sizes.rows * sizes.row + i;
   if (id.z == 0u) {
     let in_cache = sizes.keys + at;
-    {{move_keys}}
+#if gather
+    slice[in_slice] = keys[in_cache];
+#else
+    keys[in_cache] = slice[in_slice];
+#end
   } else {
     let in_cache = sizes.values + at;
-    {{move_values}}
+#if gather
+    slice[in_slice] = values[in_cache];
+#else
+    values[in_cache] = slice[in_slice];
+#end
   }
 }

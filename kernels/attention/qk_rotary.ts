@@ -11,7 +11,8 @@ import type { Gpu } from "../gpu/device.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import code from "./qk_rotary.wgsl" with { type: "text" };
 import { fill } from "../gpu/shader.ts";
-import { byteOffset, elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { byteOffset, checkTensors, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 
 /** Rotary frequencies of the pairs (i, i + headDim / 2). */
 export interface RotaryTurns {
@@ -46,6 +47,14 @@ export function rotaryTurns(
   return { turns, axes };
 }
 
+/** Where each tensor starts, in vec4 (caches: in four elements). `vectors`: vec4 of a head, a bound
+ * that no compiler knows, so that none unrolls the loops: a head of 128 would take llvmpipe four
+ * seconds. */
+const sizes = new UniformStruct("Sizes", {
+  u32: "rows qkv token_table q keys values vectors",
+  f32: "eps",
+});
+
 export interface QkRotaryArguments {
   label: string;
   /** f32 [M, (heads + 2 kvHeads) * headDim]: q heads, k heads, v heads. */
@@ -58,7 +67,7 @@ export interface QkRotaryArguments {
   turns: Tensor;
   axes: Tensor;
   /** i32 [M, 8]: {slot, limit, own, time, height, width, 0, 0}. */
-  tokens: Tensor;
+  tokenTable: Tensor;
   /** f32 [M, heads * headDim]. */
   q: Tensor;
   /** Caches, f32 or f16 [slots, kvHeads * headDim]: row `slot` of each is written. */
@@ -79,33 +88,40 @@ export interface QkRotaryArguments {
  * @throws RangeError when shapes don't fit.
  */
 export function qkRotary(gpu: Gpu, args: QkRotaryArguments): Dispatch {
-  const { label, qkv, qNorm, kNorm, turns, axes, tokens, q, keys, values } = args;
+  const { label, qkv, qNorm, kNorm, turns, axes, tokenTable, q, keys, values } = args;
   const { heads, kvHeads, headDim, eps } = args;
   const rows = check(args);
   // A SIMD register of a CPU; a GPU wants whole warps.
   const lanes = Math.min(32, gpu.traits.lanes);
   const half = keys.dtype === "f16";
-  const stored = (v: string) => half ? `vec2u(pack2x16float(${v}.xy), pack2x16float(${v}.zw))` : v;
   const text = fill(code, {
+    sizes,
+    half,
     lanes,
     heads,
     kv_heads: kvHeads,
     vectors: headDim / 4,
     cache: half ? "vec2u" : "vec4f",
-    first: stored("a"),
-    second: stored("b"),
   });
-  const starts = [qkv, tokens, q, keys, values].map((tensor) => tensor.offset / 4);
   const kv = 2 * rows * kvHeads * headDim;
   return dispatch(
     gpu,
     `qk rotary ${label}`,
     gpu.pipeline("qk rotary", text),
     [
-      gpu.constants({ u32: [rows, ...starts, headDim / 4], f32: [eps] }),
+      sizes.bind(gpu, {
+        rows,
+        qkv: qkv.offset / 4,
+        token_table: tokenTable.offset / 4,
+        q: q.offset / 4,
+        keys: keys.offset / 4,
+        values: values.offset / 4,
+        vectors: headDim / 4,
+        eps,
+      }),
       qkv,
       ...[qNorm, kNorm, turns, axes].map(uniform),
-      tokens,
+      tokenTable,
       q,
       keys,
       values,
@@ -119,32 +135,25 @@ export function qkRotary(gpu: Gpu, args: QkRotaryArguments): Dispatch {
 }
 
 function check(args: QkRotaryArguments): number {
-  const { label, qkv, qNorm, kNorm, turns, axes, tokens, q, keys, values } = args;
+  const { label, qkv, qNorm, kNorm, turns, axes, tokenTable, q, keys, values } = args;
   const { heads, kvHeads, headDim } = args;
   const [rows = 0] = qkv.shape;
-  const width = kvHeads * headDim;
-  const fits = rows > 0 && headDim % 8 === 0 &&
-    elements(qkv.shape) === rows * (heads * headDim + 2 * width) &&
-    elements(q.shape) === rows * heads * headDim && elements(tokens.shape) === rows * 8 &&
-    [qNorm, kNorm].every((norm) => elements(norm.shape) === headDim) &&
-    [turns, axes].every((table) => elements(table.shape) === headDim / 2) &&
-    [keys, values].every((cache) => elements(cache.shape) % width === 0) &&
-    keys.dtype === values.dtype;
-  if (!fits) {
-    throw new RangeError(
-      `qk rotary ${label}: qkv [${qkv.shape}], norms [${qNorm.shape}] and [${kNorm.shape}], turns ` +
-        `[${turns.shape}], axes [${axes.shape}], tokens [${tokens.shape}], q [${q.shape}], caches ` +
-        `[${keys.shape}] ${keys.dtype} and [${values.shape}] ${values.dtype} don't fit ${heads} heads ` +
-        `over ${kvHeads} of ${headDim}`,
-    );
-  }
-  const uniforms = [qNorm, kNorm, turns, axes];
-  for (const tensor of [qkv, tokens, q, keys, values, ...uniforms]) {
-    const step = uniforms.includes(tensor) ? 64 : 4;
-    if (tensor.offset % step !== 0) {
-      throw new RangeError(`qk rotary ${label}: offset ${tensor.offset} is no multiple of ${step}`);
-    }
-  }
+  const [slots = 0] = keys.shape;
+  const name = `qk rotary ${label}`;
+  if (headDim % 8 !== 0) throw new RangeError(`${name}: heads of ${headDim}, no multiple of 8`);
+  const dtype = keys.dtype === "f16" ? "f16" : "f32";
+  const cache = [slots, kvHeads * headDim];
+  checkTensors(name, {
+    qkv: [qkv, "f32", [rows, (heads + 2 * kvHeads) * headDim], 4],
+    qNorm: [qNorm, "f32", [headDim], 64],
+    kNorm: [kNorm, "f32", [headDim], 64],
+    turns: [turns, "u32", [headDim / 2], 64],
+    axes: [axes, "u32", [headDim / 2], 64],
+    tokenTable: [tokenTable, "i32", [rows, 8], 4],
+    q: [q, "f32", [rows, heads * headDim], 4],
+    keys: [keys, dtype, cache, 4],
+    values: [values, dtype, cache, 4],
+  });
   return rows;
 }
 

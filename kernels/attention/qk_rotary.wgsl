@@ -5,25 +5,13 @@
 //   qkv       [rows][heads + 2 kv_heads][head_dim] in vec4
 //   q_norm    [head_dim] in vec4, k_norm likewise
 //   turns     [head_dim / 2] in vec4: turns of each pair per position, times 2^32; axes likewise
-//   tokens    [rows][8]: {slot, limit, own, time, height, width, 0, 0}
+//   token_table [rows][8]: {slot, limit, own, time, height, width, 0, 0}
 //   q         [rows][heads][head_dim] in vec4
 //   keys      [slots][kv_heads][head_dim] in vec4, or in pairs of words with two halves each; values
 //             likewise
 // Weights, turns and axes are uniforms: on llvmpipe a load from a storage buffer takes 30 times as long.
 
-struct Sizes {
-  rows: u32,
-  // In vec4 (caches: in four elements): where each tensor starts.
-  qkv: u32,
-  tokens: u32,
-  q: u32,
-  keys: u32,
-  values: u32,
-  // Vec4 of a head. A bound that no compiler knows, so that none unrolls the loops: a head of 128
-  // would take llvmpipe four seconds.
-  vectors: u32,
-  eps: f32,
-}
+{{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
@@ -31,7 +19,7 @@ struct Sizes {
 @group(0) @binding(3) var<uniform> k_norm: array<vec4f, {{vectors}}>;
 @group(0) @binding(4) var<uniform> turns: array<vec4u, {{vectors}} / 2>;
 @group(0) @binding(5) var<uniform> axes: array<vec4u, {{vectors}} / 2>;
-@group(0) @binding(6) var<storage, read> tokens: array<vec4i>;
+@group(0) @binding(6) var<storage, read> token_table: array<vec4i>;
 @group(0) @binding(7) var<storage, read_write> q: array<vec4f>;
 @group(0) @binding(8) var<storage, read_write> keys: array<{{cache}}>;
 @group(0) @binding(9) var<storage, read_write> values: array<{{cache}}>;
@@ -76,8 +64,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   }
   let scale = inverseSqrt(sum / f32(4u * sizes.vectors) + sizes.eps);
 
-  let sight = tokens[sizes.tokens + row * 2u];
-  let place = tokens[sizes.tokens + row * 2u + 1u];
+  let sight = token_table[sizes.token_table + row * 2u];
+  let place = token_table[sizes.token_table + row * 2u + 1u];
   let time = vec4u(u32(sight.w));
   let height = vec4u(u32(place.x));
   let width = vec4u(u32(place.y));
@@ -101,8 +89,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       q[to_q + i] = a;
       q[to_q + j] = b;
     } else {
-      let first = {{first}};
-      let second = {{second}};
+#if half
+      let first = vec2u(pack2x16float(a.xy), pack2x16float(a.zw));
+      let second = vec2u(pack2x16float(b.xy), pack2x16float(b.zw));
+#else
+      let first = a;
+      let second = b;
+#end
       if (is_value) {
         values[sizes.values + to_cache + i] = first;
         values[sizes.values + to_cache + j] = second;

@@ -51,7 +51,7 @@ function openTrial(gpu: Gpu, shape: AttentionShape) {
   const values = roomy("values", cache, vs, dtype);
   const ranks = roomy("ranks", [rankWords.length], rankWords, "i32");
   const tokenTable = tensorFrom(gpu, "tuned tokens", [rows, 8], tokens);
-  const span = tensorFrom(gpu, "tuned span", [4], Int32Array.of(slots, slots, slots, 0));
+  const held = tensorFrom(gpu, "tuned held", [4], Int32Array.of(slots, slots, slots, 0));
   const out = makeTensor(gpu, "tuned out", [rows, heads * headDim]);
   /** The first and the last element of a head's result. */
   const expected = (row: number, head: number) => {
@@ -84,8 +84,8 @@ function openTrial(gpu: Gpu, shape: AttentionShape) {
     keys,
     values,
     ranks: { ...ranks, shape: [slots] },
-    tokens: tokenTable,
-    span,
+    tokenTable,
+    held,
     out,
     heads,
     kvHeads,
@@ -99,7 +99,7 @@ function openTrial(gpu: Gpu, shape: AttentionShape) {
       check: (output: Float32Array) => difference(output, points, 1e-3),
     })),
     close: () => {
-      for (const tensor of [q, keys, values, ranks, tokenTable, span, out]) {
+      for (const tensor of [q, keys, values, ranks, tokenTable, held, out]) {
         gpu.free(tensor.buffer);
       }
     },

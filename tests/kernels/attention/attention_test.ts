@@ -80,8 +80,8 @@ function problem(gpu: Gpu, next: () => number, given: Case): Problem {
     keys: surrounded(gpu, "keys", shape, keys, options),
     values: surrounded(gpu, "values", shape, values, options),
     ranks: { ...padded, shape: [slots] },
-    tokens: ints(gpu, "tokens", [rows.length, 8], tokens),
-    span: ints(gpu, "span", [4], [used, ...scratch, 0]),
+    tokenTable: ints(gpu, "tokens", [rows.length, 8], tokens),
+    held: ints(gpu, "held", [4], [used, ...scratch, 0]),
     out: poisoned(gpu, "out", whole),
     heads,
     kvHeads,
@@ -100,7 +100,9 @@ async function compare(
   // Values are about 1: an error of 1e-5 is one of f32's sums, and of f16 storage too, since the
   // reference has the rounded caches.
   assertClose(actual, expected, { absolute: 1e-5, relative: 1e-5, shape: args.out.shape });
-  for (const { buffer } of [args.q, args.keys, args.values, args.ranks, args.tokens, args.out]) {
+  for (
+    const { buffer } of [args.q, args.keys, args.values, args.ranks, args.tokenTable, args.out]
+  ) {
     gpu.free(buffer);
   }
 }
@@ -181,7 +183,7 @@ withGpu("attention() gives zeros for a row that sees nothing", async (gpu) => {
   }
 });
 
-withGpu("attention() reads the span and the ranks when it runs", async (gpu) => {
+withGpu("attention() reads the held slots and the ranks when it runs", async (gpu) => {
   const next = random(15);
   const ranks = plainRanks(next, 64, 0);
   const rows = [{ slot: 0, sight: { limit: 100, own: 100 } }];
@@ -203,7 +205,7 @@ withGpu("attention() reads the span and the ranks when it runs", async (gpu) => 
   });
   const steps = attention(gpu, before.args);
   run(gpu, ...steps);
-  gpu.device.queue.writeBuffer(before.args.span.buffer, 16, new Int32Array([20, 40, 50, 0]));
+  gpu.device.queue.writeBuffer(before.args.held.buffer, 16, new Int32Array([20, 40, 50, 0]));
   run(gpu, ...steps);
   assertClose(await readTensor(gpu, before.args.out), after.expected, { absolute: 1e-5 });
 });
@@ -237,9 +239,9 @@ withGpu("attention() refuses shapes that don't fit", (gpu) => {
     { heads: 5 },
     { kvHeads: 4 },
     { headDim: 30 },
-    { ranks: args.span },
-    { tokens: args.span },
-    { out: args.span },
+    { ranks: args.held },
+    { tokenTable: args.held },
+    { out: args.held },
     { out: args.q },
     { values: { ...args.values, dtype: "f16" } },
     { q: { ...args.q, offset: 3 } },

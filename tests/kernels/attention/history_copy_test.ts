@@ -39,7 +39,7 @@ function problem(gpu: Gpu, next: () => number, rows: number, dtype: "f32" | "f16
     args: {
       label: "test",
       caches: made.map(([keys, values]) => ({ keys: keys.tensor, values: values.tensor })),
-      tokens: { ...ints, dtype: "i32" },
+      tokenTable: { ...ints, dtype: "i32" },
       slice: poisoned(gpu, "slice", [layers, 2, rows, width], options),
     },
     slots: chosen,
@@ -92,7 +92,7 @@ withGpu("gatherSlice() refuses shapes that don't fit", (gpu) => {
   const { slice, caches } = args;
   const wrong: Partial<SliceArguments>[] = [
     { caches: caches.slice(1) },
-    { tokens: slice },
+    { tokenTable: slice },
     { slice: { ...slice, dtype: "f16" } },
     { slice: { ...slice, offset: 6 } },
     { slice: { ...slice, shape: [3, 2, 64, 4] } },

@@ -86,7 +86,7 @@ function problem(
     eps,
     turns: surrounded(gpu, "turns", [headDim / 2], turns, { offset: 64 }),
     axes: surrounded(gpu, "axes", [headDim / 2], axes, { offset: 64 }),
-    tokens: ints("tokens", [rows, 8], tokens),
+    tokenTable: ints("tokens", [rows, 8], tokens),
     q: poisoned(gpu, "q", [rows, heads * headDim]),
     keys: poisoned(gpu, "keys", [slots, width], options),
     values: poisoned(gpu, "values", [slots, width], options),
@@ -143,7 +143,7 @@ withGpu("qkRotary() turns the same angle between two tokens wherever they stand"
     const { args } = problem(gpu, random(22), shape, "f32", () => 0);
     const later = start + 17;
     const tokens = [0, 5, 5, start, start, start, 0, 0, 1, 5, 5, later, later, later, 0, 0];
-    gpu.device.queue.writeBuffer(args.tokens.buffer, 16, new Int32Array(tokens));
+    gpu.device.queue.writeBuffer(args.tokenTable.buffer, 16, new Int32Array(tokens));
     run(gpu, qkRotary(gpu, args));
     const q = await readTensor(gpu, args.q);
     const keys = await readTensor(gpu, args.keys);
@@ -188,7 +188,7 @@ withGpu("qkRotary() refuses shapes that don't fit", (gpu) => {
     { heads: 3 },
     { headDim: 12 },
     { qNorm: args.turns },
-    { tokens: args.turns },
+    { tokenTable: args.turns },
     { values: { ...args.values, dtype: "f16" } },
     { qkv: { ...args.qkv, offset: 2 } },
   ];
