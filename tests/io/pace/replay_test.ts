@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { InputError } from "../../../engine/config/errors.ts";
 import { run } from "../../../io/commands/replay.ts";
 import { type Event, withoutTimings } from "../../../io/pace/events.ts";
+import { Y4mWriter } from "../../../io/media/y4m.ts";
 import { RunError } from "../../../io/system/errors.ts";
 import { echo, EchoSession } from "../echo_replay.ts";
 import {
@@ -16,6 +17,7 @@ import {
   picture,
   tone,
 } from "../media.ts";
+import { noise, user } from "../stream_process.ts";
 
 /** Runs `replay` with an echo, quietly. */
 async function replay(args: string[], session = echo()): Promise<number> {
@@ -130,7 +132,11 @@ folderTest("replay works without FFmpeg from WAV to WAV and from Y4M to Y4M", as
   const header = "YUV4MPEG2 W128 H128 F25:1 Ip A1:1 C444 XCOLORRANGE=LIMITED\n".length;
   const { size } = await Deno.stat(`${folder}/seen.y4m`);
   assertEquals(size, header + 28 * (6 + 128 * 128 * 3));
-  assertEquals(await replay([`${folder}/seen.y4m`, "-o", `${folder}/again.wav`, ...none]), 0);
+  // Pictures of the user's size are read so too; the agent's are larger.
+  const pictures = await Y4mWriter.create(`${folder}/given.y4m`, user);
+  for (let unit = 0; unit < 7; unit++) await pictures.write(noise(user, unit).frames);
+  pictures.close();
+  assertEquals(await replay([`${folder}/given.y4m`, "-o", `${folder}/again.wav`, ...none]), 0);
   assertEquals((await Deno.stat(`${folder}/again.wav`)).size, 44 + 7 * 2560 * 2);
   const error = await assertRejects(
     () => replay([`${folder}/in.wav`, "-o", `${folder}/new.mkv`, ...none]),
