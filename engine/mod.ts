@@ -10,19 +10,20 @@ export { InputError } from "./config/errors.ts";
 export {
   type Durability,
   openSession,
-  type Recovery,
   type Session,
   type SessionInfo,
+  type WorkerSession,
 } from "./session/session.ts";
-export type {
-  Placement,
-  Precision,
-  Sampling,
-  Schedule,
-  SessionOptions,
-  TuningRequest,
+export type { Recovery } from "./session/recovery.ts";
+export {
+  type Placement,
+  type Precision,
+  precisions,
+  type Sampling,
+  type Schedule,
+  type SessionOptions,
+  type TuningRequest,
 } from "./model/settings.ts";
-export { precisions } from "./model/settings.ts";
 export { type Snapshot, snapshotBytes, type SnapshotMeta } from "./roles/snapshot.ts";
 export {
   type Observation,

@@ -45,7 +45,6 @@ const known = [
   "engine/weights/safetensors_writer.ts -> engine/checkpoint/",
   "io/saved/saving_options.ts -> io/run/",
   "kernels/gpu/probe.ts",
-  "engine/roles/saved_state.ts",
   "io/pace/pace.ts",
 ];
 

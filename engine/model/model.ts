@@ -9,7 +9,7 @@ import type { Settings } from "./settings.ts";
 import { solverProgram } from "../config/solver.ts";
 import { TickTokens } from "./tick_tokens.ts";
 import { type UnitLayout, unitLayout } from "../checkpoint/unit.ts";
-import { HistoryWindow } from "./window.ts";
+import { type HistoryWindow, historyWindow, voiceUnits } from "./window.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 
 export class Model {
@@ -46,20 +46,4 @@ export class Model {
       voiceUnits(this.layout, settings),
     );
   }
-}
-
-/** History's slots for these settings. */
-export function historyWindow(layout: UnitLayout, settings: Settings): HistoryWindow {
-  return new HistoryWindow(layout, {
-    promptTokens: settings.promptIds.length,
-    personaTokens: voiceUnits(layout, settings) * layout.agentAudio +
-      (settings.personaFrame ? layout.agentVideo : 0),
-    historyUnits: settings.historyUnits,
-    sinkUnits: settings.sinkUnits,
-    noisySets: settings.solver.guidance === 1 ? 1 : 2,
-  });
-}
-
-function voiceUnits(layout: UnitLayout, { voice }: Settings): number {
-  return (voice?.length ?? 0) / layout.agentSamples;
 }

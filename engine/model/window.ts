@@ -13,6 +13,7 @@ import {
   noisyRank,
   type UnitLayout,
 } from "../checkpoint/unit.ts";
+import type { Settings } from "./settings.ts";
 
 export interface WindowSizes {
   /** Tokens of prefill: prompt, then persona latents. */
@@ -155,4 +156,21 @@ export class HistoryWindow {
     }
     return count;
   }
+}
+
+/** The window of a new session with these settings. */
+export function historyWindow(layout: UnitLayout, settings: Settings): HistoryWindow {
+  return new HistoryWindow(layout, {
+    promptTokens: settings.promptIds.length,
+    personaTokens: voiceUnits(layout, settings) * layout.agentAudio +
+      (settings.personaFrame ? layout.agentVideo : 0),
+    historyUnits: settings.historyUnits,
+    sinkUnits: settings.sinkUnits,
+    noisySets: settings.solver.guidance === 1 ? 1 : 2,
+  });
+}
+
+/** Units of reference voice in prefill. */
+export function voiceUnits(layout: UnitLayout, { voice }: Settings): number {
+  return (voice?.length ?? 0) / layout.agentSamples;
 }

@@ -1,21 +1,19 @@
 /** A role's state out of the GPU and back into a new one. */
 import type { Model } from "../model/model.ts";
-import { blobOf, prefillBlob, type Snapshot, stackNames, unitBlob } from "./snapshot.ts";
+import {
+  blobOf,
+  prefillBlob,
+  type SavedState,
+  type Snapshot,
+  stackNames,
+  type StateRequest,
+  unitBlob,
+} from "./snapshot.ts";
 import type { Thinker } from "./thinker.ts";
-import type { StateRequest } from "./ticks.ts";
 import { emptyRank } from "../checkpoint/unit.ts";
 import { Plan, type Step } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
 import type { Tensor } from "../../kernels/gpu/tensor.ts";
-
-/** What a thinker gives for a snapshot. */
-export interface SavedState {
-  unit: number;
-  /** User text tokens typed in each unit of history, oldest unit first. */
-  typed: number[];
-  /** As in a snapshot, without the history that the asker has. */
-  blobs: Map<string, Uint8Array<ArrayBuffer>>;
-}
 
 /** Reads a thinker's state; what it allocates on the GPU is made at the first use and kept. */
 export class StateReader {

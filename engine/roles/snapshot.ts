@@ -13,7 +13,6 @@
  * Noise and sampling count by seed and unit and have no state. Both roles have the same history, so
  * one copy is enough, and a snapshot of one placement resumes in any other.
  */
-import type { SavedState } from "./saved_state.ts";
 import type { Settings } from "../model/settings.ts";
 import { keptUnits } from "../model/window.ts";
 
@@ -62,6 +61,21 @@ export const stackNames = [
   "decoder.video",
 ] as const;
 export type StackName = typeof stackNames[number];
+
+/** Asks for the session's state when everything before it has been answered. */
+export interface StateRequest {
+  /** The asker has the history of prefill and of the units before this one; null: it has none. */
+  since: number | null;
+}
+
+/** What a thinker answers it with. */
+export interface SavedState {
+  unit: number;
+  /** User text tokens typed in each unit of history, oldest unit first. */
+  typed: number[];
+  /** As in a snapshot, without the history that the asker has. */
+  blobs: Map<string, Uint8Array<ArrayBuffer>>;
+}
 
 /** Name of a unit's block of history: K and V of its slots, [layers, 2, tokens, kvDim], slots
  * without a token zero. */

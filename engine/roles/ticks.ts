@@ -1,34 +1,23 @@
 /** The ticks: in which order the thinker's work, the performer's and the emission of responses
  * follow each other. The order decides latency, never bytes. */
 import { createHash } from "node:crypto";
+import {
+  clock,
+  type LatentsMessage,
+  type RawResponse,
+  type SliceMessage,
+  type UnitInput,
+} from "./messages.ts";
 import type { Queue } from "./queue.ts";
+import type { StateRequest } from "./snapshot.ts";
 import type { Schedule } from "../model/settings.ts";
 import type { Thinker } from "./thinker.ts";
-import type { Response, StageTimes } from "../checkpoint/unit.ts";
+import type { StageTimes } from "../checkpoint/unit.ts";
 import type { Tensor } from "../../kernels/gpu/tensor.ts";
 import type { Performer } from "./performer.ts";
 
-/** An observation on its way to the thinker. */
-export interface UnitInput {
-  audio: Float32Array | null;
-  frames: Uint8Array | null;
-  /** Ids of typed user text. */
-  typed: number[];
-  /** When the unit's last sample arrived, on `clock`. */
-  arrived: number;
-}
-
-/** Asks for the session's state when everything before it has been answered. */
-export interface StateRequest {
-  /** The asker has the history of prefill and of the units before this one; null: it has none. */
-  since: number | null;
-}
-
 /** What comes to the thinker, in order; null ends it. */
 export type Input = UnitInput | StateRequest | null;
-
-/** A response before its tokens are turned into text. */
-export type RawResponse = Omit<Response, "text">;
 
 /** What the performer gives back for a unit, wherever it runs. */
 export interface Solved {
@@ -42,11 +31,6 @@ export interface PerformerLink {
   start(unit: number, typed: number, slice: ArrayBuffer | null): void;
   /** The latents of the unit started last. */
   finish(): Promise<Solved>;
-}
-
-/** Milliseconds on a clock that all Workers share. */
-export function clock(): number {
-  return performance.timeOrigin + performance.now();
 }
 
 interface Started {
@@ -174,16 +158,6 @@ export function localPerformer(performer: Performer): PerformerLink {
     },
   };
 }
-
-/** What crosses the port between the roles. */
-export type SliceMessage = { unit: number; typed: number; slice: ArrayBuffer; sent: number };
-export type LatentsMessage = {
-  unit: number;
-  latents: Float32Array;
-  sliceArrived: number;
-  solved: number;
-  sliceSent: number;
-};
 
 /** Latents with the moment at which they reached the thinker's thread. */
 export type ArrivedLatents = LatentsMessage & { arrived: number };

@@ -1,7 +1,7 @@
 /** Which kernels at which shapes a session spends its time in: what is measured before it opens. */
 import type { ModelConfig } from "../config/config.ts";
-import { historyWindow } from "../model/model.ts";
 import type { Settings, TuningRequest } from "../model/settings.ts";
+import { historyWindow } from "../model/window.ts";
 import { solverProgram } from "../config/solver.ts";
 import { unitLayout } from "../checkpoint/unit.ts";
 import type { AttentionShape } from "../../kernels/attention/attention.ts";

@@ -1,15 +1,17 @@
 /**
- * A session: observations in, responses out, in order, through a thinker and a performer that live
+ * A session: observations in, responses out, in order, through a thinker and its performer that live
  * in Workers. It can be saved between two units and resumed, and survives the loss of its Workers.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { openTokenizer, TextStream, type Tokenizer } from "../checkpoint/tokenizer.ts";
+import {
+  type Observation,
+  type Response,
+  type UnitLayout,
+  unitLayout,
+} from "../checkpoint/unit.ts";
 import type { Storage, WeightStorage } from "../config/config.ts";
 import { InputError } from "../config/errors.ts";
-import { Queue } from "../roles/queue.ts";
-import { checkSnapshot, resumeSettings } from "./resume.ts";
-import type { Breakage, FromRole, ToRole } from "../roles/role_worker.ts";
-import { placeRoles, type Places, type RoleInfo, Roles } from "./roles.ts";
-import type { SavedState } from "../roles/saved_state.ts";
 import {
   requireNumber,
   requireWhole,
@@ -18,23 +20,46 @@ import {
   type Settings,
   type TuningRequest,
 } from "../model/settings.ts";
-import { makeSnapshot, type Snapshot } from "../roles/snapshot.ts";
+import { historyWindow } from "../model/window.ts";
+import { clock, type FromThinker, type RawResponse, type ToThinker } from "../roles/messages.ts";
+import { Queue } from "../roles/queue.ts";
+import type { Snapshot } from "../roles/snapshot.ts";
+import { Journal } from "./journal.ts";
+import { Recoveries, type Recovery } from "./recovery.ts";
+import { checkSnapshot, resumeSettings } from "./resume.ts";
+import { placeRoles, type Places, type RoleInfos, Roles } from "./roles.ts";
 import { TypedText } from "./typed_text.ts";
-import { openTokenizer, TextStream, type Tokenizer } from "../checkpoint/tokenizer.ts";
-import { clock, type RawResponse } from "../roles/ticks.ts";
-import {
-  type Observation,
-  type Response,
-  type UnitLayout,
-  unitLayout,
-} from "../checkpoint/unit.ts";
 import { driversUnloaded } from "../../kernels/gpu/adapter.ts";
 
+/** A stream of observations that is answered with a stream of responses. What stands between a session
+ * and its user (a pace, a network) implements it too and passes on to the one inside. */
+export interface Session extends AsyncIterable<Response> {
+  /**
+   * Gives the next unit's observation. Resolves when there is room for another: a reader that takes
+   * no responses makes the writer wait. The arrays are copied and stay the caller's.
+   *
+   * @throws InputError when a length isn't that of one unit.
+   */
+  push(observation: Observation): Promise<void>;
+  /** Says that no more observations come; the responses still under way follow. */
+  end(): void;
+  /**
+   * Takes a snapshot after the last unit that was pushed, as soon as it is answered; responses need
+   * not be taken for that. In the `paper` schedule its response comes early, so that nothing is under
+   * way in between.
+   *
+   * @throws Error when the input has ended, or the session fails or is closed before.
+   */
+  snapshot(): Promise<Snapshot>;
+  /** The rebuilds of its roles so far, oldest first. */
+  readonly recoveries: readonly Recovery[];
+  /** Stops the work and frees the adapters. Await it before the process exits. */
+  close(): Promise<void>;
+}
+
 /** Facts about an open session that a reader of its results needs. */
-export interface SessionInfo {
+export interface SessionInfo extends RoleInfos {
   placement: "split" | "fused";
-  thinker: RoleInfo;
-  performer: RoleInfo;
   /** Storage of history, codecs and embeddings, and of the layers' weights. */
   storage: Storage;
   weights: WeightStorage;
@@ -47,7 +72,7 @@ export interface SessionInfo {
   settings: Omit<Settings, "personaFrame" | "voice" | "promptIds">;
 }
 
-/** How a session begins and what it keeps for the worst. */
+/** How a session begins, and what it keeps against failures. */
 export interface Durability {
   /** Go on after this snapshot. Options that aren't given are the snapshot's; another seed, solver,
    * sampling or later input makes it a fork. */
@@ -62,153 +87,125 @@ export interface Durability {
   patience?: number;
 }
 
-/** A rebuild of the roles from the snapshot in memory. */
-export interface Recovery {
-  /** The first unit that the failure delayed. */
-  unit: number;
-  /** What failed, on one line. */
-  reason: string;
-  /** The unit that the snapshot was taken after; -1: the session began anew. */
-  snapshot: number;
-  /** Milliseconds from the failure until the roles were ready to catch up. */
-  ms: number;
-}
-
 /** Units that may be under way: pushed, and their response not yet taken. */
 const unitsUnderWay = 4;
-
-/** Rebuilds without a new response in between, after which a session gives up. */
-const maxRecoveries = 3;
 
 /** Opens a session: opens the adapters, puts the model on them, computes prefill and hands it over,
  * or restores a snapshot.
  *
  * @throws InputError when an option is out of range, the snapshot is damaged or fits neither
  * checkpoint nor options, or an adapter can't be had. */
-export function openSession(
+export async function openSession(
   checkpoint: Checkpoint,
   options: SessionOptions = {},
-  durability: Durability = {},
-): Promise<Session> {
-  return Session.open(checkpoint, options, durability);
+  { resume, snapshotEvery = 0, patience = 60_000 }: Durability = {},
+): Promise<WorkerSession> {
+  requireWhole("snapshot every", snapshotEvery, [0, 1e9]);
+  requireNumber("patience", patience, [1, 1e9]);
+  const tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config);
+  const snapshot = resume ? checkSnapshot(resume, checkpoint) : null;
+  const settings = snapshot
+    ? resumeSettings(checkpoint, options, snapshot, tokenizer)
+    : resolveSettings(checkpoint, options, tokenizer);
+  const places = await placeRoles(options);
+  const tuning = options.tuning ? keepingRecord(options.tuning) : null;
+  const session = new WorkerSession(
+    { checkpoint, settings, tokenizer, places, tuning, snapshotEvery, patience },
+    snapshot,
+  );
+  try {
+    await session.open();
+    return session;
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
 }
 
-export class Session implements AsyncIterable<Response> {
+/** What a session is opened with, checked. */
+interface Opening {
+  checkpoint: Checkpoint;
+  settings: Settings;
+  tokenizer: Tokenizer;
+  places: Places;
+  tuning: TuningRequest | null;
+  snapshotEvery: number;
+  patience: number;
+}
+
+/** A session whose roles run in Workers of this process. Made by `openSession`. */
+export class WorkerSession implements Session {
   readonly layout: UnitLayout;
-  /** What failed and was mended so far. */
-  readonly recoveries: Recovery[] = [];
-  #info: SessionInfo | undefined;
-  #places: Places | undefined;
-  #roles: Roles | undefined;
-  #tuning: TuningRequest | null = null;
-  /** The roles are open and have everything that was sent so far. */
-  #ready = false;
-  #done = false;
-  #closed = false;
+  readonly #journal: Journal;
+  readonly #recoveries = new Recoveries({
+    stop: () => this.#roles?.close(),
+    start: async () => void await this.#start(),
+    isOver: () => this.#isClosed || this.#failure !== undefined,
+  });
   readonly #responses = new Queue<Response | null>();
-  #room: (() => void)[] = [];
-  #underWay = 0;
-  #ended = false;
-  #failure: Error | undefined;
   readonly #typed: TypedText;
   readonly #text: TextStream;
+  #info: SessionInfo | undefined;
+  #roles: Roles | undefined;
+  /** The roles are open and have everything that was sent so far. */
+  #isReady = false;
+  /** The thinker has answered everything: a role that fails now is not missed. */
+  #isDone = false;
+  #hasEnded = false;
+  #isClosed = false;
+  #failure: Error | undefined;
+  /** Writers that wait for room. */
+  readonly #writers: (() => void)[] = [];
+  #underWay = 0;
   /** The unit of the next observation, and of the next response. */
   #nextIn: number;
   #nextOut: number;
-  /** The newest snapshot, and those asked for since, oldest first. */
-  #snapshot: Snapshot | null;
-  readonly #requests: SnapshotRequest[] = [];
-  /** What was sent to the thinker since the newest snapshot; null: a failure is final. */
-  readonly #journal: ToRole[] | null;
-  /** Rebuilds since the last new response. */
-  #attempts = 0;
 
-  private constructor(
-    private readonly checkpoint: Checkpoint,
-    private readonly settings: Settings,
-    private readonly tokenizer: Tokenizer,
-    private readonly snapshotEvery: number,
-    private readonly patience: number,
-    resume: Snapshot | null,
-  ) {
+  constructor(private readonly opening: Opening, resume: Snapshot | null) {
+    const { checkpoint, settings, tokenizer, snapshotEvery } = opening;
     this.layout = unitLayout(checkpoint.config);
-    this.#snapshot = resume;
+    this.#journal = new Journal(checkpoint.digest, settings, resume, snapshotEvery > 0);
     this.#typed = new TypedText(this.layout.userText, resume?.meta.waiting);
     this.#text = new TextStream(tokenizer, Uint8Array.from(resume?.meta.unfinished ?? []));
     this.#nextIn = this.#nextOut = resume ? resume.meta.unit + 1 : 0;
-    this.#journal = snapshotEvery > 0 ? [] : null;
   }
 
-  /** See `openSession`. */
-  static async open(
-    checkpoint: Checkpoint,
-    options: SessionOptions,
-    { resume, snapshotEvery = 0, patience = 60_000 }: Durability,
-  ): Promise<Session> {
-    requireWhole("snapshot every", snapshotEvery, [0, 1e9]);
-    requireNumber("patience", patience, [1, 1e9]);
-    const tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config);
-    const snapshot = resume ? checkSnapshot(resume, checkpoint) : null;
-    const settings = snapshot
-      ? resumeSettings(checkpoint, options, snapshot, tokenizer)
-      : resolveSettings(checkpoint, options, tokenizer);
-    const session = new Session(
-      checkpoint,
-      settings,
-      tokenizer,
-      snapshotEvery,
-      patience,
-      snapshot,
-    );
-    session.#tuning = options.tuning ? keepingRecord(options.tuning) : null;
-    try {
-      session.#places = await placeRoles(options);
-      await session.#start(session.#places);
-      session.#ready = true;
-      return session;
-    } catch (error) {
-      await session.close();
-      throw error;
-    }
-  }
-
-  /** Starts the roles where the newest snapshot says, or anew. */
-  async #start(places: Places): Promise<void> {
-    const { checkpoint, settings, layout } = this;
-    const roles = new Roles(
-      places,
-      this.patience,
-      (message) => this.#receive(message),
-      (error) => this.#lost(error),
-    );
-    this.#roles = roles;
-    const snapshot = this.#snapshot;
-    const { thinker, performer } = await roles.open(
-      checkpoint,
-      settings,
-      snapshot,
-      this.#tuning,
-    );
-    const { promptIds, personaFrame, voice, ...shown } = settings;
-    const voiceUnits = (voice?.length ?? 0) / layout.agentSamples;
+  /** Opens the roles: called once, before anything else. @throws when a role fails */
+  async open(): Promise<void> {
+    const { checkpoint, settings, places } = this.opening;
+    const { promptIds: _, personaFrame: __, voice: ___, ...shown } = settings;
     let parameters = 0;
     for (const { shape } of checkpoint.tensors.values()) {
       parameters += shape.reduce((a, b) => a * b, 1);
     }
     this.#info = {
       placement: places.placement,
-      thinker,
-      performer,
+      ...await this.#start(),
       storage: settings.storage,
       weights: settings.weights,
       checkpointDigest: checkpoint.digest,
       parameters,
-      tokensPerUnit: layout.tokens,
-      prefillTokens: promptIds.length + voiceUnits * layout.agentAudio +
-        (personaFrame ? layout.agentVideo : 0),
-      firstUnit: this.#info?.firstUnit ?? this.#nextOut,
+      tokensPerUnit: this.layout.tokens,
+      prefillTokens: historyWindow(this.layout, settings).prefillTokens,
+      firstUnit: this.#nextOut,
       settings: shown,
     };
+  }
+
+  /** Starts the roles where the newest snapshot says, or anew, and sends them what came since. */
+  async #start(): Promise<RoleInfos> {
+    const { checkpoint, settings, places, tuning, patience } = this.opening;
+    const roles = new Roles(
+      places,
+      patience,
+      (message) => this.#receive(message),
+      (error) => this.#recover(error),
+    );
+    this.#roles = roles;
+    const infos = await roles.open(checkpoint, settings, this.#journal.snapshot, tuning);
+    for (const message of this.#journal.messages) roles.post(message);
+    this.#isReady = true;
+    return infos;
   }
 
   /** What the session runs on and with. */
@@ -217,20 +214,19 @@ export class Session implements AsyncIterable<Response> {
     return this.#info;
   }
 
-  /**
-   * Gives the next unit's observation. Resolves when there is room for another: a reader that takes
-   * no responses makes the writer wait. The arrays are copied and stay the caller's.
-   *
-   * @throws InputError when a length isn't that of one unit.
-   */
+  get recoveries(): readonly Recovery[] {
+    return this.#recoveries.list;
+  }
+
   async push({ audio, frames, text }: Observation): Promise<void> {
     if (this.#failure) throw this.#failure;
-    if (this.#ended) throw new Error("the session's input has ended");
+    if (this.#hasEnded) throw new Error("the session's input has ended");
+    const { checkpoint, tokenizer, snapshotEvery } = this.opening;
     const { userSamples, frames: count } = this.layout;
-    const { width, height } = this.checkpoint.config.observation.video;
+    const { width, height } = checkpoint.config.observation.video;
     requireLength("audio samples", audio, userSamples);
     requireLength("frame bytes", frames, count * width * height * 3);
-    if (text) this.#typed.type(this.tokenizer.encode(text));
+    if (text) this.#typed.type(tokenizer.encode(text));
     const input = {
       audio: audio?.slice() ?? null,
       frames: frames?.slice() ?? null,
@@ -238,37 +234,29 @@ export class Session implements AsyncIterable<Response> {
       arrived: clock(),
     };
     this.#underWay++;
-    const transfer = [audio && input.audio?.buffer, frames && input.frames?.buffer]
+    const transfer = [input.audio?.buffer, input.frames?.buffer]
       .filter((buffer) => buffer instanceof ArrayBuffer);
     this.#send({ type: "unit", input }, transfer);
     this.#nextIn++;
-    if (this.snapshotEvery > 0 && this.#nextIn % this.snapshotEvery === 0) this.#request();
+    if (snapshotEvery > 0 && this.#nextIn % snapshotEvery === 0) this.#requestSnapshot();
     if (this.#underWay >= unitsUnderWay) {
-      await new Promise<void>((resolve) => this.#room.push(resolve));
+      await new Promise<void>((resolve) => this.#writers.push(resolve));
       if (this.#failure) throw this.#failure;
     }
   }
 
-  /** Says that no more observations come; the responses still under way follow. */
   end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.#send({ type: "end" });
   }
 
-  /**
-   * Takes a snapshot after the last unit that was pushed, as soon as it is answered; responses need
-   * not be taken for that. In the `paper` schedule its response comes early, so that nothing is under
-   * way in between.
-   */
-  snapshot(): Promise<Snapshot> {
-    if (this.#failure) return Promise.reject(this.#failure);
-    if (this.#ended) {
-      return Promise.reject(
-        new Error("the session's input has ended: snapshot() comes before end()"),
-      );
+  async snapshot(): Promise<Snapshot> {
+    if (this.#failure) throw this.#failure;
+    if (this.#hasEnded) {
+      throw new Error("the session's input has ended: snapshot() comes before end()");
     }
-    return this.#request();
+    return await this.#requestSnapshot();
   }
 
   /** The responses, in order, until the input has ended and the last one was given. */
@@ -277,7 +265,7 @@ export class Session implements AsyncIterable<Response> {
       const response = await this.#responses.take();
       if (!response) return;
       this.#underWay--;
-      this.#room.shift()?.();
+      this.#writers.shift()?.();
       yield response;
     }
   }
@@ -291,15 +279,14 @@ export class Session implements AsyncIterable<Response> {
       for await (const observation of observations) await this.push(observation);
       this.end();
     };
-    feed().catch((error) => this.#fail(error instanceof Error ? error : new Error(String(error))));
+    feed().catch((error) => this.#fail(error));
     yield* this;
   }
 
-  /** Stops the Workers and frees the adapters. Await it before the process exits. */
   async close(): Promise<void> {
-    const isFirst = !this.#closed;
-    this.#ended = true;
-    this.#closed = true;
+    const isFirst = !this.#isClosed;
+    this.#hasEnded = true;
+    this.#isClosed = true;
     this.#roles?.close();
     this.#responses.put(null);
     this.#release();
@@ -310,108 +297,60 @@ export class Session implements AsyncIterable<Response> {
     await this.close();
   }
 
-  /** Destroys a role's device or lets its Worker die. Only for tests. */
-  break(role: "thinker" | "performer", what: Breakage): void {
-    this.#roles?.break(role, what);
+  #send(message: ToThinker, transfer: Transferable[] = []): void {
+    this.#journal.add(message);
+    if (!this.#isReady) return;
+    // What the journal keeps is copied to the Worker.
+    this.#roles?.post(message, this.#journal.keepsMessages ? [] : transfer);
   }
 
-  #send(message: ToRole, transfer: Transferable[] = []): void {
-    // What stays in the journal is copied to the Worker.
-    this.#journal?.push(message);
-    if (this.#ready) this.#roles?.post(message, this.#journal ? [] : transfer);
+  #requestSnapshot(): Promise<Snapshot> {
+    const { message, snapshot } = this.#journal.request(this.#typed.waiting);
+    this.#send(message);
+    return snapshot;
   }
 
-  #request(): Promise<Snapshot> {
-    const { promise, resolve, reject } = Promise.withResolvers<Snapshot>();
-    // Nobody may be waiting for it.
-    promise.catch(() => {});
-    this.#requests.push({ waiting: this.#typed.waiting, resolve, reject });
-    this.#send({ type: "save", request: { since: this.#snapshot?.meta.unit ?? null } });
-    return promise;
-  }
-
-  #receive(message: FromRole): void {
-    if (message.type === "response") this.#respond(message.response);
-    else if (message.type === "state") this.#save(message.state);
-    else if (message.type === "done") {
-      this.#done = true;
+  #receive(message: FromThinker): void {
+    if (message.type === "response") this.#answer(message.response);
+    else if (message.type === "state") this.#journal.save(message.state, [...this.#text.pending]);
+    else {
+      this.#isDone = true;
       this.#responses.put(null);
     }
   }
 
-  #respond(response: RawResponse): void {
+  #answer(response: RawResponse): void {
     // After a recovery the units since the snapshot come again.
     if (response.unit < this.#nextOut) return;
     this.#nextOut++;
-    this.#attempts = 0;
+    this.#recoveries.progressed();
     const text = response.tokens.map((id) => this.#text.push(id)).join("");
     this.#responses.put({ ...response, text });
   }
 
-  #save(state: SavedState): void {
-    const request = this.#requests.shift();
-    if (!request) throw new Error("a snapshot came that nobody asked for");
-    this.#snapshot = makeSnapshot(this.checkpoint.digest, this.settings, this.#snapshot, state, {
-      waiting: request.waiting,
-      unfinished: [...this.#text.pending],
-    });
-    const journal = this.#journal;
-    journal?.splice(0, 1 + journal.findIndex(({ type }) => type === "save"));
-    request.resolve(this.#snapshot);
-  }
-
   /** A role failed while the session was open. */
-  #lost(error: Error): void {
-    if (this.#done) return;
-    if (this.#journal && !(error instanceof InputError)) this.#recover(error);
-    else this.#fail(error);
-  }
-
-  /** Builds the roles anew from the newest snapshot and sends them what came since. */
   async #recover(error: Error): Promise<void> {
-    const start = clock();
-    const isOver = () => this.#closed || this.#failure !== undefined;
-    let failure = error;
-    this.#ready = false;
-    while (this.#places && !isOver()) {
-      this.#roles?.close();
-      if (this.#attempts === maxRecoveries) {
-        const gaveUp = `${failure.message} (after ${maxRecoveries} recoveries without a response)`;
-        return this.#fail(new Error(gaveUp, { cause: failure }));
-      }
-      // A device that was reset may take a moment to come back.
-      await new Promise((resolve) => setTimeout(resolve, 200 * this.#attempts));
-      if (isOver()) return;
-      this.#attempts++;
-      try {
-        await this.#start(this.#places);
-      } catch (again) {
-        failure = again instanceof Error ? again : new Error(String(again));
-        continue;
-      }
-      for (const message of this.#journal ?? []) this.#roles?.post(message);
-      this.#ready = true;
-      this.recoveries.push({
-        unit: this.#nextOut,
-        reason: error.message,
-        snapshot: this.#snapshot?.meta.unit ?? -1,
-        ms: clock() - start,
-      });
-      return;
+    if (this.#isDone) return;
+    if (!this.#journal.keepsMessages || error instanceof InputError) return this.#fail(error);
+    this.#isReady = false;
+    const snapshot = this.#journal.snapshot?.meta.unit ?? -1;
+    try {
+      await this.#recoveries.recover(error, { unit: this.#nextOut, snapshot });
+    } catch (final) {
+      this.#fail(final);
     }
   }
 
-  #fail(error: Error): void {
-    this.#failure ??= error;
-    this.#responses.fail(error);
+  #fail(error: unknown): void {
+    this.#failure ??= error instanceof Error ? error : new Error(String(error));
+    this.#responses.fail(this.#failure);
     this.#release();
   }
 
-  /** Lets go everybody who waits for room or a snapshot. */
+  /** Lets go those who wait for room or a snapshot. */
   #release(): void {
-    for (const resolve of this.#room.splice(0)) resolve();
-    const error = this.#failure ?? new Error("the session was closed");
-    for (const { reject } of this.#requests.splice(0)) reject(error);
+    for (const resolve of this.#writers.splice(0)) resolve();
+    this.#journal.fail(this.#failure ?? new Error("the session was closed"));
   }
 }
 
@@ -425,14 +364,6 @@ function keepingRecord(tuning: TuningRequest): TuningRequest {
     },
   };
   return kept;
-}
-
-/** A snapshot under way. */
-interface SnapshotRequest {
-  /** Typed text without a slot at the snapshot's moment. */
-  waiting: number[];
-  resolve(snapshot: Snapshot): void;
-  reject(error: Error): void;
 }
 
 function requireLength(what: string, data: { length: number } | null, length: number): void {

@@ -9,6 +9,7 @@ import {
   modelFacts,
   openBenchModel,
   openBenchSession,
+  performerBytes,
 } from "./model.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
@@ -141,8 +142,7 @@ export async function benchLong(
       realTimeFactor: wallMinutes / minutesDone,
       ended: done < units ? "the budget was used up" : "all of it was answered",
       units: done,
-      adapterBytes: info.thinker.allocatedBytes +
-        (info.placement === "split" ? info.performer.allocatedBytes : 0),
+      adapterBytes: info.thinker.allocatedBytes + (performerBytes(info) ?? 0),
       drift,
       minutes,
     },

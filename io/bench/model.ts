@@ -10,9 +10,10 @@ import {
   openSession,
   type Precision,
   precisions,
-  type Session,
+  type SessionInfo,
   type SessionOptions,
   type TuningRequest,
+  type WorkerSession,
 } from "../../engine/mod.ts";
 import { resolveSettings, type Settings } from "../../engine/model/settings.ts";
 import { tuneDevice } from "../../engine/roles/tuning.ts";
@@ -133,7 +134,7 @@ export async function openBenchGpu(
 export async function openBenchSession(
   { checkpoint, precision, tuning }: BenchModel,
   options: SessionOptions,
-): Promise<Session> {
+): Promise<WorkerSession> {
   const session = await openSession(checkpoint, {
     ...options,
     precision,
@@ -166,4 +167,10 @@ function parameters(config: ModelConfig): number {
   let count = 0;
   for (const shape of expectedTensors(config).values()) count += elementCount(shape);
   return count;
+}
+
+/** Bytes that the performers hold on adapters of their own; null: they share the thinker's. */
+export function performerBytes({ placement, performers }: SessionInfo): number | null {
+  if (placement === "fused") return null;
+  return performers.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0);
 }

@@ -21,6 +21,7 @@ import {
   openBenchGpu,
   openBenchModel,
   openBenchSession,
+  performerBytes,
 } from "./model.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
@@ -283,7 +284,7 @@ async function runPlacement(
     realTimeFactor: unitMs / config.unit_ms,
     openingMs,
     thinkerBytes: info.thinker.allocatedBytes,
-    performerBytes: info.placement === "split" ? info.performer.allocatedBytes : null,
+    performerBytes: performerBytes(info),
   };
 }
 

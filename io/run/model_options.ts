@@ -151,12 +151,14 @@ function sessionOptions(options: ModelOptions): SessionOptions {
 }
 
 function describe(info: SessionInfo): string {
-  const { placement, thinker, performer, storage, weights, parameters, tokensPerUnit, settings } =
+  const { placement, thinker, performers, storage, weights, parameters, tokensPerUnit, settings } =
     info;
   const { solver, schedule, seed } = settings;
   const where = placement === "fused"
     ? `both roles on ${thinker.adapter}`
-    : `thinker on ${thinker.adapter}, performer on ${performer.adapter}`;
+    : `thinker on ${thinker.adapter}, performer on ${
+      performers.map(({ adapter }) => adapter).join(", ")
+    }`;
   const precision = weights === storage ? storage : `${weights} (layers) and ${storage}`;
   const count = parameters < 1e9
     ? `${(parameters / 1e6).toFixed(1)} million`

@@ -41,7 +41,7 @@ export interface References {
 export interface OpenedSession {
   session: ReplaySession;
   /** Printable facts. */
-  info: Pick<SessionInfo, "placement">;
+  info: Pick<SessionInfo, "placement"> & Partial<SessionInfo>;
   /** The same in one line for people. */
   line: string;
   checkpointDigest: string;
@@ -103,6 +103,8 @@ export function header(
   agent: StreamShape,
 ): HeaderEvent {
   const { config } = request;
+  const { performers = [], ...session } = opened.info;
+  const [performer] = performers;
   return {
     type: "header",
     format: 1,
@@ -120,7 +122,7 @@ export function header(
       agent: sideShape(agent),
     },
     pacing: request.pacing,
-    session: snakeCase(opened.info),
+    session: snakeCase(performer ? { ...session, performer } : session),
     options: request.options,
   };
 }

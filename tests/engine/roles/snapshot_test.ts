@@ -2,13 +2,14 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { byteLetters, byteTokenizerJson } from "../../../engine/models/byte_tokenizer.ts";
-import { type Durability, openSession, type Session } from "../../../engine/session/session.ts";
+import { type Durability, openSession } from "../../../engine/session/session.ts";
 import type { SessionOptions } from "../../../engine/model/settings.ts";
 import { type Snapshot, unitBlob } from "../../../engine/roles/snapshot.ts";
 import { type Observation, type Response, unitLayout } from "../../../engine/checkpoint/unit.ts";
 import { HistoryWindow } from "../../../engine/model/window.ts";
 import { integer, normal, random } from "../../reference/random.ts";
 import { randomCheckpoint, randomObservations, tinyConfig } from "../support.ts";
+import { breakRole } from "../session/faults.ts";
 
 // The window moves at unit 5; two slots for typed text, two for the agent's.
 const config = tinyConfig();
@@ -298,7 +299,7 @@ async function replayBroken(
   changes: SessionOptions,
   durability: Durability,
   unit: number,
-  doBreak: (session: Session) => void,
+  doBreak: () => void,
 ) {
   await using session = await openSession(checkpoint, { ...options, ...changes }, durability);
   let waits = false;
@@ -314,7 +315,7 @@ async function replayBroken(
       responses.push(response);
       if (response.unit !== unit) continue;
       waits = true;
-      doBreak(session);
+      doBreak();
     }
   } finally {
     waits = false;
@@ -335,7 +336,7 @@ withAdapter("a session outlives lost devices and dead Workers without a changed 
         place,
         { snapshotEvery: 3 },
         unit,
-        (session) => session.break(role, breakage),
+        () => breakRole(role, breakage),
       );
       const what = `${JSON.stringify(place)}, ${role}'s ${breakage} after unit ${unit}`;
       assertEquals(responses, uninterrupted, what);
@@ -357,7 +358,7 @@ withAdapter("a session outlives Workers that end without a word", async () => {
       { placement },
       { snapshotEvery: 3, patience: 3000 },
       4,
-      (session) => session.break(i === 0 ? "thinker" : "performer", "silence"),
+      () => breakRole(i === 0 ? "thinker" : "performer", "silence"),
     );
     assertEquals(responses, uninterrupted, placement);
     const worker = i === 0 ? "fused" : "performer";
@@ -382,7 +383,7 @@ withAdapter("a resumed session recovers too, and its snapshots go on", async () 
   const responses: Response[] = [];
   for await (const response of session.respond(feed())) {
     responses.push(response);
-    if (response.unit === 5) session.break("performer", "device");
+    if (response.unit === 5) breakRole("performer", "device");
   }
   assertEquals(content(responses), uninterrupted.slice(3));
   assertEquals(session.recoveries.map((r) => r.snapshot), [2]);
@@ -398,10 +399,10 @@ withAdapter(
     const snapshot = session.snapshot();
     await snapshot;
     for (let count = 1; count <= 3; count++) {
-      session.break("thinker", "device");
+      breakRole("thinker", "device");
       while (session.recoveries.length < count) await pause();
     }
-    session.break("thinker", "device");
+    breakRole("thinker", "device");
     const failed = assertRejects(
       () => Array.fromAsync(session),
       Error,
@@ -418,7 +419,7 @@ withAdapter(
   async () => {
     for (const place of places) {
       await assertRejects(
-        () => replayBroken(place, {}, 2, (session) => session.break("performer", "device")),
+        () => replayBroken(place, {}, 2, () => breakRole("performer", "device")),
         Error,
         "device was lost",
       );
@@ -430,7 +431,7 @@ withAdapter("a session can be closed while it recovers", async () => {
   const session = await openSession(checkpoint, options, { snapshotEvery: 2 });
   await session.push(observations()[0] as Observation);
   const snapshot = session.snapshot();
-  session.break("thinker", "worker");
+  breakRole("thinker", "worker");
   const rejected = assertRejects(() => snapshot, Error, "closed");
   await pause(120);
   await session.close();

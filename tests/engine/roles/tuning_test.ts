@@ -26,12 +26,12 @@ async function replay(options: SessionOptions, record: TuneRecord) {
     },
   });
   const digests: string[] = [];
-  const { thinker, performer } = session.info;
+  const { thinker, performers } = session.info;
   for await (const { digest } of session.respond(randomObservations(config, 4, 31))) {
     digests.push(digest);
   }
   await session.close();
-  return { digests, found, said, kernels: [thinker.kernels, performer.kernels] };
+  return { digests, found, said, kernels: [thinker, ...performers].map((role) => role.kernels) };
 }
 
 const hasAdapter = await openSession(checkpoint, { placement: "fused" }).then(

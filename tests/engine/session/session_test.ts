@@ -142,7 +142,7 @@ withAdapter(
       performer: swiftshader,
     });
     assertEquals(session.info.placement, "split");
-    assertNotEquals(session.info.thinker.adapter, session.info.performer.adapter);
+    assertNotEquals(session.info.thinker.adapter, session.info.performers[0]?.adapter);
     for (const observation of observations().slice(0, 3)) await session.push(observation);
     session.end();
     const two = await Array.fromAsync(session);

@@ -1,6 +1,7 @@
 /** Runs of the commands that lose a device or a Worker in the middle, on a real adapter. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Session } from "../../../engine/mod.ts";
+import { breakRole } from "../../engine/session/faults.ts";
 import { run as runReplay } from "../../../io/commands/replay.ts";
 import { run as runStream } from "../../../io/commands/stream.ts";
 import type { Event, HeaderEvent } from "../../../io/pace/events.ts";
@@ -34,7 +35,7 @@ function adapterTest(name: string, fn: (folder: string) => Promise<void>): void 
 }
 
 /** Opens the model as the commands do; after the response of `unit` something happens to a role. */
-function breaking(unit: number, ...what: Parameters<Session["break"]>): typeof openModel {
+function breaking(unit: number, ...what: Parameters<typeof breakRole>): typeof openModel {
   return async (...args) => {
     const opened = await openModel(...args);
     const inner = opened.session as Session;
@@ -53,7 +54,7 @@ function breaking(unit: number, ...what: Parameters<Session["break"]>): typeof o
         for await (const response of inner) {
           if (response.unit === unit) {
             broken = true;
-            inner.break(...what);
+            breakRole(...what);
           }
           yield response;
         }

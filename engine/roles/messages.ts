@@ -1,0 +1,99 @@
+/** The messages between a session and its Workers, and between the Workers of two roles. */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Response } from "../checkpoint/unit.ts";
+import type { ModelConfig } from "../config/config.ts";
+import type { Settings, TuningRequest } from "../model/settings.ts";
+import type { SavedState, Snapshot, StateRequest } from "./snapshot.ts";
+import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
+import type { Tuning } from "../../kernels/measure/tune.ts";
+
+/** An observation on its way to the thinker. */
+export interface UnitInput {
+  audio: Float32Array | null;
+  frames: Uint8Array | null;
+  /** Ids of typed user text. */
+  typed: number[];
+  /** When the unit's last sample arrived, on `clock`. */
+  arrived: number;
+}
+
+/** What a Worker builds itself from. */
+export interface Build {
+  checkpoint: Checkpoint;
+  settings: Settings;
+  /** Where the session goes on; null: it begins with prefill. */
+  snapshot: Snapshot | null;
+  /** Which roles it plays: the thinker, a performer, or both on one device. */
+  role: "thinker" | "performer" | "fused";
+  /** One to each role in another Worker: the thinker's to its performers, a performer's to the
+   * thinker. */
+  ports: MessagePort[];
+}
+
+/** What a Worker measures before it is built. */
+export interface Tune {
+  config: ModelConfig;
+  settings: Settings;
+  request: Pick<TuningRequest, "record" | "budgetMs">;
+}
+
+/** What the thinker takes once it is built, in order. */
+export type ToThinker =
+  | { type: "unit"; input: UnitInput }
+  | { type: "save"; request: StateRequest }
+  | { type: "end" };
+
+export type ToWorker =
+  | { type: "adapter"; spec: AdapterSpec }
+  | { type: "tune"; tune: Tune }
+  | { type: "build"; build: Build }
+  | { type: "ping" }
+  | ToThinker;
+
+/** A response before its tokens are turned into text. */
+export type RawResponse = Omit<Response, "text">;
+
+/** What a thinker gives while it runs. */
+export type FromThinker =
+  | { type: "response"; response: RawResponse }
+  | { type: "state"; state: SavedState }
+  | { type: "done" };
+
+/** What the opening of a Worker waits for. */
+export type Reply =
+  | { type: "adapter"; name: string }
+  | { type: "tuning" }
+  | { type: "tuned"; tuning: Tuning }
+  | { type: "ready"; allocatedBytes: number };
+
+export type FromWorker =
+  | Reply
+  | FromThinker
+  | { type: "pong" }
+  | { type: "error"; message: string; isInput: boolean };
+
+/** What the thinker sends a performer: the K and V of prefill once, then one slice per unit. */
+export type ToPerformer = { prefill: ArrayBuffer[] } | SliceMessage;
+
+export interface SliceMessage {
+  unit: number;
+  /** User text tokens typed in the unit. */
+  typed: number;
+  slice: ArrayBuffer;
+  /** When it was sent, on `clock`. */
+  sent: number;
+}
+
+/** What a performer answers a slice with. */
+export interface LatentsMessage {
+  unit: number;
+  latents: Float32Array;
+  sliceSent: number;
+  sliceArrived: number;
+  solved: number;
+}
+
+/** Milliseconds on a clock that all Workers share. */
+export function clock(): number {
+  return performance.timeOrigin + performance.now();
+}

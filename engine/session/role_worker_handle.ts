@@ -1,0 +1,125 @@
+/** A role's Worker as the session sees it. */
+import { InputError } from "../config/errors.ts";
+import type {
+  Build,
+  FromThinker,
+  FromWorker,
+  Reply,
+  ToThinker,
+  ToWorker,
+  Tune,
+} from "../roles/messages.ts";
+import { Queue } from "../roles/queue.ts";
+import { beatMs, Heartbeat } from "./heartbeat.ts";
+import { type AdapterSpec, inTurn } from "../../kernels/gpu/adapter.ts";
+import type { Tuning } from "../../kernels/measure/tune.ts";
+
+export class RoleWorker {
+  readonly heartbeat: Heartbeat;
+  readonly #worker: Worker;
+  readonly #replies = new Queue<Reply>();
+  /** The Worker holds the process's driver variables. */
+  #isChoosing = false;
+
+  /**
+   * @param name The role's name in messages of errors.
+   * @param patience Milliseconds for which it may be silent, see `Heartbeat`.
+   * @param receive Takes what the thinker gives.
+   * @param fail Called when the Worker fails.
+   */
+  constructor(
+    private readonly role: Build["role"],
+    name: string,
+    patience: number,
+    receive: (message: FromThinker) => void,
+    fail: (error: Error) => void,
+  ) {
+    const url = new URL("../roles/role_worker.ts", import.meta.url);
+    this.#worker = new Worker(url, { type: "module", name });
+    const stop = (error: Error) => {
+      this.#replies.fail(error);
+      fail(error);
+    };
+    this.heartbeat = new Heartbeat(() => this.#send({ type: "ping" }), (beats) => {
+      const seconds = Math.round((beats * beatMs(patience)) / 1000);
+      stop(new Error(`${name}: gave no sign of life for ${seconds} s`));
+    });
+    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+      this.heartbeat.heard();
+      switch (data.type) {
+        case "pong":
+          break;
+        case "error":
+          stop(data.isInput ? new InputError(data.message) : new Error(`${name}: ${data.message}`));
+          break;
+        case "response":
+        case "state":
+        case "done":
+          receive(data);
+          break;
+        default:
+          this.#replies.put(data);
+      }
+    };
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      stop(new Error(`${name}: ${event.message}`));
+    };
+  }
+
+  post(message: ToThinker, transfer: Transferable[]): void {
+    this.#send(message, transfer);
+  }
+
+  #send(message: ToWorker, transfer: Transferable[] = []): void {
+    this.#worker.postMessage(message, transfer);
+  }
+
+  /** Opens the adapter and gives its name. */
+  openAdapter(spec: AdapterSpec): Promise<string> {
+    return inTurn(async () => {
+      this.#isChoosing = true;
+      this.#send({ type: "adapter", spec });
+      try {
+        const reply = await this.#replies.take();
+        return reply.type === "adapter" ? reply.name : "";
+      } finally {
+        this.#isChoosing = false;
+      }
+    });
+  }
+
+  /** Lets it choose its kernels' variants. `begin` is called when it has to measure. */
+  async tune({ request, ...rest }: Tune, begin: () => void): Promise<Tuning> {
+    // The request's functions can't be sent.
+    const { record, budgetMs } = request;
+    const sent = { record, ...(budgetMs === undefined ? {} : { budgetMs }) };
+    this.#send({ type: "tune", tune: { ...rest, request: sent } });
+    for (;;) {
+      const reply = await this.#replies.take();
+      if (reply.type === "tuned") return reply.tuning;
+      begin();
+    }
+  }
+
+  /** Builds the model; gives the bytes allocated on the adapter. */
+  async build(build: Omit<Build, "role">): Promise<number> {
+    this.#send({ type: "build", build: { ...build, role: this.role } }, build.ports);
+    const reply = await this.#replies.take();
+    return reply.type === "ready" ? reply.allocatedBytes : 0;
+  }
+
+  /** @param error What those who still wait for a reply get. */
+  terminate(error: Error): void {
+    const end = () => this.#worker.terminate();
+    this.#worker.onmessage = end;
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      end();
+    };
+    // A Worker that ended while it chooses would never give the driver variables back: it ends with
+    // its answer.
+    if (!this.#isChoosing) end();
+    this.#replies.fail(error);
+  }
+}
