@@ -2,8 +2,8 @@
  * The truth record of a recording (truth.json): what happens in it and what the agent should do, unit
  * by unit. Written by scripts/world; docs/eval.md has the layout for other recordings.
  */
+import { Fields, type Range } from "../../../engine/config/config_fields.ts";
 import { InputError } from "../../../engine/config/errors.ts";
-import { quoted } from "../../../engine/config/quoted.ts";
 
 /** One unit as it should be. */
 export interface TruthUnit {
@@ -109,54 +109,52 @@ export async function readTruth(path: string): Promise<Truth> {
   return parseTruth(text, path);
 }
 
-type Json = Record<string, unknown>;
-
 /** Checks a truth record's text; `path` is for messages. @throws InputError */
 export function parseTruth(text: string, path: string): Truth {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw new InputError(`${path}: is no JSON: see docs/eval.md for its layout`);
+    throw new InputError(`${path}: this is not JSON: docs/eval.md has the layout`);
   }
   const record = new Fields(value, path);
-  const units = record.whole("units", 1, 1e6);
-  const timeline = record.list("timeline").map((one): TruthUnit => ({
-    user: one.flag("user"),
-    agent: one.flag("agent"),
-    word: one.textOrNull("word"),
-    typed: one.textOrNull("typed"),
+  const units = record.whole("units", [1, 1e6]);
+  const timeline = objects(record, "timeline").map((unit): TruthUnit => ({
+    user: unit.boolean("user"),
+    agent: unit.boolean("agent"),
+    word: textOrNull(unit, "word"),
+    typed: textOrNull(unit, "typed"),
   }));
   if (timeline.length !== units) {
-    throw new InputError(`${path}: timeline has ${timeline.length} entries: units says ${units}`);
+    throw new InputError(`${path}: timeline has ${timeline.length} entries, but units is ${units}`);
   }
-  const swap = record.optional("swap");
+  const swap = isGiven(record, "swap") ? record.object("swap") : null;
   return {
     units,
-    seed: record.has("seed") ? record.whole("seed", 0, Number.MAX_SAFE_INTEGER) : null,
-    events: record.list("events").flatMap((one) => event(one, units) ?? []),
+    seed: isGiven(record, "seed") ? record.whole("seed", [0, Number.MAX_SAFE_INTEGER]) : null,
+    events: objects(record, "events").flatMap((event) => readEvent(event, units) ?? []),
     timeline,
-    swap: swap ? { kind: swap.choice("kind", ["card", "question"]), of: swap.text("of") } : null,
-    seconds: record.has("seconds") ? record.number("seconds") : null,
+    swap: swap && { kind: swap.oneOf("kind", ["card", "question"]), of: readText(swap, "of") },
+    seconds: isGiven(record, "seconds") ? record.number("seconds", [0, 1e6]) : null,
   };
 }
 
 /** An event; null for types that nothing is measured of. */
-function event(one: Fields, units: number): TruthEvent | null {
-  const unit = (name: string) => one.whole(name, 0, units);
-  const type = one.text("type");
+function readEvent(event: Fields, units: number): TruthEvent | null {
+  const unit = (key: string) => event.whole(key, [0, units]);
+  const type = readText(event, "type");
   switch (type) {
     case "question":
       return {
         type,
-        kind: one.text("kind"),
-        text: one.text("text"),
-        typed: one.flag("typed"),
+        kind: readText(event, "kind"),
+        text: readText(event, "text"),
+        typed: event.boolean("typed"),
         start: unit("start"),
         end: unit("end"),
-        pauses: one.pairs("pauses"),
-        interrupts: one.flag("interrupts"),
-        words: one.texts("words"),
+        pauses: pairs(event, "pauses"),
+        interrupts: event.boolean("interrupts"),
+        words: words(event),
         answer: unit("answer"),
       };
     case "interruption":
@@ -164,14 +162,14 @@ function event(one: Fields, units: number): TruthEvent | null {
     case "distraction":
       return {
         type,
-        kind: one.text("kind"),
+        kind: readText(event, "kind"),
         start: unit("start"),
         end: unit("end"),
-        during_answer: one.flag("during_answer"),
+        during_answer: event.boolean("during_answer"),
       };
     case "naming":
     case "greeting":
-      return { type, start: unit("start"), words: one.texts("words") };
+      return { type, start: unit("start"), words: words(event) };
     case "story":
       return { type, start: unit("start"), end: unit("end") };
     default:
@@ -179,85 +177,37 @@ function event(one: Fields, units: number): TruthEvent | null {
   }
 }
 
-/** Fields of a JSON object with messages that say where they are. */
-class Fields {
-  readonly #value: Json;
+const anyLength: Range = [0, 1e6];
 
-  constructor(value: unknown, private readonly where: string) {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      throw new InputError(`${where}: is ${quoted(value)}: it should be an object`);
-    }
-    this.#value = value as Json;
-  }
+const isGiven = (fields: Fields, key: string) => (fields.get(key) ?? null) !== null;
 
-  #wrong(name: string, should: string): InputError {
-    const value = this.#value[name];
-    const shown = value === undefined ? "missing" : quoted(value);
-    return new InputError(`${this.where}: "${name}" is ${shown}: it should be ${should}`);
-  }
+function readText(fields: Fields, key: string): string {
+  const value = fields.get(key);
+  if (typeof value !== "string" || value === "") throw fields.error(key, "text");
+  return value;
+}
 
-  has(name: string): boolean {
-    return this.#value[name] !== undefined && this.#value[name] !== null;
-  }
+function textOrNull(fields: Fields, key: string): string | null {
+  return isGiven(fields, key) ? readText(fields, key) : null;
+}
 
-  number(name: string): number {
-    const value = this.#value[name];
-    if (typeof value !== "number") throw this.#wrong(name, "a number");
-    return value;
-  }
+function words(event: Fields): string[] {
+  const list = event.list("words", anyLength);
+  const isText = (item: unknown) => typeof item === "string";
+  if (!list.every(isText)) throw event.error("words", "a list of words");
+  return list;
+}
 
-  whole(name: string, min: number, max: number): number {
-    const value = this.#value[name];
-    if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) {
-      return value;
-    }
-    throw this.#wrong(name, `a whole number from ${min} to ${max}`);
-  }
+function pairs(fields: Fields, key: string): [number, number][] {
+  const list = fields.list(key, anyLength);
+  const isPair = (item: unknown): item is [number, number] =>
+    Array.isArray(item) && item.length === 2 && item.every(Number.isFinite);
+  if (!list.every(isPair)) throw fields.error(key, "a list of [from, to]");
+  return list;
+}
 
-  flag(name: string): boolean {
-    const value = this.#value[name];
-    if (typeof value !== "boolean") throw this.#wrong(name, "true or false");
-    return value;
-  }
-
-  text(name: string): string {
-    const value = this.#value[name];
-    if (typeof value !== "string" || value === "") throw this.#wrong(name, "text");
-    return value;
-  }
-
-  textOrNull(name: string): string | null {
-    return this.has(name) ? this.text(name) : null;
-  }
-
-  choice<const T extends string>(name: string, choices: readonly T[]): T {
-    const value = this.#value[name];
-    const found = choices.find((choice) => choice === value);
-    if (found === undefined) throw this.#wrong(name, choices.join(" or "));
-    return found;
-  }
-
-  texts(name: string): string[] {
-    const value = this.#value[name];
-    if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value;
-    throw this.#wrong(name, "a list of words");
-  }
-
-  pairs(name: string): [number, number][] {
-    const value = this.#value[name];
-    const isPair = (item: unknown): item is [number, number] =>
-      Array.isArray(item) && item.length === 2 && item.every((end) => Number.isFinite(end));
-    if (Array.isArray(value) && value.every(isPair)) return value;
-    throw this.#wrong(name, "a list of [from, to]");
-  }
-
-  list(name: string): Fields[] {
-    const value = this.#value[name];
-    if (!Array.isArray(value)) throw this.#wrong(name, "a list");
-    return value.map((item, i) => new Fields(item, `${this.where}: ${name}[${i}]`));
-  }
-
-  optional(name: string): Fields | null {
-    return this.has(name) ? new Fields(this.#value[name], `${this.where}: ${name}`) : null;
-  }
+function objects(fields: Fields, key: string): Fields[] {
+  return fields.list(key, anyLength).map((item, i) =>
+    new Fields(item, fields.where, `${fields.path}${key}[${i}].`)
+  );
 }
