@@ -12,7 +12,7 @@ import { clock, type UnitInput } from "../roles/messages.ts";
 import { type Input, localPerformer, runTicks } from "../roles/ticks.ts";
 import { HistoryWindow } from "../model/window.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import { quantile } from "../../kernels/measure/measure.ts";
+import { quantile } from "../../kernels/measure/quantile.ts";
 import type { Plan } from "../../kernels/gpu/plan.ts";
 
 /** Milliseconds of one tick; `tick` is the sum of its stages. */

@@ -10,7 +10,7 @@ import { MatroskaMuxer } from "../media/matroska_muxer.ts";
 import { parseNetwork } from "../pace/network.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
 import { rawMedia } from "../ends/raw_input.ts";
-import { percentile } from "../pace/statistics.ts";
+import { median, quantile } from "../../kernels/measure/quantile.ts";
 import { runStream } from "../run/stream.ts";
 import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
 import type { StreamOutput } from "../ends/stream_output.ts";
@@ -217,7 +217,7 @@ async function live(
   }
   const felt = events.flatMap((event) => event.type === "unit" ? [event] : []).slice(warmUnits);
   const ms = felt.flatMap(({ interaction_ms }) => interaction_ms === null ? [] : [interaction_ms]);
-  const at = (p: number) => percentile(ms, p);
+  const at = (p: number) => quantile(ms, p);
   return {
     run: {
       schedule,
@@ -239,7 +239,6 @@ async function live(
 /** Whether the last quarter waited over a unit longer than the first, at the median. */
 export function grows(ms: readonly number[], unitMs: number): boolean {
   const quarter = Math.ceil(ms.length / 4);
-  const median = (part: readonly number[]) => percentile(part, 0.5);
   return median(ms.slice(-quarter)) > median(ms.slice(0, quarter)) + unitMs;
 }
 

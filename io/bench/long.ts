@@ -1,7 +1,7 @@
 /** `bench long`: a long stream, flat out: memory and tick time, minute by minute. */
 import type { Schedule } from "../../engine/mod.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
-import { percentile } from "../pace/statistics.ts";
+import { median, quantile } from "../../kernels/measure/quantile.ts";
 import { fitLine } from "../reports/line.ts";
 import {
   type BenchModel,
@@ -99,8 +99,8 @@ export async function benchLong(
       minute: (done * config.unit_ms) / 60_000,
       units: times.length,
       tickMs: (last - began) / times.length,
-      p50: percentile(times, 0.5),
-      p95: percentile(times, 0.95),
+      p50: median(times),
+      p95: quantile(times, 0.95),
       rssBytes: rss,
       heapBytes: heapUsed,
     });

@@ -17,7 +17,7 @@ import {
 } from "../../engine/bench/roofline.ts";
 import { TickBench, type TickTimes } from "../../engine/bench/tick_bench.ts";
 import { type TickStage, tickStages } from "../../engine/roles/tick_stages.ts";
-import { percentile } from "../pace/statistics.ts";
+import { median } from "../../kernels/measure/quantile.ts";
 import { ceilingTable } from "./kernels.ts";
 import { type ModelChoice, modelFacts, openBenchGpu, openBenchModel } from "./model.ts";
 import { type Status } from "./output.ts";
@@ -76,13 +76,13 @@ export async function benchPlanCheck(
       const kernelsMs = took(own);
       const seconds = planned.find((one) => one.stage === stage)?.seconds ?? 0;
       const predictedMs = 1000 * seconds + otherMs;
-      const measuredMs = percentile(ticks.map((tick) => tick[stage]), 0.5);
+      const measuredMs = median(ticks.map((tick) => tick[stage]));
       const ratio = predictedMs / measuredMs;
       return { stage, predictedMs, otherMs, kernelsMs, measuredMs, ratio };
     });
     const sum = (of: "predictedMs" | "otherMs" | "kernelsMs") =>
       checked.reduce((all, one) => all + one[of], 0);
-    const measuredMs = percentile(ticks.map(({ tick }) => tick), 0.5);
+    const measuredMs = median(ticks.map(({ tick }) => tick));
     const tick: CheckedStage = {
       stage: "tick",
       predictedMs: sum("predictedMs"),

@@ -5,7 +5,7 @@ import { unitLayout } from "../../engine/checkpoint/unit.ts";
 import { RunError } from "../system/errors.ts";
 import { ownModel } from "../run/model_options.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
-import { percentile } from "../pace/statistics.ts";
+import { median } from "../../kernels/measure/quantile.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import type { ChildMarks } from "./start_child.ts";
@@ -81,39 +81,40 @@ export async function benchStart(
     totals.push(total);
     children.push({ spawned, task, marks });
   }
-  const median = (of: (child: typeof children[number]) => number) =>
-    percentile(children.map(of), 0.5);
-  const totalMs = percentile(totals, 0.5);
+  const typical = (of: (child: typeof children[number]) => number) => median(children.map(of));
+  const totalMs = median(totals);
   const known: StartPart[] = [
-    { what: "deno task: listing what may be started", ms: median(({ task }) => task) },
-    { what: "deno itself", ms: median(({ spawned, marks }) => marks.origin - spawned) },
-    { what: "modules", ms: median(({ marks }) => marks.modules - marks.origin) },
-    { what: "checkpoint", ms: median(({ marks }) => marks.checkpoint - marks.modules) },
-    { what: "adapter", ms: median(({ marks }) => marks.adapter - marks.checkpoint) },
-    { what: "choice of kernels", ms: median(({ marks }) => marks.choices - marks.adapter) },
+    { what: "deno task: listing what may be started", ms: typical(({ task }) => task) },
+    { what: "deno itself", ms: typical(({ spawned, marks }) => marks.origin - spawned) },
+    { what: "modules", ms: typical(({ marks }) => marks.modules - marks.origin) },
+    { what: "checkpoint", ms: typical(({ marks }) => marks.checkpoint - marks.modules) },
+    { what: "adapter", ms: typical(({ marks }) => marks.adapter - marks.checkpoint) },
+    { what: "choice of kernels", ms: typical(({ marks }) => marks.choices - marks.adapter) },
     {
       what: "weights to the adapter",
-      ms: median(({ marks: { weights, choices, weightPipelines } }) =>
+      ms: typical(({ marks: { weights, choices, weightPipelines } }) =>
         weights - choices - weightPipelines
       ),
     },
     {
       what: "shaders and pipelines",
-      ms: median(({ marks }) => marks.weightPipelines + marks.planPipelines),
+      ms: typical(({ marks }) => marks.weightPipelines + marks.planPipelines),
     },
     {
       what: "codecs' weights, bind groups, first readbacks",
-      ms: median(({ marks: { model, weights, planPipelines } }) => model - weights - planPipelines),
+      ms: typical(({ marks: { model, weights, planPipelines } }) =>
+        model - weights - planPipelines
+      ),
     },
     ...["encode", "pass", "solve", "decode"].map((stage) => ({
       what: `first unit: ${stage}`,
-      ms: median(({ marks }) => marks.first[stage] ?? NaN),
+      ms: typical(({ marks }) => marks.first[stage] ?? NaN),
     })),
   ];
   const rest = totalMs - known.reduce((sum, { ms }) => sum + ms, 0);
   const parts = [...known, { what: "Workers, pipes and the rest", ms: rest }];
-  const second = median(({ marks }) => marks.second["tick"] ?? NaN);
-  const first = median(({ marks }) => marks.first["tick"] ?? NaN);
+  const second = typical(({ marks }) => marks.second["tick"] ?? NaN);
+  const first = typical(({ marks }) => marks.first["tick"] ?? NaN);
   const adapter = children[0]?.marks.adapterName ?? "";
   return {
     name: "start",

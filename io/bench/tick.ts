@@ -12,7 +12,7 @@ import { tickStages } from "../../engine/roles/tick_stages.ts";
 import { type Observation, type Response, unitLayout } from "../../engine/checkpoint/unit.ts";
 import { sleepCost } from "../../kernels/measure/measure.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
-import { percentile } from "../pace/statistics.ts";
+import { median, quantile } from "../../kernels/measure/quantile.ts";
 import { fitLine, type Line } from "../reports/line.ts";
 import {
   type BenchModel,
@@ -184,7 +184,7 @@ export function lengths(whole: number, beyond: number): number[] {
 }
 
 function stageMs(ticks: readonly TickTimes[], p: number): StageMs {
-  const of = (stage: keyof StageMs) => percentile(ticks.map((tick) => tick[stage]), p);
+  const of = (stage: keyof StageMs) => quantile(ticks.map((tick) => tick[stage]), p);
   return {
     encode: of("encode"),
     pass: of("pass"),
@@ -263,8 +263,7 @@ async function runPlacement(
     left.push(performance.now());
   }
   const warm = responses.slice(warmUnits);
-  const of = (stage: keyof Response["stages"]) =>
-    percentile(warm.map(({ stages }) => stages[stage]), 0.5);
+  const of = (stage: keyof Response["stages"]) => median(warm.map(({ stages }) => stages[stage]));
   const times = left.slice(warmUnits).map((at, i) => at - (left[warmUnits - 1 + i] ?? NaN));
   const unitMs = times.reduce((sum, ms) => sum + ms, 0) / times.length;
   const { info } = session;
@@ -280,7 +279,7 @@ async function runPlacement(
       decode: of("decode"),
     },
     unitMs,
-    p95Ms: percentile(times, 0.95),
+    p95Ms: quantile(times, 0.95),
     realTimeFactor: unitMs / config.unit_ms,
     openingMs,
     thinkerBytes: info.thinker.allocatedBytes,

@@ -1,6 +1,13 @@
 /** All figures of a set of recordings. Definitions: docs/eval.md. */
 import { bestLag, correlation, lagCorrelations, type LipSeries, maxLag } from "./measures/lips.ts";
-import { type Figure, figure, mean, type Measure, quantile, values } from "./measures/outcomes.ts";
+import {
+  type Figure,
+  figure,
+  meanFigure,
+  type Measure,
+  quantileFigure,
+  values,
+} from "./measures/outcomes.ts";
 import { addMoments, frechetDistance } from "./measures/picture.ts";
 import {
   activityF1,
@@ -57,7 +64,7 @@ export function figuresOf(
     return range ? outcomes.filter(({ unit }) => unit >= range[0] && unit < range[1]) : [];
   });
   const of = (...measures: Measure[]) => values(outcomes, measures);
-  const rate = (...measures: Measure[]) => mean(of(...measures));
+  const rate = (...measures: Measure[]) => meanFigure(of(...measures));
   const missed = of("missed");
   const kinds = [
     ...new Set(outcomes.flatMap(({ measure, kind }) => measure === "right" ? [kind ?? ""] : [])),
@@ -66,17 +73,17 @@ export function figuresOf(
     questions: of("right").length,
     answersRight: rate("right"),
     answersRightByKind: Object.fromEntries(
-      kinds.sort().map((kind) => [kind, mean(values(outcomes, ["right"], kind))]),
+      kinds.sort().map((kind) => [kind, meanFigure(values(outcomes, ["right"], kind))]),
     ),
-    delayP50: quantile(of("delay"), 0.5),
-    delayP95: quantile(of("delay"), 0.95),
-    takeover: mean(missed.map((value) => 1 - value)),
-    missed: mean(missed),
+    delayP50: quantileFigure(of("delay"), 0.5),
+    delayP95: quantileFigure(of("delay"), 0.95),
+    takeover: meanFigure(missed.map((value) => 1 - value)),
+    missed: meanFigure(missed),
     falseStarts: rate("pause start", "silence start"),
     falseStartsInPauses: rate("pause start"),
     falseStartsInSilences: rate("silence start"),
-    stopDelayP50: quantile(of("stop delay"), 0.5),
-    stopDelayP95: quantile(of("stop delay"), 0.95),
+    stopDelayP50: quantileFigure(of("stop delay"), 0.5),
+    stopDelayP95: quantileFigure(of("stop delay"), 0.95),
     newQuestionRight: rate("new question"),
     selectivity: rate("selective"),
     namingRight: rate("naming"),
@@ -87,7 +94,7 @@ export function figuresOf(
     wordDistanceFloor: rate("word distance floor"),
     ...lipFigures(results, span, unitMs),
     ...pictureFigures(results, span),
-    solveMs: quantile(results.flatMap(({ solve_ms }) => solve_ms), 0.5),
+    solveMs: quantileFigure(results.flatMap(({ solve_ms }) => solve_ms), 0.5),
     levelDb: level(results, span, unitMs),
   };
 }

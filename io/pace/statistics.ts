@@ -19,12 +19,6 @@ export const stages = [
   "total",
 ] as const satisfies (keyof UnitTimes)[];
 
-/** The value below which a part p (0 to 1) of the values lies: nearest rank. NaN of none. */
-export function percentile(values: readonly number[], p: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)] ?? NaN;
-}
-
 /** Values below this count as 0. */
 const smallest = 1e-3;
 /** Width of a bin: values in it lie within 0.2 % of each other. */

@@ -10,6 +10,7 @@ import { freeWeight, type WeightType } from "../matmul/packed_weight.ts";
 import { copy, dispatch, Plan, type Step } from "../gpu/plan.ts";
 import { Readback } from "../gpu/readback.ts";
 import { makeTensor } from "../gpu/tensor.ts";
+import { median, quantile } from "./quantile.ts";
 
 /** Time of one run of a list of steps. */
 export interface Timing {
@@ -246,16 +247,4 @@ export async function launchCost(gpu: Gpu): Promise<number> {
   const { ms } = await measure(gpu, steps, { rounds: 5 });
   gpu.free(out.buffer);
   return ms / steps.length;
-}
-
-/** The value below which the fraction p of the numbers lies (nearest rank); NaN of none. */
-export function quantile(numbers: readonly number[], p: number): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)] ?? NaN;
-}
-
-/** Median of numbers; NaN of none. */
-export function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
 }

@@ -1,5 +1,5 @@
 /** What is counted: one outcome per event of a recording, gathered over recordings. */
-import { percentile } from "../../pace/statistics.ts";
+import { quantile } from "../../../kernels/measure/quantile.ts";
 
 export type Measure =
   | "right"
@@ -56,11 +56,11 @@ export function values(
 }
 
 /** Mean of values. */
-export function mean(list: readonly number[]): Figure {
+export function meanFigure(list: readonly number[]): Figure {
   return figure(list.reduce((sum, value) => sum + value, 0) / list.length, list.length);
 }
 
-/** The value below which a part p (0 to 1) of the values lies (nearest rank). */
-export function quantile(list: readonly number[], p: number): Figure {
-  return figure(percentile(list, p), list.length);
+/** A quantile of values. */
+export function quantileFigure(list: readonly number[], p: number): Figure {
+  return figure(quantile(list, p), list.length);
 }

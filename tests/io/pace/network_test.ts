@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { Link, type Network, packet, parseNetwork } from "../../../io/pace/network.ts";
-import { percentile } from "../../../io/pace/statistics.ts";
+import { quantile } from "../../../kernels/measure/quantile.ts";
 import { random } from "../../reference/random.ts";
 import { philox } from "../../reference/philox.ts";
 
@@ -51,7 +51,7 @@ Deno.test("packet() gives each direction half of delay and jitter, independently
   for (const delays of [up, down]) {
     assert(Math.min(...delays) >= 135 && Math.max(...delays) <= 215);
     assert(Math.min(...delays) < 137 && Math.max(...delays) > 213);
-    assert(Math.abs(percentile(delays, 0.5) - 175) < 3);
+    assert(Math.abs(quantile(delays, 0.5) - 175) < 3);
   }
   const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
   const product = mean(up.map((delay, i) => (delay - 175) * ((down[i] ?? 0) - 175)));

@@ -4,7 +4,8 @@ import type { Response } from "../../../engine/checkpoint/unit.ts";
 import { snakeCase, summaryEvent, unitEvent } from "../../../io/pace/events.ts";
 import { progressLine } from "../../../io/cli/progress.ts";
 import { report } from "../../../io/run/report.ts";
-import { percentile, Quantiles, RunTotals, type UnitTimes } from "../../../io/pace/statistics.ts";
+import { quantile } from "../../../kernels/measure/quantile.ts";
+import { Quantiles, RunTotals, type UnitTimes } from "../../../io/pace/statistics.ts";
 import { random } from "../../reference/random.ts";
 
 const times = (total: number): UnitTimes => ({
@@ -19,11 +20,11 @@ const times = (total: number): UnitTimes => ({
   total,
 });
 
-Deno.test("percentile() takes the nearest rank", () => {
+Deno.test("quantile() takes the nearest rank", () => {
   const values = Array.from({ length: 100 }, (_, i) => 100 - i);
-  assertEquals([0, 0.5, 0.95, 1].map((p) => percentile(values, p)), [1, 50, 95, 100]);
-  assertEquals(percentile([7], 0.95), 7);
-  assert(Number.isNaN(percentile([], 0.5)));
+  assertEquals([0, 0.5, 0.95, 1].map((p) => quantile(values, p)), [1, 50, 95, 100]);
+  assertEquals(quantile([7], 0.95), 7);
+  assert(Number.isNaN(quantile([], 0.5)));
 });
 
 Deno.test("Quantiles gives the nearest rank within 0.2 % of any number of values", () => {
@@ -36,7 +37,7 @@ Deno.test("Quantiles gives the nearest rank within 0.2 % of any number of values
     );
     for (const value of values) quantiles.add(value);
     for (const p of [0, 0.01, 0.5, 0.95, 0.99, 1]) {
-      const exact = percentile(values, p);
+      const exact = quantile(values, p);
       const off = Math.abs(quantiles.at(p) - exact);
       assert(
         off <= Math.abs(exact) * 0.002 + 1e-3,
