@@ -28,6 +28,7 @@ export class MediaResponse {
   readonly #captions: OutputFile;
   #encoder: MediaEncoder;
   #spoken: Spoken[] = [];
+  #units = 0;
   readonly #recent: Pick<Response, "unit" | "frames" | "audio">[] = [];
   /** All units are in the file; what is missing is its last form. */
   #encoded = false;
@@ -54,6 +55,7 @@ export class MediaResponse {
 
   /** Appends a unit. @throws OutputError when FFmpeg has died. */
   async write({ unit, text, frames, audio }: Response): Promise<void> {
+    this.#units = unit + 1;
     if (text !== "") this.#spoken.push({ unit, text });
     this.#recent.push({ unit, frames, audio });
     if (this.#recent.length > recentUnits) this.#recent.shift();
@@ -65,7 +67,7 @@ export class MediaResponse {
     await this.#encoder.finish();
     this.#encoded = true;
     const { temporary } = this.#captions;
-    await Deno.writeTextFile(temporary, webVtt(this.#spoken, this.#shape.unitMs));
+    await Deno.writeTextFile(temporary, webVtt(this.#spoken, this.#shape.unitMs, this.#units));
     const said = anyText(this.#spoken);
     if (!said && !this.#container.rewritten) return;
     // The text is known only now, and a container's tracks are fixed at its start: copy and add.
@@ -100,6 +102,7 @@ export class MediaResponse {
       kept = await this.#repeat(pieces, units);
       if (kept === 0) return 0;
       this.#spoken = this.#spoken.filter(({ unit }) => unit < kept);
+      this.#units = kept;
       await this.finish();
       return kept;
     } catch (error) {

@@ -68,7 +68,7 @@ async function render(
   const { agent, units, spoken, output } = task;
   const box = captionBox(agent);
   const texts = output.beside(burn ? ".ass" : ".vtt");
-  const content = burn ? ass(spoken, agent.unitMs, box) : webVtt(spoken, agent.unitMs);
+  const content = burn ? ass(spoken, agent.unitMs, box) : webVtt(spoken, agent.unitMs, units);
   await Deno.writeTextFile(texts, content);
   // The filter finds its file by a plain relative name: no path has to be escaped in the graph.
   const folder = dirname(resolve(texts));

@@ -6,11 +6,6 @@ export interface Spoken {
   text: string;
 }
 
-/** A unit's first and last moment in whole ms, inside [unit, unit + 1) x unitMs. */
-function span(unit: number, unitMs: number): [start: number, end: number] {
-  return [Math.ceil(unit * unitMs), Math.floor((unit + 1) * unitMs)];
-}
-
 /** One line without control characters, as cues must be. */
 function oneLine(text: string): string {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim();
@@ -30,19 +25,109 @@ export function anyText(spoken: readonly Spoken[]): boolean {
   return spoken.some(({ text }) => oneLine(text) !== "");
 }
 
-/** WebVTT: one cue for each unit with text, which lies in that unit and holds what it said. */
-export function webVtt(spoken: readonly Spoken[], unitMs: number): string {
-  const cues = spoken.flatMap(({ unit, text }) => {
-    const line = oneLine(text);
-    if (line === "") return [];
-    const [start, end] = span(unit, unitMs);
-    const escaped = line.replace(
-      /[&<>]/g,
-      (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c] ?? c,
-    );
-    return [`${clock(start, 2, 3)} --> ${clock(end, 2, 3)}\n${escaped}\n`];
-  });
-  return ["WEBVTT\n", ...cues].join("\n");
+/** Silence after which a new line begins, and for which the old one stays, in ms. */
+const holdMs = 2000;
+const lineLetters = 90;
+
+/** A line as it stands between two moments, in ms: all its words so far, each with its own moment. */
+interface Caption {
+  start: number;
+  end: number;
+  words: { start: number; text: string }[];
+}
+
+const captionText = ({ words }: Caption) => oneLine(words.map(({ text }) => text).join(""));
+
+/**
+ * Captions of an utterance: its words stand and grow, and stay a while in silence. Units come in
+ * order; a caption is known to be complete once the next word has come or the silence has lasted.
+ */
+export class Captions {
+  readonly #unitMs: number;
+  #current: Caption | null = null;
+
+  constructor(unitMs: number) {
+    this.#unitMs = unitMs;
+  }
+
+  /** Adds what was said in a unit, silence included. @returns The caption that ended with it. */
+  add({ unit, text }: Spoken): Caption | null {
+    const before = this.#current;
+    const start = Math.ceil(unit * this.#unitMs);
+    if (oneLine(text) === "") {
+      if (before && start < before.end) {
+        // A space changes nothing that is seen, but it parts this word from the next.
+        if (text !== "") before.words.push({ start, text });
+        return null;
+      }
+      this.#current = null;
+      return before;
+    }
+    const said = before?.words.reduce((sum, word) => sum + word.text.length, 0) ?? 0;
+    const isFull = said + text.length > lineLetters && /^\s/.test(text);
+    const goesOn = before && !isFull && start < before.end && said <= 2 * lineLetters;
+    const end = Math.floor((unit + 1) * this.#unitMs) + holdMs;
+    this.#current = {
+      start,
+      end,
+      words: [...(goesOn ? before.words : []), { start, text }],
+    };
+    return before && { ...before, end: Math.min(before.end, start) };
+  }
+
+  /** The line that stands after the last `add`; empty where none does. */
+  get line(): string {
+    return this.#current ? captionText(this.#current) : "";
+  }
+
+  /** The caption that still stands at the end. */
+  end(): Caption | null {
+    const last = this.#current;
+    this.#current = null;
+    return last;
+  }
+}
+
+/** All captions that show something. */
+function captionsOf(spoken: readonly Spoken[], unitMs: number): Caption[] {
+  const captions = new Captions(unitMs);
+  const all = [
+    ...spoken.filter(({ text }) => text !== "").map((s) => captions.add(s)),
+    captions.end(),
+  ];
+  return all.filter((caption) => caption !== null && captionText(caption) !== "") as Caption[];
+}
+
+/** What begins a WebVTT file. */
+export const webVttHead = "WEBVTT\n";
+
+/**
+ * A caption as a WebVTT cue, with the blank line before it. A timestamp tag before each word but the
+ * first tells the unit in which it was said.
+ */
+export function webVttCue(caption: Caption): string {
+  if (captionText(caption) === "") return "";
+  const escape = (text: string) =>
+    text.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c] ?? c);
+  const line = caption.words.map(({ start, text }, i) => {
+    const plain = escape(text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " "));
+    return i === 0 || plain.trim() === "" ? plain : `<${clock(start, 2, 3)}>${plain}`;
+  }).join("").trim();
+  return `\n${clock(caption.start, 2, 3)} --> ${clock(caption.end, 2, 3)}\n${line}\n`;
+}
+
+/**
+ * WebVTT: the words of an utterance stand and grow from cue to cue, and stay a while in silence, but not
+ * beyond the end of the last unit.
+ *
+ * @param units How many units there are.
+ */
+export function webVtt(spoken: readonly Spoken[], unitMs: number, units: number): string {
+  const last = Math.floor(units * unitMs);
+  const cues = captionsOf(spoken, unitMs).map((caption) =>
+    webVttCue({ ...caption, end: Math.min(caption.end, last) })
+  );
+  return webVttHead + cues.join("");
 }
 
 /** Where and how ASS captions are drawn, in pixels. */
@@ -56,15 +141,12 @@ export interface CaptionBox {
   second: number;
 }
 
-/** Silence after which a new line begins, and for which the old one stays, in ms. */
-const holdMs = 2000;
-const lineLetters = 90;
-
 /** ASS: what the agent is saying grows word by word in the strip, and stays a while in silence. */
 export function ass(spoken: readonly Spoken[], unitMs: number, box: CaptionBox): string {
-  const lines = growing(spoken, unitMs).map(({ start, end, text }) =>
-    `Dialogue: 0,${clock(start, 1, 2)},${clock(end, 1, 2)},Text,,0,0,0,,${escapeAss(text)}`
-  );
+  const lines = captionsOf(spoken, unitMs).map((caption) => {
+    const times = `${clock(caption.start, 1, 2)},${clock(caption.end, 1, 2)}`;
+    return `Dialogue: 0,${times},Text,,0,0,0,,${escapeAss(captionText(caption))}`;
+  });
   const label = (text: string, left: number) =>
     `Dialogue: 0,0:00:00.00,9:59:59.99,Label,,${left + 8},0,6,,${escapeAss(text)}`;
   const size = Math.round(box.strip / 4);
@@ -90,26 +172,6 @@ export function ass(spoken: readonly Spoken[], unitMs: number, box: CaptionBox):
     ...lines,
     "",
   ].join("\n");
-}
-
-/** Runs of text with little silence in between, as captions that grow and then wait. */
-function growing(spoken: readonly Spoken[], unitMs: number) {
-  const captions: { start: number; end: number; text: string }[] = [];
-  let line = "";
-  let last = -Infinity;
-  for (const { unit, text } of spoken) {
-    if (text === "") continue;
-    const [start, end] = span(unit, unitMs);
-    const full = line.length + text.length > lineLetters && /^\s/.test(text);
-    const fresh = full || start - last >= holdMs || line.length > 2 * lineLetters;
-    line = fresh ? text : line + text;
-    last = end;
-    const before = captions.at(-1);
-    if (before) before.end = Math.min(before.end, start);
-    const shown = oneLine(line);
-    if (shown !== "") captions.push({ start, end: end + holdMs, text: shown });
-  }
-  return captions;
 }
 
 /** Text that ASS would read as a command: braces begin overrides, backslashes line breaks. */

@@ -7,6 +7,7 @@
  */
 import type { Response } from "../../engine/checkpoint/unit.ts";
 import { concat } from "../system/bytes.ts";
+import { Captions } from "./captions.ts";
 import { matroskaId as id, trackTypes } from "./ebml.ts";
 import { frameBytes, type StreamShape } from "./stream_shape.ts";
 
@@ -91,9 +92,11 @@ function mediaPieces(shape: StreamShape, { unit, frames, audio }: MuxedUnit): Me
 /** One cluster for each unit; times in ms. An open segment ends where its last cluster does. */
 export class MatroskaMuxer {
   readonly #shape: StreamShape;
+  readonly #captions: Captions;
 
   constructor(shape: StreamShape) {
     this.#shape = shape;
+    this.#captions = new Captions(shape.unitMs);
   }
 
   /** What stands before the first unit. */
@@ -136,8 +139,11 @@ export class MatroskaMuxer {
       element(id.simpleBlock, block(1, (frame * 1000) / fps, 0x80, picture)),
       element(id.simpleBlock, block(2, (sample * 1000) / sampleRate, 0x80, sound)),
     ]);
-    if (unit.text.trim() !== "") {
-      const words = block(3, start, 0, encoder.encode(unit.text));
+    // What comes later isn't known: the line that stands is shown for a unit, and again in the next.
+    this.#captions.add(unit);
+    const { line } = this.#captions;
+    if (line !== "") {
+      const words = block(3, start, 0, encoder.encode(line));
       const duration = element(id.duration, Math.round(unitMs));
       blocks.unshift(element(id.blockGroup, [element(id.block, words), duration]));
     }

@@ -47,7 +47,7 @@ export function captionsPath(path: string): string {
 
 /**
  * Opens the writer that the file's extension asks for. After K units the file holds exactly K units
- * of frames and samples; `captions` holds one cue per unit with text.
+ * of frames and samples; `captions` holds what the agent says as it grows.
  *
  * @throws InputError when FFmpeg is needed and can't write it.
  */
@@ -59,10 +59,13 @@ export async function openResponse(
 ): Promise<ResponseWriter> {
   const extension = extname(file.path).toLowerCase();
   const spoken: Spoken[] = [];
+  let units = 0;
   const note = ({ unit, text }: Response) => {
+    units = unit + 1;
     if (text !== "") spoken.push({ unit, text });
   };
-  const writeCaptions = () => Deno.writeTextFile(captions.temporary, webVtt(spoken, shape.unitMs));
+  const writeCaptions = () =>
+    Deno.writeTextFile(captions.temporary, webVtt(spoken, shape.unitMs, units));
 
   if (extension === ".wav") {
     const wav = await WavWriter.create(file.temporary, shape.sampleRate);

@@ -3,7 +3,7 @@
  * k has left before unit k + 2 is read, and nothing more is read than is answered: a reader that stops
  * stops the whole pipeline.
  */
-import { type Spoken, webVtt } from "../media/captions.ts";
+import { Captions, webVttCue, webVttHead } from "../media/captions.ts";
 import type { HeaderEvent, SummaryEvent } from "../pace/events.ts";
 import { summaryEvent } from "../pace/events.ts";
 import { ReaderGone } from "../ends/endpoints.ts";
@@ -61,13 +61,6 @@ export interface StreamResult {
 /** A stream that pauses while the other goes on for this long is taken to be silent, in ms. */
 const longestPause = 2000;
 
-const webVttHead = webVtt([], 0);
-
-/** One cue, as it stands after the head or another cue. */
-function cue(spoken: Spoken, unitMs: number): string {
-  return webVtt([spoken], unitMs).slice(webVttHead.length);
-}
-
 /** How long an interrupted stream waits for a reader that doesn't read, in ms. */
 const patience = 1000;
 
@@ -110,6 +103,7 @@ export async function runStream(
     if (!quiet) introduce(request, opened);
     await saved?.begin();
     await ends.files.text?.write(webVttHead);
+    const captions = new Captions(unitMs);
     await log.add(header(request, opened, input.facts, user, agent));
 
     const reader = observations;
@@ -146,14 +140,16 @@ export async function runStream(
             if (!quiet) say(mended(event));
           }
           await log.addUnit(response, times, felt);
-          const { unit, text } = response;
-          if (text !== "") await ends.files.text?.write(cue({ unit, text }, unitMs));
-          saved?.written(unit);
+          const caption = captions.add(response);
+          if (caption) await ends.files.text?.write(webVttCue(caption));
+          saved?.written(response.unit);
           const { units } = log.totals;
           progress.update(units, (units * unitMs) / 1000);
         },
       });
       await leaves(ends.output.end());
+      const last = captions.end();
+      if (last) await ends.files.text?.write(webVttCue(last));
     } catch (error) {
       if (!(error instanceof ReaderGone)) throw error;
       gone = true;

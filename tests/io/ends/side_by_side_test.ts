@@ -194,26 +194,30 @@ ffmpegTest("sideBySide() stops when it is interrupted", async (folder) => {
   assertEquals(names(folder), ["in.mkv", "response.mkv"]);
 });
 
-Deno.test("webVtt() keeps every cue in its unit and its text harmless", () => {
+Deno.test("webVtt() begins every cue in its unit, holds it, and keeps its text harmless", () => {
   const text = webVtt(
     [{ unit: 0, text: " a" }, { unit: 3, text: "<b>\n\n-->&" }, { unit: 9, text: " \n" }, {
       unit: 22500,
       text: "z",
     }],
     160,
+    22510,
   );
   assertEquals(
     text,
     [
       "WEBVTT",
       "",
-      "00:00:00.000 --> 00:00:00.160",
+      "00:00:00.000 --> 00:00:00.480",
       "a",
       "",
-      "00:00:00.480 --> 00:00:00.640",
-      "&lt;b&gt; --&gt;&amp;",
+      "00:00:00.480 --> 00:00:01.440",
+      "a<00:00:00.480>&lt;b&gt; --&gt;&amp;",
       "",
-      "01:00:00.000 --> 01:00:00.160",
+      "00:00:01.440 --> 00:00:03.600",
+      "a<00:00:00.480>&lt;b&gt; --&gt;&amp;",
+      "",
+      "01:00:00.000 --> 01:00:01.600",
       "z",
       "",
     ].join("\n"),

@@ -60,16 +60,20 @@ ffmpegTest("FFmpeg reads back every byte and time, silently", async (folder) => 
   }
 });
 
-ffmpegTest("the stream holds each unit's text as a subtitle in its time", async (folder) => {
-  const [shape] = shapes;
-  if (!shape) return;
-  await mux(shape, 4, `${folder}/a.mkv`);
-  const text = await make("-i", `${folder}/a.mkv`, "-map", "0:s", "-f", "webvtt", "pipe:1");
-  assertEquals(
-    new TextDecoder().decode(text),
-    "WEBVTT\n\n00:00.000 --> 00:00.160\nword0\n\n00:00.320 --> 00:00.480\nword2\n",
-  );
-});
+ffmpegTest(
+  "the stream shows the words so far as a subtitle, from their unit on",
+  async (folder) => {
+    const [shape] = shapes;
+    if (!shape) return;
+    await mux(shape, 4, `${folder}/a.mkv`);
+    const text = await make("-i", `${folder}/a.mkv`, "-map", "0:s", "-f", "webvtt", "pipe:1");
+    assertEquals(
+      new TextDecoder().decode(text),
+      "WEBVTT\n\n00:00.000 --> 00:00.160\nword0\n\n00:00.160 --> 00:00.320\nword0\n\n" +
+        "00:00.320 --> 00:00.480\nword0 word2\n\n00:00.480 --> 00:00.640\nword0 word2\n",
+    );
+  },
+);
 
 const small: StreamShape = {
   ...{ unitMs: 160, fps: 25, frames: 4, width: 2, height: 2, sampleRate: 800, samples: 128 },

@@ -45,7 +45,7 @@ for (const format of ["nut", "matroska"]) {
     assertEquals([rest.length, rest.at(-1)?.type], [14, "summary"]);
     assertStringIncludes(
       await Deno.readTextFile(`${folder}/t.vtt`),
-      "00:00:00.480 --> 00:00:00.640\nw3\n",
+      "00:00:00.480 --> 00:00:00.960\nw0<00:00:00.480> w3\n",
     );
   });
 }
