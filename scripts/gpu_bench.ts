@@ -6,7 +6,7 @@
  *
  * Needs Deno (a single file), the Vulkan loader and the card's driver; weights are random and made in
  * memory. Prints tables and writes every figure to FOLDER/PRESET.json. At its first start Deno fetches
- * the one npm package that the engine has; without a network, copy a DENO_DIR that has it.
+ * npm packages; without a network, copy a DENO_DIR that has them.
  */
 import { InputError } from "../engine/config/errors.ts";
 import { type PresetName, presetNames } from "../engine/models/presets.ts";
@@ -17,6 +17,7 @@ import type { Bench } from "../io/reports/report.ts";
 import { tableText } from "../io/reports/table.ts";
 import { benchTick } from "../io/bench/tick.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../io/cli/options.ts";
+import { print, say, showStatus } from "../io/system/terminal.ts";
 import { listAdapters } from "../kernels/gpu/probe.ts";
 
 const spec = {
@@ -34,19 +35,11 @@ const spec = {
   examples: ["deno task bench-gpu", "deno task bench-gpu --preset nano -o out/try"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
-const write = (stream: { writeSync(bytes: Uint8Array): number }, text: string) => {
-  const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
-};
-const status = (what: string) => {
-  if (Deno.stderr.isTerminal()) write(Deno.stderr, `\r\x1b[K${what}`);
-};
-
 /** Runs the script. @returns The exit code. */
 async function main(args: string[]): Promise<number> {
   const { options, operands, help } = parseOptions(spec, args);
   if (help) {
-    write(Deno.stdout, helpText(spec));
+    await print(helpText(spec));
     return 0;
   }
   if (operands[0] !== undefined) throw new InputError(`bench-gpu takes no '${operands[0]}'`);
@@ -61,32 +54,25 @@ async function main(args: string[]): Promise<number> {
   await Deno.mkdir(output, { recursive: true });
   const presets: readonly PresetName[] = preset ? [preset] : ["v0.1-0.6b", "v0.2-0.6b"];
   for (const name of presets) {
-    const choice = {
-      model: undefined,
-      preset: name,
-      adapter,
-      precision: options.precision ?? "f16",
-      "no-tune": options["no-tune"],
-      "tune-cache": undefined,
-    };
-    const model = await openBenchModel(choice, status);
+    const { precision = "f16", "no-tune": noTune } = options;
+    const choice = { preset: name, adapter, precision, "no-tune": noTune };
+    const model = await openBenchModel(choice, showStatus);
     const benches: Bench[] = [];
-    const show = (bench: Bench) => {
+    const show = async (bench: Bench) => {
       benches.push(bench);
-      status("");
-      write(Deno.stdout, [`${bench.headline}\n`, ...bench.tables.map(tableText), ""].join("\n"));
+      showStatus("");
+      await print([`${bench.headline}\n`, ...bench.tables.map(tableText), ""].join("\n"));
     };
-    const tick = await benchTick(model, { adapter, units: 16 }, status);
-    show(tick);
+    const tick = await benchTick(model, { adapter, units: 16 }, showStatus);
+    await show(tick);
     const gpu = await openBenchGpu(model, adapter);
-    show(await benchKernels(gpu, model, status));
+    await show(await benchKernels(gpu, model, showStatus));
     gpu.destroy();
     const factor = best(tick.figures as { runs: { realTimeFactor: number }[] });
     if (factor < 1) {
-      show(await benchLatency(model, { adapter, network: "none", units }, status));
+      await show(await benchLatency(model, { adapter, network: "none", units }, showStatus));
     } else {
-      write(
-        Deno.stdout,
+      await print(
         `${name} does not hold real time here (a unit takes ${
           factor.toFixed(2)
         } units): latency would only grow, so it is not measured\n\n`,
@@ -96,7 +82,7 @@ async function main(args: string[]): Promise<number> {
     const file = `${output}/${name}.json`;
     const configuration = { deno: Deno.version.deno, ...benches[0]?.model };
     await Deno.writeTextFile(file, `${JSON.stringify({ configuration, ...figures }, null, 2)}\n`);
-    write(Deno.stdout, `every figure is in ${file}\n\n`);
+    await print(`every figure is in ${file}\n\n`);
   }
   return 0;
 }
@@ -111,7 +97,7 @@ if (import.meta.main) {
     Deno.exit(await main(Deno.args));
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    write(Deno.stderr, `bench-gpu: ${error.message}\n`);
+    say(`bench-gpu: ${error.message}`);
     Deno.exit(error.exitCode);
   }
 }

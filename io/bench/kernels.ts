@@ -11,7 +11,13 @@ import { type MatmulFigure, matmulFigures } from "../../kernels/measure/measure.
 import type { Choices, Gpu } from "../../kernels/gpu/device.ts";
 import { adapterKey, type TuneEntry } from "../../kernels/measure/tune.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
-import { type BenchModel, modelChoice, modelFacts, openBenchGpu, openBenchModel } from "./model.ts";
+import {
+  type BenchModel,
+  benchModelOptions,
+  modelFacts,
+  openBenchGpu,
+  openBenchModel,
+} from "./model.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { rooflinePlot } from "../reports/plots.ts";
@@ -23,7 +29,7 @@ const spec = {
   name: "bench kernels",
   summary,
   usage: "[options]",
-  options: { ...modelChoice, ...outputOptions },
+  options: { ...benchModelOptions, ...outputOptions },
   examples: ["deno task bench kernels", "deno task bench kernels --preset nano --precision f16"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 

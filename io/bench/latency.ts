@@ -8,7 +8,8 @@ import { InputError } from "../../engine/config/errors.ts";
 import type { Event } from "../pace/events.ts";
 import { MatroskaMuxer } from "../media/matroska_muxer.ts";
 import { parseNetwork } from "../pace/network.ts";
-import type { CommandSpec, Option } from "../cli/options.ts";
+import { modelOptions } from "../run/model_options.ts";
+import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { rawMedia } from "../ends/raw_input.ts";
 import { median, quantile } from "../../kernels/measure/quantile.ts";
 import { runStream } from "../run/stream.ts";
@@ -16,7 +17,7 @@ import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
 import type { StreamOutput } from "../ends/stream_output.ts";
 import {
   type BenchModel,
-  modelChoice,
+  benchModelOptions,
   modelFacts,
   openBenchModel,
   openBenchSession,
@@ -34,13 +35,9 @@ const spec = {
   summary,
   usage: "[options]",
   options: {
-    ...modelChoice,
-    performer: { kind: "text", value: "SPEC", help: "the performer's adapter where split" },
-    placement: {
-      kind: "choice",
-      choices: ["auto", "split", "fused"],
-      help: "roles on two adapters or one (auto)",
-    },
+    ...benchModelOptions,
+    performer: modelOptions.performer,
+    placement: modelOptions.placement,
     schedule: {
       kind: "choice",
       choices: ["paper", "eager", "both"],
@@ -60,14 +57,7 @@ const spec = {
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
-export interface LatencyOptions {
-  adapter?: string | undefined;
-  performer?: string | undefined;
-  placement?: "auto" | "split" | "fused" | undefined;
-  schedule?: "paper" | "eager" | "both" | undefined;
-  network?: string | undefined;
-  units?: number | undefined;
-}
+export type LatencyOptions = Partial<Parsed<typeof spec.options>["options"]>;
 
 /** Units at the start of a run that don't count: pipelines are compiled, and what that delayed is
  * caught up with. */

@@ -1,11 +1,11 @@
 /** `bench long`: a long stream, flat out: memory and tick time, minute by minute. */
-import type { Schedule } from "../../engine/mod.ts";
-import type { CommandSpec, Option } from "../cli/options.ts";
+import { modelOptions } from "../run/model_options.ts";
+import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { median, quantile } from "../../kernels/measure/quantile.ts";
 import { fitLine } from "../reports/line.ts";
 import {
   type BenchModel,
-  modelChoice,
+  benchModelOptions,
   modelFacts,
   openBenchModel,
   openBenchSession,
@@ -24,13 +24,9 @@ const spec = {
   summary,
   usage: "[options]",
   options: {
-    ...modelChoice,
-    placement: {
-      kind: "choice",
-      choices: ["auto", "split", "fused"],
-      help: "roles on two adapters or one (auto)",
-    },
-    schedule: { kind: "choice", choices: ["paper", "eager"], help: "when y_k leaves (paper)" },
+    ...benchModelOptions,
+    placement: modelOptions.placement,
+    schedule: modelOptions.schedule,
     "minutes-of-stream": { kind: "number", value: "N", min: 0.01, help: "stream to answer (60)" },
     "budget-minutes": { kind: "number", value: "N", min: 0.01, help: "end after so long (30)" },
     ...outputOptions,
@@ -41,13 +37,7 @@ const spec = {
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
-export interface LongOptions {
-  adapter?: string | undefined;
-  placement?: "auto" | "split" | "fused" | undefined;
-  schedule?: Schedule | undefined;
-  "minutes-of-stream"?: number | undefined;
-  "budget-minutes"?: number | undefined;
-}
+type LongOptions = Partial<Parsed<typeof spec.options>["options"]>;
 
 /** Runs the command. */
 export function run(args: string[]): Promise<number> {
@@ -72,7 +62,7 @@ export interface Minute {
 }
 
 /** Measures what `bench long` shows. */
-export async function benchLong(
+async function benchLong(
   model: BenchModel,
   options: LongOptions,
   status: Status,

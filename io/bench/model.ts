@@ -9,7 +9,6 @@ import { randomCheckpoint } from "../../engine/models/random_checkpoint.ts";
 import {
   openSession,
   type Precision,
-  precisions,
   type SessionInfo,
   type SessionOptions,
   type TuningRequest,
@@ -18,35 +17,25 @@ import {
 import { resolveSettings, type Settings } from "../../engine/model/settings.ts";
 import { tuneDevice } from "../../engine/roles/tuning.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
-import { ownModel } from "../run/model_options.ts";
+import { modelOptions, openTuning, ownModel } from "../run/model_options.ts";
 import type { Option, Parsed } from "../cli/options.ts";
-import { say } from "../system/terminal.ts";
-import { cachedTuning, defaultTuneCache } from "../cli/tune_cache.ts";
 import type { Status } from "./output.ts";
 
 /** The options' declarations. */
-export const modelChoice = {
-  model: { kind: "text", value: "DIR", help: "checkpoint (engine/models/nano)" },
+export const benchModelOptions = {
+  model: modelOptions.model,
   preset: {
     kind: "choice",
     choices: presetNames,
     help: "a preset with random weights, made in memory, instead of --model",
   },
   adapter: { kind: "text", value: "SPEC", help: "adapter, as 'adapters' lists them (default)" },
-  precision: {
-    kind: "choice",
-    choices: precisions,
-    help: "storage; int8, int4: the layers' weights, the rest f16 (auto)",
-  },
-  "no-tune": { kind: "flag", help: "take each kernel's default, measure no variants" },
-  "tune-cache": {
-    kind: "text",
-    value: "FILE",
-    help: "variants that were measured (wanstream/tune.json in the user's cache)",
-  },
+  precision: modelOptions.precision,
+  "no-tune": modelOptions["no-tune"],
+  "tune-cache": modelOptions["tune-cache"],
 } as const satisfies Record<string, Option>;
 
-export type ModelChoice = Parsed<typeof modelChoice>["options"];
+export type BenchModelOptions = Partial<Parsed<typeof benchModelOptions>["options"]>;
 
 /** A model that is measured. */
 export interface BenchModel {
@@ -67,7 +56,7 @@ export interface BenchTuning {
 
 /** Opens the checkpoint, or makes the preset. @throws InputError */
 export async function openBenchModel(
-  options: ModelChoice,
+  options: BenchModelOptions,
   status: Status,
 ): Promise<BenchModel> {
   const { model, preset, precision = "auto" } = options;
@@ -85,17 +74,15 @@ export async function openBenchModel(
     checkpoint,
     settings: resolveSettings(checkpoint, { precision }),
     precision,
-    tuning: await openTuning(options),
+    tuning: await openBenchTuning(options),
   };
 }
 
-async function openTuning(
-  { "no-tune": off, "tune-cache": path }: ModelChoice,
-): Promise<BenchTuning | null> {
-  const file = path ?? defaultTuneCache();
-  if (off || file === null) return null;
-  const { tuning, keep } = await cachedTuning(file, say);
-  // What one device or session measured, the next need not measure again.
+async function openBenchTuning(options: BenchModelOptions): Promise<BenchTuning | null> {
+  const cache = await openTuning(options);
+  if (cache === null) return null;
+  const { tuning, keep } = cache;
+  // The next device or session takes what this one measured.
   const request: TuningRequest = {
     ...tuning,
     end(adapter, found) {
@@ -130,7 +117,7 @@ export async function openBenchGpu(
   return gpu;
 }
 
-/** Opens a session as everybody does, its kernels' variants chosen. */
+/** Opens a session as the commands do, its kernels' variants chosen. */
 export async function openBenchSession(
   { checkpoint, precision, tuning }: BenchModel,
   options: SessionOptions,

@@ -3,7 +3,7 @@ import type { CommandSpec, Option } from "../cli/options.ts";
 import { print } from "../system/terminal.ts";
 import { benchKernels } from "./kernels.ts";
 import { benchLatency } from "./latency.ts";
-import { modelChoice, openBenchGpu, openBenchModel } from "./model.ts";
+import { benchModelOptions, openBenchGpu, openBenchModel } from "./model.ts";
 import { outputOptions, runBench } from "./output.ts";
 import { benchStart, type StartPrograms } from "./start.ts";
 import { benchTick } from "./tick.ts";
@@ -12,7 +12,7 @@ const spec = {
   name: "bench",
   summary: "a short run of 'tick', 'kernels', 'latency' and 'start'",
   usage: "[NAME] [options]",
-  options: { ...modelChoice, ...outputOptions },
+  options: { ...benchModelOptions, ...outputOptions },
   examples: [
     "deno task bench",
     "deno task bench --report out/bench.html",

@@ -19,7 +19,7 @@ import { TickBench, type TickTimes } from "../../engine/bench/tick_bench.ts";
 import { type TickStage, tickStages } from "../../engine/roles/tick_stages.ts";
 import { median } from "../../kernels/measure/quantile.ts";
 import { ceilingTable } from "./kernels.ts";
-import { type ModelChoice, modelFacts, openBenchGpu, openBenchModel } from "./model.ts";
+import { type BenchModelOptions, modelFacts, openBenchGpu, openBenchModel } from "./model.ts";
 import { type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { figure, percent, type Table } from "../reports/table.ts";
@@ -39,7 +39,7 @@ export interface CheckedStage {
 
 /** Plans for this machine and compares with the tick it has. */
 export async function benchPlanCheck(
-  options: ModelChoice,
+  options: BenchModelOptions,
   status: Status,
 ): Promise<Bench> {
   const model = await openBenchModel(

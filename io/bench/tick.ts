@@ -11,12 +11,13 @@ import {
 import { tickStages } from "../../engine/roles/tick_stages.ts";
 import { type Observation, type Response, unitLayout } from "../../engine/checkpoint/unit.ts";
 import { sleepCost } from "../../kernels/measure/measure.ts";
-import type { CommandSpec, Option } from "../cli/options.ts";
+import { modelOptions } from "../run/model_options.ts";
+import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { median, quantile } from "../../kernels/measure/quantile.ts";
 import { fitLine, type Line } from "../reports/line.ts";
 import {
   type BenchModel,
-  modelChoice,
+  benchModelOptions,
   modelFacts,
   openBenchGpu,
   openBenchModel,
@@ -35,8 +36,8 @@ const spec = {
   summary,
   usage: "[options]",
   options: {
-    ...modelChoice,
-    performer: { kind: "text", value: "SPEC", help: "the performer's adapter where split" },
+    ...benchModelOptions,
+    performer: modelOptions.performer,
     ticks: { kind: "whole", min: 1, max: 1000, help: "ticks at each length of history (5)" },
     units: { kind: "whole", min: 8, help: "units in each placement and schedule (24)" },
     "growth-units": {
@@ -52,13 +53,7 @@ const spec = {
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
-export interface TickOptions {
-  adapter?: string | undefined;
-  performer?: string | undefined;
-  ticks?: number | undefined;
-  units?: number | undefined;
-  "growth-units"?: number | undefined;
-}
+export type TickOptions = Partial<Parsed<typeof spec.options>["options"]>;
 
 /** History without a window grows to so many tokens: below some thousands the slope that attention
  * gives drowns in a tick's noise (r2 0.15 up to 1,100 on llvmpipe). */

@@ -114,7 +114,9 @@ export async function openModel(
 }
 
 /** Measurements and where they are kept; null: nothing is measured. */
-async function openTuning(options: ModelOptions & { quiet?: boolean }) {
+export async function openTuning(
+  options: Pick<Partial<ModelOptions>, "no-tune" | "tune-cache"> & { quiet?: boolean },
+) {
   if (options["no-tune"]) return null;
   const tell = options.quiet ? () => {} : say;
   const path = options["tune-cache"] ?? defaultTuneCache();
