@@ -32,8 +32,25 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
-import { elementBytes, elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { checkTensors, elementBytes, elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./conv.wgsl" with { type: "text" };
+
+/** Positions per invocation. */
+const tile = 6;
+
+/**
+ * `rows`: positions to compute, of which a frame has `plane` and a line `line`; `height` and `width` of
+ * the input; `steps` of four values, of the `run` that a tap reads; texels from one frame, line and
+ * position to the next. By time, height and width: `taps`, and input positions from one output to the
+ * next; by height and width: zeros before the first tap.
+ */
+const shape = new UniformStruct("Shape", {
+  u32: `rows panels outputs y_offset plane line height width dilation steps run frame_texels
+    line_texels position_texels origin add silu`,
+  vec3u: "taps stride",
+  vec2u: "pad",
+});
 
 type Triple = readonly [time: number, height: number, width: number];
 
@@ -179,18 +196,17 @@ export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: 
   const [, height = 1, width = 1, inputs = 1] = x.shape;
   const [frames = 1, lines = 1, positions = 1] = y.shape;
   const rows = frames * lines * positions;
-  const frame = height * width * inputs;
-  const line = width * inputs;
 
-  // Along an axis with one tap, positions are counted in strides: merged runs needn't start at whole
-  // texels of single positions. Vector loads need whole texels everywhere.
-  const frameStep = taps[0] > 1 ? frame : stride[0] * frame;
-  const positionStep = taps[2] > 1 ? inputs : stride[2] * inputs;
-  const steps = [run, state ? elements(state.shape) : 0, x.offset, state?.offset ?? 0];
-  if (frames > 1 || taps[0] > 1) steps.push(frameStep);
-  if (lines > 1 || taps[1] > 1) steps.push(line);
-  if (positions > 1 || taps[2] > 1) steps.push(positionStep);
-  if (add) steps.push(outputs, add.offset);
+  // Values from one frame, line and position to the next; 0 along an axis of which only the first is
+  // read. Along an axis with one tap, positions are counted in strides: merged runs needn't start at
+  // whole texels of single positions. Vector loads need whole texels everywhere.
+  const step = (axis: 0 | 1 | 2, outputs: number, values: number) =>
+    taps[axis] > 1 ? values : outputs > 1 ? values * (axis === 1 ? 1 : stride[axis]) : 0;
+  const frameStep = step(0, frames, height * width * inputs);
+  const lineStep = step(1, lines, width * inputs);
+  const positionStep = step(2, positions, inputs);
+  const steps = [run, state ? elements(state.shape) : 0, x.offset, state?.offset ?? 0]
+    .concat(frameStep, lineStep, positionStep, add ? [outputs, add.offset] : []);
   const vector = steps.every((step) => step % 4 === 0);
   const format = vector ? "rgba32float" : "r32float";
   if (run * 4 > rowBytes && (kernel[1] > stride[1] || kernel[2] > stride[2])) {
@@ -215,30 +231,46 @@ export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: 
   ];
 
   const panels = Math.ceil(outputs / columns);
-  const shape = gpu.constants({
-    u32: [
-      ...[rows, panels, outputs, y.offset / (storesVectors ? 4 : 1)],
-      ...[lines * positions, positions, height, taps[2] > 1 ? width : positions],
-      ...taps,
-      dilation,
-      (kernel[1] - stride[1]) / 2,
-      (kernel[2] - stride[2]) / 2,
-      taps[0] > 1 ? stride[0] : 1,
-      stride[1],
-      taps[2] > 1 ? stride[2] : 1,
-      Math.ceil(run / values),
-      run,
-      ...[frameStep / values, line / values, positionStep / values],
-      (xAt - stateBytes) / texel,
-      add ? addAt / texel : 0,
-      activation === "silu" ? 1 : 0,
-    ],
+  const constants = shape.bind(gpu, {
+    rows,
+    panels,
+    outputs,
+    y_offset: y.offset / (storesVectors ? 4 : 1),
+    plane: lines * positions,
+    line: positions,
+    height,
+    width: taps[2] > 1 ? width : positions,
+    dilation,
+    steps: Math.ceil(run / 4),
+    run,
+    frame_texels: frameStep / values,
+    line_texels: lineStep / values,
+    position_texels: positionStep / values,
+    origin: (xAt - stateBytes) / texel,
+    add: add ? addAt / texel : 0,
+    silu: activation === "silu",
+    taps,
+    stride: [taps[0] > 1 ? stride[0] : 1, stride[1], taps[2] > 1 ? stride[2] : 1],
+    pad: [(kernel[1] - stride[1]) / 2, (kernel[2] - stride[2]) / 2],
   });
   const workgroup = gpu.traits.lanes;
-  const pipeline = gpu.pipeline(
-    name,
-    shader({ workgroup, vector, storesVectors, columns, dtype: weight.dtype }),
-  );
+  const half = weight.dtype === "f16";
+  const xReader = imageReader("read_x", "x", format);
+  const weightReader = imageReader("read_weight", "weight", weightFormat(weight.dtype));
+  const text = fill(code, {
+    shape,
+    workgroup,
+    tile,
+    vector,
+    half,
+    octets: columns / 8,
+    step_texels: half ? columns / 2 : columns,
+    stores_vectors: storesVectors,
+    y_type: storesVectors ? "vec4f" : "f32",
+    x: xReader.declaration,
+    weight: weightReader.declaration,
+    readers: `${xReader.code}\n${weightReader.code}`,
+  });
   const items = Math.ceil(rows / tile) * panels;
   const weights = outputs * inputs * kernel[0] * kernel[1] * kernel[2];
   return [
@@ -246,8 +278,8 @@ export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: 
     dispatch(
       gpu,
       name,
-      pipeline,
-      [shape, image.createView(), weight.image.createView(), y],
+      gpu.pipeline(name, text),
+      [constants, image.createView(), weight.image.createView(), y],
       dispatchGrid(gpu, items, workgroup),
       {
         flops: 2 * rows * weights,
@@ -267,128 +299,21 @@ function checkShapes(
     add: Tensor | undefined;
   },
 ): void {
-  const [t = 0, h = 0, w = 0, c] = x.shape;
+  const [t = 0, h = 0, w = 0] = x.shape;
   const [st, sh, sw] = weight.stride;
   const past = historyFrames(weight);
-  const wanted = [t / st, h / sh, w / sw, weight.outputs];
-  const fits = c === weight.inputs && y.shape.length === 4 &&
-    wanted.every((n, i) => n === y.shape[i]) &&
-    (!add || add.shape.every((n, i) => n === y.shape[i])) &&
-    (past === 0 ? !state : state?.shape.join() === [past, h, w, c].join()) &&
-    (!weight.line || h * w === 1);
-  if (!fits) {
+  if ((past > 0 && !state) || (weight.line && h * w !== 1)) {
     throw new RangeError(
-      `${name}: [${x.shape}] after ${state ? `[${state.shape}]` : "nothing"} to [${y.shape}]: ` +
-        `${weight.inputs} to ${weight.outputs} channels by strides [${weight.stride}] make ` +
-        `[${wanted}] after ${past} frames`,
+      `${name}: [${x.shape}] after ${
+        state ? `[${state.shape}]` : "nothing"
+      }: ${past} frames are read ` +
+        `before it${weight.line ? ", and it is a line of sound" : ""}`,
     );
   }
-}
-
-/** Positions per invocation. */
-const tile = 6;
-
-/** The kernel's text for one way of loading, storing and tiling. */
-function shader({ workgroup, vector, storesVectors, columns, dtype }: {
-  workgroup: number;
-  vector: boolean;
-  storesVectors: boolean;
-  columns: number;
-  dtype: "f32" | "f16";
-}): string {
-  const quads = Array.from({ length: columns / 4 }, (_, q) => q);
-  const rows = Array.from({ length: tile }, (_, r) => r);
-  const lanes = ["x", "y", "z", "w"];
-  const half = dtype === "f16";
-  const x = imageReader("read_x", "x", vector ? "rgba32float" : "r32float");
-  const weight = imageReader("read_weight", "weight", weightFormat(dtype));
-  const sums = rows.flatMap((r) => quads.map((q) => `a${r}_${q}`));
-  const lines = (indent: string, list: readonly string[]) =>
-    list.map((line) => indent + line).join("\n");
-
-  return fill(code, {
-    columns,
-    workgroup,
-    tile,
-    x: x.declaration,
-    weight: weight.declaration,
-    readers: `${x.code}\n${weight.code}`,
-    helpers: vector ? "" : readRun,
-    y_type: storesVectors ? "vec4f" : "f32",
-    run_steps: vector ? "shape.run" : "((shape.run + 3u) / 4u)",
-    step: vector ? 1 : 4,
-    bias_texels: quads.length,
-    step_texels: half ? columns / 2 : columns,
-    rows: lines("  ", rows.map(positionOf)),
-    bias: lines(
-      "  ",
-      sums.map((sum) => {
-        const texel = `read_weight(w + ${sum.split("_")[1]}u)`;
-        return `var ${sum} = ${half ? `bitcast<vec4f>(${texel})` : texel};`;
-      }),
-    ),
-    addresses: lines("        ", rows.map(addressOf)),
-    weights: lines("          ", weightLoads(quads, half)),
-    products: lines(
-      "          ",
-      rows.map((r) => {
-        const load = vector ? `read_x(at${r} + c)` : `read_run(at${r}, c)`;
-        // One change of an accumulator per four inputs: there are more than a CPU has registers.
-        const products = quads.map((q) =>
-          `a${r}_${q} += ${lanes.map((lane, k) => `w${k}_${q} * x.${lane}`).join(" + ")};`
-        );
-        return `{ let x = ${load}; ${products.join(" ")} }`;
-      }),
-    ),
-    quads: quads.length,
-    sums: sums.length,
-    list: sums.join(", "),
-    added: vector
-      ? "read_x(shape.add + at / 4u)"
-      : `vec4f(${lanes.map((_, i) => `read_x(shape.add + at + ${i}u)`)})`,
-    store: storesVectors ? "  y[shape.y_offset + at / 4u] = v;" : lines(
-      "  ",
-      lanes.map((lane, i) =>
-        `if (n + ${i}u < shape.outputs) { y[shape.y_offset + at + ${i}u] = v.${lane}; }`
-      ),
-    ),
+  checkTensors(name, {
+    x: [x, "f32", [t, h, w, weight.inputs]],
+    state: [state, "f32", [past, h, w, weight.inputs]],
+    y: [y, "f32", [t / st, h / sh, w / sw, weight.outputs]],
+    add: [add, "f32", y.shape],
   });
 }
-
-/** Time, line and column in the input where the taps of an invocation's r-th position start. */
-function positionOf(r: number): string {
-  return `let m${r} = min(first + ${r}u, last); let t${r} = m${r} / shape.plane * shape.step_t; ` +
-    `let h${r} = m${r} % shape.plane / shape.line * shape.step_h; ` +
-    `let v${r} = m${r} % shape.line * shape.step_w;`;
-}
-
-/** Where a tap's run starts in the image. Unsigned numbers wrap where the padding reaches over the
- * edge, and fail the comparison. */
-function addressOf(r: number): string {
-  return `let y${r} = h${r} + dh - shape.pad_h; let x${r} = v${r} + dw - shape.pad_w; ` +
-    `let at${r} = select(0u, shape.origin + (t${r} + dt * shape.dilation) * shape.frame_texels + ` +
-    `y${r} * shape.line_texels + x${r} * shape.position_texels, ` +
-    `y${r} < shape.height && x${r} < shape.width);`;
-}
-
-/** Loads four rows of weights: w0_0, w0_1, ... w3_3. */
-function weightLoads(quads: readonly number[], half: boolean): string[] {
-  return [0, 1, 2, 3].flatMap((k) =>
-    quads.map((q) => {
-      const index = k * quads.length + q;
-      if (!half) return `let w${k}_${q} = read_weight(w + ${index}u);`;
-      const pair = index >> 1;
-      const [low, high] = index % 2 === 0 ? "xy" : "zw";
-      const texel = index % 2 === 0 ? `let h${pair} = read_weight(w + ${pair}u); ` : "";
-      return `${texel}let w${k}_${q} = ` +
-        `vec4f(unpack2x16float(h${pair}.${low}), unpack2x16float(h${pair}.${high}));`;
-    })
-  );
-}
-
-/** Loads four values of a run one by one; zeros past its end. */
-const readRun = `
-fn read_run(at: u32, c: u32) -> vec4f {
-  let v = vec4f(read_x(at + c), read_x(at + c + 1u), read_x(at + c + 2u), read_x(at + c + 3u));
-  return select(vec4f(), v, vec4u(c, c + 1u, c + 2u, c + 3u) < vec4u(shape.run_values));
-}`;

@@ -1,44 +1,14 @@
 // 3-D convolution, causal in time, as an implicit matrix product (see conv.ts).
 //
-// Grid: one invocation per {{tile}} positions x {{columns}} output channels; neighbours take neighbouring panels
-// of channels. Units of all offsets and strides into `x` are texels: 4 values, or 1 (`scalar`).
+// Grid: one invocation per {{tile}} positions x {{octets}} x 8 output channels; neighbours take neighbouring
+// panels of channels. Offsets and strides into `x` are in texels: 4 values, or 1 where runs are no whole
+// texels.
 //
 //   x       image: [state ++ x] flat from texel `origin`, and the tensor to add from `add`
-//   weight  image: by panel: bias, then [taps][run][{{columns}}]
+//   weight  image: by panel: bias, then [taps][steps][4 inputs][panel]
 //   y       [rows][outputs]
 
-struct Shape {
-  // Positions to compute and panels of output channels.
-  rows: u32,
-  panels: u32,
-  outputs: u32,
-  y_offset: u32,
-  // Extents of the output (per frame, per line) and of the input.
-  plane: u32,
-  line: u32,
-  height: u32,
-  width: u32,
-  // Kernel: taps, input positions between them, zeros before the first, steps between outputs.
-  taps_t: u32,
-  taps_h: u32,
-  taps_w: u32,
-  dilation: u32,
-  pad_h: u32,
-  pad_w: u32,
-  step_t: u32,
-  step_h: u32,
-  step_w: u32,
-  // Texels of one run of values that a tap reads, values in it, texels from one frame, line and
-  // position to the next.
-  run: u32,
-  run_values: u32,
-  frame_texels: u32,
-  line_texels: u32,
-  position_texels: u32,
-  origin: u32,
-  add: u32,
-  silu: u32,
-}
+{{shape}}
 
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) {{x}}
@@ -47,7 +17,16 @@ struct Shape {
 
 {{readers}}
 
-{{helpers}}
+// Four values of a run, zeros past its end.
+fn values_at(at: u32, step: u32) -> vec4f {
+#if vector
+  return read_x(at + step);
+#else
+  let c = vec4u(4u * step) + vec4u(0u, 1u, 2u, 3u);
+  let v = vec4f({{list i < 4: read_x(at + c[$i])}});
+  return select(vec4f(), v, c < vec4u(shape.run));
+#end
+}
 
 // Ends four outputs from n on at a position.
 fn finish(m: u32, n: u32, sum: vec4f) {
@@ -57,9 +36,19 @@ fn finish(m: u32, n: u32, sum: vec4f) {
   }
   let at = m * shape.outputs + n;
   if (shape.add != 0u) {
-    v += {{added}};
+#if vector
+    v += read_x(shape.add + at / 4u);
+#else
+    v += vec4f({{list i < 4: read_x(shape.add + at + $iu)}});
+#end
   }
-{{store}}
+#if stores_vectors
+  y[shape.y_offset + at / 4u] = v;
+#else
+  for (var i = 0u; i < min(4u, shape.outputs - n); i++) {
+    y[shape.y_offset + at + i] = v[i];
+  }
+#end
 }
 
 @compute @workgroup_size({{workgroup}})
@@ -69,28 +58,72 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let first = item / shape.panels * {{tile}}u;
   // Positions past the end compute the last one again and store nothing.
   let last = shape.rows - 1u;
-{{rows}}
-  var w = panel * ({{bias_texels}}u + shape.taps_t * shape.taps_h * shape.taps_w * {{run_steps}} * {{step_texels}}u);
-{{bias}}
-  w += {{bias_texels}}u;
-  for (var dt = 0u; dt < shape.taps_t; dt++) {
-    for (var dh = 0u; dh < shape.taps_h; dh++) {
-      for (var dw = 0u; dw < shape.taps_w; dw++) {
-        // What lies outside the picture is read in row 0 of the image, which is zero.
-{{addresses}}
-        for (var c = 0u; c < shape.run; c += {{step}}u) {
-{{weights}}
-{{products}}
+  let taps = shape.taps.x * shape.taps.y * shape.taps.z;
+  var w = panel * ({{octets}}u * 2u + taps * shape.steps * {{step_texels}}u);
+#for r < tile
+  // Time, line and column in the input where the taps of a position start.
+  let m$r = min(first + $ru, last);
+  let t$r = m$r / shape.plane * shape.stride.x;
+  let h$r = m$r % shape.plane / shape.line * shape.stride.y;
+  let v$r = m$r % shape.line * shape.stride.z;
+#for o < octets
+  var a$r_$o = bitcast<vec4f>(read_weight(w + 2u * $ou));
+  var b$r_$o = bitcast<vec4f>(read_weight(w + 2u * $ou + 1u));
+#end
+#end
+  w += {{octets}}u * 2u;
+  for (var dt = 0u; dt < shape.taps.x; dt++) {
+    for (var dh = 0u; dh < shape.taps.y; dh++) {
+      for (var dw = 0u; dw < shape.taps.z; dw++) {
+        // Where the tap's run starts. What lies outside the picture is read in row 0 of the image, which
+        // is zero: unsigned numbers wrap where the padding reaches over the edge, and fail the comparison.
+#for r < tile
+        let y$r = h$r + dh - shape.pad.x;
+        let x$r = v$r + dw - shape.pad.y;
+        let frame$r = (t$r + dt * shape.dilation) * shape.frame_texels;
+        let at$r = select(
+          0u,
+          shape.origin + frame$r + y$r * shape.line_texels + x$r * shape.position_texels,
+          y$r < shape.height && x$r < shape.width,
+        );
+#end
+        for (var step = 0u; step < shape.steps; step++) {
+#for k < 4
+#for o < octets
+#if half
+          let h$k_$o = read_weight(w + $ku * {{octets}}u + $ou);
+          let p$k_$o = vec4f(unpack2x16float(h$k_$o.x), unpack2x16float(h$k_$o.y));
+          let q$k_$o = vec4f(unpack2x16float(h$k_$o.z), unpack2x16float(h$k_$o.w));
+#else
+          let p$k_$o = read_weight(w + ($ku * {{octets}}u + $ou) * 2u);
+          let q$k_$o = read_weight(w + ($ku * {{octets}}u + $ou) * 2u + 1u);
+#end
+#end
+#end
+          // A sum changes once per four inputs: there are more sums than a CPU has registers.
+#for r < tile
+          let s$r = values_at(at$r, step);
+#for o < octets
+          a$r_$o += {{sum k < 4: p$k_$o * s$r[$k]}};
+          b$r_$o += {{sum k < 4: q$k_$o * s$r[$k]}};
+#end
+#end
           w += {{step_texels}}u;
         }
       }
     }
   }
   // One copy of the code that ends a position, not {{tile}}: compiling costs more than this array.
-  var sums = array<vec4f, {{sums}}>({{list}});
-  for (var i = 0u; i < {{sums}}u; i++) {
-    let m = first + i / {{quads}}u;
-    let n = panel * {{columns}}u + i % {{quads}}u * 4u;
+  var sums: array<vec4f, {{tile}} * {{octets}} * 2>;
+#for r < tile
+#for o < octets
+  sums[($ru * {{octets}}u + $ou) * 2u] = a$r_$o;
+  sums[($ru * {{octets}}u + $ou) * 2u + 1u] = b$r_$o;
+#end
+#end
+  for (var i = 0u; i < {{tile}}u * {{octets}}u * 2u; i++) {
+    let m = first + i / ({{octets}}u * 2u);
+    let n = (panel * {{octets}}u * 2u + i % ({{octets}}u * 2u)) * 4u;
     if (m < shape.rows && n < shape.outputs) {
       finish(m, n, sums[i]);
     }
