@@ -19,7 +19,7 @@ import code from "./attention.wgsl" with { type: "text" };
 import mergeCode from "./attention_merge.wgsl" with { type: "text" };
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
-import { imageReader, imageRows, imageSource } from "../gpu/image.ts";
+import { imageRows, imageSource } from "../gpu/image.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { checkTensors, elementBytes, type Tensor, tensorBytes } from "../gpu/tensor.ts";
@@ -168,9 +168,8 @@ export function attention(
       : storageSource(tensor, name, type);
   const [query, rank] = [small(q, "queries", "vec4f"), small(ranks, "ranks", "vec4i")];
   const copied = image
-    ? imageSource(gpu, `attention ${label}`, "rgba32float", [keys, values])
+    ? imageSource(gpu, `attention ${label}`, "image", "rgba32float", [keys, values])
     : undefined;
-  const reader = imageReader("texel_at", "image", "rgba32float");
   const text = fill(code, {
     sizes,
     image,
@@ -187,8 +186,8 @@ export function attention(
     scale: Math.LOG2E / Math.sqrt(headDim),
     query_variable: query.declaration,
     rank_variable: rank.declaration,
-    image_variable: reader.declaration,
-    reader: reader.code,
+    image_variable: copied?.declaration ?? "",
+    reader: copied?.code ?? "",
   });
   const tiles = (rows * group) / queries;
   const texel = half ? 8 : 4;

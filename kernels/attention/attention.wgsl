@@ -25,11 +25,11 @@
 {{reader}}
 
 fn key_texel(i: u32) -> {{cache}} {
-  return bitcast<{{cache}}>(texel_at(i));
+  return bitcast<{{cache}}>(image_at(i));
 }
 
 fn value_texel(i: u32) -> {{cache}} {
-  return bitcast<{{cache}}>(texel_at(i));
+  return bitcast<{{cache}}>(image_at(i));
 }
 #else
 @group(0) @binding(6) var<storage, read> keys: array<{{cache}}>;

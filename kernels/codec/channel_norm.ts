@@ -8,14 +8,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
-import {
-  copyToImage,
-  imageReader,
-  imageRows,
-  rowBytes,
-  scratchImage,
-  texelBytes,
-} from "../gpu/image.ts";
+import { imageSource } from "../gpu/image.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
@@ -23,7 +16,7 @@ import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./channel_norm.wgsl" with { type: "text" };
 
 const sizes = new UniformStruct("Sizes", {
-  u32: "positions units channels x_at weight_at y_at",
+  u32: "positions units channels x weight y",
   f32: "eps",
 });
 
@@ -33,6 +26,7 @@ const sizes = new UniformStruct("Sizes", {
  * @param x f32 [..., C].
  * @param weight f32 [C]; left out: no norm.
  * @param y f32 of x's shape; may be x itself.
+ * @throws RangeError when shapes don't fit.
  */
 export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation, y }: {
   label: string;
@@ -51,52 +45,36 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
   const vector = [channels, x.offset, weight?.offset ?? 0, y.offset].every((n) => n % 4 === 0);
   const values = vector ? 4 : 1;
   const format = vector ? "rgba32float" : "r32float";
-  const texel = texelBytes(format);
-  const weightAt = (1 + imageRows(tensorBytes(x))) * rowBytes;
-  const image = scratchImage(gpu, format, weightAt + 4 * channels - rowBytes);
-  const reader = imageReader("read_x", "x", format);
-  const type = vector ? "vec4f" : "f32";
-  const scaled = weight
-    ? "read_x(source + c) * scale * read_x(sizes.weight_at + c)"
-    : "read_x(source + c)";
+  const source = imageSource(gpu, name, "x", format, weight ? [x, weight] : [x]);
   const workgroup = gpu.traits.lanes;
   const text = fill(code, {
     sizes,
     workgroup,
     values,
-    type,
-    x: reader.declaration,
-    reader: reader.code,
-    scale: weight
-      ? `  var squares = 0.0;
-  for (var c = 0u; c < sizes.units; c++) {
-    let v = read_x(source + c);
-    squares += ${vector ? "dot(v, v)" : "v * v"};
-  }
-  let scale = 1.0 / sqrt(squares / f32(sizes.channels) + sizes.eps);`
-      : "",
-    body: activation
-      ? `let v = ${scaled}; y[to + c] = v / (1.0 + exp(-v));`
-      : `y[to + c] = ${scaled};`,
+    vector,
+    normed: weight !== undefined,
+    silu: activation === "silu",
+    type: vector ? "vec4f" : "f32",
+    x: source.declaration,
+    reader: source.code,
   });
   const positions = count / channels;
   const constants = sizes.bind(gpu, {
     positions,
     units: channels / values,
     channels,
-    x_at: rowBytes / texel,
-    weight_at: weightAt / texel,
-    y_at: y.offset / values,
+    x: source.starts[0] ?? 0,
+    weight: source.starts[1] ?? 0,
+    y: y.offset / values,
     eps,
   });
   return [
-    ...copyToImage(`${name} x`, x, image, rowBytes),
-    ...(weight ? copyToImage(`${name} weight`, weight, image, weightAt) : []),
+    ...source.steps,
     dispatch(
       gpu,
       name,
       gpu.pipeline(name, text),
-      [constants, image.createView(), y],
+      [constants, source.binding, y],
       dispatchGrid(gpu, positions, workgroup),
       { flops: 4 * count, bytes: 2 * tensorBytes(x) },
     ),

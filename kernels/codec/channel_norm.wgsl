@@ -1,7 +1,7 @@
 // RMSNorm over channels at every position, or nothing, and then SiLU, or nothing (see channel_norm.ts).
 //
-// Grid: one invocation per position. In units of {{values}} values: x image [positions][units] from
-// `x_at`, weight in the same image [units] from `weight_at`, y [positions][units] from `y_at`.
+// Grid: one invocation per position. In units of {{values}} values: x image [positions][units],
+// weight in the same image [units], y [positions][units]; each from where `sizes` says.
 
 {{sizes}}
 
@@ -17,10 +17,28 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (position >= sizes.positions) {
     return;
   }
-  let source = sizes.x_at + position * sizes.units;
-  let to = sizes.y_at + position * sizes.units;
-{{scale}}
+  let from_x = sizes.x + position * sizes.units;
+  let to = sizes.y + position * sizes.units;
+#if normed
+  var squares = 0.0;
   for (var c = 0u; c < sizes.units; c++) {
-    {{body}}
+    let v = x_at(from_x + c);
+#if vector
+    squares += dot(v, v);
+#else
+    squares += v * v;
+#end
+  }
+  let scale = 1.0 / sqrt(squares / f32(sizes.channels) + sizes.eps);
+#end
+  for (var c = 0u; c < sizes.units; c++) {
+    var v = x_at(from_x + c);
+#if normed
+    v = v * scale * x_at(sizes.weight + c);
+#end
+#if silu
+    v = v / (1.0 + exp(-v));
+#end
+    y[to + c] = v;
   }
 }

@@ -255,8 +255,8 @@ export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: 
   });
   const workgroup = gpu.traits.lanes;
   const half = weight.dtype === "f16";
-  const xReader = imageReader("read_x", "x", format);
-  const weightReader = imageReader("read_weight", "weight", weightFormat(weight.dtype));
+  const xReader = imageReader("x", format);
+  const weightReader = imageReader("weight", weightFormat(weight.dtype));
   const text = fill(code, {
     shape,
     workgroup,

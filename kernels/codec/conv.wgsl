@@ -20,10 +20,10 @@
 // Four values of a run, zeros past its end.
 fn values_at(at: u32, step: u32) -> vec4f {
 #if vector
-  return read_x(at + step);
+  return x_at(at + step);
 #else
   let c = vec4u(4u * step) + vec4u(0u, 1u, 2u, 3u);
-  let v = vec4f({{list i < 4: read_x(at + c[$i])}});
+  let v = vec4f({{list i < 4: x_at(at + c[$i])}});
   return select(vec4f(), v, c < vec4u(shape.run));
 #end
 }
@@ -37,9 +37,9 @@ fn finish(m: u32, n: u32, sum: vec4f) {
   let at = m * shape.outputs + n;
   if (shape.add != 0u) {
 #if vector
-    v += read_x(shape.add + at / 4u);
+    v += x_at(shape.add + at / 4u);
 #else
-    v += vec4f({{list i < 4: read_x(shape.add + at + $iu)}});
+    v += vec4f({{list i < 4: x_at(shape.add + at + $iu)}});
 #end
   }
 #if stores_vectors
@@ -67,8 +67,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let h$r = m$r % shape.plane / shape.line * shape.stride.y;
   let v$r = m$r % shape.line * shape.stride.z;
 #for o < octets
-  var a$r_$o = bitcast<vec4f>(read_weight(w + 2u * $ou));
-  var b$r_$o = bitcast<vec4f>(read_weight(w + 2u * $ou + 1u));
+  var a$r_$o = bitcast<vec4f>(weight_at(w + 2u * $ou));
+  var b$r_$o = bitcast<vec4f>(weight_at(w + 2u * $ou + 1u));
 #end
 #end
   w += {{octets}}u * 2u;
@@ -91,12 +91,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 #for k < 4
 #for o < octets
 #if half
-          let h$k_$o = read_weight(w + $ku * {{octets}}u + $ou);
+          let h$k_$o = weight_at(w + $ku * {{octets}}u + $ou);
           let p$k_$o = vec4f(unpack2x16float(h$k_$o.x), unpack2x16float(h$k_$o.y));
           let q$k_$o = vec4f(unpack2x16float(h$k_$o.z), unpack2x16float(h$k_$o.w));
 #else
-          let p$k_$o = read_weight(w + ($ku * {{octets}}u + $ou) * 2u);
-          let q$k_$o = read_weight(w + ($ku * {{octets}}u + $ou) * 2u + 1u);
+          let p$k_$o = weight_at(w + ($ku * {{octets}}u + $ou) * 2u);
+          let q$k_$o = weight_at(w + ($ku * {{octets}}u + $ou) * 2u + 1u);
 #end
 #end
 #end

@@ -16,15 +16,15 @@
 import { conv, type ConvWeight, packConv } from "./conv.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
-import { copyToImage, imageFrom, imageReader, rowBytes, scratchImage } from "../gpu/image.ts";
+import { imageFrom, imageReader, imageSource } from "../gpu/image.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./logmel.wgsl" with { type: "text" };
 
-/** `texels`: of a spectrum; `spectrum_at`: where the first one starts. */
-const sizes = new UniformStruct("Sizes", { u32: "frames mels texels spectrum_at y_at" });
+/** `texels`: of a spectrum; `spectrum`: where the first one starts. */
+const sizes = new UniformStruct("Sizes", { u32: "frames mels texels spectrum y" });
 
 export interface LogmelShape {
   /** Samples of a window, of a transform (even, at least window), from one frame to the next. */
@@ -111,6 +111,7 @@ export function freeTables(gpu: Gpu, { transform, filters }: LogmelTables): void
  * x [T, 1, 1, 1] samples and the window - hop before them -> y [T / hop, 1, 1, mels]; f32.
  *
  * @param spectrum f32 [T / hop, 1, 1, spectrumChannels]: what lies between the two dispatches.
+ * @throws RangeError when shapes don't fit.
  */
 export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
   label: string;
@@ -126,18 +127,15 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
   if (y.shape[0] !== frames || y.shape.at(-1) !== mels) {
     throw new RangeError(`${name}: [${spectrum.shape}] to [${y.shape}] of ${mels} mels`);
   }
-  const image = scratchImage(gpu, "rgba32float", tensorBytes(spectrum));
-  const readers = [
-    imageReader("read_spectrum", "spectrum", "rgba32float"),
-    imageReader("read_filters", "filters", "rgba32float"),
-  ];
+  const source = imageSource(gpu, name, "spectrum", "rgba32float", [spectrum]);
+  const filters = imageReader("filters", "rgba32float");
   const workgroup = gpu.traits.lanes;
   const text = fill(code, {
     sizes,
     workgroup,
-    spectrum: readers[0]?.declaration ?? "",
-    filters: readers[1]?.declaration ?? "",
-    readers: readers.map((reader) => reader.code).join("\n"),
+    spectrum: source.declaration,
+    filters: filters.declaration,
+    readers: `${source.code}\n${filters.code}`,
   });
   const texels = spectrumChannels(tables) / 4;
   return [
@@ -148,14 +146,14 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
       weight: tables.transform,
       y: spectrum,
     }),
-    ...copyToImage(`${name} spectrum`, spectrum, image, rowBytes),
+    ...source.steps,
     dispatch(
       gpu,
       name,
       gpu.pipeline(name, text),
       [
-        sizes.bind(gpu, { frames, mels, texels, spectrum_at: rowBytes / 16, y_at: y.offset }),
-        image.createView(),
+        sizes.bind(gpu, { frames, mels, texels, spectrum: source.starts[0] ?? 0, y: y.offset }),
+        source.binding,
         tables.filters.createView(),
         y,
       ],

@@ -19,12 +19,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (item >= sizes.frames * sizes.mels) {
     return;
   }
-  let filter_row = vec4u(read_filters(item % sizes.mels));
-  let source = sizes.spectrum_at + item / sizes.mels * sizes.texels + filter_row.x;
+  let filter_row = vec4u(filters_at(item % sizes.mels));
+  let source = sizes.spectrum + item / sizes.mels * sizes.texels + filter_row.x;
   var power = 0.0;
   for (var i = 0u; i < filter_row.y; i++) {
-    let z = read_spectrum(source + i);
-    power += dot(z * z, read_filters(filter_row.z + i));
+    let z = spectrum_at(source + i);
+    power += dot(z * z, filters_at(filter_row.z + i));
   }
-  y[sizes.y_at + item] = log(power + 1e-5);
+  y[sizes.y + item] = log(power + 1e-5);
 }

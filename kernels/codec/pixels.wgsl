@@ -1,13 +1,15 @@
 // Packed RGB24 bytes to values in [-1, 1] and back, and samples clamped (see pixels.ts).
 //
-// Grid: one invocation per word of four bytes, or per four samples.
+// Grid: one invocation per four values. Words [count / 4] of four bytes, values [count]; x and y from
+// where `sizes` says.
 
 {{sizes}}
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-{{bindings}}
+@group(0) @binding(1) {{x}}
+@group(0) @binding(2) var<storage, read_write> y: array<{{y_type}}>;
 
-{{readers}}
+{{reader}}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -16,5 +18,26 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (first >= sizes.count) {
     return;
   }
-{{body}}
+#if pack
+#if vector
+  let values = x_at(sizes.x + word);
+#else
+  let values = vec4f({{list i < 4: x_at(sizes.x + first + $iu)}});
+#end
+  let v = vec4u(clamp((values + 1.0) * 127.5, vec4f(), vec4f(255.0)) + 0.5);
+  // What follows the last value in the image is none of its bytes.
+  let inside = first + vec4u(0u, 1u, 2u, 3u) < vec4u(sizes.count);
+  y[sizes.y + word] = pack4xU8(select(vec4u(), v, inside));
+#else
+#if unpack
+  let v = vec4f(unpack4xU8(x[sizes.x + word])) / 127.5 - 1.0;
+  for (var i = 0u; i < min(4u, sizes.count - first); i++) {
+    y[sizes.y + first + i] = v[i];
+  }
+#else
+  for (var i = first; i < min(first + 4u, sizes.count); i++) {
+    y[sizes.y + i] = clamp(x[sizes.x + i], -1.0, 1.0);
+  }
+#end
+#end
 }

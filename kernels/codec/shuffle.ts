@@ -9,7 +9,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
-import { copyToImage, imageReader, rowBytes, scratchImage } from "../gpu/image.ts";
+import { imageSource } from "../gpu/image.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
@@ -19,7 +19,7 @@ import code from "./shuffle.wgsl" with { type: "text" };
 /** `run`: values of a run, with the extents of its `inner` two dimensions and the strides of all three
  * (`steps`); extents and strides of the `outer` dimensions but the first, whose stride stands alone. */
 const sizes = new UniformStruct("Sizes", {
-  u32: "runs run first_stride y_at",
+  u32: "runs run first_stride x y",
   vec2u: "inner",
   vec3u: "steps",
   vec4u: "outer strides",
@@ -28,7 +28,7 @@ const sizes = new UniformStruct("Sizes", {
 type Triple = readonly [time: number, height: number, width: number];
 type Five = [number, number, number, number, number];
 
-/** x [T, H, W, C] -> y [T / ft, H / fh, W / fw, C ft fh fw]; f32. */
+/** x [T, H, W, C] -> y [T / ft, H / fh, W / fw, C ft fh fw]; f32. @throws RangeError where not. */
 export function unshuffle(gpu: Gpu, { label, x, y, factor }: {
   label: string;
   x: Tensor;
@@ -48,7 +48,7 @@ export function unshuffle(gpu: Gpu, { label, x, y, factor }: {
   });
 }
 
-/** x [T, H, W, C] -> y [T ft, H fh, W fw, C / (ft fh fw)]; f32. */
+/** x [T, H, W, C] -> y [T ft, H fh, W fw, C / (ft fh fw)]; f32. @throws RangeError where not. */
 export function shuffle(gpu: Gpu, { label, x, y, factor }: {
   label: string;
   x: Tensor;
@@ -73,12 +73,9 @@ function checkBlocks(name: string, blocks: Tensor, whole: Tensor, [ft, fh, fw]: 
   const [t = 0, h = 0, w = 0, c = 0] = whole.shape;
   const wanted = [t / ft, h / fh, w / fw, c * ft * fh * fw];
   if (blocks.shape.length === 4 && wanted.every((n, i) => n === blocks.shape[i])) return;
+  const factor = [ft, fh, fw];
   throw new RangeError(
-    `${name}: [${whole.shape}] in blocks of [${[
-      ft,
-      fh,
-      fw,
-    ]}] is [${wanted}], not [${blocks.shape}]`,
+    `${name}: [${whole.shape}] in blocks of [${factor}] is [${wanted}], not [${blocks.shape}]`,
   );
 }
 
@@ -92,46 +89,36 @@ function stridedCopy(gpu: Gpu, name: string, x: Tensor, y: Tensor, copy: {
   const run = inner[0] * inner[1] * inner[2];
   const runs = outer.reduce((a, b) => a * b);
   const vector = run % 4 === 0 && y.offset % 4 === 0;
-  const image = scratchImage(gpu, "r32float", tensorBytes(x));
-  const reader = imageReader("read_x", "x", "r32float");
-  const next = `at += sizes.steps.z; c++;
-    if (c == sizes.inner.y) {
-      c = 0u; b++; line += sizes.steps.y; at = line;
-      if (b == sizes.inner.x) { b = 0u; source += sizes.steps.x; line = source; at = source; }
-    }`;
-  const body = vector
-    ? `    var v: vec4f;
-${["x", "y", "z", "w"].map((lane) => `    v.${lane} = read_x(at); ${next}`).join("\n")}
-    y[to + i] = v;`
-    : `    y[to + i] = read_x(at); ${next}`;
+  const source = imageSource(gpu, name, "x", "r32float", [x]);
   const values = vector ? 4 : 1;
   const workgroup = gpu.traits.lanes;
   const text = fill(code, {
     sizes,
     workgroup,
-    x: reader.declaration,
-    reader: reader.code,
+    values,
+    vector,
+    x: source.declaration,
+    reader: source.code,
     y_type: vector ? "vec4f" : "f32",
-    start: rowBytes / 4,
-    body,
   });
   const constants = sizes.bind(gpu, {
     runs,
+    x: source.starts[0] ?? 0,
     run: run / values,
     first_stride: strides[0],
     inner: inner.slice(1),
     steps,
     outer: outer.slice(1),
     strides: strides.slice(1),
-    y_at: y.offset / values,
+    y: y.offset / values,
   });
   return [
-    ...copyToImage(name, x, image, rowBytes),
+    ...source.steps,
     dispatch(
       gpu,
       name,
       gpu.pipeline(name, text),
-      [constants, image.createView(), y],
+      [constants, source.binding, y],
       dispatchGrid(gpu, runs, workgroup),
       { bytes: 2 * tensorBytes(x) },
     ),

@@ -18,20 +18,42 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   var outer = item;
-  var source = {{start}}u + outer % sizes.outer.w * sizes.strides.w;
+  var source = sizes.x + outer % sizes.outer.w * sizes.strides.w;
   outer /= sizes.outer.w;
   source += outer % sizes.outer.z * sizes.strides.z;
   outer /= sizes.outer.z;
   source += outer % sizes.outer.y * sizes.strides.y;
   outer /= sizes.outer.y;
   source += outer % sizes.outer.x * sizes.strides.x + outer / sizes.outer.x * sizes.first_stride;
-  let to = sizes.y_at + item * sizes.run;
+  let to = sizes.y + item * sizes.run;
   // The inner index counts along, without divisions.
   var c = 0u;
   var b = 0u;
   var line = source;
   var at = source;
   for (var i = 0u; i < sizes.run; i++) {
-{{body}}
+    var v = {{y_type}}();
+#for l < values
+#if vector
+    v[$l] = x_at(at);
+#else
+    v = x_at(at);
+#end
+    at += sizes.steps.z;
+    c++;
+    if (c == sizes.inner.y) {
+      c = 0u;
+      b++;
+      line += sizes.steps.y;
+      at = line;
+      if (b == sizes.inner.x) {
+        b = 0u;
+        source += sizes.steps.x;
+        line = source;
+        at = source;
+      }
+    }
+#end
+    y[to + i] = v;
   }
 }

@@ -56,19 +56,13 @@ export function integrate(gpu: Gpu, { label, z, a = 1, terms, y }: {
     a: z ? a : 0,
     c: four(terms.map(({ coefficient }) => coefficient)),
   });
-  const read = [...(z && !inPlace ? [z] : []), ...inputs];
-  const names = [...(z && !inPlace ? ["z"] : []), ...inputs.map((_, i) => `v${i}`)];
-  const parts = [
-    ...(z ? [inPlace ? "terms.a * y[terms.y_at + i]" : "terms.a * z[terms.z_at + i]"] : []),
-    ...inputs.map((_, i) => `terms.c[${i}] * v${i}[terms.v_at[${i}] + i]`),
-  ];
+  const read = [...inputs, ...(z && !inPlace ? [z] : [])];
   const text = fill(code, {
     terms: struct,
-    formula: `${z ? "a z + " : ""}sum of c v`,
-    bindings: names.map((variable, i) =>
-      `@group(0) @binding(${i + 2}) var<storage, read> ${variable}: array<f32>;`
-    ).join("\n"),
-    sum: parts.join(" + "),
+    count: terms.length,
+    has_z: z !== undefined,
+    reads_z: z !== undefined && !inPlace,
+    z: inPlace ? "y" : "z",
   });
   return dispatch(
     gpu,
@@ -76,6 +70,6 @@ export function integrate(gpu: Gpu, { label, z, a = 1, terms, y }: {
     gpu.pipeline(name, text),
     [constants, y, ...read],
     dispatchGrid(gpu, count, 64),
-    { flops: 2 * parts.length * count, bytes: (read.length + 1) * tensorBytes(y) },
+    { flops: 2 * (terms.length + (z ? 1 : 0)) * count, bytes: (read.length + 1) * tensorBytes(y) },
   );
 }

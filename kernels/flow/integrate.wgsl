@@ -1,4 +1,4 @@
-// y = {{formula}} (see integrate.ts)
+// y = a z + c_0 v_0 + c_1 v_1 + ..., or the sum alone (see integrate.ts).
 //
 // Grid: one invocation per element. All tensors f32 [count] from their offsets.
 
@@ -6,12 +6,22 @@
 
 @group(0) @binding(0) var<uniform> terms: Terms;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
-{{bindings}}
+#for i < count
+@group(0) @binding(2 + $i) var<storage, read> v$i: array<f32>;
+#end
+#if reads_z
+@group(0) @binding(2 + {{count}}) var<storage, read> z: array<f32>;
+#end
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.y * groups.x * 64u + id.x;
   if (i < terms.count) {
-    y[terms.y_at + i] = {{sum}};
+#if has_z
+    let before = terms.a * {{z}}[terms.z_at + i];
+    y[terms.y_at + i] = before + {{sum i < count: terms.c[$i] * v$i[terms.v_at[$i] + i]}};
+#else
+    y[terms.y_at + i] = {{sum i < count: terms.c[$i] * v$i[terms.v_at[$i] + i]}};
+#end
   }
 }

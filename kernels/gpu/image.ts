@@ -30,9 +30,8 @@ export function imageRows(bytes: number): number {
 }
 
 /** WGSL for reading an image by the flat index of a texel: the declaration of a variable, to follow
- * its attributes, and a function `name` that returns a texel (vec4f, vec4u, or f32). */
+ * its attributes, and a function VARIABLE_at that returns a texel (vec4f, vec4u, or f32). */
 export function imageReader(
-  name: string,
   variable: string,
   format: ImageFormat,
 ): { declaration: string; code: string } {
@@ -42,7 +41,9 @@ export function imageReader(
   return {
     // A storage texture, not a sampled one: llvmpipe inlines its loads (twice as fast).
     declaration: `var ${variable}: texture_storage_2d<${format}, read>;`,
-    code: `fn ${name}(i: u32) -> ${type} { return ${load}${format === "r32float" ? ".x" : ""}; }`,
+    code: `fn ${variable}_at(i: u32) -> ${type} { return ${load}${
+      format === "r32float" ? ".x" : ""
+    }; }`,
   };
 }
 
@@ -162,6 +163,9 @@ export interface ImageSource {
   binding: GPUTextureView;
   /** The texel where each tensor starts. */
   starts: number[];
+  /** WGSL as from `imageReader`. */
+  declaration: string;
+  code: string;
 }
 
 /**
@@ -173,6 +177,7 @@ export interface ImageSource {
 export function imageSource(
   gpu: Gpu,
   label: string,
+  variable: string,
   format: "rgba32float" | "r32float",
   tensors: readonly Tensor[],
 ): ImageSource {
@@ -194,5 +199,5 @@ export function imageSource(
     starts.push((row * rowBytes) / texel);
     row += rowCounts[i] ?? 0;
   }
-  return { steps, binding: image.createView(), starts };
+  return { steps, binding: image.createView(), starts, ...imageReader(variable, format) };
 }

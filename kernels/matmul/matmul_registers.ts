@@ -12,7 +12,7 @@
  * takes twice as long to compile.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { imageReader, imageSource } from "../gpu/image.ts";
+import { imageSource } from "../gpu/image.ts";
 import type { Step } from "../gpu/plan.ts";
 import { storageSource, uniformSource } from "../gpu/uniform.ts";
 import { type MatmulArguments, productSteps } from "./matmul_parts.ts";
@@ -52,8 +52,8 @@ export function matmulRegisters(
 
 function readX(gpu: Gpu, { label, x }: MatmulArguments, from: RegisterVariant["x"]) {
   if (from === "image") {
-    const { steps, binding, starts } = imageSource(gpu, `matmul ${label} x`, "rgba32float", [x]);
-    return { steps, binding, start: starts[0] ?? 0, ...imageReader("x_at", "x", "rgba32float") };
+    const source = imageSource(gpu, `matmul ${label} x`, "x", "rgba32float", [x]);
+    return { ...source, start: source.starts[0] ?? 0 };
   }
   const source = from === "buffer"
     ? storageSource(x, "x", "vec4f")

@@ -237,7 +237,7 @@ export function weightReader(
   { image, dtype }: Pick<PackedWeight, "image" | "dtype">,
   name: string,
 ): { declaration: string; code: string } {
-  if (image) return imageReader(`${name}_at`, name, dtype === "f32" ? "rgba32float" : "rgba32uint");
+  if (image) return imageReader(name, dtype === "f32" ? "rgba32float" : "rgba32uint");
   const type = dtype === "f32" ? "vec4f" : "vec4u";
   return {
     declaration: `var<storage, read> ${name}: array<${type}>;`,
