@@ -1,7 +1,4 @@
-/**
- * The Transformer: Qwen3's layers (RMSNorm, grouped-query attention with q/k norm, rotary positions,
- * SwiGLU, no biases) over a span of tokens that see history by rank.
- */
+/** The Transformer: Qwen3's layers over a span of tokens that see history by rank. */
 import { toF32 } from "../checkpoint/checkpoint.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { WeightStorage } from "../config/config.ts";
@@ -43,6 +40,12 @@ export interface Span {
   wanted: { first: number; count: number };
 }
 
+/**
+ * The layers' weights and their steps. A layer is Qwen3's: RMSNorm, grouped-query attention with a norm
+ * per head of q and k, rotary positions, SwiGLU, no biases. Every token goes through the same layers,
+ * whatever its modality. `span` gives the steps of a whole pass: they write the rows' K and V into
+ * history and attend to it. The final norm is apart, because only few rows need it.
+ */
 export class Backbone {
   readonly #layers: Layer[] = [];
   readonly #finalNorm: Tensor;

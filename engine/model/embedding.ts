@@ -46,6 +46,12 @@ export function latentParts(z: Tensor, shape: LatentShape): { audio: Tensor; vid
   };
 }
 
+/**
+ * The weights on both sides of the layers. In: a text token is its row of the vocabulary's table; an
+ * observation token a projection of its encoder's channels; a response token a projection of its latents
+ * plus an embedding of tau; each plus the embedding of its type. Out: logits by the vocabulary's head
+ * (the same table, where they are tied), velocities by one projection per medium.
+ */
 export class Embedding {
   readonly #table: PackedWeight;
   readonly #head: PackedWeight;

@@ -16,9 +16,21 @@ import {
 } from "../../kernels/gpu/tensor.ts";
 import { uniformBytes } from "../../kernels/gpu/uniform.ts";
 
+/** Bytes of one token's K and V in all layers. */
+export function tokenBytes(config: ModelConfig, storage: Storage): number {
+  const numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim;
+  return numbers * elementBytes(storage);
+}
+
 /** What the GPU's side needs to know of the slots. */
 export type Slots = Pick<HistoryWindow, "slots" | "ranks" | "used" | "noisyStart" | "noisyEnd">;
 
+/**
+ * The K and V of every token that a query may still see: one cache of keys and one of values per layer,
+ * [slots, K/V heads x head_dim], and the rank of the token in each slot. The window says which slot a
+ * token has; the layers write K and V there, attention reads them. Each role has a history of its own
+ * (`fused`: both have one), and slices carry the tokens of a tick from one to the other.
+ */
 export class History {
   /** Rank of the token in each slot, i32 [slots]. */
   readonly ranks: Tensor;
@@ -30,7 +42,7 @@ export class History {
 
   constructor(
     private readonly gpu: Gpu,
-    config: ModelConfig,
+    private readonly config: ModelConfig,
     readonly window: Slots,
     private readonly storage: Storage,
   ) {
@@ -80,7 +92,7 @@ export class History {
 
   /** Bytes of the K and V of `count` tokens in all layers. */
   sliceBytes(count: number): number {
-    return this.#keys.length * 2 * count * this.#kvDim * elementBytes(this.storage);
+    return count * tokenBytes(this.config, this.storage);
   }
 
   /** Steps that copy the slots from `start` on into a slice, as many as it has tokens. */

@@ -1,5 +1,4 @@
-/** A checkpoint on one device: weights, history, and the rows of a tick. Both roles of a `fused`
- * session share one. */
+/** A checkpoint on one device. */
 import { Backbone } from "./backbone.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Storage } from "../config/config.ts";
@@ -12,6 +11,11 @@ import { type UnitLayout, unitLayout } from "../checkpoint/unit.ts";
 import { type HistoryWindow, historyWindow, voiceUnits } from "./window.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 
+/**
+ * What both roles need of a checkpoint on one device: the weights of the layers and of the embeddings,
+ * the history with its window, and the tables of a tick's tokens. Each role of a `split` session has its
+ * own; both roles of a `fused` one share it. The codecs belong to the thinker.
+ */
 export class Model {
   readonly layout: UnitLayout;
   readonly latents: LatentShape;

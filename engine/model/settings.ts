@@ -33,7 +33,7 @@ export const samplingRanges = {
 
 /** How a session finds its kernels' variants. */
 export interface TuningRequest {
-  /** What was measured before. */
+  /** What was measured before; a session adds what it measures. */
   record: TuneRecord;
   /** After so many milliseconds of measuring on an adapter the rest keeps its default (10 000). */
   budgetMs?: number;

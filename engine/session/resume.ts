@@ -1,9 +1,10 @@
 /** Which settings a resumed session has, and whether a snapshot fits the checkpoint and the options.
- * Snapshots come from disk and are checked as if a stranger wrote them. */
+ * Snapshots come from disk: nothing in them is trusted. */
 import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { Fields } from "../config/config_fields.ts";
 import { latentShape } from "../model/embedding.ts";
+import { tokenBytes } from "../model/history.ts";
 import { InputError } from "../config/errors.ts";
 import { quoted } from "../config/quoted.ts";
 import { readSolver } from "../config/solver.ts";
@@ -185,8 +186,7 @@ function expectedBytes(
   if (blobs.has("voice")) {
     sizes.set("voice", Math.max(1, Math.min(maxVoiceUnits, voiceUnits)) * voiceBytes);
   }
-  const perToken = config.num_hidden_layers * 2 * config.num_key_value_heads * config.head_dim *
-    (storage === "f16" ? 2 : 4);
+  const perToken = tokenBytes(config, storage);
   const personaTokens = voiceUnits * layout.agentAudio +
     (blobs.has("persona") ? layout.agentVideo : 0);
   sizes.set(prefillBlob, (promptIds.length + personaTokens) * perToken);

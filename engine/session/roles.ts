@@ -98,12 +98,11 @@ export class Roles {
     checkpoint: Checkpoint,
     settings: Settings,
     snapshot: Snapshot | null,
-    tuning: TuningRequest | null,
+    tuning: TuningRequest | undefined,
   ): Promise<RoleInfos> {
     const { placement, thinker, performers } = this.places;
     const isFused = placement === "fused";
     const opened: { worker: RoleWorker; on: Omit<RoleInfo, "allocatedBytes"> }[] = [];
-    let record = tuning?.record ?? {};
     // One after the other: only one Worker at a time may choose its adapter, and each finds what the
     // one before it measured and isn't disturbed by it.
     const openWorker = async (role: Build["role"], name: string, spec: AdapterSpec) => {
@@ -111,9 +110,10 @@ export class Roles {
       const adapter = await worker.openAdapter(spec);
       let kernels: Choices = {};
       if (tuning) {
-        const request = { config: checkpoint.config, settings, request: { ...tuning, record } };
+        const request = { config: checkpoint.config, settings, request: tuning };
         const tuned = await worker.tune(request, () => tuning.begin?.(adapter));
-        record = tuned.record;
+        // Roles that are rebuilt find it, and choose alike.
+        tuning.record = tuned.record;
         tuning.end?.(adapter, tuned);
         kernels = tuned.choices;
       }

@@ -108,9 +108,8 @@ export async function openSession(
     ? resumeSettings(checkpoint, options, snapshot, tokenizer)
     : resolveSettings(checkpoint, options, tokenizer);
   const places = await placeRoles(options);
-  const tuning = options.tuning ? keepingRecord(options.tuning) : null;
   const session = new WorkerSession(
-    { checkpoint, settings, tokenizer, places, tuning, snapshotEvery, patience },
+    { checkpoint, settings, tokenizer, places, tuning: options.tuning, snapshotEvery, patience },
     snapshot,
   );
   try {
@@ -128,7 +127,7 @@ interface Opening {
   settings: Settings;
   tokenizer: Tokenizer;
   places: Places;
-  tuning: TuningRequest | null;
+  tuning: TuningRequest | undefined;
   snapshotEvery: number;
   patience: number;
 }
@@ -352,18 +351,6 @@ export class WorkerSession implements Session {
     for (const resolve of this.#writers.splice(0)) resolve();
     this.#journal.fail(this.#failure ?? new Error("the session was closed"));
   }
-}
-
-/** The same request, which remembers what was found: roles that are rebuilt choose alike. */
-function keepingRecord(tuning: TuningRequest): TuningRequest {
-  const kept: TuningRequest = {
-    ...tuning,
-    end: (adapter, found) => {
-      kept.record = found.record;
-      tuning.end?.(adapter, found);
-    },
-  };
-  return kept;
 }
 
 function requireLength(what: string, data: { length: number } | null, length: number): void {
