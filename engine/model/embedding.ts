@@ -8,7 +8,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Storage } from "../config/config.ts";
 import { TokenType, type UnitLayout } from "../checkpoint/unit.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import { timeFeatures } from "../../kernels/tokens/elementwise.ts";
+import { timeFeatures } from "../../kernels/tokens/time_features.ts";
 import { embed, fillRows } from "../../kernels/tokens/embed.ts";
 import { matmul, type PackedWeight, packWeight } from "../../kernels/matmul/matmul.ts";
 import { Plan, type Step, submit } from "../../kernels/gpu/plan.ts";

@@ -54,13 +54,6 @@ fn main(
     s$r += bitcast<f32>(m$r.y);
 #end
   }
-#if normed
-#for r < tile
-  s$r = norm_scale(s$r);
-#end
-  var sums = array<vec4f, {{sums}}>({{list r < tile: a$r * s$r, b$r * s$r}});
-#else
-  var sums = array<vec4f, {{sums}}>({{list r < tile: a$r, b$r}});
-#end
+  var sums = array<vec4f, {{sums}}>({{list r < tile: a$r * norm_scale(s$r), b$r * norm_scale(s$r)}});
   end_tile(row, panel, &sums);
 }

@@ -10,6 +10,7 @@ import {
   isQuantized,
   outputBytes,
   type PackedWeight,
+  panelBinding,
   panelLayout,
   weightReader,
 } from "./packed_weight.ts";
@@ -91,10 +92,8 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
   });
   const pipeline = gpu.pipeline(form.kernel, text);
   return weight.parts.map((part) => {
-    const [first, width] = [part.first, part.outputs].map((n) => gated ? n / 2 : n) as [
-      number,
-      number,
-    ];
+    const halved = gated ? 2 : 1;
+    const [first, width] = [part.first / halved, part.outputs / halved];
     const constants = sizes.bind(gpu, {
       rows,
       panels: Math.ceil(part.outputs / 8),
@@ -111,13 +110,12 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
       eps: norm?.eps ?? 0,
       factor: factor ?? 1,
     });
-    const panels = part.panels instanceof GPUTexture ? part.panels.createView() : part.panels;
     return dispatch(
       gpu,
       `matmul ${label}`,
       pipeline,
       // Where there is no bias, something has to be bound.
-      [constants, form.x.binding, panels, y, bias ?? x],
+      [constants, form.x.binding, panelBinding(part.panels), y, bias ?? x],
       dispatchGrid(gpu, form.invocations(part.outputs), form.lanes),
       {
         flops: 2 * rows * part.outputs * inputs,

@@ -90,9 +90,13 @@ fn quad_at(at: u32) -> Quad {
 }
 #end
 
-// The scale of an RMSNorm.
+// The scale of an RMSNorm; 1 where there is none.
 fn norm_scale(squares: f32) -> f32 {
+#if normed
   return 1.0 / sqrt(squares / (4.0 * f32(sizes.quads)) + sizes.eps);
+#else
+  return 1.0;
+#end
 }
 
 // Ends one element or vec4 of y: bias, activation, factor, and y = or y +=.

@@ -79,21 +79,12 @@ fn main(
       sums[1] += shared_sums[(lane * {{tile}}u + r) * 2u + 1u];
       squares += shared_squares[lane * {{tile}}u + r];
     }
-#if normed
     sums[0] *= norm_scale(squares);
     sums[1] *= norm_scale(squares);
-#end
     end_tile(row + r, panel, &sums);
   }
 #else
-#if normed
-#for r < tile
-  s$r = norm_scale(s$r);
-#end
-  var sums = array<vec4f, {{sums}}>({{list r < tile: a$r * s$r, b$r * s$r}});
-#else
-  var sums = array<vec4f, {{sums}}>({{list r < tile: a$r, b$r}});
-#end
+  var sums = array<vec4f, {{sums}}>({{list r < tile: a$r * norm_scale(s$r), b$r * norm_scale(s$r)}});
   end_tile(row, panel, &sums);
 #end
 }

@@ -54,20 +54,11 @@ fn main(
       let v$r = tile_x[(local / 8u * {{tile}}u + $ru) * 8u + i];
       a$r += {{sum k < 4: v$r[$k] * w.p[$k]}};
       b$r += {{sum k < 4: v$r[$k] * w.q[$k]}};
-#if normed
       s$r += dot(v$r, v$r);
-#end
 #end
     }
     workgroupBarrier();
   }
-#if normed
-#for r < tile
-  s$r = norm_scale(s$r);
-#end
-  var sums = array<vec4f, {{sums}}>({{list r < tile: a$r * s$r, b$r * s$r}});
-#else
-  var sums = array<vec4f, {{sums}}>({{list r < tile: a$r, b$r}});
-#end
+  var sums = array<vec4f, {{sums}}>({{list r < tile: a$r * norm_scale(s$r), b$r * norm_scale(s$r)}});
   end_tile(row, panel, &sums);
 }

@@ -231,6 +231,11 @@ function quantizedPanels(
   return words;
 }
 
+/** What is bound to read a part's panels. */
+export function panelBinding(panels: WeightPart["panels"]): Tensor | GPUTextureView {
+  return panels instanceof GPUTexture ? panels.createView() : panels;
+}
+
 /** WGSL for reading packed panels: the declaration of the variable `name`, to follow its attributes,
  * and a function `name`_at that gives the texel of a flat index (f32: vec4f, else vec4u). */
 export function weightReader(

@@ -8,10 +8,15 @@ import type { Gpu } from "../gpu/device.ts";
 import embedCode from "./embed.wgsl" with { type: "text" };
 import fillRowsCode from "./fill_rows.wgsl" with { type: "text" };
 import { dispatchGrid } from "../gpu/grid.ts";
-import { isQuantized, type PackedWeight, weightReader } from "../matmul/packed_weight.ts";
+import {
+  isQuantized,
+  type PackedWeight,
+  panelBinding,
+  weightReader,
+} from "../matmul/packed_weight.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
-import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { checkTensors, elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
 /** In vec4, but ids in elements. `first` and `count`: table rows of this dispatch; `last`: the table's
@@ -19,7 +24,7 @@ import { UniformStruct } from "../gpu/uniform_struct.ts";
 const embedSizes = new UniformStruct("Sizes", { u32: "rows quads ids add y first count last" });
 
 /** In vec4. */
-const fillSizes = new UniformStruct("Sizes", { u32: "rows quads vector add y has_add" });
+const fillSizes = new UniformStruct("Sizes", { u32: "rows quads vector add y" });
 
 /** A table [vocabulary, D] packed as a weight of `vocabulary` outputs and D inputs. */
 export type EmbeddingTable = PackedWeight;
@@ -42,29 +47,20 @@ export function embed(
     y: Tensor;
   },
 ): Dispatch[] {
-  const [rows = 0, width = 0] = y.shape;
-  if (
-    String(ids.shape) !== String([rows]) || ids.dtype !== "u32" || width !== table.inputs ||
-    String(add.shape) !== String([width]) || !aligned(add, y) || y.buffer === add.buffer ||
-    isQuantized(table.dtype)
-  ) {
-    throw new RangeError(
-      `embed ${label}: ids [${ids.shape}], table [${table.outputs}, ${table.inputs}] ` +
-        `${table.dtype}, ` +
-        `add [${add.shape}] to [${y.shape}]`,
-    );
+  const [rows = 0] = y.shape;
+  const width = table.inputs;
+  const name = `embed ${label}`;
+  checkTensors(name, {
+    ids: [ids, "u32", [rows]],
+    add: [add, "f32", [width], 4],
+    y: [y, "f32", [rows, width], 4],
+  });
+  if (isQuantized(table.dtype) || y.buffer === add.buffer) {
+    throw new RangeError(`${name}: a table in ${table.dtype}, or y shares add's buffer`);
   }
   const { declaration, code } = weightReader(table, "table");
-  const value = table.dtype === "f32"
-    ? "  return table_at(texel * 2u + column / 4u)[column % 4u];"
-    : "  return unpack2x16float(table_at(texel)[column / 2u])[column % 2u];";
-  const shader = fill(embedCode, {
-    sizes: embedSizes,
-    table: declaration,
-    reader: code,
-    value,
-  });
-  const pipeline = gpu.pipeline("embed", shader);
+  const half = table.dtype === "f16";
+  const shader = fill(embedCode, { sizes: embedSizes, table: declaration, reader: code, half });
   return table.parts.map(({ first, outputs, panels }) => {
     const constants = embedSizes.bind(gpu, {
       rows,
@@ -78,9 +74,9 @@ export function embed(
     });
     return dispatch(
       gpu,
-      `embed ${label}`,
-      pipeline,
-      [constants, ids, panels instanceof GPUTexture ? panels.createView() : panels, add, y],
+      name,
+      gpu.pipeline("embed", shader),
+      [constants, ids, panelBinding(panels), add, y],
       dispatchGrid(gpu, elements(y.shape) / 4, 64),
       { flops: elements(y.shape), bytes: 2 * tensorBytes(y) },
     );
@@ -98,12 +94,14 @@ export function fillRows(
   { label, row, add, y }: { label: string; row: Tensor; add?: Tensor; y: Tensor },
 ): Dispatch {
   const [rows = 0, width = 0] = y.shape;
-  const vectors = add ? [row, add] : [row];
-  if (
-    vectors.some((v) => String(v.shape) !== String([width]) || v.buffer === y.buffer) ||
-    y.shape.length !== 2 || width % 4 !== 0 || !aligned(...vectors, y)
-  ) {
-    throw new RangeError(`fillRows ${label}: [${row.shape}] + [${add?.shape}] to [${y.shape}]`);
+  const name = `fillRows ${label}`;
+  checkTensors(name, {
+    row: [row, "f32", [width], 4],
+    add: [add, "f32", [width], 4],
+    y: [y, "f32", [rows, width], 4],
+  });
+  if (width % 4 !== 0 || [row, add].some((vector) => vector?.buffer === y.buffer)) {
+    throw new RangeError(`${name}: rows of ${width}, no multiple of 4, or y shares a buffer`);
   }
   const constants = fillSizes.bind(gpu, {
     rows,
@@ -111,18 +109,13 @@ export function fillRows(
     vector: row.offset / 4,
     add: (add ?? row).offset / 4,
     y: y.offset / 4,
-    has_add: add !== undefined,
   });
   return dispatch(
     gpu,
-    `fillRows ${label}`,
-    gpu.pipeline("fillRows", fill(fillRowsCode, { sizes: fillSizes })),
-    [constants, row, add ?? row, y],
+    name,
+    gpu.pipeline("fillRows", fill(fillRowsCode, { sizes: fillSizes, adds: add !== undefined })),
+    [constants, row, y, ...(add ? [add] : [])],
     dispatchGrid(gpu, elements(y.shape) / 4, 64),
     { flops: elements(y.shape), bytes: tensorBytes(y) },
   );
-}
-
-function aligned(...tensors: Tensor[]): boolean {
-  return tensors.every((tensor) => tensor.dtype === "f32" && tensor.offset % 4 === 0);
 }

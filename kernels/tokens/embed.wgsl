@@ -17,7 +17,11 @@
 fn value(row: u32, input: u32) -> f32 {
   let texel = row / 8u * sizes.quads * 4u + input;
   let column = row % 8u;
-{{value}}
+#if half
+  return unpack2x16float(table_at(texel)[column / 2u])[column % 2u];
+#else
+  return table_at(texel * 2u + column / 4u)[column % 4u];
+#end
 }
 
 @compute @workgroup_size(64)

@@ -9,7 +9,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import code from "./rmsnorm.wgsl" with { type: "text" };
 import { fill } from "../gpu/shader.ts";
-import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { checkTensors, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
 /** In vec4: the length of a row, and where each tensor starts. */
@@ -32,14 +32,13 @@ export function rmsnorm(
   },
 ): Dispatch {
   const [rows = 0, width = 0] = x.shape;
-  if (
-    x.shape.length !== 2 || String(y.shape) !== String(x.shape) || x.buffer === y.buffer ||
-    String(weight.shape) !== String([width]) || width % 4 !== 0 ||
-    [x, y, weight].some((tensor) => tensor.dtype !== "f32" || tensor.offset % 4 !== 0)
-  ) {
-    throw new RangeError(
-      `rmsnorm ${label}: [${x.shape}] by [${weight.shape}] to [${y.shape}], D and offsets in fours`,
-    );
+  checkTensors(`rmsnorm ${label}`, {
+    x: [x, "f32", [rows, width], 4],
+    weight: [weight, "f32", [width], 4],
+    y: [y, "f32", [rows, width], 4],
+  });
+  if (width % 4 !== 0 || x.buffer === y.buffer) {
+    throw new RangeError(`rmsnorm ${label}: rows of ${width}, no multiple of 4, or one buffer`);
   }
   const { lanes } = gpu.traits;
   const quads = width / 4;

@@ -10,10 +10,9 @@
 import type { Gpu } from "../gpu/device.ts";
 import { philoxCode, philoxKey, philoxStream } from "../gpu/philox.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import noiseCode from "./sample_noise.wgsl" with { type: "text" };
 import code from "./sample.wgsl" with { type: "text" };
 import { fill } from "../gpu/shader.ts";
-import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { checkTensors, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
 const sizes = new UniformStruct("Sizes", {
@@ -46,15 +45,14 @@ export interface SampleArguments {
 /** Steps that choose one token. @throws RangeError when shapes or settings don't fit. */
 export function sample(gpu: Gpu, args: SampleArguments): Dispatch[] {
   const { label, logits, id, unit, slot, temperature = 0, topK = 0, topP = 1 } = args;
-  const vocabulary = logits.shape.at(-1) ?? 0;
-  if (
-    logits.shape.length !== 2 || logits.shape[0] !== 1 || vocabulary < 1 ||
-    logits.dtype !== "f32" || id.dtype !== "u32" || unit.dtype !== "u32" ||
-    id.buffer === unit.buffer || id.buffer === logits.buffer
-  ) {
-    throw new RangeError(
-      `sample ${label}: logits ${logits.dtype} [${logits.shape}] to ${id.dtype} [${id.shape}]`,
-    );
+  const [, vocabulary = 0] = logits.shape;
+  checkTensors(`sample ${label}`, {
+    logits: [logits, "f32", [1, vocabulary]],
+    id: [id, "u32", [1]],
+    unit: [unit, "u32", [1]],
+  });
+  if (id.buffer === unit.buffer || id.buffer === logits.buffer) {
+    throw new RangeError(`sample ${label}: id shares a buffer with what is read`);
   }
   if (!(temperature >= 0 && topK >= 0 && topP > 0 && topP <= 1)) {
     throw new RangeError(`sample ${label}: temperature ${temperature}, k ${topK}, p ${topP}`);
@@ -70,7 +68,17 @@ export function sample(gpu: Gpu, args: SampleArguments): Dispatch[] {
     top_p: topP,
     inverse_temperature: temperature > 0 ? 1 / temperature : 1,
   });
-  const shader = temperature > 0 ? drawing(gpu, topK > 0, topP < 1) : greedy(gpu);
+  // On a CPU one SIMD register's invocations, since a workgroup has one core to itself.
+  const lanes = gpu.traits.cpu ? gpu.traits.lanes : 256;
+  const shader = fill(code, {
+    sizes,
+    lanes,
+    draws: temperature > 0,
+    top_k: topK > 0,
+    top_p: topP < 1,
+    philox: philoxCode,
+    stream: philoxStream.sampling,
+  });
   return [
     dispatch(
       gpu,
@@ -81,37 +89,4 @@ export function sample(gpu: Gpu, args: SampleArguments): Dispatch[] {
       { bytes: tensorBytes(logits) },
     ),
   ];
-}
-
-/** Invocations: on a CPU one SIMD register's, since a workgroup has one core to itself. */
-function lanes(gpu: Gpu): number {
-  return gpu.traits.cpu ? gpu.traits.lanes : 256;
-}
-
-function greedy(gpu: Gpu): string {
-  // The binding stays, so that both forms bind the same.
-  return fill(code, { sizes, lanes: lanes(gpu), sampling: "", choose: "  _ = unit[0];" });
-}
-
-function drawing(gpu: Gpu, byCount: boolean, byMass: boolean): string {
-  const choose = ["  var threshold = 0u;"];
-  if (byCount) {
-    choose.push(
-      "  threshold = threshold_for(lane, threshold, f32(sizes.top_k), best.value, true);",
-    );
-  }
-  if (byMass) {
-    choose.push(
-      "  let wanted = sizes.top_p * reaching(lane, threshold, best.value, false);",
-      "  threshold = threshold_for(lane, threshold, wanted, best.value, false);",
-    );
-  }
-  choose.push("  best = draw(lane, threshold);");
-  const noise = fill(noiseCode, { lanes: lanes(gpu), stream: philoxStream.sampling });
-  return fill(code, {
-    sizes,
-    lanes: lanes(gpu),
-    sampling: `${philoxCode}\n${noise}`,
-    choose: choose.join("\n"),
-  });
 }

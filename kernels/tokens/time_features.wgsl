@@ -1,4 +1,4 @@
-// Sinusoidal features of tau (see elementwise.ts).
+// Sinusoidal features of tau (see time_features.ts).
 //
 // Grid: one invocation per feature pair.
 //   tau [count], turns [half] (turns per unit of tau), y [count][2 half]: cosines, then sines

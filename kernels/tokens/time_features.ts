@@ -3,7 +3,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
-import { type Tensor, tensorFrom } from "../gpu/tensor.ts";
+import { checkTensors, type Tensor, tensorFrom } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import timeFeaturesCode from "./time_features.wgsl" with { type: "text" };
 
@@ -22,9 +22,7 @@ export function timeFeatures(
   { label, tau, y }: { label: string; tau: readonly number[]; y: Tensor },
 ): Dispatch {
   const [count = 0, width = 0] = y.shape;
-  if (y.shape.length !== 2 || count !== tau.length || width % 2 !== 0 || y.dtype !== "f32") {
-    throw new RangeError(`timeFeatures ${label}: ${tau.length} taus to [${y.shape}], C even`);
-  }
+  checkTensors(`timeFeatures ${label}`, { y: [y, "f32", [tau.length, 2 * Math.ceil(width / 2)]] });
   const half = width / 2;
   const turns = Float32Array.from(
     { length: half },
