@@ -78,18 +78,12 @@ export function attentionKey({ rows, slots, heads, kvHeads, headDim, dtype }: At
 
 /** The variant that a shape takes: what was chosen, else the static default. */
 export function attentionVariant(gpu: Gpu, shape: AttentionShape): AttentionVariant {
-  const name = gpu.choices[attentionKey(shape)];
-  const chosen = name === undefined
-    ? undefined
-    : attentionVariants(gpu, shape).find((candidate) => candidate.name === name);
-  return chosen?.variant ?? staticVariant(gpu, shape);
+  const chosen = gpu.choices[attentionKey(shape)] ?? "";
+  return attentionVariants(gpu, shape).get(chosen) ?? staticVariant(gpu, shape);
 }
 
 /** Everything worth trying for a shape, by name, the static default first. */
-export function attentionVariants(
-  gpu: Gpu,
-  shape: AttentionShape,
-): { name: string; variant: AttentionVariant }[] {
+export function attentionVariants(gpu: Gpu, shape: AttentionShape): Map<string, AttentionVariant> {
   const first = staticVariant(gpu, shape);
   const { splits, queries } = first;
   const most = Math.max(1, Math.floor(shape.slots / 32));
@@ -104,12 +98,9 @@ export function attentionVariants(
   // Accumulators of one lane: 128 floats compile in reasonable time on a CPU.
   if (queries > 1) variants.push({ ...first, queries: 1 });
   else if (group > 1 && group * shape.headDim <= 128) variants.push({ ...first, queries: group });
-  const named = variants.map((variant) => ({ name: attentionName(variant), variant }));
-  return named.filter(({ name }, i) => named.findIndex((other) => other.name === name) === i);
-}
-
-function attentionName({ image, lanes, queries, splits }: AttentionVariant): string {
-  return `${image ? "images" : "buffers"}, ${lanes} lanes, queries ${queries}, splits ${splits}`;
+  const nameOf = ({ image, lanes, queries, splits }: AttentionVariant) =>
+    `${image ? "images" : "buffers"}, ${lanes} lanes, queries ${queries}, splits ${splits}`;
+  return new Map(variants.map((variant) => [nameOf(variant), variant]));
 }
 
 function staticVariant(

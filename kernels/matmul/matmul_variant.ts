@@ -22,9 +22,8 @@ export function rowTile(rows: number, most = maxTile): number {
 
 /** The variant that a product of this shape takes: what was chosen, else the static default. */
 export function matmulVariant(gpu: Gpu, shape: ProductShape): MatmulVariant {
-  const name = gpu.choices[productKey(shape)];
-  const variants = matmulVariants(gpu, shape);
-  return variants.find((variant) => variantName(variant) === name) ?? staticVariant(gpu, shape);
+  const chosen = gpu.choices[productKey(shape)] ?? "";
+  return matmulVariants(gpu, shape).get(chosen) ?? staticVariant(gpu, shape);
 }
 
 /** The name of a product's shape among the choices. */
@@ -34,8 +33,7 @@ export function productKey(shape: ProductShape): string {
     `${normed ? " norm" : ""}${gated ? " gate" : ""}`;
 }
 
-/** A variant's name among the choices. */
-export function variantName(variant: MatmulVariant): string {
+function variantName(variant: MatmulVariant): string {
   switch (variant.form) {
     case "registers": {
       const { tile, lanes, split, x } = variant;
@@ -63,8 +61,8 @@ export function staticVariant(gpu: Gpu, { rows, inputs, image }: ProductShape): 
   };
 }
 
-/** Everything worth trying for a shape, the static default first. */
-export function matmulVariants(gpu: Gpu, shape: ProductShape): MatmulVariant[] {
+/** Everything worth trying for a shape, by name, the static default first. */
+export function matmulVariants(gpu: Gpu, shape: ProductShape): Map<string, MatmulVariant> {
   const { rows, inputs } = shape;
   const first = staticVariant(gpu, shape);
   const all: MatmulVariant[] = [first];
@@ -95,6 +93,5 @@ export function matmulVariants(gpu: Gpu, shape: ProductShape): MatmulVariant[] {
     if (small) all.push({ form: "dot", tile, lanes, x: "uniform" });
     else if (!shape.image) all.push({ form: "dot", tile, lanes, x: "buffer" });
   }
-  const names = all.map(variantName);
-  return all.filter((_, i) => names.indexOf(names[i] ?? "") === i);
+  return new Map(all.map((variant) => [variantName(variant), variant]));
 }

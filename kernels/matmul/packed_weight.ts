@@ -14,9 +14,9 @@
  * image.ts); one that is larger than a binding is split along its outputs into parts.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { imageFrom, imageReader, rowBytes } from "../gpu/image.ts";
+import { type ImageFormat, imageFrom, imageReader, rowBytes } from "../gpu/image.ts";
 import { blockInputs, quantize, type QuantizedType } from "./quantize.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import { type Tensor, tensorFrom } from "../gpu/tensor.ts";
 
 export type WeightType = "f32" | "f16" | QuantizedType;
 
@@ -119,10 +119,20 @@ export function packWeight(
   const parts: WeightPart[] = [];
   for (let first = 0; first < outputs; first += partOutputs) {
     const count = Math.min(partOutputs, outputs - first);
+    const part = new Float32Array(gpu.isPaper ? 0 : count * inputs);
+    for (let n = 0; n < part.length / inputs; n++) {
+      const row = rowAt(matrices, inputs, rowOf(first + n));
+      part.set(scale ? row.map((value, k) => value * (scale[k] ?? 1)) : row, n * inputs);
+    }
     const words = gpu.isPaper
       ? new Uint32Array((Math.ceil(count / 8) * panelBytes) / 4)
-      : packPart(count, inputs, dtype, (n) => rowAt(matrices, inputs, rowOf(first + n)), scale);
-    parts.push({ first, outputs: count, panels: place(gpu, label, words, dtype, image) });
+      : isQuantized(dtype)
+      ? quantizedPanels(part, count, inputs, dtype)
+      : floatPanels(part, count, inputs, dtype);
+    const panels = image
+      ? imageFrom(gpu, label, texelFormat(dtype), words)
+      : tensorFrom(gpu, label, [words.length], words);
+    parts.push({ first, outputs: count, panels });
   }
   return { label, outputs, inputs, dtype, image, gated, parts };
 }
@@ -137,25 +147,6 @@ function rowAt(matrices: readonly Float32Array[], inputs: number, row: number): 
   throw new RangeError(`no row ${row}`);
 }
 
-function packPart(
-  count: number,
-  inputs: number,
-  dtype: WeightType,
-  row: (n: number) => Float32Array,
-  scale: Float32Array | undefined,
-): Words {
-  const part = new Float32Array(count * inputs);
-  for (let n = 0; n < count; n++) {
-    const values = row(n);
-    for (let k = 0; k < inputs; k++) {
-      part[n * inputs + k] = (values[k] ?? 0) * (scale ? scale[k] ?? 1 : 1);
-    }
-  }
-  return isQuantized(dtype)
-    ? quantizedPanels(part, count, inputs, dtype)
-    : floatPanels(part, count, inputs, dtype);
-}
-
 /** Frees a weight's memory. */
 export function freeWeight(gpu: Gpu, weight: PackedWeight): void {
   for (const { panels } of weight.parts) {
@@ -164,22 +155,6 @@ export function freeWeight(gpu: Gpu, weight: PackedWeight): void {
 }
 
 type Words = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
-
-function place(
-  gpu: Gpu,
-  label: string,
-  words: Words,
-  dtype: WeightType,
-  image: boolean,
-): Tensor | GPUTexture {
-  if (image) return imageFrom(gpu, label, dtype === "f32" ? "rgba32float" : "rgba32uint", words);
-  const buffer = gpu.buffer(label, words.byteLength);
-  const chunk = 4 << 20;
-  for (let at = 0; at < words.length; at += chunk) {
-    gpu.device.queue.writeBuffer(buffer, at * 4, words.subarray(at, at + chunk));
-  }
-  return { buffer, offset: 0, shape: [words.length], dtype: dtype === "f32" ? "f32" : "u32" };
-}
 
 function floatPanels(
   part: Float32Array,
@@ -231,6 +206,10 @@ function quantizedPanels(
   return words;
 }
 
+function texelFormat(dtype: WeightType): ImageFormat {
+  return dtype === "f32" ? "rgba32float" : "rgba32uint";
+}
+
 /** What is bound to read a part's panels. */
 export function panelBinding(panels: WeightPart["panels"]): Tensor | GPUTextureView {
   return panels instanceof GPUTexture ? panels.createView() : panels;
@@ -242,7 +221,7 @@ export function weightReader(
   { image, dtype }: Pick<PackedWeight, "image" | "dtype">,
   name: string,
 ): { declaration: string; code: string } {
-  if (image) return imageReader(name, dtype === "f32" ? "rgba32float" : "rgba32uint");
+  if (image) return imageReader(name, texelFormat(dtype));
   const type = dtype === "f32" ? "vec4f" : "vec4u";
   return {
     declaration: `var<storage, read> ${name}: array<${type}>;`,

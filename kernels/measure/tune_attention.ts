@@ -8,7 +8,7 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { type DType, makeTensor, tensorFrom, upload } from "../gpu/tensor.ts";
 import type { Problem } from "./tune.ts";
-import { checkedWork, difference, noise, spread } from "./tune_matmul.ts";
+import { checkedWork, difference, spread, spreadNumbers } from "./tune_matmul.ts";
 import { uniformBytes } from "../gpu/uniform.ts";
 
 /** Rows and keys that are measured at most: more only take longer. */
@@ -18,7 +18,7 @@ const most = { gpu: { rows: 512, slots: 1 << 15 }, cpu: { rows: 36, slots: 2048 
 export function attentionProblem(gpu: Gpu, shape: AttentionShape): Problem {
   return {
     key: attentionKey(shape),
-    fallback: attentionVariants(gpu, shape)[0]?.name ?? "",
+    fallback: [...attentionVariants(gpu, shape).keys()][0] ?? "",
     open: () => openTrial(gpu, shape),
   };
 }
@@ -29,11 +29,11 @@ function openTrial(gpu: Gpu, shape: AttentionShape) {
   const rows = Math.min(shape.rows, limit.rows);
   const slots = Math.min(shape.slots, limit.slots);
   const cache = [slots, kvHeads * headDim];
-  const qs = noise(rows * heads * headDim, 2);
+  const qs = spreadNumbers(rows * heads * headDim, 2);
   const stored = (data: Float32Array) =>
     dtype === "f16" ? Float32Array.from(new Float16Array(data)) : data;
-  const ks = stored(noise(slots * kvHeads * headDim + 1, 2).subarray(1));
-  const vs = stored(noise(slots * kvHeads * headDim + 2, 2).subarray(2));
+  const ks = stored(spreadNumbers(slots * kvHeads * headDim + 1, 2).subarray(1));
+  const vs = stored(spreadNumbers(slots * kvHeads * headDim + 2, 2).subarray(2));
   // Every seventh key is hidden from all rows, so that a variant that ignores ranks is found out.
   const isSeen = (slot: number) => slot % 7 !== 3;
   const rankWords = new Int32Array(Math.ceil(slots / 4) * 4);
@@ -92,7 +92,7 @@ function openTrial(gpu: Gpu, shape: AttentionShape) {
     headDim,
   };
   return {
-    candidates: attentionVariants(gpu, shape).map(({ name, variant }) => ({
+    candidates: [...attentionVariants(gpu, shape)].map(([name, variant]) => ({
       name,
       steps: attention(gpu, args, variant),
       output: out,

@@ -8,7 +8,6 @@ import {
   productKey,
   type ProductShape,
   staticVariant,
-  variantName,
 } from "../matmul/matmul_variant.ts";
 import { freeWeight, isQuantized, type WeightType } from "../matmul/packed_weight.ts";
 import { dequantize, quantize } from "../matmul/quantize.ts";
@@ -26,11 +25,12 @@ export const checkedWork = 2e7;
 export function productProblem(gpu: Gpu, shape: ProductShape): Problem {
   return {
     key: productKey(shape),
-    fallback: variantName(staticVariant(gpu, shape)),
+    fallback: [...matmulVariants(gpu, shape).keys()][0] ?? "",
     open: () => {
       const setup = randomProduct(gpu, shape);
       const variants = matmulVariants(gpu, shape);
-      return { candidates: variants.map((v) => setup.candidate(variantName(v), v)), ...setup };
+      const candidates = [...variants].map(([name, v]) => setup.candidate(name, v));
+      return { candidates, ...setup };
     },
   };
 }
@@ -62,8 +62,8 @@ function randomProduct(gpu: Gpu, shape: ProductShape) {
   const rows = Math.min(shape.rows, limit.rows);
   const outputs = Math.min(shape.outputs, limit.outputs);
   const width = gated ? outputs / 2 : outputs;
-  const xs = noise(rows * inputs, 2);
-  const ws = noise(outputs * inputs, 2 / Math.sqrt(inputs));
+  const xs = spreadNumbers(rows * inputs, 2);
+  const ws = spreadNumbers(outputs * inputs, 2 / Math.sqrt(inputs));
   const eps = 1e-6;
   const weight = packWeight(gpu, "tuned", ws, outputs, inputs, dtype, { gated, image });
   // With the room that the engine's activations have, so that these pipelines are the engine's.
@@ -155,7 +155,7 @@ export function difference(
 }
 
 /** Numbers evenly spread over [-range, range], the same every time. */
-export function noise(length: number, range: number): Float32Array<ArrayBuffer> {
+export function spreadNumbers(length: number, range: number): Float32Array<ArrayBuffer> {
   const numbers = new Float32Array(length);
   // A period that is prime, so that no two rows or columns are alike.
   const period = Math.min(length, 65521);
