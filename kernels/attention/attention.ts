@@ -22,7 +22,13 @@ import { dispatchGrid } from "../gpu/grid.ts";
 import { imageRows, imageSource } from "../gpu/image.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
-import { checkTensors, elementBytes, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import {
+  checkTensors,
+  elementBytes,
+  type FloatType,
+  type Tensor,
+  tensorBytes,
+} from "../gpu/tensor.ts";
 import { fitsUniform, storageSource, uniformSource } from "../gpu/uniform.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
@@ -68,7 +74,7 @@ export interface AttentionShape {
   kvHeads: number;
   headDim: number;
   /** Of the caches. */
-  dtype: "f32" | "f16";
+  dtype: FloatType;
 }
 
 /** The name of a shape among the choices. */

@@ -32,7 +32,14 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
-import { checkTensors, elementBytes, elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import {
+  checkTensors,
+  elementBytes,
+  elements,
+  type FloatType,
+  type Tensor,
+  tensorBytes,
+} from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./conv.wgsl" with { type: "text" };
 
@@ -67,7 +74,7 @@ export interface ConvWeight extends ConvGeometry {
   readonly image: GPUTexture;
   readonly inputs: number;
   readonly outputs: number;
-  readonly dtype: "f32" | "f16";
+  readonly dtype: FloatType;
   /** Taps that are left after merging, and the values that each reads in a row. */
   readonly taps: Triple;
   readonly run: number;
@@ -96,7 +103,7 @@ export function packConv(
     bias?: Float32Array;
     inputs: number;
     outputs: number;
-    dtype: "f32" | "f16";
+    dtype: FloatType;
     line: boolean;
   } & ConvGeometry,
 ): ConvWeight {
@@ -167,7 +174,7 @@ function mergeTaps(
   return { taps: [kt, kh, kw], run: inputs };
 }
 
-function weightFormat(dtype: "f32" | "f16"): ImageFormat {
+function weightFormat(dtype: FloatType): ImageFormat {
   return dtype === "f32" ? "rgba32float" : "rgba32uint";
 }
 

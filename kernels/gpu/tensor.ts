@@ -1,8 +1,12 @@
 /** Tensors on the GPU: a typed, shaped view of a buffer. */
 import type { Gpu } from "./device.ts";
 
-/** f16 values are stored in pairs in u32 words (`pack2x16float`), so no shader needs shader-f16. */
-export type DType = "f32" | "f16" | "u32" | "i32";
+/** How numbers are kept. f16 values are stored in pairs in u32 words (`pack2x16float`), so no shader
+ * needs shader-f16; sums are always f32. */
+export type FloatType = "f32" | "f16";
+
+/** What a tensor's elements are. */
+export type ElementType = FloatType | "u32" | "i32";
 
 /** A dense row-major view. `offset` counts elements and is a multiple of 4 wherever a kernel loads
  * vectors; f16 extents are even in the last dimension. */
@@ -10,11 +14,11 @@ export interface Tensor {
   readonly buffer: GPUBuffer;
   readonly offset: number;
   readonly shape: readonly number[];
-  readonly dtype: DType;
+  readonly dtype: ElementType;
 }
 
 /** Bytes of one element. */
-export function elementBytes(dtype: DType): number {
+export function elementBytes(dtype: ElementType): number {
   return dtype === "f16" ? 2 : 4;
 }
 
@@ -53,7 +57,7 @@ export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
 /** What a kernel asks of a tensor: its type, its shape, and of what its offset is a multiple (1). */
 type Wanted = readonly [
   tensor: Tensor | undefined,
-  dtype: DType,
+  dtype: ElementType,
   shape: readonly number[],
   multiple?: number,
 ];
@@ -86,7 +90,7 @@ export function makeTensor(
   gpu: Gpu,
   label: string,
   shape: readonly number[],
-  dtype: DType = "f32",
+  dtype: ElementType = "f32",
   room = 0,
 ): Tensor {
   const bytes = Math.max(16, Math.ceil((elements(shape) * elementBytes(dtype) + room) / 16) * 16);
@@ -101,7 +105,11 @@ export function tensorFrom(
   label: string,
   shape: readonly number[],
   data: Words,
-  dtype: DType = data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u32",
+  dtype: ElementType = data instanceof Float32Array
+    ? "f32"
+    : data instanceof Int32Array
+    ? "i32"
+    : "u32",
 ): Tensor {
   const tensor = makeTensor(gpu, label, shape, dtype);
   if (data.length !== elements(shape)) {

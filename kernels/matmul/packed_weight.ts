@@ -16,9 +16,9 @@
 import type { Gpu } from "../gpu/device.ts";
 import { type ImageFormat, imageFrom, imageReader, rowBytes } from "../gpu/image.ts";
 import { blockInputs, quantize, type QuantizedType } from "./quantize.ts";
-import { type Tensor, tensorFrom } from "../gpu/tensor.ts";
+import { type FloatType, type Tensor, tensorFrom } from "../gpu/tensor.ts";
 
-export type WeightType = "f32" | "f16" | QuantizedType;
+export type WeightType = FloatType | QuantizedType;
 
 /** Outputs [first, first + outputs) of a weight; `first` is a multiple of 8. */
 export interface WeightPart {
@@ -160,7 +160,7 @@ function floatPanels(
   part: Float32Array,
   outputs: number,
   inputs: number,
-  dtype: "f32" | "f16",
+  dtype: FloatType,
 ): Words {
   const length = Math.ceil(outputs / 8) * 8 * inputs;
   const packed = dtype === "f32" ? new Float32Array(length) : new Float16Array(length);

@@ -6,7 +6,7 @@ import {
   attentionVariants,
 } from "../attention/attention.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { type DType, makeTensor, tensorFrom, upload } from "../gpu/tensor.ts";
+import { type ElementType, makeTensor, tensorFrom, upload } from "../gpu/tensor.ts";
 import type { Problem } from "./tune.ts";
 import { checkedWork, difference, spread, spreadNumbers } from "./tune_matmul.ts";
 import { uniformBytes } from "../gpu/uniform.ts";
@@ -41,7 +41,12 @@ function openTrial(gpu: Gpu, shape: AttentionShape) {
   const tokens = new Int32Array(rows * 8);
   for (let row = 0; row < rows; row++) tokens.set([0, 1, 1], row * 8);
   // With the room that the engine's have, so that these pipelines are the engine's.
-  const roomy = (name: string, shape: number[], data: Float32Array | Int32Array, dtype: DType) => {
+  const roomy = (
+    name: string,
+    shape: number[],
+    data: Float32Array | Int32Array,
+    dtype: ElementType,
+  ) => {
     const tensor = makeTensor(gpu, `tuned ${name}`, shape, dtype, uniformBytes);
     upload(gpu, tensor, data);
     return tensor;

@@ -2,7 +2,13 @@
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { InputError } from "../../kernels/gpu/errors.ts";
 import { Plan, type Step, submit } from "../../kernels/gpu/plan.ts";
-import { type DType, elements, makeTensor, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
+import {
+  elements,
+  type ElementType,
+  makeTensor,
+  type Tensor,
+  upload,
+} from "../../kernels/gpu/tensor.ts";
 
 /** WANSTREAM_TEST_ADAPTER chooses the adapter (see kernels/gpu/adapter.ts); without it the default. */
 const spec = Deno.env.get("WANSTREAM_TEST_ADAPTER") ?? "default";
@@ -56,7 +62,8 @@ export function poisoned(
   gpu: Gpu,
   label: string,
   shape: readonly number[],
-  { dtype = "f32", offset = 4, room = 8 }: { dtype?: DType; offset?: number; room?: number } = {},
+  { dtype = "f32", offset = 4, room = 8 }: { dtype?: ElementType; offset?: number; room?: number } =
+    {},
 ): Tensor {
   const whole = makeTensor(gpu, label, [offset + elements(shape) + room], dtype);
   const words = new Uint32Array(whole.buffer.size / 4).fill(0xffffffff);
@@ -70,7 +77,7 @@ export function surrounded(
   label: string,
   shape: readonly number[],
   data: Float32Array | Uint32Array,
-  options: { dtype?: DType; offset?: number; room?: number } = {},
+  options: { dtype?: ElementType; offset?: number; room?: number } = {},
 ): Tensor {
   const dtype = options.dtype ?? (data instanceof Float32Array ? "f32" : "u32");
   const tensor = poisoned(gpu, label, shape, { ...options, dtype });
