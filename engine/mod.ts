@@ -4,7 +4,7 @@
  * @module
  */
 export { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
-export type { CodecConfig, ModelConfig, StackLayer } from "./config/config.ts";
+export type { CodecConfig, LayerConfig, ModelConfig } from "./config/config.ts";
 export type { SolverConfig, SolverName } from "./config/solver.ts";
 export { InputError } from "./config/errors.ts";
 export {

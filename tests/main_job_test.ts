@@ -1,7 +1,7 @@
 /** The main job end to end: main.ts as a process, the shipped checkpoint, the real engine. */
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { openConfig } from "../engine/checkpoint/checkpoint.ts";
-import { latentGrid } from "../engine/layers/stack_shapes.ts";
+import { unitLayout } from "../engine/checkpoint/unit.ts";
 import type { Event } from "../io/pace/events.ts";
 import { count, digest, ffmpegTest, folderTest, names } from "./io/media.ts";
 import { listAdapters } from "../kernels/gpu/probe.ts";
@@ -48,7 +48,7 @@ async function events(path: string): Promise<Event[]> {
   return text.trimEnd().split("\n").map((line) => JSON.parse(line));
 }
 
-const latents = latentGrid(await openConfig(`${root}engine/models/nano`));
+const layout = unitLayout(await openConfig(`${root}engine/models/nano`));
 
 const unitDigests = (list: Event[]) =>
   list.flatMap((event) => event.type === "unit" ? [event.digest] : []);
@@ -89,7 +89,7 @@ adapterTest("the main job takes every kind of solver, guidance, persona and voic
     assert(header?.type === "header");
     const { prefill_tokens: prefill } = header.session as { prefill_tokens: number };
     // 4 s of voice and one picture.
-    assertEquals(prefill, 25 * latents.audio + latents.video.reduce((a, b) => a * b));
+    assertEquals(prefill, 25 * layout.agentAudio + layout.agentVideo);
     seen.add(unitDigests(rest).at(-1));
   }
   assertEquals(seen.size, 4);

@@ -3,15 +3,12 @@
  * memory, history. A multiply-add is two operations; matrix products, convolutions, attention and
  * transforms are counted, elementwise work (under a hundredth of it) isn't.
  */
-import type { ModelConfig, StackLayer } from "../config/config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import { solvers } from "../config/solver.ts";
-import { codecShapes, mediumShape, type Shape4, stackShapes } from "../layers/stack_shapes.ts";
-import {
-  backboneTensors,
-  elementCount,
-  expectedTensors,
-  layerTensors,
-} from "../checkpoint/tensors.ts";
+import { observationEncoder, responseDecoder } from "../checkpoint/coders.ts";
+import { type Coder, coderOutput, placeLayers } from "../layers/coder.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
+import { backboneTensors, parameterCount } from "../checkpoint/tensors.ts";
 import { unitLayout } from "../checkpoint/unit.ts";
 
 export interface UnitCosts {
@@ -49,12 +46,9 @@ export function unitCosts(config: ModelConfig): UnitCosts {
 
   let encode = 0;
   for (const medium of ["audio", "video"] as const) {
-    const own = config.observation[medium].encoder;
-    const layers = own === "codec" ? config.response[medium].encoder : own;
-    const input = mediumShape(config, "observation", medium);
-    const shapes = stackShapes(layers, input, `observation.${medium}.encoder`);
-    const [t, h, w, channels] = shapes.at(-1) ?? input;
-    encode += stackOperations(layers, input) + project(t * h * w, channels, width);
+    const coder = observationEncoder(config, medium);
+    const [t, h, w, channels] = coderOutput(coder);
+    encode += coderOperations(coder) + project(t * h * w, channels, width);
   }
 
   const language = layout.agentText * project(1, width, vocabulary);
@@ -69,8 +63,7 @@ export function unitCosts(config: ModelConfig): UnitCosts {
   const step = evaluationsPerStep * evaluation;
 
   const decode = latents.reduce(
-    (sum, { medium }) =>
-      sum + stackOperations(config.response[medium].decoder, codecShapes(config, medium).latents),
+    (sum, { medium }) => sum + coderOperations(responseDecoder(config, medium)),
     0,
   );
   const solve = config.solver.steps * step;
@@ -80,27 +73,28 @@ export function unitCosts(config: ModelConfig): UnitCosts {
 /** Operations of `rows` tokens through the Transformer, each seeing `keys` tokens. */
 function rowOperations(config: ModelConfig, rows: number, keys: number): number {
   let matrices = 0;
-  for (const [name, shape] of backboneTensors(config)) {
-    if (name.startsWith("model.layers.") && shape.length === 2) matrices += elementCount(shape);
+  for (const [name, { shape }] of backboneTensors(config)) {
+    if (name.startsWith("model.layers.") && shape.length === 2) matrices += elements(shape);
   }
   const queries = config.num_attention_heads * config.head_dim;
   const attention = 4 * keys * queries * config.num_hidden_layers;
   return rows * (2 * matrices + attention);
 }
 
-/** Operations of a stack on one unit. */
-export function stackOperations(layers: readonly StackLayer[], input: Shape4): number {
-  const shapes = stackShapes(layers, input, "stack");
-  return layers.reduce((sum, layer, i) => {
-    const [frames, height, width, channels] = shapes[i] ?? input;
+/** Operations of an encoder or decoder on one unit. */
+export function coderOperations(coder: Coder): number {
+  return placeLayers(coder).reduce((sum, { layer, op, input, output }) => {
+    const [frames, height, width, channels] = output;
     if (layer.op === "logmel") {
       // A real transform of n points takes about 2.5 n log2 n.
-      const transform = 2.5 * layer.fft * Math.log2(layer.fft);
-      return sum + frames * (transform + 2 * channels * (layer.fft / 2 + 1));
+      const fft = Number(layer["fft"]);
+      return sum + frames * (2.5 * fft * Math.log2(fft) + 2 * channels * (fft / 2 + 1));
     }
-    const before = (shapes[i - 1] ?? input)[3];
-    const weights = layerTensors(layer, before).filter(([, shape]) => shape.length === 5);
-    const perPosition = weights.reduce((all, [, shape]) => all + 2 * elementCount(shape), 0);
+    const parameters = Object.values(
+      op.parameters?.(layer, input[3], { input: 1, goal: 1 }) ?? {},
+    );
+    const weights = parameters.filter(({ shape }) => shape.length === 5);
+    const perPosition = weights.reduce((all, { shape }) => all + 2 * elements(shape), 0);
     return sum + frames * height * width * perPosition;
   }, 0);
 }
@@ -118,7 +112,5 @@ export function tokenHistoryBytes(config: ModelConfig, storage: "f32" | "f16"): 
 
 /** Bytes of all weights in a storage type. */
 export function weightBytes(config: ModelConfig, storage: "f32" | "f16"): number {
-  let numbers = 0;
-  for (const shape of expectedTensors(config).values()) numbers += elementCount(shape);
-  return numbers * (storage === "f32" ? 4 : 2);
+  return parameterCount(config) * (storage === "f32" ? 4 : 2);
 }

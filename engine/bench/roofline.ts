@@ -5,11 +5,12 @@
  * Counted as the engine runs it: the pass in spans (the unit's tokens, then one per agent text slot),
  * of the last layer only what somebody reads, the solver's evaluations over both row sets of guidance.
  */
-import type { ModelConfig, StackLayer, Storage, WeightStorage } from "../config/config.ts";
-import { historyTokens, stackOperations, tokenHistoryBytes } from "./costs.ts";
+import type { ModelConfig, Storage, WeightStorage } from "../config/config.ts";
+import { coderOperations, historyTokens, tokenHistoryBytes } from "./costs.ts";
 import { solvers } from "../config/solver.ts";
-import { codecShapes, mediumShape, type Shape4, stackShapes } from "../layers/stack_shapes.ts";
-import { elementCount, layerTensors } from "../checkpoint/tensors.ts";
+import { observationEncoder, responseDecoder } from "../checkpoint/coders.ts";
+import { type Coder, coderOutput, placeLayers } from "../layers/coder.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
 import { type TickStage, tickStages } from "../roles/tick_stages.ts";
 import { unitLayout } from "../checkpoint/unit.ts";
 
@@ -99,11 +100,9 @@ export function tickWork(
   };
 
   for (const medium of ["audio", "video"] as const) {
-    const own = config.observation[medium].encoder;
-    const layersOf = own === "codec" ? config.response[medium].encoder : own;
-    const input = mediumShape(config, "observation", medium);
-    all.push(...convolutions("encode", layersOf, input, size));
-    const [t, h, w, channels] = stackShapes(layersOf, input, medium).at(-1) ?? input;
+    const coder = observationEncoder(config, medium);
+    all.push(...convolutions("encode", coder, size));
+    const [t, h, w, channels] = coderOutput(coder);
     product("encode", t * h * w, D, channels);
   }
 
@@ -122,31 +121,23 @@ export function tickWork(
   span("solve", rows, history + layout.response, rows, evaluations);
 
   for (const medium of ["audio", "video"] as const) {
-    const { decoder } = config.response[medium];
-    all.push(...convolutions("decode", decoder, codecShapes(config, medium).latents, size));
+    all.push(...convolutions("decode", responseDecoder(config, medium), size));
   }
   return all;
 }
 
-function convolutions(
-  stage: TickStage,
-  layers: readonly StackLayer[],
-  input: Shape4,
-  size: number,
-): Work[] {
-  const shapes = stackShapes(layers, input, "stack");
-  return layers.flatMap((layer, i): Work[] => {
-    const before = shapes[i - 1] ?? input;
-    const after = shapes[i] ?? input;
-    const flops = stackOperations([layer], before);
+function convolutions(stage: TickStage, coder: Coder, size: number): Work[] {
+  return placeLayers(coder).flatMap(({ layer, op, input, output }): Work[] => {
+    const flops = coderOperations({ ...coder, layers: [layer], input });
     if (flops === 0) return [];
-    const weights = layerTensors(layer, before[3]).reduce((sum, [, s]) => sum + elementCount(s), 0);
+    const parameters = op.parameters?.(layer, input[3], { input: 1, goal: 1 }) ?? {};
+    const weights = Object.values(parameters).reduce((sum, { shape }) => sum + elements(shape), 0);
     return [{
       stage,
       kind: "convolution",
       launches: layer.op === "residual" || layer.op === "logmel" ? 2 : 1,
       flops,
-      bytes: size * weights + 4 * (elementCount(before) + elementCount(after)),
+      bytes: size * weights + 4 * (elements(input) + elements(output)),
     }];
   });
 }

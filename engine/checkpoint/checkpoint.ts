@@ -10,16 +10,10 @@ import type { BackboneConfig, ModelConfig } from "../config/config.ts";
 import { validateBackbone, validateConfig } from "./config_check.ts";
 import { InputError } from "../config/errors.ts";
 import { quoted, reason } from "../config/quoted.ts";
-import { type Dtype, dtypeBytes, headerLength, parseHeader } from "../weights/safetensors.ts";
+import type { Parameter } from "../weights/parameter.ts";
+import { dtypeBytes, type FileDtype, headerLength, parseHeader } from "../weights/safetensors.ts";
+import type { CheckpointTensor } from "../weights/weights.ts";
 import { backboneTensors, expectedTensors } from "./tensors.ts";
-
-/** A tensor as it is stored. Its bytes lie in shared memory: posting it to a Worker copies nothing. */
-export interface CheckpointTensor {
-  dtype: Dtype;
-  shape: number[];
-  /** Little-endian elements, row-major; the view covers its SharedArrayBuffer from byte 0. */
-  bytes: Uint8Array<SharedArrayBuffer>;
-}
 
 export interface Checkpoint {
   config: ModelConfig;
@@ -109,8 +103,8 @@ export async function openBackbone(folder: string | URL): Promise<Backbone> {
 
 /** A tensor without its bytes; `length` counts them. */
 export interface TensorHeader {
-  dtype: Dtype;
-  shape: number[];
+  dtype: FileDtype;
+  shape: readonly number[];
   length: number;
 }
 
@@ -132,7 +126,10 @@ export class WeightFiles {
    * `lm_head.weight`, which Hugging Face writes for tied embeddings too).
    * @throws InputError
    */
-  static async open(folder: string, expected: Map<string, number[]>): Promise<WeightFiles> {
+  static async open(
+    folder: string,
+    expected: ReadonlyMap<string, Parameter>,
+  ): Promise<WeightFiles> {
     const weights = new WeightFiles();
     try {
       await weights.#open(folder, expected);
@@ -143,7 +140,7 @@ export class WeightFiles {
     }
   }
 
-  async #open(folder: string, expected: Map<string, number[]>): Promise<void> {
+  async #open(folder: string, expected: ReadonlyMap<string, Parameter>): Promise<void> {
     const found = new Map<string, WeightEntry & { stored: string }>();
     const shards = await shardNames(folder);
     for (const [shard, names] of shards) {
@@ -183,8 +180,8 @@ export class WeightFiles {
     await readFully(file, 8, header, path);
     return [...parseHeader(header, size, path)].map(([name, { dtype, shape, begin, end }]) => [
       name,
-      // checkAgainst refuses every dtype that isn't one of Dtype before an entry is used.
-      { stored: dtype, dtype: dtype as Dtype, shape, begin, length: end - begin, file, path },
+      // checkAgainst refuses every dtype that isn't one of FileDtype before an entry is used.
+      { stored: dtype, dtype: dtype as FileDtype, shape, begin, length: end - begin, file, path },
     ]);
   }
 
@@ -212,10 +209,10 @@ export class WeightFiles {
 
 function checkAgainst(
   found: Map<string, WeightEntry & { stored: string }>,
-  expected: Map<string, number[]>,
+  expected: ReadonlyMap<string, Parameter>,
   where: string,
 ): void {
-  for (const [name, shape] of expected) {
+  for (const [name, { shape }] of expected) {
     const entry = found.get(name);
     if (!entry) {
       throw new InputError(
@@ -280,19 +277,6 @@ async function shardNames(folder: string): Promise<Map<string, string[]>> {
     }
   }
   return shards;
-}
-
-/** A tensor's values as f32. An F32 tensor isn't copied: the result views its shared memory. */
-export function toF32({ dtype, bytes }: CheckpointTensor): Float32Array {
-  const { buffer, byteOffset, byteLength } = bytes;
-  if (dtype === "F32") return new Float32Array(buffer, byteOffset, byteLength / 4);
-  if (dtype === "F16") {
-    return new Float32Array(new Float16Array(buffer, byteOffset, byteLength / 2));
-  }
-  const halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
-  const words = new Uint32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) words[i] = (halves[i] ?? 0) << 16;
-  return new Float32Array(words.buffer);
 }
 
 function folderPath(folder: string | URL): string {

@@ -7,14 +7,15 @@ import type {
   CodecConfig,
   ModelConfig,
   ObservationEncoder,
-  StackLayer,
 } from "../config/config.ts";
-import { Fields, type Range } from "../config/config_fields.ts";
+import { Fields } from "../config/config_fields.ts";
 import { InputError } from "../config/errors.ts";
 import { readSolver } from "../config/solver.ts";
-import type { Shape4 } from "../layers/stack_shapes.ts";
-import { codecShapes, mediumShape, observationShape, stackShapes } from "../layers/stack_shapes.ts";
-import { elementCount, expectedTensors } from "./tensors.ts";
+import { placeLayers } from "../layers/coder.ts";
+import { parseLayers } from "../layers/registry.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
+import { allCoders, media, mediumShape } from "./coders.ts";
+import { parameterCount } from "./tensors.ts";
 import { unitLayout } from "./unit.ts";
 
 /** Limits on what a config may ask for; above them a number is a mistake or an attack. */
@@ -25,11 +26,6 @@ const limits = {
   unitTokens: 2 ** 16,
   historyTokens: 2 ** 26,
 };
-
-const layerOps = [
-  ...["conv", "residual", "silu", "rmsnorm", "unshuffle", "shuffle", "overlap_add"] as const,
-  "logmel",
-] as const;
 
 /**
  * Checks a parsed `config.json` and returns the keys that the engine knows; others (Hugging Face
@@ -177,91 +173,34 @@ function readObserver(observation: Fields, medium: "audio" | "video"): Observati
   if (typeof fields.get("encoder") === "string") {
     return { encoder: fields.oneOf("encoder", ["codec"]) };
   }
-  return { encoder: readStack(fields, "encoder") };
+  return { encoder: parseLayers(fields, "encoder") };
 }
 
 function readCodec(codec: Fields): CodecConfig {
   return {
     latent_channels: codec.whole("latent_channels", [1, 4096]),
-    encoder: readStack(codec, "encoder"),
-    decoder: readStack(codec, "decoder"),
+    encoder: parseLayers(codec, "encoder"),
+    decoder: parseLayers(codec, "decoder"),
   };
 }
 
-function readStack(parent: Fields, key: string): StackLayer[] {
-  return parent.list(key, [1, 256]).map((layer, i) =>
-    readLayer(new Fields(layer, parent.where, `${parent.path}${key}[${i}].`))
-  );
-}
-
-const channelRange: Range = [1, 65536];
-const kernelRange: Range = [1, 4096];
-
-function readLayer(layer: Fields): StackLayer {
-  const op = layer.oneOf("op", layerOps);
-  const dilation = () =>
-    layer.has("dilation") ? { dilation: layer.whole("dilation", kernelRange) } : {};
-  switch (op) {
-    case "conv":
-      layer.only(["op", "channels", "kernel", "stride", "dilation"]);
-      return {
-        op,
-        channels: layer.whole("channels", channelRange),
-        kernel: layer.triple("kernel", kernelRange),
-        ...(layer.has("stride") ? { stride: layer.triple("stride", kernelRange) } : {}),
-        ...dilation(),
-      };
-    case "residual":
-      layer.only(["op", "kernel", "dilation", "channels"]);
-      return {
-        op,
-        kernel: layer.triple("kernel", kernelRange),
-        ...dilation(),
-        ...(layer.has("channels") ? { channels: layer.whole("channels", channelRange) } : {}),
-      };
-    case "silu":
-    case "rmsnorm":
-      layer.only(["op"]);
-      return { op };
-    case "unshuffle":
-    case "shuffle":
-      layer.only(["op", "factor"]);
-      return { op, factor: layer.triple("factor", kernelRange) };
-    case "overlap_add":
-      layer.only(["op", "hop"]);
-      return { op, hop: layer.whole("hop", channelRange) };
-    case "logmel": {
-      layer.only(["op", "window", "fft", "hop", "mels"]);
-      const fft = layer.whole("fft", [2, 65536]);
-      if (Math.log2(fft) % 1 !== 0) throw layer.error("fft", "a power of two");
-      return {
-        op,
-        window: layer.whole("window", channelRange),
-        fft,
-        hop: layer.whole("hop", channelRange),
-        mels: layer.whole("mels", [1, fft / 2]),
-      };
-    }
-  }
-}
-
-/** What only shows when the numbers meet: whole units, stacks that fit, sizes that can be held. */
+/** What only shows when the numbers meet: whole units, layers that fit, sizes that can be held. */
 function checkSizes(config: ModelConfig): void {
-  for (const side of ["observation", "response"] as const) {
-    for (const medium of ["audio", "video"] as const) mediumShape(config, side, medium);
+  for (const medium of media) {
+    for (const side of ["observation", "response"] as const) mediumShape(config, side, medium);
   }
-  for (const medium of ["audio", "video"] as const) {
-    const { latents } = codecShapes(config, medium);
-    const codec = config.response[medium];
-    const input = mediumShape(config, "response", medium);
-    checkMemory(codec.encoder, input, `response.${medium}.encoder`);
-    checkMemory(codec.decoder, latents, `response.${medium}.decoder`);
-    const { encoder } = config.observation[medium];
-    if (encoder !== "codec") {
-      const input = mediumShape(config, "observation", medium);
-      checkMemory(encoder, input, `observation.${medium}.encoder`);
-    }
-    observationShape(config, medium);
+  for (const coder of allCoders(config)) {
+    placeLayers(coder).forEach(({ layer, op, input, output }, i) => {
+      const state = Object.values(op.state?.(layer, input) ?? {});
+      const carried = state.reduce((sum, shape) => sum + elements(shape), 0);
+      const numbers = Math.max(elements(output), elements(input) + carried);
+      if (numbers > limits.activations) {
+        throw new InputError(
+          `${coder.name}[${i}] (${layer.op}) would hold ${numbers} numbers per unit; it may hold ` +
+            `${limits.activations}: make its kernel, dilation, channels or extents smaller`,
+        );
+      }
+    });
   }
   const { tokens } = unitLayout(config);
   if (tokens > limits.unitTokens) {
@@ -275,31 +214,10 @@ function checkSizes(config: ModelConfig): void {
         `${limits.historyTokens} tokens, ${Math.floor(limits.historyTokens / tokens)} units`,
     );
   }
-  let parameters = 0;
-  for (const shape of expectedTensors(config).values()) parameters += elementCount(shape);
+  const parameters = parameterCount(config);
   if (parameters > limits.parameters) {
     throw new InputError(
       `the model would have ${parameters} parameters; it may have ${limits.parameters}`,
     );
   }
-}
-
-/** Limits what a stack holds per layer: one unit's output, and the past frames of a convolution. */
-function checkMemory(layers: StackLayer[], input: Shape4, name: string): void {
-  const shapes = stackShapes(layers, input, name);
-  layers.forEach((layer, i) => {
-    const before = shapes[i - 1] ?? input;
-    const convolves = layer.op === "conv" || layer.op === "residual";
-    const past = convolves ? (layer.kernel[0] - 1) * (layer.dilation ?? 1) : 0;
-    const numbers = Math.max(
-      elementCount(shapes[i] ?? before),
-      elementCount([before[0] + past, before[1], before[2], before[3]]),
-    );
-    if (numbers > limits.activations) {
-      throw new InputError(
-        `${name}[${i}] (${layer.op}) would hold ${numbers} numbers per unit; it may hold ` +
-          `${limits.activations}: make its kernel, dilation, channels or extents smaller`,
-      );
-    }
-  });
 }

@@ -1,163 +1,158 @@
 /**
- * Names and shapes of a checkpoint's tensors, as PyTorch and Hugging Face's Qwen3 have them:
- * a linear layer's weight is [out, in], a convolution's [out, in, time, height, width].
+ * Names, shapes and first values of a checkpoint's tensors, as PyTorch and Hugging Face's Qwen3 name
+ * them.
+ *
+ * The first values follow the mean square m of the signal: weights of variance 1 / (inputs x m) give
+ * mean square 1 again. Random output is then a lively picture and sound, neither black nor clipped.
  */
-import type { BackboneConfig, ModelConfig, StackLayer } from "../config/config.ts";
-import { codecShapes, mediumShape, observationShape, stackShapes } from "../layers/stack_shapes.ts";
-import type { Shape4 } from "../layers/stack_shapes.ts";
+import type { BackboneConfig, ModelConfig } from "../config/config.ts";
+import { coderParameters } from "../layers/coder.ts";
+import { siluMeanSquare } from "../layers/silu.ts";
+import type { Fill, Parameter, Parameters } from "../weights/parameter.ts";
+import { media, observationEncoder, responseDecoder, responseEncoder } from "./coders.ts";
 import { tokenTypes } from "./unit.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
 
 /** Channels of the sinusoidal features of tau: cosines, then sines, of 1000 tau exp(-ln(1e4) i/128). */
 export const tauFeatures = 256;
 
-/** What the parameters are counted by. */
-export type TensorPart =
-  | "text embedding"
-  | "language head"
-  | "backbone"
-  | "stream embeddings"
-  | "observation audio"
-  | "observation video"
-  | "response audio encoder"
-  | "response audio decoder"
-  | "response video encoder"
-  | "response video decoder"
-  | "response projections";
+/** Mean squares of what comes in and what should come out. */
+const meanSquare = {
+  /** Pictures and sounds in [-1, 1]. */
+  input: { audio: 0.01, video: 0.3 },
+  /** Random output: wide enough to be seen and heard, seldom clipped. */
+  output: { audio: 0.01, video: 0.12 },
+  latent: 1,
+  /** Predicted v: latents = noise - v then stay near the size of noise. */
+  flow: 0.25,
+};
+
+/** A linear layer's parameters, for input of mean square `m` and output of the deviation `std`. */
+function linear(name: string, outputs: number, inputs: number, m: number, std: number): Parameters {
+  return {
+    [`${name}.weight`]: { shape: [outputs, inputs], fill: { std: std / Math.sqrt(inputs * m) } },
+    [`${name}.bias`]: { shape: [outputs], fill: { std: std / 10 } },
+  };
+}
+
+/** Deviation that gives logits of unit variance on a normed hidden state: the size of a token. */
+function tokenStd({ hidden_size: width }: BackboneConfig): number {
+  return 1 / Math.sqrt(width);
+}
 
 /**
- * Every tensor that a checkpoint must hold, name to shape, in a fixed order.
+ * Every tensor that a checkpoint must hold, by name, in a fixed order.
  *
- * @throws InputError when the stacks' shapes don't fit together.
+ * @throws InputError when the shapes of its encoders and decoders don't fit together.
  */
-export function expectedTensors(config: ModelConfig): Map<string, number[]> {
-  const tensors = backboneTensors(config);
+export function expectedTensors(config: ModelConfig): Map<string, Parameter> {
   const width = config.hidden_size;
-  const linear = (name: string, out: number, inputs: number) => {
-    tensors.set(`${name}.weight`, [out, inputs]);
-    tensors.set(`${name}.bias`, [out]);
+  // Embedded tokens of every kind come in at the size of text tokens.
+  const token = tokenStd(config);
+  const parameters: Parameters = {
+    ...Object.fromEntries(backboneTensors(config)),
+    "type_embedding.weight": { shape: [tokenTypes, width], fill: { std: token / 2 } },
+    no_picture_embedding: { shape: [width], fill: { std: token } },
+    no_sound_embedding: { shape: [width], fill: { std: token } },
+    ...linear("tau_embedding.linear1", width, tauFeatures, 0.5, 1),
+    ...linear("tau_embedding.linear2", width, width, siluMeanSquare, token / 2),
   };
-  tensors.set("type_embedding.weight", [tokenTypes, width]);
-  tensors.set("no_picture_embedding", [width]);
-  tensors.set("no_sound_embedding", [width]);
-  linear("tau_embedding.linear1", width, tauFeatures);
-  linear("tau_embedding.linear2", width, width);
-  for (const medium of ["audio", "video"] as const) {
-    const { encoder } = config.observation[medium];
-    if (encoder !== "codec") {
-      const input = mediumShape(config, "observation", medium);
-      addStack(tensors, encoder, input, `observation.${medium}.encoder`);
+  for (const medium of media) {
+    const signal = { input: meanSquare.input[medium], goal: meanSquare.latent };
+    const name = `observation.${medium}.projection`;
+    if (config.observation[medium].encoder === "codec") {
+      const { latent_channels: channels } = config.response[medium];
+      Object.assign(parameters, linear(name, width, channels, meanSquare.latent, token));
+      continue;
     }
-    linear(`observation.${medium}.projection`, width, observationShape(config, medium)[3]);
+    const encoder = coderParameters(observationEncoder(config, medium), signal);
+    const channels = encoder.output[3];
+    Object.assign(
+      parameters,
+      encoder.parameters,
+      linear(name, width, channels, encoder.meanSquare, token),
+    );
   }
-  for (const medium of ["audio", "video"] as const) {
-    const codec = config.response[medium];
-    const { latents } = codecShapes(config, medium);
-    const input = mediumShape(config, "response", medium);
-    addStack(tensors, codec.encoder, input, `response.${medium}.encoder`);
-    addStack(tensors, codec.decoder, latents, `response.${medium}.decoder`);
-    linear(`response.${medium}.input`, width, codec.latent_channels);
-    linear(`response.${medium}.output`, codec.latent_channels, width);
+  for (const medium of media) {
+    const { latent_channels: channels } = config.response[medium];
+    const { input, output, latent, flow } = meanSquare;
+    const encode = { input: input[medium], goal: latent };
+    const decode = { input: latent, goal: output[medium] };
+    Object.assign(
+      parameters,
+      coderParameters(responseEncoder(config, medium), encode).parameters,
+      coderParameters(responseDecoder(config, medium), decode).parameters,
+      linear(`response.${medium}.input`, width, channels, latent, token),
+      linear(`response.${medium}.output`, channels, width, 1, Math.sqrt(flow)),
+    );
   }
-  return tensors;
+  return new Map(Object.entries(parameters));
 }
 
 /** The tensors that a plain Qwen3 checkpoint of the same sizes holds under the same names. */
-export function backboneTensors(config: BackboneConfig): Map<string, number[]> {
+export function backboneTensors(config: BackboneConfig): Map<string, Parameter> {
   const { hidden_size: width, intermediate_size: inner, head_dim: head } = config;
   const queries = config.num_attention_heads * head;
   const keys = config.num_key_value_heads * head;
-  const tensors = new Map<string, number[]>();
-  tensors.set("model.embed_tokens.weight", [config.vocab_size, width]);
+  const token = tokenStd(config);
+  // 2 additions per layer: after all of them the residual stream is about twice a token's size.
+  const branch = (2 * token) / Math.sqrt(2 * config.num_hidden_layers);
+  const unit = { std: 1 / Math.sqrt(width) };
+  const tensors = new Map<string, Parameter>();
+  const add = (name: string, shape: number[], fill: Fill) =>
+    tensors.set(`${name}.weight`, { shape, fill });
+  add("model.embed_tokens", [config.vocab_size, width], { std: token });
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const layer = `model.layers.${i}`;
-    tensors.set(`${layer}.input_layernorm.weight`, [width]);
-    tensors.set(`${layer}.self_attn.q_proj.weight`, [queries, width]);
-    tensors.set(`${layer}.self_attn.k_proj.weight`, [keys, width]);
-    tensors.set(`${layer}.self_attn.v_proj.weight`, [keys, width]);
-    tensors.set(`${layer}.self_attn.o_proj.weight`, [width, queries]);
-    tensors.set(`${layer}.self_attn.q_norm.weight`, [head]);
-    tensors.set(`${layer}.self_attn.k_norm.weight`, [head]);
-    tensors.set(`${layer}.post_attention_layernorm.weight`, [width]);
-    tensors.set(`${layer}.mlp.gate_proj.weight`, [inner, width]);
-    tensors.set(`${layer}.mlp.up_proj.weight`, [inner, width]);
-    tensors.set(`${layer}.mlp.down_proj.weight`, [width, inner]);
+    add(`${layer}.input_layernorm`, [width], "ones");
+    add(`${layer}.self_attn.q_proj`, [queries, width], unit);
+    add(`${layer}.self_attn.k_proj`, [keys, width], unit);
+    add(`${layer}.self_attn.v_proj`, [keys, width], unit);
+    add(`${layer}.self_attn.o_proj`, [width, queries], { std: branch / Math.sqrt(queries) });
+    add(`${layer}.self_attn.q_norm`, [head], "ones");
+    add(`${layer}.self_attn.k_norm`, [head], "ones");
+    add(`${layer}.post_attention_layernorm`, [width], "ones");
+    add(`${layer}.mlp.gate_proj`, [inner, width], unit);
+    add(`${layer}.mlp.up_proj`, [inner, width], unit);
+    const down = { std: branch / Math.sqrt(inner * siluMeanSquare) };
+    add(`${layer}.mlp.down_proj`, [width, inner], down);
   }
-  tensors.set("model.norm.weight", [width]);
-  if (!config.tie_word_embeddings) tensors.set("lm_head.weight", [config.vocab_size, width]);
+  add("model.norm", [width], "ones");
+  if (!config.tie_word_embeddings) add("lm_head", [config.vocab_size, width], unit);
   return tensors;
 }
 
-/** Adds the tensors of a stack under `name`, by the layer's index in the stack. */
-function addStack(
-  tensors: Map<string, number[]>,
-  layers: readonly StackLayer[],
-  input: Shape4,
-  name: string,
-): void {
-  const shapes = stackShapes(layers, input, name);
-  layers.forEach((layer, i) => {
-    const channels = (shapes[i - 1] ?? input)[3];
-    for (const [key, shape] of layerTensors(layer, channels)) {
-      tensors.set(`${name}.${i}.${key}`, shape);
-    }
-  });
-}
-
-/** The tensors of one stack layer that reads `channels` channels, name within the layer to shape. */
-export function layerTensors(layer: StackLayer, channels: number): [string, number[]][] {
-  switch (layer.op) {
-    case "conv":
-      return [
-        ["weight", [layer.channels, channels, ...layer.kernel]],
-        ["bias", [layer.channels]],
-      ];
-    case "residual": {
-      const inner = layer.channels ?? channels;
-      return [
-        ["norm.weight", [channels]],
-        ["conv1.weight", [inner, channels, ...layer.kernel]],
-        ["conv1.bias", [inner]],
-        ["conv2.weight", [channels, inner, 1, 1, 1]],
-        ["conv2.bias", [channels]],
-      ];
-    }
-    case "rmsnorm":
-      return [["weight", [channels]]];
-    case "silu":
-    case "unshuffle":
-    case "shuffle":
-    case "overlap_add":
-    case "logmel":
-      return [];
-  }
-}
+/** What the parameters are counted by: the part of a model, and how its tensors' names begin. */
+const parts: [part: string, start: string][] = [
+  ["text embedding", "model.embed_tokens."],
+  ["language head", "lm_head."],
+  ["backbone", "model."],
+  ["observation audio", "observation.audio."],
+  ["observation video", "observation.video."],
+  ["response audio encoder", "response.audio.encoder."],
+  ["response audio decoder", "response.audio.decoder."],
+  ["response video encoder", "response.video.encoder."],
+  ["response video decoder", "response.video.decoder."],
+  ["response projections", "response."],
+  ["stream embeddings", ""],
+];
 
 /** The part of the model that a tensor of `expectedTensors` belongs to. */
-export function tensorPart(name: string): TensorPart {
-  if (name.startsWith("model.embed_tokens.")) return "text embedding";
-  if (name.startsWith("lm_head.")) return "language head";
-  if (name.startsWith("model.")) return "backbone";
-  if (name.startsWith("observation.audio.")) return "observation audio";
-  if (name.startsWith("observation.video.")) return "observation video";
-  if (name.startsWith("response.audio.encoder.")) return "response audio encoder";
-  if (name.startsWith("response.audio.decoder.")) return "response audio decoder";
-  if (name.startsWith("response.video.encoder.")) return "response video encoder";
-  if (name.startsWith("response.video.decoder.")) return "response video decoder";
-  if (name.startsWith("response.")) return "response projections";
-  return "stream embeddings";
-}
-
-/** Elements of a tensor of this shape. */
-export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, n) => product * n, 1);
+export function tensorPart(name: string): string {
+  return parts.find(([, start]) => name.startsWith(start))?.[0] ?? "";
 }
 
 /** Parameters of a checkpoint by part, parts without any left out. */
-export function parameterCounts(config: ModelConfig): Map<TensorPart, number> {
-  const counts = new Map<TensorPart, number>();
-  for (const [name, shape] of expectedTensors(config)) {
+export function parameterCounts(config: ModelConfig): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const [name, { shape }] of expectedTensors(config)) {
     const part = tensorPart(name);
-    counts.set(part, (counts.get(part) ?? 0) + elementCount(shape));
+    counts.set(part, (counts.get(part) ?? 0) + elements(shape));
   }
   return counts;
+}
+
+/** All parameters of a checkpoint. */
+export function parameterCount(config: ModelConfig): number {
+  return parameterCounts(config).values().reduce((sum, count) => sum + count, 0);
 }

@@ -8,7 +8,6 @@
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import type { ModelConfig } from "../config/config.ts";
 import { InputError } from "../config/errors.ts";
-import { byteLetters } from "../models/byte_tokenizer.ts";
 import { quoted, reason } from "../config/quoted.ts";
 
 export interface Tokenizer {
@@ -20,6 +19,18 @@ export interface Tokenizer {
   bytes(id: number): Uint8Array;
   /** One more than the largest id. */
   vocabSize: number;
+}
+
+/**
+ * The letters that stand for bytes in byte-level vocabularies (GPT-2's): printable Latin-1 stands
+ * for itself, the other bytes for letters from U+0100 on.
+ */
+export function byteLetters(): string[] {
+  let next = 0x100;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
+    return String.fromCharCode(printable ? byte : next++);
+  });
 }
 
 const byteOfLetter = new Map(byteLetters().map((letter, byte) => [letter, byte]));

@@ -6,7 +6,10 @@
  * The bars part the three groups: observation, language, response latents.
  */
 import type { ModelConfig } from "../config/config.ts";
-import { latentGrid, observationTokens } from "../layers/stack_shapes.ts";
+import { type Medium, observationEncoder, responseDecoder } from "./coders.ts";
+import { coderOutput } from "../layers/coder.ts";
+import type { Grid, Shape4 } from "../layers/layer.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
 
 /** What the user gave in one unit (u_k). */
 export interface Observation {
@@ -98,26 +101,35 @@ export interface UnitLayout {
   agentSamples: number;
 }
 
-/** Counts the tokens, frames and samples of one unit of a checkpoint. */
+/**
+ * Counts the tokens, frames and samples of one unit of a checkpoint.
+ *
+ * @throws InputError when the shapes of its encoders and decoders don't fit together.
+ */
 export function unitLayout(config: ModelConfig): UnitLayout {
-  const user = observationTokens(config);
-  const agent = latentGrid(config);
-  const userVideo = user.video[0] * user.video[1] * user.video[2];
-  const agentVideo = agent.video[0] * agent.video[1] * agent.video[2];
-  const observation = config.user_text_slots + user.audio + userVideo;
-  const response = agent.audio + agentVideo;
+  const observed = (medium: Medium) => coderOutput(observationEncoder(config, medium));
+  const latents = (medium: Medium) => responseDecoder(config, medium).input;
+  const grid = ([time, height, width]: Readonly<Shape4>): Grid => [time, height, width];
+  const [userAudio] = observed("audio");
+  const [agentAudio] = latents("audio");
+  const userVideoGrid = grid(observed("video"));
+  const agentVideoGrid = grid(latents("video"));
+  const userVideo = elements(userVideoGrid);
+  const agentVideo = elements(agentVideoGrid);
+  const observation = config.user_text_slots + userAudio + userVideo;
+  const response = agentAudio + agentVideo;
   return {
     userText: config.user_text_slots,
-    userAudio: user.audio,
+    userAudio,
     userVideo,
     agentText: config.agent_text_slots,
-    agentAudio: agent.audio,
+    agentAudio,
     agentVideo,
     observation,
     response,
     tokens: observation + config.agent_text_slots + response,
-    userVideoGrid: user.video,
-    agentVideoGrid: agent.video,
+    userVideoGrid,
+    agentVideoGrid,
     frames: (config.unit_ms * config.fps) / 1000,
     userSamples: (config.unit_ms * config.observation.audio.sample_rate) / 1000,
     agentSamples: (config.unit_ms * config.response.audio.sample_rate) / 1000,

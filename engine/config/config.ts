@@ -6,47 +6,22 @@
  */
 import type { SolverConfig } from "./solver.ts";
 
-/** One layer of a streaming stack: a codec's encoder or decoder, or an observation's encoder.
- * Tensors are [time, height, width, channels], channels last; audio has height = width = 1. */
-export type StackLayer =
-  /** Convolution, causal in time; kernel and stride are [time, height, width]. Pads with
-   * (kernel - stride) x dilation past frames in time, so that an output frame sees nothing after its
-   * own stride of input frames, and with (kernel - stride) / 2 zeros on both sides in space: every
-   * extent is divided by its stride exactly. Dilation spreads the taps in time only; above 1 it needs
-   * a time stride of 1. */
-  | {
-    op: "conv";
-    channels: number;
-    kernel: [number, number, number];
-    stride?: [number, number, number];
-    dilation?: number;
-  }
-  /** x + conv2(silu(conv1(silu(rmsnorm(x))))): conv1 has `kernel` (stride 1) and `channels` (default:
-   * the input's), conv2 is 1x1x1 back to the input's channels. */
-  | { op: "residual"; kernel: [number, number, number]; dilation?: number; channels?: number }
-  | { op: "silu" }
-  /** RMSNorm over channels at every position, with a learned weight per channel. */
-  | { op: "rmsnorm" }
-  /** Blocks of [time, height, width] into channels: channel = ((c ft + dt) fh + dh) fw + dw. */
-  | { op: "unshuffle"; factor: [number, number, number] }
-  /** The inverse of unshuffle. */
-  | { op: "shuffle"; factor: [number, number, number] }
-  /** Frames of 2 hop samples into hop samples each, the halves of neighbours added (audio only). */
-  | { op: "overlap_add"; hop: number }
-  /** log(mel power + 1e-5) of periodic Hann windows that end where the hop ends, by triangles of
-   * height 1 on HTK's mel scale from 0 to half of the sample rate (audio only). */
-  | { op: "logmel"; window: number; fft: number; hop: number; mels: number };
+/**
+ * One layer of an encoder or decoder: its op, and the keys that the op's file in engine/layers/ reads.
+ * Tensors are [time, height, width, channels], channels last; audio has height = width = 1.
+ */
+export type LayerConfig = { readonly op: string; readonly [key: string]: unknown };
 
-/** A causal codec: encoder and decoder stacks around latents of `latent_channels`. */
+/** A causal codec: encoder and decoder around latents of `latent_channels`. */
 export interface CodecConfig {
   latent_channels: number;
-  encoder: StackLayer[];
-  decoder: StackLayer[];
+  encoder: LayerConfig[];
+  decoder: LayerConfig[];
 }
 
 /** How observations of one medium become tokens: through the response codec's encoder, or a causal
- * stack of their own whose last channels feed the projection. */
-export type ObservationEncoder = { encoder: "codec" } | { encoder: StackLayer[] };
+ * encoder of their own whose last channels feed the projection. */
+export type ObservationEncoder = { encoder: "codec" } | { encoder: LayerConfig[] };
 
 /** `config.json` of a checkpoint. */
 export interface ModelConfig {

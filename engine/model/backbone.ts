@@ -1,7 +1,6 @@
 /** The Transformer: Qwen3's layers over a span of tokens that see history by rank. */
-import { toF32 } from "../checkpoint/checkpoint.ts";
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { WeightStorage } from "../config/config.ts";
+import type { BackboneConfig, WeightStorage } from "../config/config.ts";
+import type { Weights } from "../weights/weights.ts";
 import type { History } from "./history.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { attention } from "../../kernels/attention/attention.ts";
@@ -53,59 +52,55 @@ export class Backbone {
   readonly #axes: Tensor;
   readonly #scratch = new Map<number, Record<"qkv" | "q" | "heads" | "act", Tensor>>();
 
+  /** @param weights The whole model's. */
   constructor(
     private readonly gpu: Gpu,
-    private readonly checkpoint: Checkpoint,
+    private readonly config: BackboneConfig,
+    weights: Weights,
     storage: WeightStorage,
   ) {
-    const c = checkpoint.config;
-    const vector = (name: string) => {
-      const data = checkpointTensor(checkpoint, name);
-      return tensorFrom(gpu, name, [data.length], data);
-    };
-    const weight = (
-      label: string,
-      names: string[],
-      outputs: number,
-      inputs: number,
-      options: PackOptions = {},
-    ) =>
-      packWeight(
-        gpu,
-        label,
-        names.map((name) => checkpointTensor(checkpoint, name)),
-        outputs,
-        inputs,
-        storage,
-        options,
-      );
-    const qDim = c.num_attention_heads * c.head_dim;
-    const kvDim = c.num_key_value_heads * c.head_dim;
+    const c = config;
+    const [width, inner, head] = [c.hidden_size, c.intermediate_size, c.head_dim];
+    const [qDim, kvDim] = [c.num_attention_heads * head, c.num_key_value_heads * head];
     for (let i = 0; i < c.num_hidden_layers; i++) {
-      const p = `model.layers.${i}`;
-      const attn = ["q", "k", "v"].map((name) => `${p}.self_attn.${name}_proj.weight`);
-      const mlp = ["gate", "up"].map((name) => `${p}.mlp.${name}_proj.weight`);
-      const scale = (name: string) => checkpointTensor(checkpoint, `${p}.${name}.weight`);
+      const layer = weights.under("model.layers").under(`${i}`);
+      const attn = layer.under("self_attn");
+      const mlp = layer.under("mlp");
+      const norm = (name: string) => layer.get(`${name}.weight`, [width]);
+      const vector = (name: string) =>
+        tensorFrom(gpu, attn.prefix + name, [head], attn.get(`${name}.weight`, [head]));
+      /** One product of the rows of several linear layers. */
+      const weight = (
+        label: string,
+        from: Weights,
+        rows: [name: string, outputs: number][],
+        inputs: number,
+        options: PackOptions = {},
+      ) => {
+        const matrices = rows.map(([name, count]) => from.get(`${name}.weight`, [count, inputs]));
+        const outputs = rows.reduce((sum, [, count]) => sum + count, 0);
+        return packWeight(gpu, layer.prefix + label, matrices, outputs, inputs, storage, options);
+      };
       this.#layers.push({
-        qkv: weight(`${p} qkv`, attn, qDim + 2 * kvDim, c.hidden_size, {
-          scale: scale("input_layernorm"),
-        }),
-        qNorm: vector(`${p}.self_attn.q_norm.weight`),
-        kNorm: vector(`${p}.self_attn.k_norm.weight`),
-        output: weight(`${p} output`, [`${p}.self_attn.o_proj.weight`], c.hidden_size, qDim),
-        gateUp: weight(`${p} gate_up`, mlp, 2 * c.intermediate_size, c.hidden_size, {
-          scale: scale("post_attention_layernorm"),
+        qkv: weight(
+          "qkv",
+          attn,
+          [["q_proj", qDim], ["k_proj", kvDim], ["v_proj", kvDim]],
+          width,
+          { scale: norm("input_layernorm") },
+        ),
+        qNorm: vector("q_norm"),
+        kNorm: vector("k_norm"),
+        output: weight("output", attn, [["o_proj", width]], qDim),
+        gateUp: weight("gate_up", mlp, [["gate_proj", inner], ["up_proj", inner]], width, {
+          scale: norm("post_attention_layernorm"),
           gated: true,
         }),
-        down: weight(
-          `${p} down`,
-          [`${p}.mlp.down_proj.weight`],
-          c.hidden_size,
-          c.intermediate_size,
-        ),
+        down: weight("down", mlp, [["down_proj", width]], inner),
       });
     }
-    this.#finalNorm = vector("model.norm.weight");
+    const name = "model.norm.weight";
+    this.#finalNorm = tensorFrom(gpu, name, [width], weights.get(name, [width]));
     const rotary = rotaryTurns(c.head_dim, c.rope_theta, c.rope_scaling?.mrope_section);
     this.#turns = tensorFrom(gpu, "rotary turns", [c.head_dim / 2], rotary.turns);
     this.#axes = tensorFrom(gpu, "rotary axes", [c.head_dim / 2], rotary.axes);
@@ -114,7 +109,7 @@ export class Backbone {
   /** Steps that run a span: every row's K and V enter its history slot, layer by layer; x becomes
    * the last layer's output on the wanted rows (the others' x is then undefined). */
   span(history: History, { label, x, tokens, wanted }: Span): Step[] {
-    const { config: c } = this.checkpoint;
+    const c = this.config;
     const count = x.shape[0] ?? 0;
     const scratch = this.#scratchFor(count);
     const steps: Step[] = [];
@@ -185,7 +180,7 @@ export class Backbone {
 
   /** The final RMSNorm: y = norm(x), what every head reads. */
   finalNorm(label: string, x: Tensor, y: Tensor): Step {
-    const eps = this.checkpoint.config.rms_norm_eps;
+    const eps = this.config.rms_norm_eps;
     return rmsnorm(this.gpu, { label: `${label} final`, x, weight: this.#finalNorm, eps, y });
   }
 
@@ -193,7 +188,7 @@ export class Backbone {
   #scratchFor(count: number) {
     let scratch = this.#scratch.get(count);
     if (!scratch) {
-      const c = this.checkpoint.config;
+      const c = this.config;
       const qDim = c.num_attention_heads * c.head_dim;
       const kvDim = c.num_key_value_heads * c.head_dim;
       const make = (name: string, width: number) =>
@@ -208,11 +203,4 @@ export class Backbone {
     }
     return scratch;
   }
-}
-
-/** A checkpoint's tensor as floats. Throws when it isn't there (openCheckpoint has checked). */
-export function checkpointTensor(checkpoint: Checkpoint, name: string): Float32Array {
-  const tensor = checkpoint.tensors.get(name);
-  if (!tensor) throw new Error(`the checkpoint has no tensor ${name}`);
-  return toF32(tensor);
 }

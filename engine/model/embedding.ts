@@ -3,18 +3,19 @@
  * become logits and velocities. A token's modality is told by its type embedding (and its position),
  * never by routing.
  */
-import { checkpointTensor } from "./backbone.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { Storage } from "../config/config.ts";
-import { TokenType, type UnitLayout } from "../checkpoint/unit.ts";
+import type { ModelConfig, Storage } from "../config/config.ts";
+import type { Weights } from "../weights/weights.ts";
+import { type Medium, observationEncoder } from "../checkpoint/coders.ts";
+import { tauFeatures } from "../checkpoint/tensors.ts";
+import { TokenType, tokenTypes, type UnitLayout } from "../checkpoint/unit.ts";
+import { coderOutput } from "../layers/coder.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { timeFeatures } from "../../kernels/tokens/time_features.ts";
 import { embed, fillRows } from "../../kernels/tokens/embed.ts";
 import { matmul, type PackedWeight, packWeight } from "../../kernels/matmul/matmul.ts";
 import { Plan, type Step, submit } from "../../kernels/gpu/plan.ts";
 import { makeTensor, reshape, rows, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
-
-const timeChannels = 256;
 
 interface Projection {
   weight: PackedWeight;
@@ -68,42 +69,41 @@ export class Embedding {
    */
   constructor(
     private readonly gpu: Gpu,
-    checkpoint: Checkpoint,
+    config: ModelConfig,
+    weights: Weights,
     private readonly shape: LatentShape,
     private readonly taus: readonly number[],
     storage: Storage,
   ) {
-    const { config: c } = checkpoint;
+    const c = config;
     const D = c.hidden_size;
-    const floats = (name: string) => checkpointTensor(checkpoint, name);
-    const vector = (name: string) => {
-      const data = floats(name);
-      return tensorFrom(gpu, name, [data.length], data);
-    };
-    const weight = (name: string, outputs: number) => {
-      const data = floats(name);
-      return packWeight(gpu, name, data, outputs, data.length / outputs, storage);
-    };
-    const projection = (name: string, outputs: number): Projection => ({
-      weight: weight(`${name}.weight`, outputs),
-      bias: vector(`${name}.bias`),
+    const { audio: { latent_channels: audio }, video: { latent_channels: video } } = c.response;
+    const vector = (name: string, shape: number[] = [D]) =>
+      tensorFrom(gpu, name, shape, weights.get(name, shape));
+    const weight = (name: string, outputs: number, inputs: number) =>
+      packWeight(gpu, name, weights.get(name, [outputs, inputs]), outputs, inputs, storage);
+    const projection = (name: string, outputs: number, inputs: number): Projection => ({
+      weight: weight(`${name}.weight`, outputs, inputs),
+      bias: vector(`${name}.bias`, [outputs]),
     });
-    this.#table = weight("model.embed_tokens.weight", c.vocab_size);
-    this.#head = c.tie_word_embeddings ? this.#table : weight("lm_head.weight", c.vocab_size);
-    const types = floats("type_embedding.weight");
-    this.#types = tensorFrom(gpu, "type_embedding.weight", [types.length / D, D], types);
+    const observed = (medium: Medium) =>
+      projection(
+        `observation.${medium}.projection`,
+        D,
+        coderOutput(observationEncoder(config, medium))[3],
+      );
+    this.#table = weight("model.embed_tokens.weight", c.vocab_size, D);
+    this.#head = c.tie_word_embeddings ? this.#table : weight("lm_head.weight", c.vocab_size, D);
+    this.#types = vector("type_embedding.weight", [tokenTypes, D]);
     this.#absent = { audio: vector("no_sound_embedding"), video: vector("no_picture_embedding") };
-    this.#observed = {
-      audio: projection("observation.audio.projection", D),
-      video: projection("observation.video.projection", D),
-    };
+    this.#observed = { audio: observed("audio"), video: observed("video") };
     this.#velocity = {
-      audio: projection("response.audio.output", c.response.audio.latent_channels),
-      video: projection("response.video.output", c.response.video.latent_channels),
+      audio: projection("response.audio.output", audio, D),
+      video: projection("response.video.output", video, D),
     };
     this.#latentIn = {
-      audio: weight("response.audio.input.weight", D),
-      video: weight("response.video.input.weight", D),
+      audio: weight("response.audio.input.weight", D, audio),
+      video: weight("response.video.input.weight", D, video),
     };
     this.#latentBias = {
       audio: makeTensor(gpu, "audio latent biases", [taus.length, D]),
@@ -114,8 +114,8 @@ export class Embedding {
       new Plan(
         "latent biases",
         this.#biasSteps(
-          projection("tau_embedding.linear1", D),
-          projection("tau_embedding.linear2", D),
+          projection("tau_embedding.linear1", D, tauFeatures),
+          projection("tau_embedding.linear2", D, D),
           {
             audio: vector("response.audio.input.bias"),
             video: vector("response.video.input.bias"),
@@ -134,7 +134,7 @@ export class Embedding {
   ): Step[] {
     const { gpu, taus } = this;
     const count = taus.length;
-    const features = makeTensor(gpu, "tau features", [count, timeChannels]);
+    const features = makeTensor(gpu, "tau features", [count, tauFeatures]);
     const inner = makeTensor(gpu, "tau inner", [count, D]);
     const tauRows = makeTensor(gpu, "tau embedding", [count, D]);
     const steps: Step[] = [

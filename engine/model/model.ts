@@ -1,6 +1,7 @@
 /** A checkpoint on one device. */
 import { Backbone } from "./backbone.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { Weights } from "../weights/weights.ts";
 import type { Storage } from "../config/config.ts";
 import { Embedding, type LatentShape, latentShape } from "./embedding.ts";
 import { History } from "./history.ts";
@@ -17,6 +18,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
  * own; both roles of a `fused` one share it. The codecs belong to the thinker.
  */
 export class Model {
+  readonly weights: Weights;
   readonly layout: UnitLayout;
   readonly latents: LatentShape;
   readonly backbone: Backbone;
@@ -32,6 +34,7 @@ export class Model {
     readonly settings: Settings,
   ) {
     const { config } = checkpoint;
+    this.weights = Weights.of(checkpoint.tensors);
     this.storage = settings.storage;
     this.layout = unitLayout(config);
     this.latents = latentShape(checkpoint, this.layout);
@@ -39,8 +42,15 @@ export class Model {
     for (const step of solverProgram(settings.solver)) {
       if (step.op === "evaluate") taus.add(step.tau);
     }
-    this.backbone = new Backbone(gpu, checkpoint, settings.weights);
-    this.embedding = new Embedding(gpu, checkpoint, this.latents, [...taus], settings.storage);
+    this.backbone = new Backbone(gpu, config, this.weights, settings.weights);
+    this.embedding = new Embedding(
+      gpu,
+      config,
+      this.weights,
+      this.latents,
+      [...taus],
+      settings.storage,
+    );
     this.window = historyWindow(this.layout, settings);
     this.history = new History(gpu, config, this.window, settings.storage);
     this.tokens = new TickTokens(

@@ -5,7 +5,10 @@
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { type Precision, resolveSettings } from "./settings.ts";
-import { type StackOptions, StreamingStack } from "../layers/streaming.ts";
+import { responseDecoder, responseEncoder } from "../checkpoint/coders.ts";
+import type { Coder } from "../layers/coder.ts";
+import { StreamingCoder } from "../layers/streaming_coder.ts";
+import { Weights } from "../weights/weights.ts";
 import { unitLayout } from "../checkpoint/unit.ts";
 import { type AdapterSpec, inTurn } from "../../kernels/gpu/adapter.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
@@ -24,7 +27,7 @@ export interface Media {
 
 /** Encoders and decoders of both media, in streams of their own, on a device of this thread. */
 export class ResponseCodec {
-  readonly #stacks: StreamingStack[];
+  readonly #coders: StreamingCoder[];
   readonly #input: { audio: Tensor; frames: Tensor };
   readonly #plan: Plan;
   readonly #readback: Readback;
@@ -32,10 +35,10 @@ export class ResponseCodec {
   private constructor(
     private readonly gpu: Gpu,
     private readonly frameBytes: number,
-    parts: { stacks: StreamingStack[]; audio: Tensor; frames: Tensor; plan: Plan },
+    parts: { coders: StreamingCoder[]; audio: Tensor; frames: Tensor; plan: Plan },
     readback: Readback,
   ) {
-    this.#stacks = parts.stacks;
+    this.#coders = parts.coders;
     this.#input = { audio: parts.audio, frames: parts.frames };
     this.#plan = parts.plan;
     this.#readback = readback;
@@ -54,33 +57,17 @@ export class ResponseCodec {
     const { config } = checkpoint;
     const layout = unitLayout(config);
     const { storage } = resolveSettings(checkpoint, { precision });
-    const { audio, video } = config.response;
+    const { video } = config.response;
     const gpu = await inTurn(() => Gpu.open(adapter));
-    const stack = (
-      prefix: string,
-      layers: StackOptions["layers"],
-      input: [number, number, number, number],
-    ) => new StreamingStack(gpu, { prefix, layers, checkpoint, input, storage });
+    const weights = Weights.of(checkpoint.tensors);
+    const coder = (one: Coder) => new StreamingCoder(gpu, one, weights, storage);
     const encoders = {
-      audio: stack("response.audio.encoder", audio.encoder, [layout.agentSamples, 1, 1, 1]),
-      video: stack("response.video.encoder", video.encoder, [
-        layout.frames,
-        video.height,
-        video.width,
-        3,
-      ]),
+      audio: coder(responseEncoder(config, "audio")),
+      video: coder(responseEncoder(config, "video")),
     };
     const decoders = {
-      audio: stack("response.audio.decoder", audio.decoder, [
-        layout.agentAudio,
-        1,
-        1,
-        audio.latent_channels,
-      ]),
-      video: stack("response.video.decoder", video.decoder, [
-        ...layout.agentVideoGrid,
-        video.latent_channels,
-      ]),
+      audio: coder(responseDecoder(config, "audio")),
+      video: coder(responseDecoder(config, "video")),
     };
     const words = pixelWords(layout.frames * video.width * video.height);
     const given = makeTensor(gpu, "codec frames in", [words], "u32");
@@ -105,8 +92,8 @@ export class ResponseCodec {
     ]);
     const readback = await Readback.create(gpu, [samples, pixels]);
     await gpu.check();
-    const stacks = [encoders.audio, encoders.video, decoders.audio, decoders.video];
-    const parts = { stacks, audio: encoders.audio.input, frames: given, plan };
+    const coders = [encoders.audio, encoders.video, decoders.audio, decoders.video];
+    const parts = { coders, audio: encoders.audio.input, frames: given, plan };
     return new ResponseCodec(gpu, layout.frames * video.width * video.height * 3, parts, readback);
   }
 
@@ -135,7 +122,7 @@ export class ResponseCodec {
 
   /** Starts a new stream. */
   reset(): void {
-    for (const stack of this.#stacks) stack.reset();
+    for (const coder of this.#coders) coder.reset();
   }
 
   /** Frees the adapter. */

@@ -2,24 +2,13 @@
  * A tokenizer of bytes in Hugging Face's `tokenizer.json` format: token b is byte b, so that every
  * text can be said and heard with a vocabulary that a small model can hold.
  */
+import { byteLetters } from "../checkpoint/tokenizer.ts";
 
 /** Special tokens, from id 256 on. */
 export const byteSpecials = ["<|sil|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"] as const;
 
 /** Id of the token that says nothing now. */
 export const byteFiller = 256;
-
-/**
- * The letters that stand for bytes in byte-level vocabularies (GPT-2's): printable Latin-1 stands
- * for itself, the other bytes for letters from U+0100 on.
- */
-export function byteLetters(): string[] {
-  let next = 0x100;
-  return Array.from({ length: 256 }, (_, byte) => {
-    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
-    return String.fromCharCode(printable ? byte : next++);
-  });
-}
 
 /** The byte tokenizer as the content of a `tokenizer.json`. */
 export function byteTokenizerJson(): Record<string, unknown> {

@@ -1,5 +1,5 @@
-/** Short ways to write stack layers down, for presets. */
-import type { StackLayer } from "../config/config.ts";
+/** Short ways to write layers down, for presets. */
+import type { LayerConfig } from "../config/config.ts";
 
 type Triple = [number, number, number];
 
@@ -7,13 +7,13 @@ export function conv(
   channels: number,
   kernel: Triple = [1, 1, 1],
   stride: Triple = [1, 1, 1],
-): StackLayer {
+): LayerConfig {
   return stride.some((s) => s > 1)
     ? { op: "conv", channels, kernel, stride }
     : { op: "conv", channels, kernel };
 }
 
-export function residual(kernel: Triple, dilation = 1, channels?: number): StackLayer {
+export function residual(kernel: Triple, dilation = 1, channels?: number): LayerConfig {
   return {
     op: "residual",
     kernel,
@@ -22,26 +22,26 @@ export function residual(kernel: Triple, dilation = 1, channels?: number): Stack
   };
 }
 
-export const silu: StackLayer = { op: "silu" };
+export const silu: LayerConfig = { op: "silu" };
 
-export function unshuffle(...factor: Triple): StackLayer {
+export function unshuffle(...factor: Triple): LayerConfig {
   return { op: "unshuffle", factor };
 }
 
-export function shuffle(...factor: Triple): StackLayer {
+export function shuffle(...factor: Triple): LayerConfig {
   return { op: "shuffle", factor };
 }
 
-export function overlapAdd(hop: number): StackLayer {
+export function overlapAdd(hop: number): LayerConfig {
   return { op: "overlap_add", hop };
 }
 
 /** Halves height and width. */
-export function halve(channels: number): StackLayer {
+export function halve(channels: number): LayerConfig {
   return conv(channels, [1, 4, 4], [1, 2, 2]);
 }
 
 /** Doubles height and width: a pointwise convolution whose channels become the pixels' blocks. */
-export function double(channels: number): StackLayer[] {
+export function double(channels: number): LayerConfig[] {
   return [conv(4 * channels), shuffle(1, 2, 2)];
 }

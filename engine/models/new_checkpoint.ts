@@ -8,12 +8,12 @@ import type { ModelConfig } from "../config/config.ts";
 import { validateConfig } from "../checkpoint/config_check.ts";
 import { InputError } from "../config/errors.ts";
 import { quoted } from "../config/quoted.ts";
-import type { Dtype } from "../weights/safetensors.ts";
+import type { FileDtype } from "../weights/safetensors.ts";
 import type { TensorSpec } from "../weights/safetensors_writer.ts";
 import { expectedTensors, parameterCounts } from "../checkpoint/tensors.ts";
 import { addedToken, byteTokenizerJson } from "./byte_tokenizer.ts";
 import { preset, type PresetName } from "./presets.ts";
-import { randomFills, randomTensor } from "./random_weights.ts";
+import { randomTensor } from "./random.ts";
 
 export interface NewCheckpoint {
   config: ModelConfig;
@@ -28,7 +28,7 @@ export interface NewCheckpointOptions {
   preset: PresetName;
   /** 0 to 2^32 - 1. */
   seed: number;
-  dtype: Dtype;
+  dtype: FileDtype;
   backbone?: Backbone;
 }
 
@@ -58,9 +58,9 @@ export function newCheckpoint(options: NewCheckpointOptions): NewCheckpoint {
     { ...config, torch_dtype: torchDtypes[dtype], random_weights_seed: seed },
     options.preset,
   );
-  const fills = randomFills(config);
+  const expected = expectedTensors(config);
   const stored = backbone?.weights.entries;
-  const tensors = [...expectedTensors(config)].map(([name, shape]) => ({
+  const tensors = [...expected].map(([name, { shape }]) => ({
     name,
     shape,
     dtype: stored?.get(name)?.dtype ?? dtype,
@@ -75,7 +75,7 @@ export function newCheckpoint(options: NewCheckpointOptions): NewCheckpoint {
     tensors,
     data({ name, shape, dtype }) {
       if (backbone?.weights.entries.has(name)) return backboneTensor(backbone, name);
-      return randomTensor(seed, name, shape, fills.get(name) ?? "ones", dtype);
+      return randomTensor(seed, name, expected.get(name) ?? { shape, fill: "ones" }, dtype);
     },
   };
 }

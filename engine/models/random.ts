@@ -3,7 +3,9 @@
  * only: the same on every machine, in any order, without state. For weights, not for the noise of
  * a stream (that is Philox, in a kernel).
  */
-import type { Dtype } from "../weights/safetensors.ts";
+import type { Parameter } from "../weights/parameter.ts";
+import type { FileDtype } from "../weights/safetensors.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
 
 /** A keyed mix of 32 bits (the 'lowbias32' finalizer: two multiplications, three shifts). */
 function mix(value: number): number {
@@ -45,7 +47,7 @@ export function randomNumbers(
 }
 
 /** Numbers in a storage type, little-endian, rounded to the nearest (ties to even). */
-export function toStorage(numbers: Float64Array, dtype: Dtype): Uint8Array<ArrayBuffer> {
+export function toStorage(numbers: Float64Array, dtype: FileDtype): Uint8Array<ArrayBuffer> {
   if (dtype === "F16") return new Uint8Array(new Float16Array(numbers).buffer);
   const floats = new Float32Array(numbers);
   if (dtype === "F32") return new Uint8Array(floats.buffer);
@@ -56,4 +58,23 @@ export function toStorage(numbers: Float64Array, dtype: Dtype): Uint8Array<Array
     halves[i] = (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
   }
   return new Uint8Array(halves.buffer);
+}
+
+const chunkElements = 1 << 20;
+
+/** A tensor's random bytes in chunks; the same for the same seed, name, parameter and dtype anywhere. */
+export async function* randomTensor(
+  seed: number,
+  name: string,
+  { shape, fill }: Parameter,
+  dtype: FileDtype,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const length = elements(shape);
+  for (let at = 0; at < length; at += chunkElements) {
+    const count = Math.min(chunkElements, length - at);
+    const numbers = fill === "ones"
+      ? new Float64Array(count).fill(1)
+      : randomNumbers(seed, name, at, count, fill.std);
+    yield await Promise.resolve(toStorage(numbers, dtype));
+  }
 }

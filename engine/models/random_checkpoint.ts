@@ -1,7 +1,7 @@
 /** A preset's checkpoint with random weights, in memory: what `init` writes, for measuring speed. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { type Dtype, dtypeBytes } from "../weights/safetensors.ts";
-import { elementCount } from "../checkpoint/tensors.ts";
+import { dtypeBytes, type FileDtype } from "../weights/safetensors.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
 import { newCheckpoint } from "./new_checkpoint.ts";
 import type { PresetName } from "./presets.ts";
 
@@ -9,11 +9,11 @@ import type { PresetName } from "./presets.ts";
 export async function randomCheckpoint(
   preset: PresetName,
   seed: number,
-  dtype: Dtype,
+  dtype: FileDtype,
   progress: (part: number) => void = () => {},
 ): Promise<Checkpoint> {
   const made = newCheckpoint({ preset, seed, dtype });
-  const size = (shape: readonly number[]) => elementCount(shape) * dtypeBytes[dtype];
+  const size = (shape: readonly number[]) => elements(shape) * dtypeBytes[dtype];
   const all = made.tensors.reduce((sum, { shape }) => sum + size(shape), 0);
   const tensors: Checkpoint["tensors"] = new Map();
   let done = 0;

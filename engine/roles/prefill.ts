@@ -4,7 +4,8 @@
  * hands the spans' K and V over; the performer only copies them.
  */
 import type { Model } from "../model/model.ts";
-import { StreamingStack } from "../layers/streaming.ts";
+import { responseEncoder } from "../checkpoint/coders.ts";
+import { StreamingCoder } from "../layers/streaming_coder.ts";
 import { tokenWords } from "../model/tick_tokens.ts";
 import { TokenType } from "../checkpoint/unit.ts";
 import { unpackPixels } from "../../kernels/codec/pixels.ts";
@@ -97,8 +98,8 @@ export function receivePrefill(model: Model, slices: readonly ArrayBuffer[]): vo
 
 /** Encodes the reference voice and image with the response codecs: latents as [tokens, channels]. */
 export function personaLatents(model: Model): { audio: Tensor; video: Tensor } {
-  const { gpu, checkpoint, layout, settings, storage } = model;
-  const { audio, video } = checkpoint.config.response;
+  const { gpu, checkpoint: { config }, layout, settings, storage, weights } = model;
+  const { audio, video } = config.response;
   const voice = settings.voice ?? new Float32Array(0);
   const voiceUnits = voice.length / layout.agentSamples;
   const audioLatents = makeTensor(
@@ -107,22 +108,16 @@ export function personaLatents(model: Model): { audio: Tensor; video: Tensor } {
     [voiceUnits * layout.agentAudio, audio.latent_channels],
   );
   if (voiceUnits > 0) {
-    const stack = new StreamingStack(gpu, {
-      prefix: "response.audio.encoder",
-      layers: audio.encoder,
-      checkpoint,
-      input: [layout.agentSamples, 1, 1, 1],
-      storage,
-    });
+    const encoder = new StreamingCoder(gpu, responseEncoder(config, "audio"), weights, storage);
     for (let unit = 0; unit < voiceUnits; unit++) {
       const samples = voice.subarray(unit * layout.agentSamples, (unit + 1) * layout.agentSamples);
-      upload(gpu, stack.input, samples);
+      upload(gpu, encoder.input, samples);
       const target = rows(audioLatents, unit * layout.agentAudio, layout.agentAudio);
       submit(
         gpu,
         new Plan("voice", [
-          ...stack.steps,
-          copy("voice latents", reshape(stack.output, target.shape), target),
+          ...encoder.steps,
+          copy("voice latents", reshape(encoder.output, target.shape), target),
         ]),
       );
     }
@@ -131,13 +126,7 @@ export function personaLatents(model: Model): { audio: Tensor; video: Tensor } {
   const videoLatents = makeTensor(gpu, "image latents", [videoRows, video.latent_channels]);
   if (settings.personaFrame) {
     const { width, height } = video;
-    const stack = new StreamingStack(gpu, {
-      prefix: "response.video.encoder",
-      layers: video.encoder,
-      checkpoint,
-      input: [layout.frames, height, width, 3],
-      storage,
-    });
+    const encoder = new StreamingCoder(gpu, responseEncoder(config, "video"), weights, storage);
     const still = new Uint8Array(layout.frames * width * height * 3);
     for (let frame = 0; frame < layout.frames; frame++) {
       still.set(settings.personaFrame, frame * width * height * 3);
@@ -148,9 +137,9 @@ export function personaLatents(model: Model): { audio: Tensor; video: Tensor } {
     submit(
       gpu,
       new Plan("image", [
-        unpackPixels(gpu, { label: "persona", pixels, y: stack.input }),
-        ...stack.steps,
-        copy("image latents", reshape(stack.output, videoLatents.shape), videoLatents),
+        unpackPixels(gpu, { label: "persona", pixels, y: encoder.input }),
+        ...encoder.steps,
+        copy("image latents", reshape(encoder.output, videoLatents.shape), videoLatents),
       ]),
     );
   }

@@ -2,10 +2,10 @@
 import type { Model } from "../model/model.ts";
 import {
   blobOf,
+  coderNames,
   prefillBlob,
   type SavedState,
   type Snapshot,
-  stackNames,
   type StateRequest,
   unitBlob,
 } from "./snapshot.ts";
@@ -40,8 +40,8 @@ export class StateReader {
     }
     this.#latents ??= await Readback.create(gpu, [this.thinker.latents]);
     blobs.set("latents", await this.#read([], this.#latents));
-    for (const name of stackNames) {
-      const state = await this.thinker.stacks[name].exportState();
+    for (const name of coderNames) {
+      const state = await this.thinker.coders[name].exportState();
       if (state.length > 0) blobs.set(name, state);
     }
     await gpu.check();
@@ -100,6 +100,6 @@ export function restoreThinker(thinker: Thinker, snapshot: Snapshot): void {
   restoreHistory(thinker.model, snapshot);
   const bytes = blobOf(snapshot, "latents");
   thinker.setLatents(new Float32Array(bytes.slice().buffer));
-  const { stacks } = thinker;
-  for (const name of stackNames) stacks[name].importState(blobOf(snapshot, name));
+  const { coders } = thinker;
+  for (const name of coderNames) coders[name].importState(blobOf(snapshot, name));
 }

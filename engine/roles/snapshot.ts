@@ -21,7 +21,7 @@ export const snapshotFormat = 1;
 
 export interface Snapshot {
   meta: SnapshotMeta;
-  /** By name: "latents", the stacks' states, "history.prefill", "history.unit.K", "persona", "voice"
+  /** By name: "latents", the encoders' and decoders' states, "history.prefill", "history.unit.K", "persona", "voice"
    * (what is empty is left out). Numbers are little-endian. Never changed once made: successive
    * snapshots of a session share the blobs of units that both hold. */
   blobs: Map<string, Uint8Array<ArrayBuffer>>;
@@ -53,14 +53,14 @@ export interface SnapshotMeta {
   unfinished: number[];
 }
 
-/** The streaming stacks whose state a session carries. */
-export const stackNames = [
+/** The encoders and decoders whose state a session carries. */
+export const coderNames = [
   "encoder.audio",
   "encoder.video",
   "decoder.audio",
   "decoder.video",
 ] as const;
-export type StackName = typeof stackNames[number];
+export type CoderName = typeof coderNames[number];
 
 /** Asks for the session's state when everything before it has been answered. */
 export interface StateRequest {

@@ -6,11 +6,12 @@
  *   pass(k, y_{k-1})     -> agent text of k; K and V of [y_{k-1}, u_k, text k] enter history
  *   decode(y)            -> samples and frames
  */
-import type { CodecConfig, ObservationEncoder } from "../config/config.ts";
 import { latentParts } from "../model/embedding.ts";
 import type { Model } from "../model/model.ts";
-import type { StackName } from "./snapshot.ts";
-import { StreamingStack } from "../layers/streaming.ts";
+import type { CoderName } from "./snapshot.ts";
+import { type Medium, observationEncoder, responseDecoder } from "../checkpoint/coders.ts";
+import type { Coder } from "../layers/coder.ts";
+import { StreamingCoder } from "../layers/streaming_coder.ts";
 import { type Observation, TokenType } from "../checkpoint/unit.ts";
 import { copy, Plan, submit } from "../../kernels/gpu/plan.ts";
 import { clampSamples, packPixels, pixelWords, unpackPixels } from "../../kernels/codec/pixels.ts";
@@ -53,7 +54,7 @@ export class Thinker {
   readonly #slice: Tensor | null;
   readonly #pass: Plan;
   readonly #encoders: { audio: MediumEncoder; video: MediumEncoder };
-  readonly #decoders: { audio: StreamingStack; video: StreamingStack };
+  readonly #decoders: { audio: StreamingCoder; video: StreamingCoder };
   readonly #decode: Plan;
   readonly #media: { audio: Tensor; frames: Tensor };
   #passReadback!: Readback;
@@ -90,18 +91,10 @@ export class Thinker {
     };
     this.#pass = new Plan("pass", this.#passSteps(x));
 
-    const { audio, video } = config.response;
+    const { video } = config.response;
     this.#decoders = {
-      audio: this.#stack("response.audio.decoder", audio.decoder, [
-        layout.agentAudio,
-        1,
-        1,
-        audio.latent_channels,
-      ]),
-      video: this.#stack("response.video.decoder", video.decoder, [
-        ...layout.agentVideoGrid,
-        video.latent_channels,
-      ]),
+      audio: this.#coder(responseDecoder(config, "audio")),
+      video: this.#coder(responseDecoder(config, "video")),
     };
     this.#media = {
       audio: makeTensor(gpu, "agent samples", [layout.agentSamples]),
@@ -131,31 +124,21 @@ export class Thinker {
     return thinker;
   }
 
-  #stack(
-    prefix: string,
-    layers: CodecConfig["encoder"],
-    input: [number, number, number, number],
-  ): StreamingStack {
-    const { gpu, checkpoint, storage } = this.model;
-    return new StreamingStack(gpu, { prefix, layers, checkpoint, input, storage });
+  #coder(coder: Coder): StreamingCoder {
+    const { gpu, weights, storage } = this.model;
+    return new StreamingCoder(gpu, coder, weights, storage);
   }
 
-  #encoder(medium: "audio" | "video", y: Tensor): MediumEncoder {
+  #encoder(medium: Medium, y: Tensor): MediumEncoder {
     const { gpu, checkpoint, layout, embedding } = this.model;
-    const own: ObservationEncoder = checkpoint.config.observation[medium];
-    const codec = checkpoint.config.response[medium];
     const { width, height } = checkpoint.config.observation.video;
-    const stack = this.#stack(
-      own.encoder === "codec" ? `response.${medium}.encoder` : `observation.${medium}.encoder`,
-      own.encoder === "codec" ? codec.encoder : own.encoder,
-      medium === "audio" ? [layout.userSamples, 1, 1, 1] : [layout.frames, height, width, 3],
-    );
-    const channels = stack.output.shape.at(-1) ?? 0;
-    const features = reshape(stack.output, [y.shape[0] ?? 0, channels]);
-    const present = [...stack.steps, ...embedding.observed(medium, features, y)];
+    const coder = this.#coder(observationEncoder(checkpoint.config, medium));
+    const channels = coder.output.shape.at(-1) ?? 0;
+    const features = reshape(coder.output, [y.shape[0] ?? 0, channels]);
+    const present = [...coder.steps, ...embedding.observed(medium, features, y)];
     const absent = new Plan(`no user ${medium}`, embedding.observed(medium, null, y));
     if (medium === "audio") {
-      return { stack, input: stack.input, present: new Plan("encode audio", present), absent };
+      return { coder, input: coder.input, present: new Plan("encode audio", present), absent };
     }
     const input = makeTensor(
       gpu,
@@ -163,8 +146,8 @@ export class Thinker {
       [pixelWords(layout.frames * width * height)],
       "u32",
     );
-    const unpack = unpackPixels(gpu, { label: "user", pixels: input, y: stack.input });
-    return { stack, input, present: new Plan("encode video", [unpack, ...present]), absent };
+    const unpack = unpackPixels(gpu, { label: "user", pixels: input, y: coder.input });
+    return { coder, input, present: new Plan("encode video", [unpack, ...present]), absent };
   }
 
   #passSteps(x: Tensor) {
@@ -314,11 +297,11 @@ export class Thinker {
     return await readback.read();
   }
 
-  /** The stacks that carry state from unit to unit. */
-  get stacks(): Record<StackName, StreamingStack> {
+  /** The encoders and decoders that carry state from unit to unit. */
+  get coders(): Record<CoderName, StreamingCoder> {
     return {
-      "encoder.audio": this.#encoders.audio.stack,
-      "encoder.video": this.#encoders.video.stack,
+      "encoder.audio": this.#encoders.audio.coder,
+      "encoder.video": this.#encoders.video.coder,
       "decoder.audio": this.#decoders.audio,
       "decoder.video": this.#decoders.video,
     };
@@ -332,7 +315,7 @@ export class Thinker {
 }
 
 interface MediumEncoder {
-  stack: StreamingStack;
+  coder: StreamingCoder;
   /** Where the observation's samples or packed pixels are written. */
   input: Tensor;
   present: Plan;

@@ -170,7 +170,7 @@ function storages(settings: Fields): Pick<SnapshotMeta["settings"], "storage" | 
   return { storage, weights: settings.oneOf("weights", ["f32", "f16", "int8", "int4"]) };
 }
 
-/** Bytes of every blob but the stacks' states, which the stacks check. */
+/** Bytes of every blob but the coders' states, which the coders check. */
 function expectedBytes(
   { meta, blobs }: Snapshot,
   checkpoint: Checkpoint,

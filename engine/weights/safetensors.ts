@@ -11,7 +11,7 @@ import { quoted } from "../config/quoted.ts";
 
 /** Storage types of weights, and their bytes per element. */
 export const dtypeBytes = { F32: 4, F16: 2, BF16: 2 } as const;
-export type Dtype = keyof typeof dtypeBytes;
+export type FileDtype = keyof typeof dtypeBytes;
 
 /** Bytes per element of every dtype that a safetensors header may name. */
 const allDtypeBytes: Readonly<Record<string, number>> = {

@@ -1,11 +1,11 @@
 /** Writes the safetensors format tensor by tensor, so that no model has to fit in memory. */
-import { type Dtype, dtypeBytes } from "./safetensors.ts";
-import { elementCount } from "../checkpoint/tensors.ts";
+import { dtypeBytes, type FileDtype } from "./safetensors.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
 
 export interface TensorSpec {
   name: string;
-  dtype: Dtype;
-  shape: number[];
+  dtype: FileDtype;
+  shape: readonly number[];
 }
 
 /** Where the bytes go; a `Deno.FsFile`'s writer fits. */
@@ -57,5 +57,5 @@ export function safetensorsHeader(specs: readonly TensorSpec[]): Uint8Array<Arra
 }
 
 function byteLength({ dtype, shape }: TensorSpec): number {
-  return elementCount(shape) * dtypeBytes[dtype];
+  return elements(shape) * dtypeBytes[dtype];
 }

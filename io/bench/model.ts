@@ -1,8 +1,7 @@
 /** Which model and adapter a bench measures. */
 import { type Checkpoint, openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
-import { elementCount, expectedTensors } from "../../engine/checkpoint/tensors.ts";
+import { parameterCount } from "../../engine/checkpoint/tensors.ts";
 import { unitLayout } from "../../engine/checkpoint/unit.ts";
-import type { ModelConfig } from "../../engine/config/config.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { type PresetName, presetNames } from "../../engine/models/presets.ts";
 import { randomCheckpoint } from "../../engine/models/random_checkpoint.ts";
@@ -138,7 +137,7 @@ export function modelFacts({ name, checkpoint, settings }: BenchModel, adapter: 
     adapter,
     model: name,
     checkpoint: digest,
-    parameters: parameters(config),
+    parameters: parameterCount(config),
     storage: settings.storage,
     weights: settings.weights,
     solver: settings.solver,
@@ -148,12 +147,6 @@ export function modelFacts({ name, checkpoint, settings }: BenchModel, adapter: 
     tokensPerUnit: unitLayout(config).tokens,
     config,
   };
-}
-
-function parameters(config: ModelConfig): number {
-  let count = 0;
-  for (const shape of expectedTensors(config).values()) count += elementCount(shape);
-  return count;
 }
 
 /** Bytes that the performers hold on adapters of their own; null: they share the thinker's. */

@@ -5,10 +5,10 @@ import { newCheckpoint } from "../../engine/models/new_checkpoint.ts";
 import { presetNames } from "../../engine/models/presets.ts";
 import { reason } from "../../engine/config/quoted.ts";
 import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
-import { elementCount } from "../../engine/checkpoint/tensors.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
 import { writeAll } from "../system/bytes.ts";
 import { print, say } from "../system/terminal.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
 
 export const summary = "make a checkpoint with seeded random weights";
 
@@ -76,7 +76,7 @@ export async function run(args: string[]): Promise<number> {
       });
     });
     if (!done) return 130;
-    const parameters = checkpoint.tensors.reduce((n, { shape }) => n + elementCount(shape), 0);
+    const parameters = checkpoint.tensors.reduce((n, { shape }) => n + elements(shape), 0);
     const random = backbone ? "random but for the backbone" : "random";
     say(
       `${folder}: ${preset}, ${(parameters / 1e6).toFixed(1)} million parameters, weights ` +

@@ -7,9 +7,10 @@ import {
   weightBytes,
 } from "../../engine/bench/costs.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { elementCount, tensorPart } from "../../engine/checkpoint/tensors.ts";
+import { tensorPart } from "../../engine/checkpoint/tensors.ts";
 import { unitLayout } from "../../engine/checkpoint/unit.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
 
 export const summary = "show a checkpoint's shape, parameters, cost per unit and memory";
 
@@ -52,7 +53,7 @@ export async function inspect(model: string) {
   let storedBytes = 0;
   const dtypes = new Set<string>();
   for (const [name, { dtype, shape, length }] of tensors) {
-    const count = elementCount(shape);
+    const count = elements(shape);
     const part = tensorPart(name);
     parameters[part] = (parameters[part] ?? 0) + count;
     total += count;

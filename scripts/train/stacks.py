@@ -1,4 +1,4 @@
-"""Streaming stacks (StackLayer in engine/config/config.ts) over whole recordings at once.
+"""Streaming stacks (LayerConfig in engine/config/config.ts) over whole recordings at once.
 
 Tensors are [batch, channels, time, height, width]. Before the first unit lie zeros, at every layer's
 input, as the engine's fresh state has them; so a recording run at once equals one run unit by unit.
@@ -13,7 +13,7 @@ EPS = 1e-6  # of every RMSNorm in a stack
 
 
 def layer_tensors(layer, channels):
-    """Names within the layer to shapes, as layerTensors in engine/checkpoint/tensors.ts."""
+    """Names within the layer to shapes, as `parameters` of engine/layers/'s files."""
     op = layer["op"]
     if op == "conv":
         out = layer["channels"]

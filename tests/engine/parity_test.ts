@@ -4,7 +4,7 @@
  * so that errors don't add up; positions and evictions are stated anew here.
  */
 import { assert, assertEquals } from "@std/assert";
-import { toF32 } from "../../engine/checkpoint/checkpoint.ts";
+import { toF32 } from "../../engine/weights/weights.ts";
 import type { WeightStorage } from "../../engine/config/config.ts";
 import type { SolverName } from "../../engine/config/solver.ts";
 import { Model } from "../../engine/model/model.ts";

@@ -11,7 +11,7 @@ import {
   silu,
   unshuffle,
 } from "../../engine/models/layers.ts";
-import { randomFills, randomTensor } from "../../engine/models/random_weights.ts";
+import { randomTensor } from "../../engine/models/random.ts";
 import type { Settings } from "../../engine/model/settings.ts";
 import { expectedTensors } from "../../engine/checkpoint/tensors.ts";
 import { type Observation, unitLayout } from "../../engine/checkpoint/unit.ts";
@@ -85,13 +85,13 @@ export function tinyConfig(changes: Partial<ModelConfig> = {}): ModelConfig {
 
 /** A checkpoint with seeded random f32 weights, in shared memory. */
 export async function randomCheckpoint(config: ModelConfig, seed: number): Promise<Checkpoint> {
-  const fills = randomFills(config);
   const tensors: Checkpoint["tensors"] = new Map();
-  for (const [name, shape] of expectedTensors(config)) {
+  for (const [name, parameter] of expectedTensors(config)) {
+    const { shape } = parameter;
     const length = shape.reduce((a, b) => a * b, 4);
     const bytes = new Uint8Array(new SharedArrayBuffer(length));
     let at = 0;
-    for await (const chunk of randomTensor(seed, name, shape, fills.get(name) ?? "ones", "F32")) {
+    for await (const chunk of randomTensor(seed, name, parameter, "F32")) {
       bytes.set(chunk, at);
       at += chunk.length;
     }

@@ -9,8 +9,8 @@ import {
   silu,
   unshuffle,
 } from "../../engine/models/layers.ts";
-import { randomFills, randomTensor } from "../../engine/models/random_weights.ts";
-import type { Dtype } from "../../engine/weights/safetensors.ts";
+import { randomTensor } from "../../engine/models/random.ts";
+import type { FileDtype } from "../../engine/weights/safetensors.ts";
 import { safetensorsHeader } from "../../engine/weights/safetensors_writer.ts";
 import { expectedTensors } from "../../engine/checkpoint/tensors.ts";
 
@@ -71,17 +71,16 @@ export function tinyConfig(): ModelConfig {
 /** Names, dtype and bytes of every tensor of a config, random from a seed. */
 export async function tinyTensors(
   config: ModelConfig,
-  dtype: Dtype = "F32",
-): Promise<Map<string, { dtype: Dtype; shape: number[]; bytes: Uint8Array<ArrayBuffer> }>> {
-  const fills = randomFills(config);
+  dtype: FileDtype = "F32",
+): Promise<
+  Map<string, { dtype: FileDtype; shape: readonly number[]; bytes: Uint8Array<ArrayBuffer> }>
+> {
   const tensors = new Map();
-  for (const [name, shape] of expectedTensors(config)) {
-    const chunks = await Array.fromAsync(
-      randomTensor(7, name, shape, fills.get(name) ?? "ones", dtype),
-    );
+  for (const [name, parameter] of expectedTensors(config)) {
+    const chunks = await Array.fromAsync(randomTensor(7, name, parameter, dtype));
     tensors.set(name, {
       dtype,
-      shape,
+      shape: parameter.shape,
       bytes: new Uint8Array(await new Blob(chunks).arrayBuffer()),
     });
   }
@@ -90,7 +89,10 @@ export async function tinyTensors(
 
 /** The content of a safetensors file. */
 export async function safetensorsFile(
-  tensors: Map<string, { dtype: Dtype; shape: number[]; bytes: Uint8Array<ArrayBuffer> }>,
+  tensors: Map<
+    string,
+    { dtype: FileDtype; shape: readonly number[]; bytes: Uint8Array<ArrayBuffer> }
+  >,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const specs = [...tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
   const bytes = [...tensors.values()].map((tensor) => tensor.bytes);

@@ -1,24 +1,29 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  coderOperations,
   historyTokens,
-  stackOperations,
   tokenHistoryBytes,
   unitCosts,
   weightBytes,
 } from "../../../engine/bench/costs.ts";
-import type { ModelConfig } from "../../../engine/config/config.ts";
+import type { LayerConfig, ModelConfig } from "../../../engine/config/config.ts";
+import type { Shape4 } from "../../../engine/layers/layer.ts";
 import { conv, residual, shuffle } from "../../../engine/models/layers.ts";
 import { preset } from "../../../engine/models/presets.ts";
 
-Deno.test("stackOperations() counts two operations per weight and output position", () => {
+function operations(layers: LayerConfig[], input: Shape4): number {
+  return coderOperations({ name: "coder", layers, input, sampleRate: 16000 });
+}
+
+Deno.test("coderOperations() counts two operations per weight and output position", () => {
   const halving = conv(5, [2, 4, 4], [1, 2, 2]);
   // outputs x inputs x kernel x positions
-  assertEquals(stackOperations([halving], [3, 4, 6, 7]), 2 * 5 * 7 * 32 * (3 * 2 * 3));
+  assertEquals(operations([halving], [3, 4, 6, 7]), 2 * 5 * 7 * 32 * (3 * 2 * 3));
   assertEquals(
-    stackOperations([conv(8), shuffle(2, 1, 1), conv(3)], [1, 1, 1, 2]),
+    operations([conv(8), shuffle(2, 1, 1), conv(3)], [1, 1, 1, 2]),
     2 * 16 + 2 * 24,
   );
-  assertEquals(stackOperations([residual([3, 1, 1])], [10, 1, 1, 4]), 2 * 10 * (48 + 16));
+  assertEquals(operations([residual([3, 1, 1])], [10, 1, 1, 4]), 2 * 10 * (48 + 16));
 });
 
 const unguided = (config: ModelConfig) => ({

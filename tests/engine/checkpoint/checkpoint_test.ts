@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { openBackbone, openCheckpoint, toF32 } from "../../../engine/checkpoint/checkpoint.ts";
+import { openBackbone, openCheckpoint } from "../../../engine/checkpoint/checkpoint.ts";
+import { toF32 } from "../../../engine/weights/weights.ts";
 import { byteTokenizerJson } from "../../../engine/models/byte_tokenizer.ts";
 import { toStorage } from "../../../engine/models/random.ts";
-import type { Dtype } from "../../../engine/weights/safetensors.ts";
+import type { FileDtype } from "../../../engine/weights/safetensors.ts";
 import { backboneTensors } from "../../../engine/checkpoint/tensors.ts";
 import {
   assertInputError,
@@ -172,7 +173,10 @@ Deno.test("openCheckpoint() names a tensor that is missing, superfluous or of an
   await withTensors((tensors) => tensors.delete(name), async (folder) => {
     await assertInputError(() => openCheckpoint(folder), weights, name, "missing", "shape [16,4]");
   });
-  await withTensors((tensors) => tensors.get(name)!.shape.reverse(), async (folder) => {
+  await withTensors((tensors) => {
+    const tensor = tensors.get(name)!;
+    tensor.shape = tensor.shape.toReversed();
+  }, async (folder) => {
     await assertInputError(() => openCheckpoint(folder), name, "has shape [4,16]", "[16,4]");
   });
   const extra = { dtype: "F32" as const, shape: [1], bytes: new Uint8Array(4) };
@@ -237,7 +241,7 @@ Deno.test("openCheckpoint() refuses shards outside the folder and shards that do
 Deno.test("toF32() converts every storage type exactly", () => {
   const numbers = [0, -0, 1, -2.5, 65504, 2 ** -24, 2 ** -14, 1 / 3, Infinity, -Infinity];
   const shape = [numbers.length];
-  const convert = (dtype: Dtype) => {
+  const convert = (dtype: FileDtype) => {
     const bytes = toStorage(Float64Array.from(numbers), dtype);
     const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
     shared.set(bytes);

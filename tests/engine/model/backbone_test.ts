@@ -1,5 +1,6 @@
 /** The backbone against PyTorch's numbers (tests/data/README.md). */
 import { assert, assertEquals } from "@std/assert";
+import { Weights } from "../../../engine/weights/weights.ts";
 import { Backbone } from "../../../engine/model/backbone.ts";
 import type { Checkpoint } from "../../../engine/checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../../../engine/config/config.ts";
@@ -65,7 +66,7 @@ async function runSpans(
     noisyEnd: count + 1,
   };
   const history = new History(gpu, checkpoint.config, window, storage);
-  const backbone = new Backbone(gpu, checkpoint, storage);
+  const backbone = new Backbone(gpu, checkpoint.config, Weights.of(checkpoint.tensors), storage);
   const x = tensorFrom(gpu, "x", [count, D], input);
   const normed = makeTensor(gpu, "normed", [count, D]);
   for (const [first, end] of spans) {

@@ -1,7 +1,11 @@
 /** The response codecs by themselves, unit by unit, against their stacks over the whole span at once. */
 import { assert, assertEquals } from "@std/assert";
 import { ResponseCodec } from "../../../engine/model/response_codec.ts";
-import { StreamingStack } from "../../../engine/layers/streaming.ts";
+import { responseDecoder, responseEncoder } from "../../../engine/checkpoint/coders.ts";
+import type { Coder } from "../../../engine/layers/coder.ts";
+import type { Shape4 } from "../../../engine/layers/layer.ts";
+import { StreamingCoder } from "../../../engine/layers/streaming_coder.ts";
+import { Weights } from "../../../engine/weights/weights.ts";
 import { unitLayout } from "../../../engine/checkpoint/unit.ts";
 import { copy, Plan, submit } from "../../../kernels/gpu/plan.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
@@ -38,24 +42,13 @@ withGpu("ResponseCodec gives unit by unit what encoder and decoder give at once"
 
     for (const medium of ["audio", "video"] as const) {
       const isAudio = medium === "audio";
-      const { encoder, decoder, latent_channels: channels } = config.response[medium];
-      const [t, h, w] = isAudio ? [layout.agentAudio, 1, 1] : layout.agentVideoGrid;
-      const stack = (
-        part: "encoder" | "decoder",
-        input: [number, number, number, number],
-      ) =>
-        new StreamingStack(gpu, {
-          prefix: `response.${medium}.${part}`,
-          layers: part === "encoder" ? encoder : decoder,
-          checkpoint,
-          input,
-          storage: "f32",
-        });
-      const encode = stack(
-        "encoder",
-        isAudio ? [3 * layout.agentSamples, 1, 1, 1] : [3 * layout.frames, height, width, 3],
-      );
-      const decode = stack("decoder", [3 * t, h, w, channels]);
+      const coder = (one: Coder) => {
+        const [time, ...rest] = one.input;
+        const three = { ...one, input: [3 * time, ...rest] as Shape4 };
+        return new StreamingCoder(gpu, three, Weights.of(checkpoint.tensors), "f32");
+      };
+      const encode = coder(responseEncoder(config, medium));
+      const decode = coder(responseDecoder(config, medium));
       const values = isAudio
         ? units.flatMap(({ audio }) => [...audio])
         : units.flatMap(({ frames }) => [...frames].map((byte) => byte / 127.5 - 1));

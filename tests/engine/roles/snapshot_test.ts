@@ -1,7 +1,8 @@
 /** Sessions that are cut, saved, resumed, forked, and broken on purpose. */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
-import { byteLetters, byteTokenizerJson } from "../../../engine/models/byte_tokenizer.ts";
+import { byteLetters } from "../../../engine/checkpoint/tokenizer.ts";
+import { byteTokenizerJson } from "../../../engine/models/byte_tokenizer.ts";
 import { type Durability, openSession } from "../../../engine/session/session.ts";
 import type { SessionOptions } from "../../../engine/model/settings.ts";
 import { type Snapshot, unitBlob } from "../../../engine/roles/snapshot.ts";

@@ -1,7 +1,7 @@
 import { channelNorm } from "../../../kernels/codec/channel_norm.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
 import { normal, random } from "../../reference/random.ts";
-import { block, rmsnormReference, type Shape4, siluReference } from "../../reference/stack.ts";
+import { block, rmsnormReference, type Shape4, siluReference } from "../../reference/coder.ts";
 import { assertClose, poisoned, run, surrounded, withGpu } from "../support.ts";
 
 const shapes: Shape4[] = [[1, 1, 1, 1], [2, 1, 1, 192], [1, 3, 5, 6], [1, 16, 16, 96], [

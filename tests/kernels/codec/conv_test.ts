@@ -4,7 +4,7 @@ import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
 import { elements } from "../../../kernels/gpu/tensor.ts";
 import { normal, random, roundToHalf } from "../../reference/random.ts";
-import { block, convReference, type Shape4, siluReference } from "../../reference/stack.ts";
+import { block, convReference, type Shape4, siluReference } from "../../reference/coder.ts";
 import { assertClose, poisoned, run, surrounded, withGpu } from "../support.ts";
 
 type Triple = [number, number, number];

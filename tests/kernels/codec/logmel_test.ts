@@ -1,7 +1,7 @@
 import { logmel, logmelTables, spectrumChannels } from "../../../kernels/codec/logmel.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
 import { normal, random } from "../../reference/random.ts";
-import { block, logmelReference } from "../../reference/stack.ts";
+import { block, logmelReference } from "../../reference/coder.ts";
 import { assertClose, poisoned, run, surrounded, withGpu } from "../support.ts";
 
 const shapes = [

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { overlapAdd } from "../../../kernels/codec/overlap_add.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
 import { normal, random } from "../../reference/random.ts";
-import { block, overlapAddReference } from "../../reference/stack.ts";
+import { block, overlapAddReference } from "../../reference/coder.ts";
 import { assertClose, poisoned, run, surrounded, withGpu } from "../support.ts";
 
 withGpu(

@@ -2,7 +2,7 @@ import { assertThrows } from "@std/assert";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
 import { shuffle, unshuffle } from "../../../kernels/codec/shuffle.ts";
 import { normal, random } from "../../reference/random.ts";
-import { block, type Shape4, shuffleReference, unshuffleReference } from "../../reference/stack.ts";
+import { block, type Shape4, shuffleReference, unshuffleReference } from "../../reference/coder.ts";
 import { assertClose, poisoned, run, surrounded, withGpu } from "../support.ts";
 
 type Triple = [number, number, number];

@@ -1,18 +1,20 @@
 import { assertEquals } from "@std/assert";
-import type { StackLayer } from "../../../engine/config/config.ts";
+import type { LayerConfig } from "../../../engine/config/config.ts";
 import { conv, overlapAdd, residual, shuffle, unshuffle } from "../../../engine/models/layers.ts";
 import { preset } from "../../../engine/models/presets.ts";
-import {
-  codecShapes,
-  latentGrid,
-  observationTokens,
-  type Shape4,
-  stackShapes,
-} from "../../../engine/layers/stack_shapes.ts";
+import { observationEncoder, responseDecoder } from "../../../engine/checkpoint/coders.ts";
+import { unitLayout } from "../../../engine/checkpoint/unit.ts";
+import { coderOutput, placeLayers } from "../../../engine/layers/coder.ts";
+import type { Shape4 } from "../../../engine/layers/layer.ts";
 import { assertInputError, tinyConfig } from "../tiny_checkpoint.ts";
 
-Deno.test("stackShapes() gives every layer's output", () => {
-  const layers: StackLayer[] = [
+/** The output shape of every layer. */
+function shapesOf(layers: LayerConfig[], input: Shape4, name = "x"): Shape4[] {
+  return placeLayers({ name, layers, input }).map(({ output }) => output);
+}
+
+Deno.test("placeLayers() gives every layer's output", () => {
+  const layers: LayerConfig[] = [
     unshuffle(4, 8, 8),
     conv(96),
     { op: "silu" },
@@ -21,7 +23,7 @@ Deno.test("stackShapes() gives every layer's output", () => {
     { op: "rmsnorm" },
     shuffle(2, 4, 8),
   ];
-  assertEquals(stackShapes(layers, [4, 64, 32, 3], "x"), [
+  assertEquals(shapesOf(layers, [4, 64, 32, 3], "x"), [
     [1, 8, 4, 768],
     [1, 8, 4, 96],
     [1, 8, 4, 96],
@@ -30,14 +32,14 @@ Deno.test("stackShapes() gives every layer's output", () => {
     [1, 4, 2, 128],
     [2, 16, 16, 2],
   ]);
-  assertEquals(stackShapes([conv(160), overlapAdd(80)], [32, 1, 1, 96], "x").at(-1), [
+  assertEquals(shapesOf([conv(160), overlapAdd(80)], [32, 1, 1, 96], "x").at(-1), [
     2560,
     1,
     1,
     1,
   ]);
   assertEquals(
-    stackShapes(
+    shapesOf(
       [{ op: "logmel", window: 400, fft: 512, hop: 160, mels: 24 }],
       [2560, 1, 1, 1],
       "x",
@@ -46,8 +48,8 @@ Deno.test("stackShapes() gives every layer's output", () => {
   );
 });
 
-Deno.test("stackShapes() names the layer that doesn't fit, and why", async () => {
-  const cases: [StackLayer, Shape4, string][] = [
+Deno.test("placeLayers() names the layer that doesn't fit, and why", async () => {
+  const cases: [LayerConfig, Shape4, string][] = [
     [conv(8, [4, 1, 1], [4, 1, 1]), [6, 1, 1, 1], "time of 6 isn't divisible by stride 4"],
     [conv(8, [1, 4, 4], [1, 2, 2]), [1, 4, 5, 1], "width of 5 isn't divisible by stride 2"],
     [conv(8, [1, 1, 1], [2, 1, 1]), [2, 1, 1, 1], "kernel 1 is smaller than stride 2"],
@@ -67,34 +69,35 @@ Deno.test("stackShapes() names the layer that doesn't fit, and why", async () =>
     [{ op: "logmel", window: 400, fft: 512, hop: 160, mels: 8 }, [160, 1, 1, 2], "1 channel"],
   ];
   for (const [layer, input, why] of cases) {
-    const layers: StackLayer[] = [{ op: "silu" }, layer];
-    await assertInputError(() => stackShapes(layers, input, "a.b"), `a.b[1] (${layer.op})`, why);
+    const layers: LayerConfig[] = [{ op: "silu" }, layer];
+    await assertInputError(() => shapesOf(layers, input, "a.b"), `a.b[1] (${layer.op})`, why);
   }
 });
 
-Deno.test("codecShapes() refuses a decoder that doesn't give back what the encoder read", async () => {
+Deno.test("responseDecoder() refuses a decoder that doesn't give back what the encoder read", async () => {
   const config = tinyConfig();
-  assertEquals(codecShapes(config, "audio").latents, [2, 1, 1, 4]);
-  assertEquals(codecShapes(config, "video").latents, [1, 2, 2, 6]);
+  assertEquals(responseDecoder(config, "audio").input, [2, 1, 1, 4]);
+  assertEquals(responseDecoder(config, "video").input, [1, 2, 2, 6]);
   config.response.video.decoder = [conv(48), shuffle(1, 4, 4)];
   await assertInputError(
-    () => codecShapes(config, "video"),
+    () => responseDecoder(config, "video"),
     "response.video.decoder",
     "into [1,8,8,3], not back into [2,8,8,3]",
   );
   config.response.audio.latent_channels = 5;
-  await assertInputError(() => latentGrid(config), "ends in 4 channels, but latent_channels is 5");
+  await assertInputError(() => unitLayout(config), "ends in 4 channels, but latent_channels is 5");
 });
 
-Deno.test("observationTokens() takes the codec's encoder only for media of the codec's size", async () => {
+Deno.test("observationEncoder() takes the codec's only for media of the codec's size", async () => {
   const config = tinyConfig();
-  assertEquals(observationTokens(config), { audio: 1, video: [1, 2, 2] });
+  const shape = (medium: "audio" | "video") => coderOutput(observationEncoder(config, medium));
+  assertEquals([shape("audio"), shape("video")], [[1, 1, 1, 8], [1, 2, 2, 6]]);
   config.observation.video.width = 16;
-  await assertInputError(() => observationTokens(config), "observation.video", "width and height");
+  await assertInputError(() => unitLayout(config), "observation.video", "width and height");
 });
 
 Deno.test("nano observes 6 tokens a unit and responds with 6", () => {
-  const config = preset("nano");
-  assertEquals(latentGrid(config), { audio: 2, video: [1, 2, 2] });
-  assertEquals(observationTokens(config), { audio: 2, video: [1, 2, 2] });
+  const layout = unitLayout(preset("nano"));
+  assertEquals([layout.userAudio, layout.userVideoGrid], [2, [1, 2, 2]]);
+  assertEquals([layout.agentAudio, layout.agentVideoGrid], [2, [1, 2, 2]]);
 });

@@ -1,7 +1,7 @@
-/** The streaming contract, on stacks of every kind of layer, on nano's, and against PyTorch. */
+/** The streaming contract, on coders of every kind of layer, on nano's, and against PyTorch. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { CheckpointTensor } from "../../../engine/checkpoint/checkpoint.ts";
-import type { StackLayer } from "../../../engine/config/config.ts";
+import { allCoders } from "../../../engine/checkpoint/coders.ts";
+import type { LayerConfig } from "../../../engine/config/config.ts";
 import { InputError } from "../../../engine/config/errors.ts";
 import {
   conv,
@@ -12,14 +12,10 @@ import {
   unshuffle,
 } from "../../../engine/models/layers.ts";
 import { preset } from "../../../engine/models/presets.ts";
-import {
-  codecShapes,
-  mediumShape,
-  type Shape4,
-  stackShapes,
-} from "../../../engine/layers/stack_shapes.ts";
-import { StreamingStack } from "../../../engine/layers/streaming.ts";
-import { layerTensors } from "../../../engine/checkpoint/tensors.ts";
+import { coderOutput, coderParameters } from "../../../engine/layers/coder.ts";
+import type { Shape4 } from "../../../engine/layers/layer.ts";
+import { StreamingCoder } from "../../../engine/layers/streaming_coder.ts";
+import { type CheckpointTensor, Weights } from "../../../engine/weights/weights.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { Plan, submit } from "../../../kernels/gpu/plan.ts";
 import { Readback } from "../../../kernels/gpu/readback.ts";
@@ -27,12 +23,12 @@ import { elements, upload } from "../../../kernels/gpu/tensor.ts";
 import { assertClose, withGpu } from "../../kernels/support.ts";
 import { golden, readGoldens } from "../../reference/golden_file.ts";
 import { integer, normal, random, roundToHalf } from "../../reference/random.ts";
-import { type Block, block, stackReference } from "../../reference/stack.ts";
+import { type Block, block, coderReference } from "../../reference/coder.ts";
 
-/** A stack with weights: what tests build at any span. */
+/** An encoder or decoder with weights: what tests build at any span. */
 interface Model {
   prefix: string;
-  layers: StackLayer[];
+  layers: LayerConfig[];
   /** Shape of one unit. */
   input: Shape4;
   tensors: Map<string, CheckpointTensor>;
@@ -47,41 +43,35 @@ function toTensor(shape: readonly number[], data: Float32Array): CheckpointTenso
 }
 
 /** Random weights that keep signals at about unit size. */
-function model(prefix: string, layers: StackLayer[], input: Shape4): Model {
+function model(prefix: string, layers: LayerConfig[], input: Shape4): Model {
   const next = random(prefix.length + layers.length + input[0]);
-  const shapes = stackShapes(layers, input, prefix);
+  const { parameters } = coderParameters({ name: prefix, layers, input });
   const tensors = new Map<string, CheckpointTensor>();
-  layers.forEach((layer, i) => {
-    for (const [key, shape] of layerTensors(layer, (shapes[i - 1] ?? input)[3])) {
-      const fanIn = elements(shape.slice(1));
-      const data = shape.length === 1
-        ? normal(next, elements(shape), 0.2, key.endsWith("bias") ? 0 : 1)
-        : normal(next, elements(shape), 1 / Math.sqrt(fanIn));
-      tensors.set(`${prefix}.${i}.${key}`, toTensor(shape, data));
-    }
-  });
+  for (const [name, { shape }] of Object.entries(parameters)) {
+    const fanIn = elements(shape.slice(1));
+    const data = shape.length === 1
+      ? normal(next, elements(shape), 0.2, name.endsWith("bias") ? 0 : 1)
+      : normal(next, elements(shape), 1 / Math.sqrt(fanIn));
+    tensors.set(name, toTensor(shape, data));
+  }
   return { prefix, layers, input, tensors };
 }
 
-function stack(gpu: Gpu, { prefix, layers, input: [t, ...rest], tensors }: Model, {
+function coder(gpu: Gpu, { prefix, layers, input: [t, ...rest], tensors }: Model, {
   units = 1,
   storage = "f32",
-}: { units?: number; storage?: "f32" | "f16" } = {}): StreamingStack {
+}: { units?: number; storage?: "f32" | "f16" } = {}): StreamingCoder {
   const input: Shape4 = [t * units, ...rest];
-  return new StreamingStack(gpu, {
-    prefix,
-    layers,
-    input,
-    storage,
-    checkpoint: { config, tensors },
-  });
+  const { sample_rate: sampleRate } = config.observation.audio;
+  const one = { name: prefix, layers, input, sampleRate };
+  return new StreamingCoder(gpu, one, Weights.of(tensors), storage);
 }
 
-/** Runs a stack over a span. */
-async function run(gpu: Gpu, stack: StreamingStack, x: Float32Array): Promise<Float32Array> {
-  upload(gpu, stack.input, x);
-  submit(gpu, new Plan("span", stack.steps));
-  const readback = await Readback.create(gpu, [stack.output]);
+/** Runs a coder over a span. */
+async function run(gpu: Gpu, coder: StreamingCoder, x: Float32Array): Promise<Float32Array> {
+  upload(gpu, coder.input, x);
+  submit(gpu, new Plan("span", coder.steps));
+  const readback = await Readback.create(gpu, [coder.output]);
   const encoder = gpu.device.createCommandEncoder();
   readback.encode(encoder);
   gpu.device.queue.submit([encoder.finish()]);
@@ -90,7 +80,7 @@ async function run(gpu: Gpu, stack: StreamingStack, x: Float32Array): Promise<Fl
   return new Float32Array(bytes ?? new ArrayBuffer(0));
 }
 
-/** Runs a recording in spans of these many units, the state handed from stack to stack. */
+/** Runs a recording in spans of these many units, the state handed from coder to coder. */
 async function inSpans(
   gpu: Gpu,
   model: Model,
@@ -98,22 +88,22 @@ async function inSpans(
   spans: readonly number[],
 ): Promise<number[]> {
   const unit = elements(model.input);
-  const stacks = new Map([...new Set(spans)].map((units) => [units, stack(gpu, model, { units })]));
+  const coders = new Map([...new Set(spans)].map((units) => [units, coder(gpu, model, { units })]));
   const result: number[] = [];
   let state: Uint8Array | undefined;
   let at = 0;
   for (const units of spans) {
-    const current = stacks.get(units) as StreamingStack;
+    const current = coders.get(units) as StreamingCoder;
     if (state) current.importState(state);
     const part = await run(gpu, current, x.subarray(at, at += units * unit));
     for (const value of part) result.push(value);
     state = await current.exportState();
   }
-  for (const made of stacks.values()) made.destroy();
+  for (const made of coders.values()) made.destroy();
   return result;
 }
 
-/** Small stacks that hold every kind of layer and of state between them. */
+/** Small coders that hold every kind of layer and of state between them. */
 const small: Model[] = [
   model("sound encoder", [
     unshuffle(4, 1, 1),
@@ -159,13 +149,13 @@ function recording({ input }: Model, units: number, seed = 1): Float32Array<Arra
   return Float32Array.from(normal(random(seed), units * elements(input)));
 }
 
-/** What a stack makes of a whole recording, in float64. */
+/** What a coder makes of a whole recording, in float64. */
 function reference(
   { prefix, layers, input: [t, ...rest], tensors }: Model,
   x: Float32Array,
   units: number,
 ): Block {
-  return stackReference(
+  return coderReference(
     layers,
     block([t * units, ...rest], x),
     (name) => {
@@ -179,19 +169,19 @@ function reference(
 
 const tolerance = { absolute: 2e-4, relative: 1e-4 };
 
-withGpu("StreamingStack over a whole recording equals the float64 reference", async (gpu) => {
+withGpu("StreamingCoder over a whole recording equals the float64 reference", async (gpu) => {
   for (const each of small) {
     const units = 3;
     const x = recording(each, units);
     const expected = reference(each, x, units);
-    const made = stack(gpu, each, { units });
+    const made = coder(gpu, each, { units });
     assertClose(await run(gpu, made, x), expected.data, { ...tolerance, shape: expected.shape });
     made.destroy();
   }
 });
 
 withGpu(
-  "StreamingStack cut anywhere into spans equals the whole recording at once",
+  "StreamingCoder cut anywhere into spans equals the whole recording at once",
   async (gpu) => {
     const next = random(11);
     for (const each of small) {
@@ -215,14 +205,14 @@ withGpu(
   },
 );
 
-withGpu("StreamingStack leaves the past bit-identical when the future changes", async (gpu) => {
+withGpu("StreamingCoder leaves the past bit-identical when the future changes", async (gpu) => {
   const next = random(12);
   for (const each of small) {
     const units = 4;
     const x = recording(each, units);
     const before = await inSpans(gpu, each, x, [units]);
     const frames = units * each.input[0];
-    const output = stackShapes(each.layers, each.input, each.prefix).at(-1) ?? each.input;
+    const output = coderOutput({ ...each, name: each.prefix });
     for (let unit = 0; unit < units; unit++) {
       const size = elements(each.input);
       const at = integer(next, unit * size, (unit + 1) * size - 1);
@@ -241,9 +231,9 @@ withGpu("StreamingStack leaves the past bit-identical when the future changes", 
   }
 });
 
-withGpu("StreamingStack.reset() starts a stream as if it were new", async (gpu) => {
+withGpu("StreamingCoder.reset() starts a stream as if it were new", async (gpu) => {
   for (const each of small) {
-    const made = stack(gpu, each);
+    const made = coder(gpu, each);
     const x = recording(each, 1);
     const first = await run(gpu, made, x);
     const second = await run(gpu, made, x);
@@ -254,11 +244,11 @@ withGpu("StreamingStack.reset() starts a stream as if it were new", async (gpu) 
   }
 });
 
-withGpu("StreamingStack goes on from an exported state bit for bit", async (gpu) => {
+withGpu("StreamingCoder goes on from an exported state bit for bit", async (gpu) => {
   for (const each of small) {
     const size = elements(each.input);
     const x = recording(each, 4);
-    const made = stack(gpu, each);
+    const made = coder(gpu, each);
     await run(gpu, made, x.subarray(0, size));
     await run(gpu, made, x.subarray(size, 2 * size));
     const state = await made.exportState();
@@ -272,58 +262,42 @@ withGpu("StreamingStack goes on from an exported state bit for bit", async (gpu)
   }
 });
 
-withGpu("StreamingStack with f16 weights equals one with the rounded weights", async (gpu) => {
+withGpu("StreamingCoder with f16 weights equals one with the rounded weights", async (gpu) => {
   for (const each of small) {
     const x = recording(each, 1);
-    const half = stack(gpu, each, { storage: "f16" });
+    const half = coder(gpu, each, { storage: "f16" });
     const tensors = new Map<string, CheckpointTensor>();
     for (const [name, { shape, bytes }] of each.tensors) {
       const data = new Float32Array(bytes.buffer);
       tensors.set(name, toTensor(shape, shape.length === 1 ? data : roundToHalf(data)));
     }
-    const rounded = stack(gpu, { ...each, tensors });
+    const rounded = coder(gpu, { ...each, tensors });
     assertClose(await run(gpu, half, x), await run(gpu, rounded, x), tolerance);
     for (const made of [half, rounded]) made.destroy();
   }
 });
 
-withGpu("StreamingStack.destroy() frees all that it allocated", async (gpu) => {
+withGpu("StreamingCoder.destroy() frees all that it allocated", async (gpu) => {
   const [each] = small;
   assert(each);
   // The scratch images that all kernels share are there after the first.
-  stack(gpu, each).destroy();
+  coder(gpu, each).destroy();
   const before = gpu.allocatedBytes;
-  const made = stack(gpu, each);
+  const made = coder(gpu, each);
   await run(gpu, made, recording(each, 1));
   assert(gpu.allocatedBytes > before);
   made.destroy();
   assertEquals(gpu.allocatedBytes, before);
 });
 
-withGpu("StreamingStack names a missing tensor", (gpu) => {
+withGpu("StreamingCoder names a missing tensor", (gpu) => {
   const each = { ...small[0] as Model, tensors: new Map() };
-  assertThrows(() => stack(gpu, each), InputError, `${each.prefix}.1.weight`);
+  assertThrows(() => coder(gpu, each), InputError, `${each.prefix}.1.weight`);
 });
 
-function nanoStacks(): Model[] {
-  const { observation, response } = config;
-  const models: Model[] = [];
-  for (const medium of ["audio", "video"] as const) {
-    const { encoder } = observation[medium];
-    if (encoder !== "codec") {
-      const input = mediumShape(config, "observation", medium);
-      models.push(model(`observation.${medium}.encoder`, encoder, input));
-    }
-    const input = mediumShape(config, "response", medium);
-    const { latents } = codecShapes(config, medium);
-    models.push(model(`response.${medium}.encoder`, response[medium].encoder, input));
-    models.push(model(`response.${medium}.decoder`, response[medium].decoder, latents));
-  }
-  return models;
-}
-
-withGpu("nano's stacks run unit by unit as they do at once", async (gpu) => {
-  for (const each of nanoStacks()) {
+withGpu("nano's encoders and decoders run unit by unit as they do at once", async (gpu) => {
+  for (const { name, layers, input: [t, h, w, c] } of allCoders(config)) {
+    const each = model(name, [...layers], [t, h, w, c]);
     const x = recording(each, 3);
     const whole = await inSpans(gpu, each, x, [3]);
     const units = await inSpans(gpu, each, x, [1, 1, 1]);
@@ -332,8 +306,8 @@ withGpu("nano's stacks run unit by unit as they do at once", async (gpu) => {
   }
 });
 
-/** A random stack that ends in nothing degenerate, for sound or pictures. */
-function randomStack(seed: number): Model {
+/** A random coder that ends in nothing degenerate, for sound or pictures. */
+function randomCoder(seed: number): Model {
   const next = random(seed);
   const pick = <T>(...choices: T[]): T => choices[integer(next, 0, choices.length - 1)] as T;
   const sound = seed % 2 === 0;
@@ -341,12 +315,12 @@ function randomStack(seed: number): Model {
     ? [pick(8, 16), 1, 1, pick(1, 3, 8)]
     : [pick(2, 4), 2 * integer(next, 1, 3), 2 * integer(next, 1, 4), pick(3, 4, 6)];
   const k = sound ? 1 : pick(1, 3);
-  const layers: StackLayer[] = [];
+  const layers: LayerConfig[] = [];
   let shape = input;
   for (let i = 0; i < 5; i++) {
     const [t, h, w, c] = shape;
     const even = h % 2 === 0 && w % 2 === 0 && !sound;
-    const layer: StackLayer = pick<() => StackLayer>(
+    const layer: LayerConfig = pick<() => LayerConfig>(
       () => ({ op: "conv", channels: integer(next, 1, 20), kernel: [pick(1, 2, 3), k, k] }),
       () => ({ op: "conv", channels: 4, kernel: [3, 1, 1], dilation: pick(2, 5) }),
       () =>
@@ -360,17 +334,17 @@ function randomStack(seed: number): Model {
       () => c % 4 === 0 ? (sound ? shuffle(4, 1, 1) : shuffle(1, 2, 2)) : silu,
     )();
     layers.push(layer);
-    shape = stackShapes([layer], shape, "random").at(-1) ?? shape;
+    shape = coderOutput({ name: "random", layers: [layer], input: shape });
   }
   // Something to carry.
   layers.push({ op: "residual", kernel: [2, 1, 1] });
   return model(`random ${seed}`, layers, input);
 }
 
-withGpu("random stacks cut at random equal the float64 reference", async (gpu) => {
+withGpu("random coders cut at random equal the float64 reference", async (gpu) => {
   const next = random(13);
   for (let seed = 0; seed < 24; seed++) {
-    const each = randomStack(seed);
+    const each = randomCoder(seed);
     const units = integer(next, 2, 4);
     const x = recording(each, units);
     const first = integer(next, 1, units - 1);
@@ -387,14 +361,14 @@ interface GoldenCase {
   prefix: string;
   units: number;
   input: Shape4;
-  layers: StackLayer[];
+  layers: LayerConfig[];
 }
 
 const cases: GoldenCase[] = JSON.parse(
   Deno.readTextFileSync(new URL("../../data/stacks.json", import.meta.url)),
 );
 
-withGpu("StreamingStack equals PyTorch, at once and unit by unit", async (gpu) => {
+withGpu("StreamingCoder equals PyTorch, at once and unit by unit", async (gpu) => {
   const goldens = await readGoldens("stacks.safetensors");
   for (const { name, prefix, units, input, layers } of cases) {
     const tensors = new Map<string, CheckpointTensor>();

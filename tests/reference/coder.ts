@@ -1,6 +1,7 @@
-/** The layers of streaming stacks in plain float64, over a whole recording at once: no state, no
+/** The layers of encoders and decoders in plain float64, over a whole recording at once: no state, no
  * units. Tensors are flat with a shape [time, height, width, channels]. */
-import type { StackLayer } from "../../engine/config/config.ts";
+import type { LayerConfig } from "../../engine/config/config.ts";
+import type { KnownLayer } from "../../engine/layers/registry.ts";
 
 export type Shape4 = [time: number, height: number, width: number, channels: number];
 
@@ -166,22 +167,22 @@ export function logmelReference(
   });
 }
 
-/** A whole stack; weights by the layer's index and key ("3.conv1.weight"). */
-export function stackReference(
-  layers: readonly StackLayer[],
+/** A whole encoder or decoder; weights by the layer's index and key ("3.conv1.weight"). */
+export function coderReference(
+  layers: readonly LayerConfig[],
   input: Block,
   weights: (name: string) => ArrayLike<number>,
   sampleRate: number,
 ): Block {
   let x = input;
   layers.forEach((layer, i) => {
-    x = layerReference(layer, x, (key) => weights(`${i}.${key}`), sampleRate);
+    x = layerReference(layer as KnownLayer, x, (key) => weights(`${i}.${key}`), sampleRate);
   });
   return x;
 }
 
 function layerReference(
-  layer: StackLayer,
+  layer: KnownLayer,
   x: Block,
   weights: (key: string) => ArrayLike<number>,
   sampleRate: number,

@@ -1,0 +1,93 @@
+/**
+ * `conv`: a convolution, causal in time. Kernel and stride are [time, height, width].
+ *
+ * It pads with (kernel - stride) x dilation past frames in time, so that an output frame sees nothing
+ * after its own stride of input frames, and with (kernel - stride) / 2 zeros on both sides in space:
+ * every extent is divided by its stride exactly. Dilation spreads the taps in time only; above 1 it
+ * needs a time stride of 1.
+ */
+import { carry } from "../../kernels/codec/carry.ts";
+import { conv as convSteps, historyFrames, packConv } from "../../kernels/codec/conv.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
+import {
+  channelRange,
+  divide,
+  type Grid,
+  kernelRange,
+  type LayerOp,
+  requireWholePadding,
+  type Shape4,
+  type Signal,
+} from "./layer.ts";
+
+export type ConvConfig = {
+  op: "conv";
+  channels: number;
+  kernel: Grid;
+  stride?: Grid;
+  dilation?: number;
+};
+
+/** What a convolution does to time and space, defaults filled in. */
+function geometry({ kernel, stride = [1, 1, 1], dilation = 1 }: ConvConfig) {
+  return { kernel, stride, dilation };
+}
+
+function parameters({ channels, kernel }: ConvConfig, inputs: number, { input, goal }: Signal) {
+  const shape = [channels, inputs, ...kernel];
+  return {
+    weight: { shape, fill: { std: Math.sqrt(goal / (elements(shape.slice(1)) * input)) } },
+    bias: { shape: [channels], fill: { std: Math.sqrt(goal) / 10 } },
+  };
+}
+
+/** The frames before a unit's first that its outputs read. */
+function state(
+  layer: ConvConfig,
+  [, height, width, inputs]: Readonly<Shape4>,
+): { past?: number[] } {
+  const past = historyFrames(geometry(layer));
+  return past > 0 ? { past: [past, height, width, inputs] } : {};
+}
+
+export const conv = {
+  parse(fields) {
+    fields.only(["op", "channels", "kernel", "stride", "dilation"]);
+    return {
+      op: "conv",
+      channels: fields.whole("channels", channelRange),
+      kernel: fields.triple("kernel", kernelRange),
+      ...(fields.has("stride") ? { stride: fields.triple("stride", kernelRange) } : {}),
+      ...(fields.has("dilation") ? { dilation: fields.whole("dilation", kernelRange) } : {}),
+    };
+  },
+  shape(layer, [t, h, w], what): Shape4 {
+    const { stride } = geometry(layer);
+    requireWholePadding(geometry(layer), what);
+    return [...divide([t, h, w], stride, what, "stride"), layer.channels];
+  },
+  parameters,
+  state,
+  meanSquare: (_, { goal }) => goal,
+  reachesGoal: true,
+  takesActivation: true,
+  steps(layer, scope, x, y, fused) {
+    const { gpu, label } = scope;
+    const [time = 0, height = 0, width = 0, inputs = 0] = x.shape;
+    const weight = packConv(gpu, {
+      label,
+      ...scope.weights.load(parameters(layer, inputs, { input: 1, goal: 1 })),
+      inputs,
+      outputs: layer.channels,
+      dtype: scope.settings.storage,
+      line: height * width === 1,
+      ...geometry(layer),
+    });
+    scope.onFree(() => gpu.free(weight.image));
+    const { past } = scope.state(state(layer, [time, height, width, inputs]));
+    return [
+      ...convSteps(gpu, { label, x, weight, y: y(), ...(past ? { state: past } : {}), ...fused }),
+      ...(past ? [carry(gpu, { label, x, state: past })] : []),
+    ];
+  },
+} satisfies LayerOp<ConvConfig>;

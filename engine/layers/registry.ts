@@ -1,0 +1,45 @@
+/** The layer ops, by their names in `config.json`. To add one: its file, and a line of this table. */
+import type { LayerConfig } from "../config/config.ts";
+import { Fields } from "../config/config_fields.ts";
+import { InputError } from "../config/errors.ts";
+import { conv } from "./conv.ts";
+import type { LayerOp } from "./layer.ts";
+import { logmel } from "./logmel.ts";
+import { overlapAdd } from "./overlap_add.ts";
+import { residual } from "./residual.ts";
+import { rmsnorm } from "./rmsnorm.ts";
+import { shuffle, unshuffle } from "./shuffle.ts";
+import { silu } from "./silu.ts";
+
+const layerOps = {
+  conv,
+  residual,
+  silu,
+  rmsnorm,
+  unshuffle,
+  shuffle,
+  overlap_add: overlapAdd,
+  logmel,
+};
+
+/** Every form that a layer may have in `config.json`. */
+export type KnownLayer = ReturnType<(typeof layerOps)[keyof typeof layerOps]["parse"]>;
+
+const byName: Readonly<Record<string, LayerOp>> = layerOps;
+
+/** The op of a layer. @throws InputError when the engine has none of that name. */
+export function layerOp({ op }: LayerConfig): LayerOp {
+  const found = Object.hasOwn(byName, op) ? byName[op] : undefined;
+  if (!found) {
+    throw new InputError(`layer op ${op} is unknown; it may be ${Object.keys(byName).join(", ")}`);
+  }
+  return found;
+}
+
+/** Reads the list of layers under a key. @throws InputError */
+export function parseLayers(parent: Fields, key: string): LayerConfig[] {
+  return parent.list(key, [1, 256]).map((json, i) => {
+    const fields = new Fields(json, parent.where, `${parent.path}${key}[${i}].`);
+    return layerOp({ op: fields.oneOf("op", Object.keys(byName)) }).parse(fields);
+  });
+}

@@ -1,0 +1,130 @@
+/**
+ * The streaming contract of codecs and observation encoders: a coder runs over a span of a stream (a
+ * unit, or several) and carries its state to the next.
+ *
+ * Spans one after the other equal the whole recording at once, wherever it is cut; what comes later
+ * changes nothing before it. State is the past that layers still look at: frames before a
+ * convolution's, samples before a window's, the second half of the last overlapping frame. At the
+ * start of a stream it is zero.
+ */
+import type { Storage } from "../config/config.ts";
+import { InputError } from "../config/errors.ts";
+import type { Weights } from "../weights/weights.ts";
+import { type Coder, placeLayers } from "./coder.ts";
+import { CoderMemory, LayerScope } from "./scope.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import type { Step } from "../../kernels/gpu/plan.ts";
+import { Readback } from "../../kernels/gpu/readback.ts";
+import { type Tensor, tensorBytes, upload } from "../../kernels/gpu/tensor.ts";
+
+export class StreamingCoder {
+  /** f32, of the span's shape: write the span here, then run the steps. */
+  readonly input: Tensor;
+  /** f32 [time, height, width, channels]: holds the result until the next run. */
+  readonly output: Tensor;
+  /** Runs the coder over one span and carries its state on. */
+  readonly steps: readonly Step[];
+  readonly #memory: CoderMemory;
+  readonly #name: string;
+  #readback: Readback | undefined;
+
+  /**
+   * @param coder Its input is the span's shape: one unit, or several units in time.
+   * @param weights The whole model's.
+   * @param storage Of the weights; sums are f32.
+   * @throws InputError when layers, shapes or weights don't fit together.
+   */
+  constructor(private readonly gpu: Gpu, coder: Coder, weights: Weights, storage: Storage) {
+    this.#name = coder.name;
+    const memory = this.#memory = new CoderMemory(gpu, coder.name);
+    this.input = memory.make("input", coder.input);
+    const settings = { storage, sampleRate: coder.sampleRate };
+    const placed = placeLayers(coder);
+    const steps: Step[] = [];
+    let x = this.input;
+    for (let i = 0; i < placed.length; i++) {
+      const { layer, op, output } = placed[i] ?? {};
+      if (!layer || !op || !output) break;
+      const scope = new LayerScope(
+        gpu,
+        `${coder.name}.${i}`,
+        weights.under(`${coder.name}.${i}`),
+        memory,
+        settings,
+        `${i}`,
+      );
+      // An activation right after a layer that takes one is part of it.
+      const activation = op.takesActivation ? placed[i + 1]?.op.activation : undefined;
+      if (activation) i++;
+      const last = i + 1 >= placed.length;
+      let y: Tensor | undefined;
+      const target = () => y ??= last ? memory.make("output", output) : memory.take(output);
+      steps.push(...op.steps(layer, scope, x, target, activation ? { activation } : {}));
+      if (x !== this.input) memory.release(x);
+      x = target();
+    }
+    this.steps = steps;
+    this.output = x;
+  }
+
+  /** What is carried from span to span, by layer and name ("3.conv1.past"), in the layers' order. */
+  get states(): ReadonlyMap<string, Tensor> {
+    return this.#memory.states;
+  }
+
+  /** Bytes of the state. */
+  get stateBytes(): number {
+    return this.states.values().reduce((sum, state) => sum + tensorBytes(state), 0);
+  }
+
+  /** Starts a new stream: what is submitted from now on sees silence before it. */
+  reset(): void {
+    const encoder = this.gpu.device.createCommandEncoder();
+    for (const { buffer } of this.states.values()) encoder.clearBuffer(buffer);
+    this.gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** The state after everything submitted: little-endian f32, layer by layer. */
+  async exportState(): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(this.stateBytes);
+    if (this.states.size === 0) return bytes;
+    // Kept: making one waits for the GPU and sleeps.
+    const readback = this.#readback ??= await Readback.create(this.gpu, [...this.states.values()]);
+    const encoder = this.gpu.device.createCommandEncoder();
+    readback.encode(encoder);
+    this.gpu.device.queue.submit([encoder.finish()]);
+    let at = 0;
+    for (const part of await readback.read()) {
+      bytes.set(new Uint8Array(part), at);
+      at += part.byteLength;
+    }
+    return bytes;
+  }
+
+  /**
+   * Goes on from a state that a coder of the same layers and picture size exported, over spans of any
+   * length.
+   *
+   * @throws InputError when it has another size.
+   */
+  importState(bytes: Uint8Array): void {
+    if (bytes.length !== this.stateBytes) {
+      throw new InputError(
+        `state of ${this.#name}: ${bytes.length} bytes, but this checkpoint's has ` +
+          `${this.stateBytes}; resume with the checkpoint that the session was saved with`,
+      );
+    }
+    let at = 0;
+    for (const state of this.states.values()) {
+      const end = at + tensorBytes(state);
+      upload(this.gpu, state, new Float32Array(bytes.slice(at, end).buffer));
+      at = end;
+    }
+  }
+
+  /** Frees the coder's memory. */
+  destroy(): void {
+    this.#readback?.destroy();
+    for (const free of this.#memory.frees.splice(0)) free();
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Access to a model's weights: a name map with a prefix, each tensor read with the shape that its
+ * reader expects (candle's `VarBuilder`).
+ */
+import { InputError } from "../config/errors.ts";
+import type { Parameters } from "./parameter.ts";
+import type { FileDtype } from "./safetensors.ts";
+
+/** A tensor as it is stored. Its bytes lie in shared memory: posting it to a Worker copies nothing. */
+export interface CheckpointTensor {
+  dtype: FileDtype;
+  shape: readonly number[];
+  /** Little-endian elements, row-major; the view covers its SharedArrayBuffer from byte 0. */
+  bytes: Uint8Array<SharedArrayBuffer>;
+}
+
+/** Gives the values of a tensor by its whole name. @throws InputError when it has another shape. */
+export type ReadTensor = (name: string, shape: readonly number[]) => Float32Array;
+
+export class Weights {
+  /** @param prefix Stands before every name, with its dot; empty for the whole model. */
+  constructor(private readonly read: ReadTensor, readonly prefix = "") {}
+
+  /** The weights of a checkpoint's tensors. */
+  static of(tensors: ReadonlyMap<string, CheckpointTensor>): Weights {
+    return new Weights((name, shape) => {
+      const tensor = tensors.get(name);
+      if (!tensor) throw new InputError(`the checkpoint has no tensor ${name}`);
+      if (tensor.shape.join() !== shape.join()) {
+        throw new InputError(
+          `the checkpoint's tensor ${name} has shape [${tensor.shape}], not [${shape}]`,
+        );
+      }
+      return toF32(tensor);
+    });
+  }
+
+  /** The weights whose names begin with `name` and a dot. */
+  under(name: string): Weights {
+    return new Weights(this.read, `${this.prefix}${name}.`);
+  }
+
+  /** A tensor's values, row-major. @throws InputError when it is missing or has another shape. */
+  get(name: string, shape: readonly number[]): Float32Array {
+    return this.read(this.prefix + name, shape);
+  }
+
+  /** The values of all these parameters. @throws InputError */
+  load<T extends Parameters>(parameters: T): { [K in keyof T]: Float32Array } {
+    const entries = Object.entries(parameters).map(([name, { shape }]) => [
+      name,
+      this.get(name, shape),
+    ]);
+    return Object.fromEntries(entries);
+  }
+}
+
+/** A tensor's values as f32. An F32 tensor isn't copied: the result views its shared memory. */
+export function toF32({ dtype, bytes }: CheckpointTensor): Float32Array {
+  const { buffer, byteOffset, byteLength } = bytes;
+  if (dtype === "F32") return new Float32Array(buffer, byteOffset, byteLength / 4);
+  if (dtype === "F16") {
+    return new Float32Array(new Float16Array(buffer, byteOffset, byteLength / 2));
+  }
+  const halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
+  const words = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) words[i] = (halves[i] ?? 0) << 16;
+  return new Float32Array(words.buffer);
+}
