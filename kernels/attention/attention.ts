@@ -239,9 +239,6 @@ function checkedShape(args: AttentionArguments): AttentionShape {
     out: [out, "f32", [rows, heads * headDim], 4],
   });
   if (out.buffer === q.buffer) throw new RangeError(`${name}: q and out share a buffer`);
-  if (ranks.buffer.size < Math.ceil((ranks.offset + slots) / 4) * 16) {
-    throw new RangeError(`${name}: the buffer of ranks must hold whole vec4`);
-  }
   return { rows, slots, heads, kvHeads, headDim, dtype };
 }
 

@@ -23,26 +23,21 @@
 @group(0) @binding(6) {{image_variable}}
 
 {{reader}}
-
-fn key_texel(i: u32) -> {{cache}} {
-  return bitcast<{{cache}}>(image_at(i));
-}
-
-fn value_texel(i: u32) -> {{cache}} {
-  return bitcast<{{cache}}>(image_at(i));
-}
 #else
 @group(0) @binding(6) var<storage, read> keys: array<{{cache}}>;
 @group(0) @binding(7) var<storage, read> values: array<{{cache}}>;
-
-fn key_texel(i: u32) -> {{cache}} {
-  return keys[i];
-}
-
-fn value_texel(i: u32) -> {{cache}} {
-  return values[i];
-}
 #end
+
+fn texel_at(of_values: bool, i: u32) -> {{cache}} {
+#if image
+  return bitcast<{{cache}}>(image_at(i));
+#else
+  if (of_values) {
+    return values[i];
+  }
+  return keys[i];
+#end
+}
 
 // Eight elements of a head.
 struct Eight {
@@ -50,30 +45,17 @@ struct Eight {
   b: vec4f,
 }
 
+fn eight_at(of_values: bool, i: u32) -> Eight {
+  let texel = texel_at(of_values, i);
 #if half
-fn unpacked(texel: vec4u) -> Eight {
   return Eight(
     vec4f(unpack2x16float(texel.x), unpack2x16float(texel.y)),
     vec4f(unpack2x16float(texel.z), unpack2x16float(texel.w)),
   );
-}
-
-fn key_at(i: u32) -> Eight {
-  return unpacked(key_texel(i));
-}
-
-fn value_at(i: u32) -> Eight {
-  return unpacked(value_texel(i));
-}
 #else
-fn key_at(i: u32) -> Eight {
-  return Eight(key_texel(i), key_texel(i + 1u));
-}
-
-fn value_at(i: u32) -> Eight {
-  return Eight(value_texel(i), value_texel(i + 1u));
-}
+  return Eight(texel, texel_at(of_values, i + 1u));
 #end
+}
 
 fn rank_at(slot: u32) -> i32 {
   let i = sizes.ranks + slot;
@@ -129,7 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let visible = rank <= sight.x || rank == sight.y;
     let at = (select(safe, slot, visible) * {{kv_heads}}u + group.y) * {{eights}}u * {{eight_texels}}u;
 #for e < eights
-    let k$e = key_at(sizes.keys + at + $eu * {{eight_texels}}u);
+    let k$e = eight_at(false, sizes.keys + at + $eu * {{eight_texels}}u);
 #end
 #for r < queries
     let s$r = {{sum e < eights: dot(qa$r_$e, k$e.a) + dot(qb$r_$e, k$e.b)}};
@@ -142,7 +124,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     l$r = l$r * f$r + p$r;
 #end
 #for e < eights
-    let v$e = value_at(sizes.values + at + $eu * {{eight_texels}}u);
+    let v$e = eight_at(true, sizes.values + at + $eu * {{eight_texels}}u);
 #end
 #for r < queries
 #for e < eights
