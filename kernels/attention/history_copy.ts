@@ -31,7 +31,7 @@ export function gatherSlice(gpu: Gpu, args: SliceArguments): Dispatch[] {
 }
 
 /** One dispatch per layer that copies a slice into the rows of the tokens' slots. Where two tokens have
- * one slot, either's row may stay.
+ * the same slot, one of their rows stays, and it isn't defined which.
  *
  * @throws RangeError when shapes don't fit. */
 export function scatterSlice(gpu: Gpu, args: SliceArguments): Dispatch[] {

@@ -1,5 +1,5 @@
 /**
- * 3-D convolution, causal in time, for the codecs' stacks. 1x1x1 is a plain product with bias.
+ * 3-D convolution, causal in time, for the codecs' encoders and decoders. 1x1x1 is a plain product with bias.
  *
  *   y[to, ho, wo, n] = bias[n] + sum over c, dt, dh, dw of weight[n, c, dt, dh, dw]
  *     x[to st + st - 1 - (kt - 1 - dt) dilation, ho sh + dh - ph, wo sw + dw - pw, c]

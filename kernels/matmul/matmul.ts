@@ -1,7 +1,7 @@
 /**
- * The matrix product of every linear layer: y[M, N] = x[M, K] W^T, with what stands before and after
- * it. One file per form: matmul_registers.ts, matmul_tiles.ts, matmul_dot.ts. Which one serves a shape is chosen in
- * matmul_variant.ts.
+ * The matrix product of every linear layer: y[M, N] = x[M, K] W^T, with the norm before it and the
+ * bias, activation and sum after it. There is one file per form: matmul_registers.ts, matmul_tiles.ts,
+ * matmul_dot.ts; matmul_variant.ts chooses the form for a shape, matmul_parts.ts has what they share.
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { Step } from "../gpu/plan.ts";

@@ -5,7 +5,7 @@
  * Tile: 16, 32 or 64 rows x 64 outputs; 32 inputs at a time (a block of quantized weights) are laid
  * into 8 KiB of weights and 2 to 8 KiB of x, weights unpacked once. Of it an invocation sums 2, 4 or 8
  * rows x 8 outputs in registers. On llvmpipe, where barriers and workgroup memory are slow, it is a
- * fifth as fast as registers alone; on no GPU was it measured yet.
+ * fifth as fast as registers alone. It hasn't been measured on a GPU yet.
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { Step } from "../gpu/plan.ts";

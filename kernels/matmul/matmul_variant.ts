@@ -89,7 +89,7 @@ export function matmulVariants(gpu: Gpu, shape: ProductShape): Map<string, Matmu
   if (isQuantized(shape.dtype)) {
     const small = fitsUniform(gpu, quantizedBytes(rows, inputs));
     const { tile, lanes } = first;
-    // Where images are faster, buffers are hopeless.
+    // Buffers are far too slow where images are faster.
     if (small) all.push({ form: "dot", tile, lanes, x: "uniform" });
     else if (!shape.image) all.push({ form: "dot", tile, lanes, x: "buffer" });
   }

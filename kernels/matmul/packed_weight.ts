@@ -183,7 +183,7 @@ function quantizedPanels(
   const words = new Uint32Array(Math.ceil(outputs / 8) * blocks * blockTexels * 4);
   const bytes = new Uint8Array(words.buffer);
   const halves = new Float16Array(words.buffer);
-  // Of outputs and inputs that only fill up a panel or block: zero, which int4 stores as 8.
+  // Outputs and inputs that fill up a panel or a block are zero, which int4 stores as 8.
   if (dtype === "int4") bytes.fill(0x88);
   for (let n = 0; n < Math.ceil(outputs / 8) * 8; n++) {
     for (let block = 0; block < blocks; block++) {
