@@ -5,12 +5,13 @@
  * Counted as the engine runs it: the pass in spans (the unit's tokens, then one per agent text slot),
  * of the last layer only what somebody reads, the solver's evaluations over both row sets of guidance.
  */
-import type { ModelConfig, Storage, WeightStorage } from "../config/config.ts";
+import type { ModelConfig } from "../config/config.ts";
+import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
 import { coderOperations, historyTokens, tokenHistoryBytes } from "./costs.ts";
 import { solvers } from "../config/solver.ts";
 import { observationEncoder, responseDecoder } from "../checkpoint/coders.ts";
 import { type Coder, coderOutput, placeLayers } from "../layers/coder.ts";
-import { elements } from "../../kernels/gpu/tensor.ts";
+import { elements, type FloatType } from "../../kernels/gpu/tensor.ts";
 import { type TickStage, tickStages } from "../roles/tick_stages.ts";
 import { unitLayout } from "../checkpoint/unit.ts";
 
@@ -29,7 +30,7 @@ export interface Work {
 }
 
 /** Bytes of a layer's weight; the f16 scales of blocks of 32 whole numbers included. */
-export const weightSize: Readonly<Record<WeightStorage, number>> = {
+export const weightSize: Readonly<Record<WeightType, number>> = {
   f32: 4,
   f16: 2,
   int8: 1 + 2 / 32,
@@ -38,8 +39,8 @@ export const weightSize: Readonly<Record<WeightStorage, number>> = {
 
 /** How numbers are kept: history, codecs and embeddings, and the layers' weights. */
 export interface Storages {
-  storage: Storage;
-  weights: WeightStorage;
+  storage: FloatType;
+  weights: WeightType;
 }
 
 /** The work of a tick with `history` tokens of history (a full one by default). */
@@ -207,7 +208,7 @@ export interface Transfers {
   latentBytes: number;
 }
 
-export function transfers(config: ModelConfig, storage: Storage): Transfers {
+export function transfers(config: ModelConfig, storage: FloatType): Transfers {
   const layout = unitLayout(config);
   const token = tokenHistoryBytes(config, storage);
   const { audio, video } = config.response;

@@ -89,9 +89,3 @@ export type BackboneConfig = Pick<
   | "vocab_size"
   | "tie_word_embeddings"
 >;
-
-/** Storage type of weights and history on the GPU; sums are always f32. */
-export type Storage = "f32" | "f16";
-
-/** Storage type of the layers' weights: whole numbers with a scale per block, too. */
-export type WeightStorage = Storage | "int8" | "int4";

@@ -1,8 +1,13 @@
 /** What a layer may use while it records its steps: its weights, its state, scratch memory. */
-import type { Storage } from "../config/config.ts";
 import type { Weights } from "../weights/weights.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import { elements, makeTensor, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
+import {
+  elements,
+  type FloatType,
+  makeTensor,
+  type Tensor,
+  tensorFrom,
+} from "../../kernels/gpu/tensor.ts";
 
 /** The memory of one encoder or decoder. */
 export class CoderMemory {
@@ -50,7 +55,7 @@ export class LayerScope {
     readonly memory: CoderMemory,
     readonly settings: {
       /** Storage of the weights; sums are f32. */
-      storage: Storage;
+      storage: FloatType;
       /** Samples per second of the medium's sound. */
       sampleRate: number;
     },

@@ -7,7 +7,6 @@
  * convolution's, samples before a window's, the second half of the last overlapping frame. At the
  * start of a stream it is zero.
  */
-import type { Storage } from "../config/config.ts";
 import { InputError } from "../config/errors.ts";
 import type { Weights } from "../weights/weights.ts";
 import { type Coder, placeLayers } from "./coder.ts";
@@ -15,7 +14,7 @@ import { CoderMemory, LayerScope } from "./scope.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { Step } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
-import { type Tensor, tensorBytes, upload } from "../../kernels/gpu/tensor.ts";
+import { type FloatType, type Tensor, tensorBytes, upload } from "../../kernels/gpu/tensor.ts";
 
 export class StreamingCoder {
   /** f32, of the span's shape: write the span here, then run the steps. */
@@ -34,7 +33,7 @@ export class StreamingCoder {
    * @param storage Of the weights; sums are f32.
    * @throws InputError when layers, shapes or weights don't fit together.
    */
-  constructor(private readonly gpu: Gpu, coder: Coder, weights: Weights, storage: Storage) {
+  constructor(private readonly gpu: Gpu, coder: Coder, weights: Weights, storage: FloatType) {
     this.#name = coder.name;
     const memory = this.#memory = new CoderMemory(gpu, coder.name);
     this.input = memory.make("input", coder.input);

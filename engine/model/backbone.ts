@@ -1,5 +1,6 @@
 /** The Transformer: Qwen3's layers over a span of tokens that see history by rank. */
-import type { BackboneConfig, WeightStorage } from "../config/config.ts";
+import type { BackboneConfig } from "../config/config.ts";
+import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
 import type { Weights } from "../weights/weights.ts";
 import type { History } from "./history.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
@@ -57,7 +58,7 @@ export class Backbone {
     private readonly gpu: Gpu,
     private readonly config: BackboneConfig,
     weights: Weights,
-    storage: WeightStorage,
+    storage: WeightType,
   ) {
     const c = config;
     const [width, inner, head] = [c.hidden_size, c.intermediate_size, c.head_dim];

@@ -4,7 +4,7 @@
  * never by routing.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { ModelConfig, Storage } from "../config/config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import type { Weights } from "../weights/weights.ts";
 import { type Medium, observationEncoder } from "../checkpoint/coders.ts";
 import { tauFeatures } from "../checkpoint/tensors.ts";
@@ -15,7 +15,14 @@ import { timeFeatures } from "../../kernels/tokens/time_features.ts";
 import { embed, fillRows } from "../../kernels/tokens/embed.ts";
 import { matmul, type PackedWeight, packWeight } from "../../kernels/matmul/matmul.ts";
 import { Plan, type Step, submit } from "../../kernels/gpu/plan.ts";
-import { makeTensor, reshape, rows, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
+import {
+  type FloatType,
+  makeTensor,
+  reshape,
+  rows,
+  type Tensor,
+  tensorFrom,
+} from "../../kernels/gpu/tensor.ts";
 
 interface Projection {
   weight: PackedWeight;
@@ -73,7 +80,7 @@ export class Embedding {
     weights: Weights,
     private readonly shape: LatentShape,
     private readonly taus: readonly number[],
-    storage: Storage,
+    storage: FloatType,
   ) {
     const c = config;
     const D = c.hidden_size;

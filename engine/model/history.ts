@@ -1,5 +1,5 @@
 /** History on a GPU: the KV cache of every layer, ranks, and what crosses to another copy of it. */
-import type { ModelConfig, Storage } from "../config/config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import type { HistoryWindow } from "./window.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { gatherSlice, scatterSlice } from "../../kernels/attention/history_copy.ts";
@@ -8,6 +8,7 @@ import { copy, type Step } from "../../kernels/gpu/plan.ts";
 import {
   byteOffset,
   elementBytes,
+  type FloatType,
   makeTensor,
   reshape,
   rows,
@@ -17,7 +18,7 @@ import {
 import { uniformBytes } from "../../kernels/gpu/uniform.ts";
 
 /** Bytes of one token's K and V in all layers. */
-export function tokenBytes(config: ModelConfig, storage: Storage): number {
+export function tokenBytes(config: ModelConfig, storage: FloatType): number {
   const numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim;
   return numbers * elementBytes(storage);
 }
@@ -44,7 +45,7 @@ export class History {
     private readonly gpu: Gpu,
     private readonly config: ModelConfig,
     readonly window: Slots,
-    private readonly storage: Storage,
+    private readonly storage: FloatType,
   ) {
     const { slots } = window;
     this.#kvDim = config.num_key_value_heads * config.head_dim;

@@ -2,7 +2,7 @@
 import { Backbone } from "./backbone.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { Weights } from "../weights/weights.ts";
-import type { Storage } from "../config/config.ts";
+import type { FloatType } from "../../kernels/gpu/tensor.ts";
 import { Embedding, type LatentShape, latentShape } from "./embedding.ts";
 import { History } from "./history.ts";
 import type { Settings } from "./settings.ts";
@@ -26,7 +26,7 @@ export class Model {
   readonly window: HistoryWindow;
   readonly history: History;
   readonly tokens: TickTokens;
-  readonly storage: Storage;
+  readonly storage: FloatType;
 
   constructor(
     readonly gpu: Gpu,

@@ -1,6 +1,7 @@
 /** What a session is asked for, and the resolved form that both roles build themselves from. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { Storage, WeightStorage } from "../config/config.ts";
+import type { FloatType } from "../../kernels/gpu/tensor.ts";
+import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
 import type { Range } from "../config/config_fields.ts";
 import { InputError } from "../config/errors.ts";
 import { type SolverConfig, solverNames, solverRanges } from "../config/solver.ts";
@@ -76,9 +77,9 @@ export interface Settings {
   sampling: Sampling;
   schedule: Schedule;
   /** Of history, codecs and embeddings. */
-  storage: Storage;
+  storage: FloatType;
   /** Of the layers' weights. */
-  weights: WeightStorage;
+  weights: WeightType;
   historyUnits: number;
   sinkUnits: number;
   promptIds: number[];

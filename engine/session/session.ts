@@ -10,7 +10,8 @@ import {
   type UnitLayout,
   unitLayout,
 } from "../checkpoint/unit.ts";
-import type { Storage, WeightStorage } from "../config/config.ts";
+import type { FloatType } from "../../kernels/gpu/tensor.ts";
+import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
 import { InputError } from "../config/errors.ts";
 import {
   requireNumber,
@@ -61,8 +62,8 @@ export interface Session extends AsyncIterable<Response> {
 export interface SessionInfo extends RoleInfos {
   placement: "split" | "fused";
   /** Storage of history, codecs and embeddings, and of the layers' weights. */
-  storage: Storage;
-  weights: WeightStorage;
+  storage: FloatType;
+  weights: WeightType;
   checkpointDigest: string;
   parameters: number;
   tokensPerUnit: number;

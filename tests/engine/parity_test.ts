@@ -5,7 +5,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { toF32 } from "../../engine/weights/weights.ts";
-import type { WeightStorage } from "../../engine/config/config.ts";
+import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
 import type { SolverName } from "../../engine/config/solver.ts";
 import { Model } from "../../engine/model/model.ts";
 import { Performer } from "../../engine/roles/performer.ts";
@@ -73,7 +73,7 @@ async function compare(
   { guidance, storage, weights: stored = storage, solver = "heun", tolerance }: {
     guidance: number;
     storage: "f32" | "f16";
-    weights?: WeightStorage;
+    weights?: WeightType;
     solver?: SolverName;
     tolerance: number;
   },
