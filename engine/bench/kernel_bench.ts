@@ -2,12 +2,8 @@
 import type { StagePlans } from "../roles/tick_plan.ts";
 import { type TickStage, tickStages } from "../roles/tick_stages.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import {
-  copyCeiling,
-  launchCost,
-  measure,
-  multiplyAddCeiling,
-} from "../../kernels/measure/measure.ts";
+import { copyCeiling, launchCost, multiplyAddCeiling } from "../../kernels/measure/ceilings.ts";
+import { timeSteps } from "../../kernels/measure/stopwatch.ts";
 import type { Dispatch, Step } from "../../kernels/gpu/plan.ts";
 
 /** What an adapter can do at most, as measured. */
@@ -62,7 +58,8 @@ export async function kernelTimes(
     for (const shape of distinct(stages[stage].flatMap((plan) => plan.steps))) {
       const { label, flops, bytes } = shape.dispatch;
       progress(`kernel ${label}`);
-      const { ms, quartiles, gpuMs } = await measure(gpu, shape.steps, { rounds: 5, roundMs: 10 });
+      const options = { rounds: 5, roundMs: 10 };
+      const { ms, quartiles, gpuMs } = await timeSteps(gpu, shape.steps, options);
       times.push({
         stage,
         kernel: kernelName(label),

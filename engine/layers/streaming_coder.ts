@@ -12,7 +12,7 @@ import type { Weights } from "../weights/weights.ts";
 import { type Coder, placeLayers } from "./coder.ts";
 import { CoderMemory, LayerScope } from "./scope.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import type { Step } from "../../kernels/gpu/plan.ts";
+import { type Step, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
 import { type FloatType, type Tensor, tensorBytes, upload } from "../../kernels/gpu/tensor.ts";
 
@@ -78,22 +78,19 @@ export class StreamingCoder {
 
   /** Starts a new stream: what is submitted from now on sees silence before it. */
   reset(): void {
-    const encoder = this.gpu.device.createCommandEncoder();
-    for (const { buffer } of this.states.values()) encoder.clearBuffer(buffer);
-    this.gpu.device.queue.submit([encoder.finish()]);
+    submit(this.gpu, {
+      encode: (encoder) => this.states.forEach(({ buffer }) => encoder.clearBuffer(buffer)),
+    });
   }
 
   /** The state after everything submitted: little-endian f32, layer by layer. */
   async exportState(): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(this.stateBytes);
     if (this.states.size === 0) return bytes;
-    // Kept: making one waits for the GPU and sleeps.
-    const readback = this.#readback ??= await Readback.create(this.gpu, [...this.states.values()]);
-    const encoder = this.gpu.device.createCommandEncoder();
-    readback.encode(encoder);
-    this.gpu.device.queue.submit([encoder.finish()]);
+    // Kept: the first run of a readback waits and sleeps once more.
+    const readback = this.#readback ??= new Readback(this.gpu, [...this.states.values()]);
     let at = 0;
-    for (const part of await readback.read()) {
+    for (const part of await readback.run()) {
       bytes.set(new Uint8Array(part), at);
       at += part.byteLength;
     }

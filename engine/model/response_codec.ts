@@ -30,13 +30,13 @@ export class ResponseCodec {
   readonly #coders: StreamingCoder[];
   readonly #input: { audio: Tensor; frames: Tensor };
   readonly #plan: Plan;
-  readonly #readback: Readback;
+  readonly #readback: Readback<readonly [Tensor, Tensor]>;
 
   private constructor(
     private readonly gpu: Gpu,
     private readonly frameBytes: number,
     parts: { coders: StreamingCoder[]; audio: Tensor; frames: Tensor; plan: Plan },
-    readback: Readback,
+    readback: Readback<readonly [Tensor, Tensor]>,
   ) {
     this.#coders = parts.coders;
     this.#input = { audio: parts.audio, frames: parts.frames };
@@ -90,7 +90,7 @@ export class ResponseCodec {
       clampSamples(gpu, { label: "codec", x: decoders.audio.output, y: samples }),
       ...packPixels(gpu, { label: "codec", x: decoders.video.output, pixels }),
     ]);
-    const readback = await Readback.create(gpu, [samples, pixels]);
+    const readback = await new Readback(gpu, [samples, pixels]).prepare();
     await gpu.check();
     const coders = [encoders.audio, encoders.video, decoders.audio, decoders.video];
     const parts = { coders, audio: encoders.audio.input, frames: given, plan };
@@ -109,14 +109,10 @@ export class ResponseCodec {
       );
     write(this.#input.audio, audio);
     write(this.#input.frames, frames);
-    const encoder = this.gpu.device.createCommandEncoder();
-    this.#plan.encode(encoder);
-    this.#readback.encode(encoder);
-    queue.submit([encoder.finish()]);
-    const [samples, pixels] = await this.#readback.read();
+    const [samples, pixels] = await this.#readback.run(this.#plan);
     return {
-      audio: new Float32Array(samples ?? new ArrayBuffer(0)),
-      frames: new Uint8Array(pixels ?? new ArrayBuffer(0), 0, this.frameBytes),
+      audio: new Float32Array(samples),
+      frames: new Uint8Array(pixels, 0, this.frameBytes),
     };
   }
 

@@ -20,7 +20,7 @@ export class Performer {
   readonly #unit: Tensor;
   readonly #solve: Plan;
   readonly #slice: { tokens: Tensor; data: Tensor; append: Plan } | null;
-  #readback!: Readback;
+  readonly #readback: Readback<readonly [Tensor]>;
 
   private constructor(readonly model: Model, receivesSlices: boolean) {
     const { gpu, layout, history, latents } = model;
@@ -37,12 +37,13 @@ export class Performer {
       const append = new Plan("append", history.scatter("append", tokens, data));
       this.#slice = { tokens, data, append };
     }
+    this.#readback = new Readback(gpu, [this.latents]);
   }
 
   /** Builds a performer; with `receivesSlices` it keeps a history of its own. */
   static async create(model: Model, receivesSlices: boolean): Promise<Performer> {
     const performer = new Performer(model, receivesSlices);
-    performer.#readback = await Readback.create(model.gpu, [performer.latents]);
+    await performer.#readback.prepare();
     return performer;
   }
 
@@ -141,11 +142,8 @@ export class Performer {
 
   /** Waits for the solver and reads the latents back. */
   async read(): Promise<Float32Array<ArrayBuffer>> {
-    const encoder = this.model.gpu.device.createCommandEncoder();
-    this.#readback.encode(encoder);
-    this.model.gpu.device.queue.submit([encoder.finish()]);
-    const [bytes] = await this.#readback.read();
-    return new Float32Array(bytes ?? new ArrayBuffer(0));
+    const [bytes] = await this.#readback.run();
+    return new Float32Array(bytes);
   }
 
   /** The plan of a solve, for benchmarks. */

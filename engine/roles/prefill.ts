@@ -70,16 +70,14 @@ export async function computePrefill(model: Model, wantSlices: boolean): Promise
       }),
       ...(slice ? history.gather("prefill", tokens, slice) : []),
     ]);
-    submit(gpu, plan);
-    if (slice) {
-      const readback = await Readback.create(gpu, [slice]);
-      const encoder = gpu.device.createCommandEncoder();
-      readback.encode(encoder);
-      gpu.device.queue.submit([encoder.finish()]);
-      slices.push(...await readback.read());
-      readback.destroy();
-      gpu.free(slice.buffer);
+    if (!slice) {
+      submit(gpu, plan);
+      continue;
     }
+    const readback = new Readback(gpu, [slice]);
+    slices.push(...await readback.run(plan));
+    readback.destroy();
+    gpu.free(slice.buffer);
   }
   return slices;
 }

@@ -11,23 +11,31 @@ import {
 } from "./snapshot.ts";
 import type { Thinker } from "./thinker.ts";
 import { emptyRank } from "../checkpoint/unit.ts";
-import { Plan, type Step } from "../../kernels/gpu/plan.ts";
+import { Plan } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
 import type { Tensor } from "../../kernels/gpu/tensor.ts";
 
+/** Consecutive slots of history on their way out. */
+interface Block {
+  slice: Tensor;
+  readback: Readback<readonly [Tensor]>;
+}
+
 /** Reads a thinker's state; what it allocates on the GPU is made at the first use and kept. */
 export class StateReader {
-  #latents: Readback | undefined;
-  #block: { slice: Tensor; readback: Readback } | undefined;
+  readonly #latents: Readback<readonly [Tensor]>;
+  #block: Block | undefined;
 
-  constructor(private readonly thinker: Thinker) {}
+  constructor(private readonly thinker: Thinker) {
+    this.#latents = new Readback(thinker.model.gpu, [thinker.latents]);
+  }
 
   /** The state after unit `last`. */
   async read(last: number, { since }: StateRequest): Promise<SavedState> {
     const { gpu, window, layout } = this.thinker.model;
     const blobs: SavedState["blobs"] = new Map();
     if (since === null && window.prefillTokens > 0) {
-      const block = await this.#makeBlock(window.prefillTokens);
+      const block = this.#makeBlock(window.prefillTokens);
       blobs.set(prefillBlob, await this.#slots(0, block));
       block.readback.destroy();
       gpu.free(block.slice.buffer);
@@ -35,11 +43,11 @@ export class StateReader {
     const units = window.unitsAfter(last);
     for (const unit of units) {
       if (since !== null && unit < since) continue;
-      this.#block ??= await this.#makeBlock(layout.tokens);
+      this.#block ??= this.#makeBlock(layout.tokens);
       blobs.set(unitBlob(unit), await this.#slots(window.block(unit), this.#block));
     }
-    this.#latents ??= await Readback.create(gpu, [this.thinker.latents]);
-    blobs.set("latents", await this.#read([], this.#latents));
+    const [latents] = await this.#latents.run();
+    blobs.set("latents", new Uint8Array(latents));
     for (const name of coderNames) {
       const state = await this.thinker.coders[name].exportState();
       if (state.length > 0) blobs.set(name, state);
@@ -48,19 +56,17 @@ export class StateReader {
     return { unit: last, typed: units.map((unit) => window.typedIn(unit)), blobs };
   }
 
-  async #makeBlock(tokens: number) {
+  #makeBlock(tokens: number): Block {
     const { gpu, history } = this.thinker.model;
     const slice = history.makeSlice("snapshot block", tokens);
-    return { slice, readback: await Readback.create(gpu, [slice]) };
+    return { slice, readback: new Readback(gpu, [slice]) };
   }
 
   /** K and V of the slots from `start` on; slots without a token are zero. */
-  async #slots(
-    start: number,
-    { slice, readback }: { slice: Tensor; readback: Readback },
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  async #slots(start: number, { slice, readback }: Block): Promise<Uint8Array<ArrayBuffer>> {
     const { history, window } = this.thinker.model;
-    const bytes = await this.#read(history.copyOut("snapshot", start, slice), readback);
+    const plan = new Plan("snapshot", history.copyOut("snapshot", start, slice));
+    const bytes = new Uint8Array((await readback.run(plan))[0]);
     const count = slice.shape[2] ?? 0;
     const token = history.sliceBytes(1) / (2 * (slice.shape[0] ?? 1));
     for (let at = 0; at * token < bytes.length; at++) {
@@ -69,16 +75,6 @@ export class StateReader {
       }
     }
     return bytes;
-  }
-
-  async #read(steps: readonly Step[], readback: Readback): Promise<Uint8Array<ArrayBuffer>> {
-    const { gpu } = this.thinker.model;
-    const encoder = gpu.device.createCommandEncoder();
-    new Plan("snapshot", steps).encode(encoder);
-    readback.encode(encoder);
-    gpu.device.queue.submit([encoder.finish()]);
-    const [bytes] = await readback.read();
-    return new Uint8Array(bytes ?? new ArrayBuffer(0));
   }
 }
 

@@ -37,8 +37,6 @@ export interface Media {
   latents: Float32Array<ArrayBuffer>;
 }
 
-const nothing = new Plan("nothing", []);
-
 export class Thinker {
   /** Latents of the last response, flat f32. */
   readonly latents: Tensor;
@@ -57,9 +55,9 @@ export class Thinker {
   readonly #decoders: { audio: StreamingCoder; video: StreamingCoder };
   readonly #decode: Plan;
   readonly #media: { audio: Tensor; frames: Tensor };
-  #passReadback!: Readback;
-  #mediaReadback!: Readback;
-  #fence!: Readback;
+  readonly #passReadback: Readback<readonly [Tensor, ...Tensor[]]>;
+  readonly #mediaReadback: Readback<readonly [Tensor, Tensor, Tensor]>;
+  readonly #fence: Readback;
 
   private constructor(readonly model: Model, sendsSlices: boolean) {
     const { gpu, checkpoint, layout, history } = model;
@@ -106,21 +104,22 @@ export class Thinker {
       ),
     };
     this.#decode = new Plan("decode", this.#decodeSteps());
+    const slices = this.#slice ? [this.#slice] : [];
+    this.#passReadback = new Readback(gpu, [this.#textIds, ...slices]);
+    this.#mediaReadback = new Readback(gpu, [
+      this.#media.audio,
+      this.#media.frames,
+      this.latents,
+    ]);
+    this.#fence = new Readback(gpu, [this.#unit]);
   }
 
   /** Builds a thinker; with `sendsSlices` every pass reads its slice back for a performer. */
   static async create(model: Model, sendsSlices: boolean): Promise<Thinker> {
     const thinker = new Thinker(model, sendsSlices);
-    const slice = thinker.#slice;
-    thinker.#passReadback = await Readback.create(
-      model.gpu,
-      slice ? [thinker.#textIds, slice] : [thinker.#textIds],
-    );
-    thinker.#mediaReadback = await Readback.create(
-      model.gpu,
-      [thinker.#media.audio, thinker.#media.frames, thinker.latents],
-    );
-    thinker.#fence = await Readback.create(model.gpu, [thinker.#unit]);
+    await thinker.#passReadback.prepare();
+    await thinker.#mediaReadback.prepare();
+    await thinker.#fence.prepare();
     return thinker;
   }
 
@@ -246,7 +245,7 @@ export class Thinker {
   /** Waits until everything submitted is done, so that stages can be timed apart. Where a readback
    * costs Deno's 10 ms sleep it does nothing: the time then counts for the next stage. */
   async fence(): Promise<void> {
-    if (this.#fence.skipsSleep) await this.#run(nothing, this.#fence);
+    if (this.#fence.skipsSleep) await this.#fence.run();
   }
 
   /**
@@ -266,8 +265,8 @@ export class Thinker {
       upload(gpu, this.#typedIds, ids);
     }
     upload(gpu, this.#unit, new Uint32Array([unit]));
-    const [ids, slice] = await this.#run(this.#pass, this.#passReadback);
-    return { tokens: [...new Uint32Array(ids ?? new ArrayBuffer(0))], slice: slice ?? null };
+    const [ids, slice] = await this.#passReadback.run(this.#pass);
+    return { tokens: [...new Uint32Array(ids)], slice: slice ?? null };
   }
 
   /** Puts a response's latents where pass and decode read them. */
@@ -279,22 +278,13 @@ export class Thinker {
 
   /** Decodes `latents` into samples and frames; each response exactly once, in order. */
   async decode(): Promise<Media> {
-    const [audio, frames, latents] = await this.#run(this.#decode, this.#mediaReadback);
-    const none = new ArrayBuffer(0);
+    const [audio, frames, latents] = await this.#mediaReadback.run(this.#decode);
     const { width, height } = this.model.checkpoint.config.response.video;
     return {
-      audio: new Float32Array(audio ?? none),
-      frames: new Uint8Array(frames ?? none, 0, this.model.layout.frames * width * height * 3),
-      latents: new Float32Array(latents ?? none),
+      audio: new Float32Array(audio),
+      frames: new Uint8Array(frames, 0, this.model.layout.frames * width * height * 3),
+      latents: new Float32Array(latents),
     };
-  }
-
-  async #run(plan: Plan, readback: Readback): Promise<ArrayBuffer[]> {
-    const encoder = this.model.gpu.device.createCommandEncoder();
-    plan.encode(encoder);
-    readback.encode(encoder);
-    this.model.gpu.device.queue.submit([encoder.finish()]);
-    return await readback.read();
   }
 
   /** The encoders and decoders that carry state from unit to unit. */

@@ -7,7 +7,7 @@ import {
   measureCeiling,
 } from "../../engine/bench/kernel_bench.ts";
 import { TickBench } from "../../engine/bench/tick_bench.ts";
-import { type MatmulFigure, matmulFigures } from "../../kernels/measure/measure.ts";
+import { type MatmulFigure, matmulFigures } from "../../kernels/measure/ceilings.ts";
 import type { Choices, Gpu } from "../../kernels/gpu/device.ts";
 import { adapterKey, type TuneEntry } from "../../kernels/measure/tune.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";

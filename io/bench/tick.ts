@@ -10,7 +10,7 @@ import {
 } from "../../engine/bench/tick_bench.ts";
 import { tickStages } from "../../engine/roles/tick_stages.ts";
 import { type Observation, type Response, unitLayout } from "../../engine/checkpoint/unit.ts";
-import { sleepCost } from "../../kernels/measure/measure.ts";
+import { sleepCost } from "../../kernels/measure/ceilings.ts";
 import { modelOptions } from "../run/model_options.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { median, quantile } from "../../kernels/measure/quantile.ts";

@@ -26,6 +26,7 @@ import {
   checkTensors,
   elementBytes,
   type FloatType,
+  scratchTensor,
   type Tensor,
   tensorBytes,
 } from "../gpu/tensor.ts";
@@ -157,7 +158,9 @@ export function attention(
   const half = keys.dtype === "f16";
   const group = heads / kvHeads;
   const whole = splits === 1;
-  const results = whole ? out : partials(gpu, rows * heads * splits * (headDim + 4));
+  const results = whole
+    ? out
+    : scratchTensor(gpu, "attention partials", [rows * heads * splits * (headDim + 4)]);
   // Small tensors are read as uniforms where storage buffers are slow.
   const small = (tensor: Tensor, name: string, type: string) =>
     image && fitsUniform(gpu, tensorBytes(tensor))
@@ -262,17 +265,4 @@ function merge(
     dispatchGrid(gpu, rows * vectors, lanes),
     { flops: 8 * rows * splits * vectors, bytes: 16 * rows * (splits + 1) * (vectors + 1) },
   );
-}
-
-const scratch = new WeakMap<Gpu, GPUBuffer>();
-
-/** What splits leave for merging: one buffer for all, since each is merged right after. */
-function partials(gpu: Gpu, count: number): Tensor {
-  let buffer = scratch.get(gpu);
-  if (!buffer || buffer.size < count * 4) {
-    // Steps made before keep the smaller one.
-    buffer = gpu.buffer("attention partials", Math.max(1 << 16, count * 4));
-    scratch.set(gpu, buffer);
-  }
-  return { buffer, offset: 0, shape: [count], dtype: "f32" };
 }

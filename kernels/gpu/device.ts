@@ -33,6 +33,7 @@ export class Gpu {
   #buffers = new Set<GPUBuffer>();
   #textures = new Map<GPUTexture, number>();
   #pipelines = new Map<string, GPUComputePipeline>();
+  #shared = new Map<string, unknown>();
   #arena: { buffer: GPUBuffer; used: number } | undefined;
   #error: string | undefined;
 
@@ -56,7 +57,8 @@ export class Gpu {
   }
 
   /** Opens a device on the adapter that `spec` selects, with the adapter's own buffer limits.
-   * Throws InputError when there is none. */
+   *
+   * @throws InputError when there is none. */
   static async open(spec: AdapterSpec = "default"): Promise<Gpu> {
     const adapter = await requestAdapter(spec);
     const wanted = [
@@ -99,26 +101,32 @@ export class Gpu {
     return { ...this.described, texturesFaster: operands === "images" };
   }
 
-  /** Makes a storage buffer that can be copied to and from, and bound as a uniform. */
-  buffer(label: string, bytes: number, usage?: number): GPUBuffer {
+  /**
+   * Makes a zeroed buffer.
+   *
+   * @param bytes Rounded up to whole 16 bytes, which kernels read as a vector.
+   * @param usage By default a storage buffer that can be copied to and from, and bound as a uniform.
+   * @throws RangeError when the adapter has no buffers of this size.
+   */
+  buffer(label: string, bytes: number, usage: number = storage): GPUBuffer {
     const { maxBufferSize } = this.device.limits;
-    if (bytes > maxBufferSize) {
+    const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+    if (size > maxBufferSize) {
       throw new RangeError(
-        `${label}: ${bytes} bytes are over this adapter's limit of ${maxBufferSize} for one buffer`,
+        `${label}: ${size} bytes are over this adapter's limit of ${maxBufferSize} for one buffer`,
       );
     }
-    const buffer = this.device.createBuffer({
-      label,
-      size: bytes,
-      usage: usage ?? storage,
-    });
+    const buffer = this.device.createBuffer({ label, size, usage });
     this.#buffers.add(buffer);
-    this.allocatedBytes += bytes;
+    this.allocatedBytes += size;
     return buffer;
   }
 
-  /** Makes a texture (zeroed by WebGPU) of `texelBytes` per texel that kernels read with
-   * `textureLoad`. */
+  /**
+   * Makes a zeroed texture of `texelBytes` per texel that kernels read with `textureLoad`.
+   *
+   * @throws RangeError when the adapter has no textures of this size.
+   */
   texture(
     label: string,
     size: readonly [width: number, height: number],
@@ -150,6 +158,15 @@ export class Gpu {
       if (!this.#textures.delete(resource)) return;
     }
     resource.destroy();
+  }
+
+  /**
+   * What all kernels of this device share under a name, e.g. memory that each of them fills right
+   * before it reads it: made at the first call. A name always stands for the same type.
+   */
+  scratch<T>(name: string, make: () => T): T {
+    if (!this.#shared.has(name)) this.#shared.set(name, make());
+    return this.#shared.get(name) as T;
   }
 
   /** A compute pipeline for the entry point `main`, made once per code and overridable constants. */
@@ -194,7 +211,11 @@ export class Gpu {
     return { buffer, offset: used, size };
   }
 
-  /** Throws the first error that WebGPU reported since the last call (they arrive late). */
+  /**
+   * Asks whether all went well; what WebGPU reports arrives late.
+   *
+   * @throws Error with the first message that WebGPU reported since the last call.
+   */
   async check(): Promise<void> {
     // One turn of the event loop delivers what error scopes have found so far.
     await new Promise((resolve) => setTimeout(resolve, 0));

@@ -47,8 +47,6 @@ export function imageReader(
   };
 }
 
-const scratch = new WeakMap<Gpu, Map<string, GPUTexture>>();
-
 /**
  * A texture that kernels share for what they read: each fills it right before its dispatch. Row 0
  * stays zero; the tensor's rows come after it.
@@ -61,12 +59,8 @@ export function scratchImage(gpu: Gpu, format: "rgba32float" | "r32float", bytes
   let height = 7;
   while (height < rows) height = 2 * height + 1;
   height = Math.max(Math.min(height, gpu.device.limits.maxTextureDimension2D - 1), rows);
-  let images = scratch.get(gpu);
-  if (!images) scratch.set(gpu, images = new Map());
-  const key = `${format} ${height}`;
-  let image = images.get(key);
-  if (!image) images.set(key, image = makeImage(gpu, `scratch ${key}`, format, height));
-  return image;
+  const key = `scratch ${format} ${height}`;
+  return gpu.scratch(key, () => makeImage(gpu, key, format, height));
 }
 
 function makeImage(gpu: Gpu, label: string, format: ImageFormat, rows: number): GPUTexture {

@@ -140,9 +140,12 @@ function encodeCopy(encoder: GPUCommandEncoder, step: Copy | ImageCopy): void {
   encoder.copyBufferToBuffer(source, sourceOffset, target, targetOffset, bytes);
 }
 
-/** Runs plans in one submit. */
-export function submit(gpu: Gpu, ...plans: readonly Plan[]): void {
+/** What can be part of a submit: a plan, or commands that no plan has. */
+export type Work = Pick<Plan, "encode">;
+
+/** Runs work in one submit. */
+export function submit(gpu: Gpu, ...work: readonly Work[]): void {
   const encoder = gpu.device.createCommandEncoder();
-  for (const plan of plans) plan.encode(encoder);
+  for (const part of work) part.encode(encoder);
   gpu.device.queue.submit([encoder.finish()]);
 }

@@ -8,58 +8,64 @@
  * it at start-up with known patterns; where it fails, reading awaits.
  */
 import type { Gpu } from "./device.ts";
+import { submit, type Work } from "./plan.ts";
 import { byteOffset, type Tensor, tensorBytes } from "./tensor.ts";
 
-const proven = new WeakMap<Gpu, Promise<boolean>>();
+/** The bytes of each tensor. */
+type Contents<T extends readonly Tensor[]> = { -readonly [K in keyof T]: ArrayBuffer };
 
 /** A staging buffer that collects tensors and hands their bytes to the host in one read. */
-export class Readback {
+export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
   readonly #staging: GPUBuffer;
-  readonly #size: number;
-  readonly #offsets: number[] = [];
+  readonly #offsets: readonly number[];
+  #prepared = false;
+  #skipsSleep = false;
 
-  private constructor(
+  /**
+   * @param tensors What is read together; whole 4-byte words each.
+   * @param forced Whether reads skip the sleep, whatever was proven: for the proof itself, and to
+   * compare with it.
+   */
+  constructor(
     private readonly gpu: Gpu,
-    private readonly tensors: readonly Tensor[],
-    private readonly immediate: boolean,
+    private readonly tensors: T,
+    private readonly forced?: { skipsSleep: boolean },
   ) {
     let at = 0;
-    for (const tensor of tensors) {
-      this.#offsets.push(at);
-      at += Math.ceil(tensorBytes(tensor) / 8) * 8;
-    }
-    this.#size = Math.max(8, at);
+    this.#offsets = tensors.map((tensor) => (at += tensorBytes(tensor)) - tensorBytes(tensor));
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    this.#staging = gpu.buffer("readback", this.#size, usage);
+    this.#staging = gpu.buffer("readback", at, usage);
   }
 
-  /** Prepares to read these tensors together (whole 4-byte words each). */
-  static async create(gpu: Gpu, tensors: readonly Tensor[]): Promise<Readback> {
-    let proof = proven.get(gpu);
-    if (!proof) proven.set(gpu, proof = prove(gpu));
-    const readback = new Readback(gpu, tensors, await proof);
-    await readback.#firstMap();
-    return readback;
-  }
-
-  async #firstMap(): Promise<void> {
+  /** Does the first map, which is slow, now and not in the first run. */
+  async prepare(): Promise<this> {
+    const { skipsSleep } = this.forced ??
+      { skipsSleep: await this.gpu.scratch("readback proof", () => prove(this.gpu)) };
     await this.#staging.mapAsync(GPUMapMode.READ);
     this.#staging.unmap();
+    this.#skipsSleep = skipsSleep;
+    this.#prepared = true;
+    return this;
   }
 
-  /** Encodes the copies into the staging buffer; call it after the work that fills the tensors. */
+  /** Encodes the copies into the staging buffer, after the work that fills the tensors. */
   encode(encoder: GPUCommandEncoder): void {
     this.tensors.forEach((tensor, i) => {
-      const bytes = Math.ceil(tensorBytes(tensor) / 4) * 4;
       const to = this.#offsets[i] ?? 0;
+      const bytes = tensorBytes(tensor);
       encoder.copyBufferToBuffer(tensor.buffer, byteOffset(tensor), this.#staging, to, bytes);
     });
   }
 
-  /** Waits for the GPU and returns a copy of each tensor's bytes. Blocks the thread meanwhile. */
-  async read(): Promise<ArrayBuffer[]> {
+  /**
+   * Runs work and the copies after it in one submit, waits for the GPU and returns a copy of each
+   * tensor's bytes. Blocks the thread meanwhile.
+   */
+  async run(...work: readonly Work[]): Promise<Contents<T>> {
+    if (!this.#prepared) await this.prepare();
+    submit(this.gpu, ...work, this);
     const mapped = this.#staging.mapAsync(GPUMapMode.READ);
-    if (this.immediate) mapped.catch(() => {});
+    if (this.#skipsSleep) mapped.catch(() => {});
     else await mapped;
     const all = this.#staging.getMappedRange();
     const parts = this.tensors.map((tensor, i) => {
@@ -67,25 +73,12 @@ export class Readback {
       return all.slice(from, from + tensorBytes(tensor));
     });
     this.#staging.unmap();
-    return parts;
+    return parts as Contents<T>;
   }
 
-  /** True when reads skip the sleep. */
+  /** True when reads skip the sleep; known once it is prepared. */
   get skipsSleep(): boolean {
-    return this.immediate;
-  }
-
-  /** Reads once with waiting, whatever was proven. Used by the proof and by tests. */
-  static async awaited(gpu: Gpu, tensors: readonly Tensor[]): Promise<Readback> {
-    const readback = new Readback(gpu, tensors, false);
-    await readback.#firstMap();
-    return readback;
-  }
-
-  static async immediately(gpu: Gpu, tensors: readonly Tensor[]): Promise<Readback> {
-    const readback = new Readback(gpu, tensors, true);
-    await readback.#firstMap();
-    return readback;
+    return this.#skipsSleep;
   }
 
   destroy(): void {
@@ -99,16 +92,12 @@ async function prove(gpu: Gpu): Promise<boolean> {
   const pattern = new Uint32Array(words);
   const buffer = gpu.buffer("readback proof", words * 4);
   const tensor: Tensor = { buffer, offset: 0, shape: [words], dtype: "u32" };
-  const readback = await Readback.immediately(gpu, [tensor]);
+  const readback = new Readback(gpu, [tensor], { skipsSleep: true });
   try {
     for (let round = 1; round <= 5; round++) {
       for (let i = 0; i < words; i++) pattern[i] = Math.imul(i + 1, 0x9e3779b1 * round) >>> 0;
       gpu.device.queue.writeBuffer(buffer, 0, pattern);
-      const encoder = gpu.device.createCommandEncoder();
-      readback.encode(encoder);
-      gpu.device.queue.submit([encoder.finish()]);
-      const [bytes] = await readback.read();
-      const got = new Uint32Array(bytes ?? new ArrayBuffer(0));
+      const got = new Uint32Array((await readback.run())[0]);
       if (got.length !== words || got.some((word, i) => word !== pattern[i])) return false;
     }
     return true;
@@ -120,16 +109,15 @@ async function prove(gpu: Gpu): Promise<boolean> {
   }
 }
 
-/** Reads one tensor as the typed array of its dtype (f16 comes as floats). For tests and set-up. */
+/** Reads one tensor as the typed array of its dtype (f16 comes as floats), after work if there is
+ * some. For tests and set-up. */
 export async function readTensor(
   gpu: Gpu,
   tensor: Tensor,
-): Promise<Float32Array | Uint32Array | Int32Array> {
-  const readback = await Readback.create(gpu, [tensor]);
-  const encoder = gpu.device.createCommandEncoder();
-  readback.encode(encoder);
-  gpu.device.queue.submit([encoder.finish()]);
-  const [bytes = new ArrayBuffer(0)] = await readback.read();
+  ...work: readonly Work[]
+): Promise<Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>> {
+  const readback = new Readback(gpu, [tensor]);
+  const [bytes] = await readback.run(...work);
   readback.destroy();
   if (tensor.dtype === "f16") return Float32Array.from(new Float16Array(bytes));
   if (tensor.dtype === "u32") return new Uint32Array(bytes);

@@ -93,8 +93,23 @@ export function makeTensor(
   dtype: ElementType = "f32",
   room = 0,
 ): Tensor {
-  const bytes = Math.max(16, Math.ceil((elements(shape) * elementBytes(dtype) + room) / 16) * 16);
+  const bytes = tensorBytes({ shape, dtype }) + room;
   return { buffer: gpu.buffer(label, bytes), offset: 0, shape, dtype };
+}
+
+/**
+ * A tensor in a buffer that all kernels share under its label, for what one step writes and the next
+ * one reads. There is a buffer per power of two from 64 KiB on, so that a few serve all sizes.
+ */
+export function scratchTensor(
+  gpu: Gpu,
+  label: string,
+  shape: readonly number[],
+  dtype: DType = "f32",
+): Tensor {
+  const bytes = 2 ** Math.ceil(Math.log2(Math.max(1 << 16, tensorBytes({ shape, dtype }))));
+  const buffer = gpu.scratch(`${label} ${bytes}`, () => gpu.buffer(label, bytes));
+  return { buffer, offset: 0, shape, dtype };
 }
 
 type Words = Float32Array | Uint32Array | Int32Array;

@@ -12,7 +12,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
-import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { scratchTensor, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { storageSource, uniformSource } from "../gpu/uniform.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./matmul_dot.wgsl" with { type: "text" };
@@ -72,9 +72,8 @@ export function matmulDot(
     throw new RangeError(`matmul ${label}: no integer product with ${dtype}`);
   }
   const [rows = 0] = args.x.shape;
-  const bytes = quantizedBytes(rows, inputs);
-  const buffer = scratch(gpu, bytes);
-  const quantized: Tensor = { buffer, offset: 0, shape: [bytes / 4], dtype: "u32" };
+  const words = quantizedBytes(rows, inputs) / 4;
+  const quantized = scratchTensor(gpu, "quantized rows", [words], "u32");
   const source = x === "uniform"
     ? uniformSource(gpu, quantized, "x", "vec4u")
     : storageSource(quantized, "x", "vec4u");
@@ -89,17 +88,4 @@ export function matmulDot(
     invocations: (outputs) => Math.ceil(outputs / 8) * Math.ceil(rows / tile),
   });
   return [quantizeRows(gpu, label, args.x, quantized), ...steps];
-}
-
-const buffers = new WeakMap<Gpu, GPUBuffer>();
-
-/** Quantized rows are read right after they were written, so that one buffer serves all. */
-function scratch(gpu: Gpu, bytes: number): GPUBuffer {
-  let buffer = buffers.get(gpu);
-  if (!buffer || buffer.size < bytes) {
-    // Steps made before keep the smaller one.
-    buffer = gpu.buffer("quantized rows", Math.max(1 << 16, bytes));
-    buffers.set(gpu, buffer);
-  }
-  return buffer;
 }

@@ -12,8 +12,9 @@
  */
 import type { Choices, Gpu } from "../gpu/device.ts";
 import { Plan, type Step } from "../gpu/plan.ts";
-import { Readback } from "../gpu/readback.ts";
+import { readTensor } from "../gpu/readback.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { Stopwatch } from "./stopwatch.ts";
 
 /** Count it up when kernels change so much that old measurements mislead. */
 const kernelsVersion = 1;
@@ -145,7 +146,8 @@ export async function tune(
         } else {
           if (measured === 0) begin();
           measured++;
-          entry = await measure(gpu, problem, isOver);
+          const trial = problem.open();
+          entry = await choose(gpu, trial.candidates, isOver).finally(() => trial.close());
         }
         set(entries, problem.key, entry);
       }
@@ -170,15 +172,6 @@ const hopeless = 4;
 
 const noTime = "no time was left";
 
-async function measure(gpu: Gpu, problem: Problem, isOver: () => boolean): Promise<TuneEntry> {
-  const trial = problem.open();
-  try {
-    return await choose(gpu, trial.candidates, isOver);
-  } finally {
-    trial.close();
-  }
-}
-
 async function choose(
   gpu: Gpu,
   candidates: readonly Candidate[],
@@ -187,22 +180,24 @@ async function choose(
   const times: TuneEntry["times"] = {};
   const right: { name: string; repeats: number; steps: readonly Step[]; best: number }[] = [];
   let fastest = Infinity;
-  const fence = await Fence.create(gpu);
-  for (const { name, steps, output, check } of candidates) {
-    // One that is right there must be.
+  const stopwatch = new Stopwatch(gpu);
+  await stopwatch.run([]);
+  for (const candidate of candidates) {
+    const { name, steps } = candidate;
+    // When time is up, testing goes on until one candidate is right.
     if (right.length > 0 && isOver()) {
       times[name] = noTime;
       continue;
     }
-    const wrong = await reasonAgainst(gpu, steps, output, check);
+    const wrong = await reasonAgainst(gpu, candidate);
     if (wrong !== null) {
       times[name] = `wrong: ${wrong}`;
       continue;
     }
-    // Thrice where that costs nothing: a single short run may have been disturbed.
-    let once = Math.max(0.01, await fence.run(steps, 1));
+    // Three times where that costs nothing: a single short run may have been disturbed.
+    let once = (await stopwatch.run(steps)).wallMs;
     for (let again = 0; again < 2 && once < 20; again++) {
-      once = Math.min(once, Math.max(0.01, await fence.run(steps, 1)));
+      once = Math.max(0.01, Math.min(once, (await stopwatch.run(steps)).wallMs));
     }
     fastest = Math.min(fastest, once);
     const repeats = Math.max(1, Math.min(50, Math.round(roundMs / once)));
@@ -211,12 +206,12 @@ async function choose(
   for (let round = 0; round < rounds && !isOver(); round++) {
     for (const candidate of right) {
       if (candidate.best > hopeless * fastest) continue;
-      const ms = await fence.run(candidate.steps, candidate.repeats);
-      candidate.best = Math.min(candidate.best, ms / candidate.repeats);
+      const { wallMs } = await stopwatch.run(candidate.steps, candidate.repeats);
+      candidate.best = Math.min(candidate.best, wallMs / candidate.repeats);
       fastest = Math.min(fastest, candidate.best);
     }
   }
-  fence.destroy();
+  stopwatch.destroy();
   for (const { name, best } of right) times[name] = Math.round(best * 1e4) / 1e4;
   // The earliest of those that are as good as the fastest: the default, where it is among them.
   const chosen = right.find(({ best }) => best <= asGood * fastest);
@@ -229,65 +224,16 @@ async function choose(
 /** Why a candidate must not be chosen: its output is wrong, or WebGPU refuses it; else null. */
 async function reasonAgainst(
   gpu: Gpu,
-  steps: readonly Step[],
-  output: Tensor,
-  check: Candidate["check"],
+  { steps, output, check }: Candidate,
 ): Promise<string | null> {
-  const values = await runPoisoned(gpu, steps, output);
+  // What it doesn't write stays NaN.
+  const words = new Uint32Array(output.buffer.size / 4).fill(0xffffffff);
+  gpu.device.queue.writeBuffer(output.buffer, 0, words);
+  const values = await readTensor(gpu, output, new Plan("candidate", steps));
   try {
     await gpu.check();
   } catch (error) {
     return error instanceof Error ? error.message.split("\n").join(" ") : String(error);
   }
-  return check(values);
-}
-
-/** Runs steps into memory full of NaN and reads what they wrote. */
-async function runPoisoned(
-  gpu: Gpu,
-  steps: readonly Step[],
-  output: Tensor,
-): Promise<Float32Array> {
-  const words = new Uint32Array(output.buffer.size / 4).fill(0xffffffff);
-  gpu.device.queue.writeBuffer(output.buffer, 0, words);
-  const readback = await Readback.create(gpu, [output]);
-  const encoder = gpu.device.createCommandEncoder();
-  new Plan("candidate", steps).encode(encoder);
-  readback.encode(encoder);
-  gpu.device.queue.submit([encoder.finish()]);
-  const [bytes] = await readback.read();
-  readback.destroy();
-  return new Float32Array(bytes ?? new ArrayBuffer(0));
-}
-
-/** Runs steps and waits for them. */
-class Fence {
-  private constructor(
-    private readonly gpu: Gpu,
-    private readonly buffer: GPUBuffer,
-    private readonly readback: Readback,
-  ) {}
-
-  static async create(gpu: Gpu): Promise<Fence> {
-    const buffer = gpu.buffer("fence", 16);
-    const word: Tensor = { buffer, offset: 0, shape: [1], dtype: "u32" };
-    return new Fence(gpu, buffer, await Readback.create(gpu, [word]));
-  }
-
-  /** Milliseconds of `repeats` runs, encoding and waiting included. */
-  async run(steps: readonly Step[], repeats: number): Promise<number> {
-    const start = performance.now();
-    const encoder = this.gpu.device.createCommandEncoder();
-    const all = Array.from({ length: repeats }, () => steps).flat();
-    new Plan("timed", all).encode(encoder);
-    this.readback.encode(encoder);
-    this.gpu.device.queue.submit([encoder.finish()]);
-    await this.readback.read();
-    return performance.now() - start;
-  }
-
-  destroy(): void {
-    this.readback.destroy();
-    this.gpu.free(this.buffer);
-  }
+  return check(Float32Array.from(values));
 }

@@ -84,7 +84,7 @@ export function plain(gpu: Gpu): Library {
       const threads = work.kind === "product" ? length : work.queries * work.heads;
       const out = makeTensor(gpu, "plain", [length]);
       const pipeline = gpu.pipeline("plain", code);
-      const bindings = [gpu.constants({ u32: sizes }), ...tensors, out];
+      const bindings = [gpu.constants(Uint32Array.from(sizes).buffer), ...tensors, out];
       const grid = [Math.ceil(threads / 64), 1, 1] as const;
       return await runner(gpu, [
         dispatch(gpu, "plain", pipeline, bindings, grid),
@@ -98,15 +98,10 @@ async function runner(
   steps: readonly Step[],
   out: Tensor,
 ): Promise<Runner> {
-  const readback = await Readback.create(gpu, [out]);
+  const readback = await new Readback(gpu, [out]).prepare();
   return async (times) => {
-    const encoder = gpu.device.createCommandEncoder();
-    new Plan("peers", Array.from({ length: times }, () => steps).flat()).encode(
-      encoder,
-    );
-    readback.encode(encoder);
-    gpu.device.queue.submit([encoder.finish()]);
-    const [bytes = new ArrayBuffer(0)] = await readback.read();
+    const all = Array.from({ length: times }, () => steps).flat();
+    const [bytes] = await readback.run(new Plan("peers", all));
     return new Float32Array(bytes);
   };
 }

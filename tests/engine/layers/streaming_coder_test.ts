@@ -17,8 +17,8 @@ import type { Shape4 } from "../../../engine/layers/layer.ts";
 import { StreamingCoder } from "../../../engine/layers/streaming_coder.ts";
 import { type CheckpointTensor, Weights } from "../../../engine/weights/weights.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
-import { Plan, submit } from "../../../kernels/gpu/plan.ts";
-import { Readback } from "../../../kernels/gpu/readback.ts";
+import { Plan } from "../../../kernels/gpu/plan.ts";
+import { readTensor } from "../../../kernels/gpu/readback.ts";
 import { elements, upload } from "../../../kernels/gpu/tensor.ts";
 import { assertClose, withGpu } from "../../kernels/support.ts";
 import { golden, readGoldens } from "../../reference/golden_file.ts";
@@ -70,14 +70,7 @@ function coder(gpu: Gpu, { prefix, layers, input: [t, ...rest], tensors }: Model
 /** Runs a coder over a span. */
 async function run(gpu: Gpu, coder: StreamingCoder, x: Float32Array): Promise<Float32Array> {
   upload(gpu, coder.input, x);
-  submit(gpu, new Plan("span", coder.steps));
-  const readback = await Readback.create(gpu, [coder.output]);
-  const encoder = gpu.device.createCommandEncoder();
-  readback.encode(encoder);
-  gpu.device.queue.submit([encoder.finish()]);
-  const [bytes] = await readback.read();
-  readback.destroy();
-  return new Float32Array(bytes ?? new ArrayBuffer(0));
+  return Float32Array.from(await readTensor(gpu, coder.output, new Plan("span", coder.steps)));
 }
 
 /** Runs a recording in spans of these many units, the state handed from coder to coder. */

@@ -4,7 +4,13 @@ import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { copy, dispatch, Plan, submit } from "../../../kernels/gpu/plan.ts";
 import { Readback, readTensor } from "../../../kernels/gpu/readback.ts";
 import { fill } from "../../../kernels/gpu/shader.ts";
-import { makeTensor, reshape, rows, tensorFrom } from "../../../kernels/gpu/tensor.ts";
+import {
+  makeTensor,
+  reshape,
+  rows,
+  scratchTensor,
+  tensorFrom,
+} from "../../../kernels/gpu/tensor.ts";
 import { UniformStruct } from "../../../kernels/gpu/uniform_struct.ts";
 import { withGpu } from "../support.ts";
 
@@ -32,20 +38,17 @@ function scaled(gpu: Gpu, factor: number, n = 16) {
 withGpu("Readback at once gives what an awaited one gives, round after round", async (gpu) => {
   const { x, y, plan } = scaled(gpu, 3);
   const words = tensorFrom(gpu, "words", [3], Uint32Array.of(7, 8, 9));
-  const atOnce = await Readback.immediately(gpu, [y, words, rows(x, 4, 2)]);
-  const awaited = await Readback.awaited(gpu, [y, words, rows(x, 4, 2)]);
+  const tensors = [y, words, rows(x, 4, 2)] as const;
+  const atOnce = new Readback(gpu, tensors, { skipsSleep: true });
+  const awaited = new Readback(gpu, tensors, { skipsSleep: false });
   for (let round = 1; round <= 20; round++) {
     const values = Float32Array.from({ length: 16 }, (_, i) => i * round);
     gpu.device.queue.writeBuffer(x.buffer, 0, values);
     for (const readback of [atOnce, awaited]) {
-      const encoder = gpu.device.createCommandEncoder();
-      plan.encode(encoder);
-      readback.encode(encoder);
-      gpu.device.queue.submit([encoder.finish()]);
-      const [got, ids, part] = await readback.read();
-      assertEquals([...new Float32Array(got ?? new ArrayBuffer(0))], [...values].map((v) => 3 * v));
-      assertEquals([...new Uint32Array(ids ?? new ArrayBuffer(0))], [7, 8, 9]);
-      assertEquals([...new Float32Array(part ?? new ArrayBuffer(0))], [...values.slice(4, 6)]);
+      const [got, ids, part] = await readback.run(plan);
+      assertEquals([...new Float32Array(got)], [...values].map((v) => 3 * v));
+      assertEquals([...new Uint32Array(ids)], [7, 8, 9]);
+      assertEquals([...new Float32Array(part)], [...values.slice(4, 6)]);
     }
   }
   atOnce.destroy();
@@ -57,9 +60,7 @@ withGpu("Plan encodes the same work recorded and anew", async (gpu) => {
   submit(gpu, plan);
   const recorded = await readTensor(gpu, y);
   gpu.device.queue.writeBuffer(y.buffer, 0, new Float32Array(16).fill(NaN));
-  const encoder = gpu.device.createCommandEncoder();
-  plan.encodeAnew(gpu, encoder);
-  gpu.device.queue.submit([encoder.finish()]);
+  submit(gpu, { encode: (encoder) => plan.encodeAnew(gpu, encoder) });
   assertEquals(await readTensor(gpu, y), recorded);
   assertEquals(recorded[15], -32);
 });
@@ -124,6 +125,15 @@ withGpu("buffers are counted, and freed once", (gpu) => {
   gpu.free(buffer);
   gpu.free(buffer);
   assertEquals(gpu.allocatedBytes, before);
+});
+
+withGpu("buffers are whole vectors, and scratch is made once for each size class", (gpu) => {
+  const odd = makeTensor(gpu, "odd", [5]);
+  assertEquals(odd.buffer.size, 32);
+  const first = scratchTensor(gpu, "shared", [3, 4]);
+  assert(scratchTensor(gpu, "shared", [16000], "u32").buffer === first.buffer);
+  assert(scratchTensor(gpu, "shared", [20000]).buffer !== first.buffer);
+  assert(scratchTensor(gpu, "other", [3, 4]).buffer !== first.buffer);
 });
 
 withGpu("f16 tensors round to the nearest half", async (gpu) => {

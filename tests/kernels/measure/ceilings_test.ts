@@ -2,19 +2,19 @@ import { assert, assertEquals } from "@std/assert";
 import {
   copyCeiling,
   matmulFigures,
-  measure,
   multiplyAddCeiling,
-} from "../../../kernels/measure/measure.ts";
+} from "../../../kernels/measure/ceilings.ts";
 import { median } from "../../../kernels/measure/quantile.ts";
+import { timeSteps } from "../../../kernels/measure/stopwatch.ts";
 import { copy } from "../../../kernels/gpu/plan.ts";
 import { makeTensor } from "../../../kernels/gpu/tensor.ts";
 import { withGpu } from "../support.ts";
 
-withGpu("measure() times copies and products, and more work takes longer", async (gpu) => {
+withGpu("timeSteps() times copies and products, and more work takes longer", async (gpu) => {
   const options = { rounds: 3, roundMs: 2 };
   const time = async (words: number) => {
     const [from, to] = [makeTensor(gpu, "from", [words]), makeTensor(gpu, "to", [words])];
-    return await measure(gpu, [copy("test", from, to)], options);
+    return await timeSteps(gpu, [copy("test", from, to)], options);
   };
   const [small, large] = [await time(1 << 10), await time(1 << 22)];
   // 0 where a disturbed empty round took as long as the copy.
