@@ -105,7 +105,7 @@ export function scratchTensor(
   gpu: Gpu,
   label: string,
   shape: readonly number[],
-  dtype: DType = "f32",
+  dtype: ElementType = "f32",
 ): Tensor {
   const bytes = 2 ** Math.ceil(Math.log2(Math.max(1 << 16, tensorBytes({ shape, dtype }))));
   const buffer = gpu.scratch(`${label} ${bytes}`, () => gpu.buffer(label, bytes));
