@@ -9,10 +9,11 @@ import { fileURLToPath } from "node:url";
 import type { BackboneConfig, ModelConfig } from "../config/config.ts";
 import { validateBackbone, validateConfig } from "./config_check.ts";
 import { InputError } from "../config/errors.ts";
-import { quoted, reason } from "../config/quoted.ts";
+import { errorText, valueText } from "../config/error_text.ts";
 import type { Parameter } from "../weights/parameter.ts";
 import { dtypeBytes, type FileDtype, headerLength, parseHeader } from "../weights/safetensors.ts";
 import type { CheckpointTensor } from "../weights/weights.ts";
+import { nameMapFor, ownName } from "./name_maps.ts";
 import { backboneTensors, expectedTensors } from "./tensors.ts";
 
 export interface Checkpoint {
@@ -25,7 +26,7 @@ export interface Checkpoint {
 }
 
 /** A plain Qwen3 folder, its weights not read yet. `close()` or `using` closes the files. */
-export interface Backbone {
+export interface BackboneFolder {
   config: BackboneConfig;
   weights: WeightFiles;
   tokenizer: unknown;
@@ -93,7 +94,7 @@ export async function openHeaders(
  *
  * @throws InputError when it is no Qwen3 folder, or its weights don't fit its config.
  */
-export async function openBackbone(folder: string | URL): Promise<Backbone> {
+export async function openBackbone(folder: string | URL): Promise<BackboneFolder> {
   const path = folderPath(folder);
   const file = `${path}/config.json`;
   const config = validateBackbone(await readJson(file, 1 << 20), file);
@@ -117,7 +118,7 @@ interface WeightEntry extends TensorHeader {
 
 /** The open weight files of a folder, checked against the tensors that are expected in them. */
 export class WeightFiles {
-  /** By name, sorted. */
+  /** By our names (name_maps.ts), sorted. */
   readonly entries = new Map<string, WeightEntry>();
   #files: Deno.FsFile[] = [];
 
@@ -149,7 +150,7 @@ export class WeightFiles {
         const other = found.get(name);
         if (other) {
           throw new InputError(
-            `${path}: tensor ${quoted(name)} is in ${other.path} too; one shard may hold it`,
+            `${path}: tensor ${valueText(name)} is in ${other.path} too; one shard may hold it`,
           );
         }
         found.set(name, entry);
@@ -157,15 +158,17 @@ export class WeightFiles {
       const lost = names.find((name) => found.get(name)?.path !== path);
       if (lost !== undefined) {
         throw new InputError(
-          `${path}: tensor ${quoted(lost)} is missing, though ${index} places it there; ` +
+          `${path}: tensor ${valueText(lost)} is missing, though ${index} places it there; ` +
             `download the folder again`,
         );
       }
     }
     const where = shards.size === 1 ? `${folder}/${[...shards.keys()][0]}` : folder;
-    checkAgainst(found, expected, where);
+    const map = nameMapFor([...found.keys()], expected.keys());
+    const own = new Map([...found].map(([name, entry]) => [ownName(name, map), entry]));
+    checkAgainst(own, expected, where);
     for (const name of [...expected.keys()].sort()) {
-      const entry = found.get(name);
+      const entry = own.get(name);
       if (entry) this.entries.set(name, entry);
     }
   }
@@ -193,7 +196,7 @@ export class WeightFiles {
   async read(name: string, offset: number, into: Uint8Array): Promise<void> {
     const entry = this.entries.get(name);
     if (!entry || offset + into.length > entry.length) {
-      throw new RangeError(`tensor ${quoted(name)} has no bytes ${offset}..+${into.length}`);
+      throw new RangeError(`tensor ${valueText(name)} has no bytes ${offset}..+${into.length}`);
     }
     await readFully(entry.file, entry.begin + offset, into, entry.path);
   }
@@ -216,27 +219,33 @@ function checkAgainst(
     const entry = found.get(name);
     if (!entry) {
       throw new InputError(
-        `${where}: tensor ${quoted(name)} is missing; config.json calls for it with shape ` +
-          `${quoted(shape)}: take the weights and config.json from the same checkpoint`,
+        `${where}: tensor ${valueText(name)} is missing; config.json calls for it with shape ` +
+          `${valueText(shape)}: take the weights and config.json from the same checkpoint`,
       );
     }
     if (!Object.hasOwn(dtypeBytes, entry.stored)) {
       throw new InputError(
-        `${entry.path}: tensor ${quoted(name)} has dtype ${quoted(entry.stored)}; it may be ` +
+        `${entry.path}: tensor ${valueText(name)} has dtype ${
+          valueText(entry.stored)
+        }; it may be ` +
           `${Object.keys(dtypeBytes).join(", ")}: convert the weights`,
       );
     }
     if (entry.shape.length !== shape.length || entry.shape.some((n, i) => n !== shape[i])) {
       throw new InputError(
-        `${entry.path}: tensor ${quoted(name)} has shape ${quoted(entry.shape)}; config.json ` +
-          `calls for ${quoted(shape)}: take both from the same checkpoint`,
+        `${entry.path}: tensor ${valueText(name)} has shape ${
+          valueText(entry.shape)
+        }; config.json ` +
+          `calls for ${valueText(shape)}: take both from the same checkpoint`,
       );
     }
   }
   for (const [name, { path }] of found) {
     if (!expected.has(name) && name !== "lm_head.weight") {
       throw new InputError(
-        `${path}: tensor ${quoted(name)} is none that config.json calls for; take both from the ` +
+        `${path}: tensor ${
+          valueText(name)
+        } is none that config.json calls for; take both from the ` +
           `same checkpoint`,
       );
     }
@@ -257,7 +266,7 @@ async function shardNames(folder: string): Promise<Map<string, string[]>> {
   const map = (json as { weight_map?: unknown } | null)?.weight_map;
   if (typeof map !== "object" || map === null || Array.isArray(map)) {
     throw new InputError(
-      `${file}: weight_map is ${quoted(map)}; it must be an object of tensor name to file name`,
+      `${file}: weight_map is ${valueText(map)}; it must be an object of tensor name to file name`,
     );
   }
   const shards = new Map<string, string[]>();
@@ -265,7 +274,9 @@ async function shardNames(folder: string): Promise<Map<string, string[]>> {
     // A plain name only: an index from a stranger must not lead out of its folder.
     if (typeof shard !== "string" || !/^[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors$/.test(shard)) {
       throw new InputError(
-        `${file}: tensor ${quoted(name)} lies in ${quoted(shard)}; it may be a plain file name ` +
+        `${file}: tensor ${valueText(name)} lies in ${
+          valueText(shard)
+        }; it may be a plain file name ` +
           `that ends in .safetensors, in the same folder`,
       );
     }
@@ -315,7 +326,7 @@ function unreadable(path: string, error: unknown): InputError {
       `${path}: no such file; give the folder of a checkpoint, or make one with 'init'`,
     );
   }
-  return new InputError(`${path}: can't be read (${reason(error)}); check its permissions`);
+  return new InputError(`${path}: can't be read (${errorText(error)}); check its permissions`);
 }
 
 async function readJson(path: string, maxBytes: number): Promise<unknown> {
@@ -333,7 +344,7 @@ async function readJson(path: string, maxBytes: number): Promise<unknown> {
     return JSON.parse(text);
   } catch (error) {
     throw new InputError(
-      `${path}: is no valid JSON (${reason(error)}); download or write it again`,
+      `${path}: is no valid JSON (${errorText(error)}); download or write it again`,
     );
   }
 }

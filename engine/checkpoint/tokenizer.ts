@@ -8,7 +8,7 @@
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import type { ModelConfig } from "../config/config.ts";
 import { InputError } from "../config/errors.ts";
-import { quoted, reason } from "../config/quoted.ts";
+import { errorText, valueText } from "../config/error_text.ts";
 
 export interface Tokenizer {
   /** Token ids of a text; special tokens written out in it (`<|im_end|>`) become their ids. */
@@ -85,7 +85,7 @@ function checkIds(json: unknown, vocabSize: number): void {
   if (bad !== undefined) {
     throw new InputError(
       `tokenizer.json: has the id ${
-        quoted(bad)
+        valueText(bad)
       }; it may be a whole number, 0 or more; download it again`,
     );
   }
@@ -102,14 +102,14 @@ function openInner(json: unknown): HuggingFaceTokenizer {
   const decoder = (json as { decoder?: { type?: unknown; decoders?: unknown } } | null)?.decoder;
   if (decoder?.type !== "ByteLevel") {
     throw new InputError(
-      `tokenizer.json: decoder is ${quoted(decoder?.type)}; it may be "ByteLevel", as in Qwen's`,
+      `tokenizer.json: decoder is ${valueText(decoder?.type)}; it may be "ByteLevel", as in Qwen's`,
     );
   }
   try {
     return new HuggingFaceTokenizer(json as object, {});
   } catch (error) {
     throw new InputError(
-      `tokenizer.json: can't be used (${reason(error)}); download it again`,
+      `tokenizer.json: can't be used (${errorText(error)}); download it again`,
     );
   }
 }

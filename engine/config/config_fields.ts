@@ -3,7 +3,7 @@
  * path, its value, and what it may be.
  */
 import { InputError } from "./errors.ts";
-import { quoted } from "./quoted.ts";
+import { valueText } from "./error_text.ts";
 
 /** A number's least and greatest value. */
 export type Range = readonly [least: number, most: number];
@@ -19,7 +19,7 @@ export class Fields {
   constructor(json: unknown, readonly where: string, readonly path = "") {
     if (typeof json !== "object" || json === null || Array.isArray(json)) {
       const what = path === "" ? "the file" : path.replace(/\.$/, "");
-      throw new InputError(`${where}: ${what} is ${quoted(json)}; it must be an object`);
+      throw new InputError(`${where}: ${what} is ${valueText(json)}; it must be an object`);
     }
     this.#json = json as Record<string, unknown>;
   }
@@ -35,7 +35,7 @@ export class Fields {
   /** The error of a key: its path, its value, and what it may be. */
   error(key: string, may: string): InputError {
     const value = this.get(key);
-    const has = value === undefined ? "is missing" : `is ${quoted(value)}`;
+    const has = value === undefined ? "is missing" : `is ${valueText(value)}`;
     return new InputError(`${this.where}: ${this.path}${key} ${has}; it may be ${may}`);
   }
 
@@ -63,7 +63,7 @@ export class Fields {
 
   oneOf<const T extends string>(key: string, names: readonly T[]): T {
     const found = names.find((name) => name === this.get(key));
-    if (found === undefined) throw this.error(key, names.map(quoted).join(" or "));
+    if (found === undefined) throw this.error(key, names.map(valueText).join(" or "));
     return found;
   }
 
@@ -95,9 +95,9 @@ export class Fields {
     const other = Object.keys(this.#json).find((key) => !keys.includes(key));
     if (other !== undefined) {
       throw new InputError(
-        `${this.where}: ${this.path.replace(/\.$/, "")} has the key ${quoted(other)}; it may have ${
-          keys.join(", ")
-        }`,
+        `${this.where}: ${this.path.replace(/\.$/, "")} has the key ${
+          valueText(other)
+        }; it may have ${keys.join(", ")}`,
       );
     }
   }

@@ -3,11 +3,11 @@
  * weights. With a Qwen3 folder as backbone, its `model.*` tensors are taken byte for byte and the
  * rest is random.
  */
-import type { Backbone } from "../checkpoint/checkpoint.ts";
+import type { BackboneFolder } from "../checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { validateConfig } from "../checkpoint/config_check.ts";
 import { InputError } from "../config/errors.ts";
-import { quoted } from "../config/quoted.ts";
+import { valueText } from "../config/error_text.ts";
 import type { FileDtype } from "../weights/safetensors.ts";
 import type { TensorSpec } from "../weights/safetensors_writer.ts";
 import { expectedTensors, parameterCounts } from "../checkpoint/tensors.ts";
@@ -29,7 +29,7 @@ export interface NewCheckpointOptions {
   /** 0 to 2^32 - 1. */
   seed: number;
   dtype: FileDtype;
-  backbone?: Backbone;
+  backbone?: BackboneFolder;
 }
 
 const torchDtypes = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
@@ -81,7 +81,7 @@ export function newCheckpoint(options: NewCheckpointOptions): NewCheckpoint {
 }
 
 async function* backboneTensor(
-  { weights }: Backbone,
+  { weights }: BackboneFolder,
   name: string,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   const length = weights.entries.get(name)?.length ?? 0;
@@ -104,7 +104,9 @@ function addFiller(
   const added = tokenizer.added_tokens;
   if (typeof model?.vocab !== "object" || !Array.isArray(added)) {
     throw new InputError(
-      `tokenizer.json of the backbone: model.vocab is ${quoted(typeof model?.vocab)}; it must be ` +
+      `tokenizer.json of the backbone: model.vocab is ${
+        valueText(typeof model?.vocab)
+      }; it must be ` +
         `an object, next to a list added_tokens, as in Qwen3's`,
     );
   }

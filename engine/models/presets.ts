@@ -1,12 +1,15 @@
 /**
- * Configs to start from: `nano`, which two CPU cores run in real time, and two at the scale of the
- * paper (Qwen3-0.6B's backbone, its v0.1 and v0.2 picture sizes) to measure speed with. The paper's
- * codecs are unpublished: these are plain causal convolutional ones.
+ * Configs to start from: the one of `nano`, the trained checkpoint beside this file, which two CPU cores
+ * run in real time; and two at the scale of the paper (Qwen3-0.6B's backbone, its v0.1 and v0.2 picture
+ * sizes) to measure speed with. The paper's codecs are unpublished: these are plain causal
+ * convolutional ones.
  */
+import { validateConfig } from "../checkpoint/config_check.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { defaultSolver } from "../config/solver.ts";
 import { byteFiller } from "./byte_tokenizer.ts";
 import { conv, double, halve, overlapAdd, residual, shuffle, silu, unshuffle } from "./layers.ts";
+import nano from "./nano/config.json" with { type: "json" };
 
 export const presetNames = ["nano", "v0.1-0.6b", "v0.2-0.6b"] as const;
 export type PresetName = typeof presetNames[number];
@@ -15,7 +18,11 @@ export type PresetName = typeof presetNames[number];
 export function preset(name: PresetName): ModelConfig {
   switch (name) {
     case "nano":
-      return structuredClone(nano);
+      // How its weights are stored and were made is no part of the preset.
+      return validateConfig(
+        { ...nano, torch_dtype: undefined, random_weights_seed: undefined },
+        "nano/config.json",
+      );
     case "v0.1-0.6b":
       return qwen06b(192, 336, 64);
     case "v0.2-0.6b":
@@ -23,105 +30,17 @@ export function preset(name: PresetName): ModelConfig {
   }
 }
 
-const common = {
-  model_type: "wanstream",
-  architectures: ["Wanstream"],
-  unit_ms: 160,
-  fps: 25,
-  positions_per_unit: 4,
-  filler_token_id: byteFiller,
-  sink_units: 2,
-  solver: defaultSolver,
-} satisfies Partial<ModelConfig>;
-
-/** 14 tokens a unit: 1 of text in, 2 + 4 observed, 1 of text out, 2 + 4 latents. */
-const nano: ModelConfig = {
-  ...common,
-  // Without guidance the voice went on for a moment in one interruption of twenty (NOTES).
-  solver: { ...common.solver, guidance: 1.5 },
-  hidden_size: 192,
-  intermediate_size: 512,
-  num_hidden_layers: 4,
-  num_attention_heads: 6,
-  num_key_value_heads: 2,
-  head_dim: 32,
-  rms_norm_eps: 1e-6,
-  rope_theta: 10000,
-  rope_scaling: { mrope_section: [8, 4, 4], mrope_interleaved: true },
-  vocab_size: 384,
-  tie_word_embeddings: true,
-  user_text_slots: 1,
-  agent_text_slots: 1,
-  history_units: 40,
-  // A long talk must look like the short ones of training: nothing old stays.
-  sink_units: 0,
-  observation: {
-    audio: {
-      sample_rate: 16000,
-      // Log-mel frames of 10 ms, eight of them to a token.
-      encoder: [
-        { op: "logmel", window: 400, fft: 512, hop: 160, mels: 40 }, // 16 x 40
-        ...[residual([5, 1, 1], 1, 128), residual([5, 1, 1], 3, 128)],
-        ...[conv(192, [8, 1, 1], [8, 1, 1]), silu], // 2 x 192
-      ],
-    },
-    video: {
-      width: 64,
-      height: 64,
-      encoder: [
-        unshuffle(4, 8, 8), // 1 x 8 x 8 x 768
-        ...[conv(64), silu, halve(96), silu], // 1 x 4 x 4 x 96
-        residual([2, 3, 3]),
-        halve(128), // 1 x 2 x 2 x 128
-      ],
-    },
-  },
-  response: {
-    audio: {
-      sample_rate: 16000,
-      latent_channels: 32,
-      encoder: [
-        unshuffle(80, 1, 1), // 32 x 80
-        ...[conv(128, [2, 1, 1]), residual([3, 1, 1]), residual([3, 1, 1], 3), silu],
-        ...[conv(192, [8, 1, 1], [4, 1, 1]), residual([3, 1, 1]), silu], // 8 x 192
-        ...[conv(256, [8, 1, 1], [4, 1, 1]), residual([2, 1, 1])], // 2 x 256
-        conv(32),
-      ],
-      decoder: [
-        ...[conv(256, [2, 1, 1]), residual([2, 1, 1])],
-        ...[conv(768), shuffle(4, 1, 1), residual([3, 1, 1]), residual([3, 1, 1], 3)], // 8 x 192
-        ...[conv(512), shuffle(4, 1, 1)], // 32 x 128
-        ...[residual([3, 1, 1]), residual([3, 1, 1], 3), residual([3, 1, 1], 9), silu],
-        ...[conv(160), overlapAdd(80)],
-      ],
-    },
-    video: {
-      width: 128,
-      height: 128,
-      latent_channels: 32,
-      encoder: [
-        unshuffle(4, 8, 8), // 1 x 16 x 16 x 768
-        ...[conv(64), residual([1, 3, 3]), silu],
-        ...[halve(96), residual([1, 3, 3]), silu],
-        ...[halve(128), residual([1, 3, 3]), silu],
-        ...[halve(160), silu, conv(32)], // 1 x 2 x 2 x 32
-      ],
-      decoder: [
-        ...[conv(160, [2, 3, 3]), residual([2, 3, 3])],
-        ...[...double(128), residual([1, 3, 3])], // 1 x 4 x 4 x 128
-        ...[...double(96), residual([2, 3, 3])], // 1 x 8 x 8 x 96
-        ...[...double(64), residual([1, 3, 3])], // 1 x 16 x 16 x 64
-        ...[...double(48), residual([1, 3, 3]), silu], // 1 x 32 x 32 x 48
-        ...[conv(192), shuffle(4, 4, 4)],
-      ],
-    },
-  },
-};
-
 /** Qwen3-0.6B's backbone with a picture of width x height and latents a 16th of that. */
 function qwen06b(width: number, height: number, historyUnits: number): ModelConfig {
   return {
-    ...common,
+    model_type: "wanstream",
+    architectures: ["Wanstream"],
+    unit_ms: 160,
+    fps: 25,
+    positions_per_unit: 4,
+    filler_token_id: byteFiller,
+    sink_units: 2,
+    solver: defaultSolver,
     hidden_size: 1024,
     intermediate_size: 3072,
     num_hidden_layers: 28,

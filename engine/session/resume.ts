@@ -6,7 +6,7 @@ import { Fields } from "../config/config_fields.ts";
 import { latentShape } from "../model/embedding.ts";
 import { tokenBytes } from "../model/history.ts";
 import { InputError } from "../config/errors.ts";
-import { quoted } from "../config/quoted.ts";
+import { valueText } from "../config/error_text.ts";
 import { readSolver } from "../config/solver.ts";
 import {
   maxVoiceUnits,
@@ -62,7 +62,7 @@ export function resumeSettings(
   same("precision", asked.weights, saved.weights);
   same("history units", `${asked.historyUnits}`, `${saved.historyUnits}`);
   if (options.prompt !== undefined) {
-    const text = (ids: readonly number[]) => quoted(tokenizer.decode(ids));
+    const text = (ids: readonly number[]) => valueText(tokenizer.decode(ids));
     if (asked.promptIds.join() !== saved.promptIds.join()) {
       same("prompt", text(asked.promptIds), text(saved.promptIds));
     }
@@ -113,7 +113,7 @@ export function checkSnapshot({ meta, blobs }: Snapshot, checkpoint: Checkpoint)
     const has = blobOf(checked, name).length;
     if (has !== bytes) {
       throw new InputError(
-        `${where}: ${quoted(name)} has ${has} bytes, but ${bytes} are expected: save it again`,
+        `${where}: ${valueText(name)} has ${has} bytes, but ${bytes} are expected: save it again`,
       );
     }
   }
@@ -121,7 +121,7 @@ export function checkSnapshot({ meta, blobs }: Snapshot, checkpoint: Checkpoint)
 }
 
 function short(digest: unknown): string {
-  return typeof digest === "string" ? quoted(digest.slice(0, 12)) : quoted(digest);
+  return typeof digest === "string" ? valueText(digest.slice(0, 12)) : valueText(digest);
 }
 
 function readMeta(top: Fields, { config }: Checkpoint, layout: UnitLayout): SnapshotMeta {

@@ -7,7 +7,7 @@
  * headers over HTTP and doesn't look at the offsets), hence our own.
  */
 import { InputError } from "../config/errors.ts";
-import { quoted } from "../config/quoted.ts";
+import { valueText } from "../config/error_text.ts";
 
 /** Storage types of weights, and their bytes per element. */
 export const dtypeBytes = { F32: 4, F16: 2, BF16: 2 } as const;
@@ -92,7 +92,9 @@ function parseEntry(
   file: string,
 ): TensorEntry {
   const bad = (key: string, had: unknown, may: string) =>
-    new InputError(`${file}: tensor ${quoted(name)} has ${key} ${quoted(had)}; ${may}; ${remedy}`);
+    new InputError(
+      `${file}: tensor ${valueText(name)} has ${key} ${valueText(had)}; ${may}; ${remedy}`,
+    );
   if (typeof value !== "object" || value === null) {
     throw bad("the entry", value, "it must be an object with dtype, shape and data_offsets");
   }
@@ -117,7 +119,7 @@ function parseEntry(
     throw bad(
       "data_offsets",
       offsets,
-      `shape ${quoted(shape)} of ${dtype} takes ${bytes} bytes, not ${end - begin}`,
+      `shape ${valueText(shape)} of ${dtype} takes ${bytes} bytes, not ${end - begin}`,
     );
   }
   return { dtype, shape, begin: start + begin, end: start + end };
@@ -137,12 +139,12 @@ function checkCover(
     if (begin !== at) {
       const how = begin < at ? "overlaps" : `leaves a hole of ${begin - at} bytes after`;
       throw new InputError(
-        `${file}: tensor ${quoted(name)} ${how} ${last} in data_offsets ` +
+        `${file}: tensor ${valueText(name)} ${how} ${last} in data_offsets ` +
           `[${begin - start},${end - start}]; it must begin at ${at - start}; ${remedy}`,
       );
     }
     at = end;
-    last = `tensor ${quoted(name)}`;
+    last = `tensor ${valueText(name)}`;
   }
   if (at !== fileBytes) {
     throw new InputError(

@@ -1,9 +1,9 @@
 /** `init`: writes a new checkpoint with seeded random weights. */
-import { type Backbone, openBackbone } from "../../engine/checkpoint/checkpoint.ts";
+import { type BackboneFolder, openBackbone } from "../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { newCheckpoint } from "../../engine/models/new_checkpoint.ts";
 import { presetNames } from "../../engine/models/presets.ts";
-import { reason } from "../../engine/config/quoted.ts";
+import { errorText } from "../../engine/config/error_text.ts";
 import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
 import { writeAll } from "../system/bytes.ts";
@@ -54,7 +54,7 @@ export async function run(args: string[]): Promise<number> {
   const folder = output.replace(/(?<=.)\/+$/, "");
   await checkFree(folder, options.force);
 
-  let backbone: Backbone | undefined;
+  let backbone: BackboneFolder | undefined;
   try {
     if (options.backbone !== undefined) backbone = await openBackbone(options.backbone);
     const checkpoint = newCheckpoint({
@@ -135,7 +135,7 @@ async function checkFree(folder: string, force: boolean): Promise<void> {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
     throw new InputError(
-      `${folder}: can't be used (${reason(error)}); choose another folder with -o`,
+      `${folder}: can't be used (${errorText(error)}); choose another folder with -o`,
     );
   }
   if (!info.isDirectory) {

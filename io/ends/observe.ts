@@ -1,6 +1,6 @@
 /** Files as the user's side of the stream: observations, a reference image, a reference voice. */
 import { InputError } from "../../engine/config/errors.ts";
-import { reason } from "../../engine/config/quoted.ts";
+import { errorText } from "../../engine/config/error_text.ts";
 import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
 import { decodeMedia, decodePicture } from "../ffmpeg/ffmpeg_decode.ts";
 import { probe } from "../ffmpeg/ffmpeg_probe.ts";
@@ -136,7 +136,7 @@ function readError(path: string, error: unknown): InputError {
     return new InputError(`${path}: may not be read: run with Deno's --allow-read`);
   }
   // A link to itself, a name that is too long, a file used as a folder.
-  return new InputError(`${path}: can't be read (${reason(error)}): check its name`);
+  return new InputError(`${path}: can't be read (${errorText(error)}): check its name`);
 }
 
 /**

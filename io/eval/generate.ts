@@ -1,7 +1,7 @@
 /** Makes conversations by the world's generator (a Python package) when they are needed. */
 import { basename, dirname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
-import { quoted } from "../../engine/config/quoted.ts";
+import { valueText } from "../../engine/config/error_text.ts";
 import { RunError } from "../system/errors.ts";
 import { openRecording, type Recording } from "./recordings.ts";
 import { readTruth, type Swap } from "./measures/truth.ts";
@@ -19,7 +19,7 @@ export function parseSeeds(text: string): number[] {
   const [from, to] = [Number(first), Number(last)];
   if (first === undefined || from > to || to > lastSeed) {
     throw new InputError(
-      `--seeds: ${quoted(text)} should be FIRST..LAST of 0 to ${lastSeed}, e.g. 100000..100199`,
+      `--seeds: ${valueText(text)} should be FIRST..LAST of 0 to ${lastSeed}, e.g. 100000..100199`,
     );
   }
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);

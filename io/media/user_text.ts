@@ -1,6 +1,6 @@
 /** Text that the user types while the recording plays: `{"at": seconds, "text": "..."}` per line. */
 import { InputError } from "../../engine/config/errors.ts";
-import { quoted } from "../../engine/config/quoted.ts";
+import { valueText } from "../../engine/config/error_text.ts";
 
 /** Text by the unit in which it is typed. */
 export type UserText = Map<number, string>;
@@ -53,10 +53,10 @@ function parseLine(line: string, where: string): { at: number; text: string } {
   }
   const { at, text } = (value ?? {}) as Record<string, unknown>;
   if (typeof at !== "number" || !(at >= 0)) {
-    throw new InputError(`${where}: "at" is ${quoted(at)}: it should be seconds, 0 or more`);
+    throw new InputError(`${where}: "at" is ${valueText(at)}: it should be seconds, 0 or more`);
   }
   if (typeof text !== "string" || text === "") {
-    throw new InputError(`${where}: "text" is ${quoted(text)}: it should be text`);
+    throw new InputError(`${where}: "text" is ${valueText(text)}: it should be text`);
   }
   return { at, text };
 }

@@ -2,7 +2,7 @@
 import { Fields } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import type { Durability, Snapshot } from "../../engine/mod.ts";
-import { quoted } from "../../engine/config/quoted.ts";
+import { valueText } from "../../engine/config/error_text.ts";
 import type { ModelOptions } from "../run/model_options.ts";
 import type { Option, Parsed } from "../cli/options.ts";
 import {
@@ -173,7 +173,7 @@ function checkSame(options: Answering, settings: Fields): void {
   };
   for (const [name, was] of Object.entries(saved)) {
     const is = options[name as keyof Answering];
-    if (is !== undefined && is !== was) throw conflict(name, is, quoted(was));
+    if (is !== undefined && is !== was) throw conflict(name, is, valueText(was));
   }
 }
 

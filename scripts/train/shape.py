@@ -1,4 +1,4 @@
-"""nano's shape: writes its config.json content. The trained shape is the one in presets.ts.
+"""nano's shape: writes its config.json content. The trained shape is the one in engine/models/nano/.
 
     /usr/bin/python3 -m train.shape > config.json       (in scripts/)
 """

@@ -298,6 +298,11 @@ Deno.test("openBackbone() opens a Hugging Face Qwen3 folder as it is", async () 
     } finally {
       opened.weights.close();
     }
+    // As AutoModel saves it: without "model." before the names.
+    const bare = new Map([...backbone].map(([name, t]) => [name.replace(/^model\./, ""), t]));
+    await Deno.writeFile(`${folder}/${weights}`, await safetensorsFile(bare));
+    using renamed = (await openBackbone(folder)).weights;
+    assertEquals([...renamed.entries.keys()], names.sort());
     for (
       const [key, value] of [["attention_bias", true], ["model_type", "qwen2"], [
         "hidden_act",
