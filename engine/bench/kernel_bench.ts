@@ -4,7 +4,8 @@ import { type TickStage, tickStages } from "../roles/tick_stages.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { copyCeiling, launchCost, multiplyAddCeiling } from "../../kernels/measure/ceilings.ts";
 import { timeSteps } from "../../kernels/measure/stopwatch.ts";
-import type { Dispatch, Step } from "../../kernels/gpu/plan.ts";
+import { type Dispatch, kernelName, type Step } from "../../kernels/gpu/plan.ts";
+import { type WorkKind, workKind, workKinds } from "./roofline.ts";
 
 /** What an adapter can do at most, as measured. */
 export interface Ceiling {
@@ -27,6 +28,7 @@ export async function measureCeiling(gpu: Gpu): Promise<Ceiling> {
 
 export interface KernelTime {
   stage: TickStage;
+  kind: WorkKind;
   /** The kernel, and the first launch of this shape in the stage. */
   kernel: string;
   label: string;
@@ -62,7 +64,8 @@ export async function kernelTimes(
       const { ms, quartiles, gpuMs } = await timeSteps(gpu, shape.steps, options);
       times.push({
         stage,
-        kernel: kernelName(label),
+        kind: workKind(shape.dispatch),
+        kernel: kernelName(shape.dispatch),
         label,
         launches: shape.launches,
         ms,
@@ -77,18 +80,13 @@ export async function kernelTimes(
   return times.sort((a, b) => b.ms * b.launches - a.ms * a.launches);
 }
 
-/** The kernel that a label begins with. */
-function kernelName(label: string): string {
-  return /^(attention merge|qk rotary|\S+)/.exec(label)?.[0] ?? label;
-}
-
 function distinct(steps: readonly Step[]) {
   const shapes = new Map<string, { steps: Step[]; dispatch: Dispatch; launches: number }>();
   let pending: Step[] = [];
   for (const step of steps) {
     pending.push(step);
     if (step.kind !== "dispatch") continue;
-    const key = [kernelName(step.label), step.groups, step.flops, step.bytes].join();
+    const key = [kernelName(step), step.groups, step.flops, step.bytes].join();
     const shape = shapes.get(key);
     if (shape) shape.launches++;
     else shapes.set(key, { steps: pending, dispatch: step, launches: 1 });
@@ -106,4 +104,22 @@ export function ceilingFraction(
   { gigaflops, gigabytes }: Pick<Ceiling, "gigaflops" | "gigabytes">,
 ): number {
   return Math.max(flops / gigaflops, bytes / gigabytes) / 1e6 / ms;
+}
+
+/** What part of the ceilings each class of kernels reached, launches taken off. */
+export function classEfficiency(
+  kernels: readonly Pick<KernelTime, "kind" | "launches" | "flops" | "bytes" | "ms">[],
+  ceiling: Ceiling,
+): Partial<Record<WorkKind, number>> {
+  const result: Partial<Record<WorkKind, number>> = {};
+  for (const kind of workKinds) {
+    let [roof, took] = [0, 0];
+    for (const kernel of kernels) {
+      if (kernel.kind !== kind) continue;
+      roof += kernel.launches * kernel.ms * ceilingFraction(kernel, ceiling);
+      took += kernel.launches * (kernel.ms - ceiling.launchMs);
+    }
+    if (took > 0 && roof > 0) result[kind] = roof / took;
+  }
+  return result;
 }

@@ -1,146 +1,28 @@
 /**
- * What a tick would cost on a machine that isn't here: its work counted from the config, kernel class
- * by kernel class, and the time of that work under a roof of operations and bytes per second.
- *
- * Counted as the engine runs it: the pass in spans (the unit's tokens, then one per agent text slot),
- * of the last layer only what somebody reads, the solver's evaluations over both row sets of guidance.
+ * What a tick would cost on a machine that isn't here: the time of its launches, as the plans have
+ * them, under a roof of operations and bytes per second.
  */
-import type { ModelConfig } from "../config/config.ts";
-import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
-import { coderOperations, historyTokens, tokenHistoryBytes } from "./costs.ts";
-import { solvers } from "../config/solver.ts";
-import { observationEncoder, responseDecoder } from "../checkpoint/coders.ts";
-import { type Coder, coderOutput, placeLayers } from "../layers/coder.ts";
-import { elements, type FloatType } from "../../kernels/gpu/tensor.ts";
+import type { Model } from "../model/model.ts";
+import { launches, type StagePlans } from "../roles/tick_plan.ts";
 import { type TickStage, tickStages } from "../roles/tick_stages.ts";
-import { unitLayout } from "../checkpoint/unit.ts";
+import { type Dispatch, kernelName } from "../../kernels/gpu/plan.ts";
+import { productOf } from "../../kernels/matmul/matmul_parts.ts";
 
-/** Classes of kernels that reach different parts of a machine's rates. */
-export const workKinds = ["product", "row product", "attention", "convolution"] as const;
+/** Classes of kernels that reach different parts of a machine's rates. `other` are norms, rotary
+ * positions, shuffles, pixels, sampling: many bytes or launches and few operations. */
+export const workKinds = ["product", "row product", "attention", "convolution", "other"] as const;
 export type WorkKind = typeof workKinds[number];
 
-/** Work of one kind in one stage of one tick. */
-export interface Work {
-  stage: TickStage;
-  kind: WorkKind;
-  launches: number;
-  /** Floating-point operations, and bytes read and written at least. */
-  flops: number;
-  bytes: number;
-}
+/** What a launch needs at least. */
+export type Work = Pick<Dispatch, "label" | "flops" | "bytes" | "tuned">;
 
-/** Bytes of a layer's weight; the f16 scales of blocks of 32 whole numbers included. */
-export const weightSize: Readonly<Record<WeightType, number>> = {
-  f32: 4,
-  f16: 2,
-  int8: 1 + 2 / 32,
-  int4: 0.5 + 2 / 32,
-};
-
-/** How numbers are kept: history, codecs and embeddings, and the layers' weights. */
-export interface Storages {
-  storage: FloatType;
-  weights: WeightType;
-}
-
-/** The work of a tick with `history` tokens of history (a full one by default). */
-export function tickWork(
-  config: ModelConfig,
-  { storage, weights }: Storages,
-  history: number = historyTokens(config),
-): Work[] {
-  const layout = unitLayout(config);
-  const size = storage === "f32" ? 4 : 2;
-  const { hidden_size: D, intermediate_size: F, num_hidden_layers: layers } = config;
-  const q = config.num_attention_heads * config.head_dim;
-  const kv = config.num_key_value_heads * config.head_dim;
-  const all: Work[] = [];
-
-  const product = (
-    stage: TickStage,
-    rows: number,
-    outputs: number,
-    inputs: number,
-    times = 1,
-    weight = size,
-  ) => {
-    if (rows === 0) return;
-    all.push({
-      stage,
-      kind: rows === 1 ? "row product" : "product",
-      launches: times,
-      flops: times * 2 * rows * outputs * inputs,
-      bytes: times * (weight * outputs * inputs + 4 * rows * (outputs + inputs)),
-    });
-  };
-  const span = (stage: TickStage, rows: number, keys: number, wanted: number, times = 1) => {
-    const attend = (queries: number, count: number) => {
-      if (queries === 0 || count === 0) return;
-      all.push({
-        stage,
-        kind: "attention",
-        launches: count * times,
-        flops: count * times * 4 * queries * q * keys,
-        bytes: count * times * (size * 2 * keys * kv + 8 * queries * q),
-      });
-    };
-    const rest = (queries: number, count: number) => {
-      attend(queries, count);
-      if (count === 0) return;
-      product(stage, queries, D, q, count * times, weightSize[weights]);
-      product(stage, queries, 2 * F, D, count * times, weightSize[weights]);
-      product(stage, queries, D, F, count * times, weightSize[weights]);
-    };
-    product(stage, rows, q + 2 * kv, D, layers * times, weightSize[weights]);
-    rest(rows, layers - 1);
-    rest(wanted, 1);
-  };
-  const latents = (stage: TickStage, sets: number, times: number) => {
-    product(stage, layout.agentAudio * sets, D, config.response.audio.latent_channels, times);
-    product(stage, layout.agentVideo * sets, D, config.response.video.latent_channels, times);
-  };
-
-  for (const medium of ["audio", "video"] as const) {
-    const coder = observationEncoder(config, medium);
-    all.push(...convolutions("encode", coder, size));
-    const [t, h, w, channels] = coderOutput(coder);
-    product("encode", t * h * w, D, channels);
-  }
-
-  latents("pass", 1, 1);
-  span("pass", layout.response + layout.observation, history, 1);
-  for (let slot = 0; slot < layout.agentText; slot++) {
-    product("pass", 1, config.vocab_size, D);
-    span("pass", 1, history, slot + 1 < layout.agentText ? 1 : 0);
-  }
-
-  const sets = config.solver.guidance === 1 ? 1 : 2;
-  const rows = sets * layout.response;
-  const evaluations = config.solver.steps * solvers[config.solver.name].evaluationsPerStep;
-  latents("solve", sets, 2 * evaluations);
-  // The two sets of guidance don't see each other.
-  span("solve", rows, history + layout.response, rows, evaluations);
-
-  for (const medium of ["audio", "video"] as const) {
-    all.push(...convolutions("decode", responseDecoder(config, medium), size));
-  }
-  return all;
-}
-
-function convolutions(stage: TickStage, coder: Coder, size: number): Work[] {
-  return placeLayers(coder).flatMap(({ layer, op, input, output }): Work[] => {
-    const flops = coderOperations({ ...coder, layers: [layer], input });
-    if (flops === 0) return [];
-    const parameters = op.parameters?.(layer, input[3], { input: 1, goal: 1 }) ?? {};
-    const weights = Object.values(parameters).reduce((sum, { shape }) => sum + elements(shape), 0);
-    return [{
-      stage,
-      kind: "convolution",
-      launches: layer.op === "residual" || layer.op === "logmel" ? 2 : 1,
-      flops,
-      bytes: size * weights + 4 * (elements(input) + elements(output)),
-    }];
-  });
+/** The class of a launch's kernel. A product of one row does two operations per weight that it reads. */
+export function workKind(work: Work): WorkKind {
+  const product = productOf(work);
+  if (product) return product.rows === 1 ? "row product" : "product";
+  const kernel = kernelName(work);
+  if (kernel.startsWith("attention")) return "attention";
+  return kernel === "conv" ? "convolution" : "other";
 }
 
 /** What a machine does per second, and what part of it a class of kernels reaches. */
@@ -161,62 +43,65 @@ export interface StageTime {
   flops: number;
   bytes: number;
   launches: number;
-  /** At the roof: the sum over its work of the greater of both. */
+  /** At the roof: the sum over its launches of the greater of both. */
   computeSeconds: number;
   memorySeconds: number;
   seconds: number;
   bound: "operations" | "bytes" | "launches";
 }
 
-/** Seconds of one piece of work. */
-export function workSeconds({ kind, flops, bytes, launches }: Work, machine: Machine): number {
-  const roof = Math.max(flops / machine.flops, bytes / machine.bytesPerSecond);
-  return roof / (machine.efficiency?.[kind] ?? 1) + launches * machine.launchSeconds;
+/** Seconds of one launch. */
+export function workSeconds(work: Work, machine: Machine): number {
+  const roof = Math.max(work.flops / machine.flops, work.bytes / machine.bytesPerSecond);
+  return roof / (machine.efficiency?.[workKind(work)] ?? 1) + machine.launchSeconds;
 }
 
 /** The stages of a tick on a machine. */
-export function stageTimes(work: readonly Work[], machine: Machine): StageTime[] {
-  return tickStages.map((stage) => {
-    const own = work.filter((one) => one.stage === stage);
-    const sum = (of: (one: Work) => number) => own.reduce((all, one) => all + of(one), 0);
-    const flops = sum((one) => one.flops);
-    const bytes = sum((one) => one.bytes);
-    const launches = sum((one) => one.launches);
-    const computeSeconds = flops / machine.flops;
-    const memorySeconds = bytes / machine.bytesPerSecond;
-    const launching = launches * machine.launchSeconds;
-    const most = Math.max(computeSeconds, memorySeconds, launching);
-    return {
-      stage,
-      flops,
-      bytes,
-      launches,
-      computeSeconds,
-      memorySeconds,
-      seconds: sum((one) => workSeconds(one, machine)),
-      bound: most === launching ? "launches" : most === memorySeconds ? "bytes" : "operations",
-    };
-  });
+export function stageTimes(stages: StagePlans, machine: Machine): StageTime[] {
+  return tickStages.map((stage) => ({ stage, ...workTime(launches(stages[stage]), machine) }));
+}
+
+/** The time of launches that run one after the other. */
+export function workTime(all: readonly Work[], machine: Machine): Omit<StageTime, "stage"> {
+  const { flops, bytes } = sumWork(all);
+  const computeSeconds = flops / machine.flops;
+  const memorySeconds = bytes / machine.bytesPerSecond;
+  const launching = all.length * machine.launchSeconds;
+  const most = Math.max(computeSeconds, memorySeconds, launching);
+  return {
+    flops,
+    bytes,
+    launches: all.length,
+    computeSeconds,
+    memorySeconds,
+    seconds: all.reduce((sum, one) => sum + workSeconds(one, machine), 0),
+    bound: most === launching ? "launches" : most === memorySeconds ? "bytes" : "operations",
+  };
+}
+
+/** Operations and bytes of launches together. */
+export function sumWork(all: readonly Work[]): { flops: number; bytes: number } {
+  return {
+    flops: all.reduce((sum, { flops }) => sum + flops, 0),
+    bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
 }
 
 /** What crosses between two adapters. */
 export interface Transfers {
-  /** K and V of prefill and history, once when a session moves or is resumed. */
+  /** K and V of a full history, once when a session moves or is resumed. */
   historyBytes: number;
   /** Per tick: K and V of the unit's tokens to the performer, latents back. */
   sliceBytes: number;
   latentBytes: number;
 }
 
-export function transfers(config: ModelConfig, storage: FloatType): Transfers {
-  const layout = unitLayout(config);
-  const token = tokenHistoryBytes(config, storage);
-  const { audio, video } = config.response;
+export function transfers({ history, latents, layout, settings }: Model): Transfers {
+  const sliceBytes = history.sliceBytes(layout.tokens);
   return {
-    historyBytes: historyTokens(config) * token,
-    sliceBytes: layout.tokens * token,
-    latentBytes: 4 *
-      (layout.agentAudio * audio.latent_channels + layout.agentVideo * video.latent_channels),
+    historyBytes: settings.historyUnits * sliceBytes,
+    sliceBytes,
+    latentBytes: 4 * latents.length,
   };
 }
 
@@ -233,7 +118,7 @@ export interface PlacementPlan {
 }
 
 export function planPlacement(
-  stages: readonly StageTime[],
+  stages: readonly Pick<StageTime, "stage" | "seconds">[],
   { sliceBytes, latentBytes }: Transfers,
   linkBytesPerSecond: number,
   unitSeconds: number,

@@ -8,6 +8,7 @@ import { type SolverConfig, solverNames, solverRanges } from "../config/solver.t
 import { openTokenizer, type Tokenizer } from "../checkpoint/tokenizer.ts";
 import { unitLayout } from "../checkpoint/unit.ts";
 import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
 import type { TuneRecord, Tuning } from "../../kernels/measure/tune.ts";
 
 export type Schedule = "paper" | "eager";
@@ -97,9 +98,9 @@ export const maxVoiceUnits = 25;
  * @throws InputError that names the option, its value and what it may be.
  */
 export function resolveSettings(
-  checkpoint: Checkpoint,
+  checkpoint: Pick<Checkpoint, "config" | "tensors" | "tokenizer">,
   options: SessionOptions,
-  tokenizer: Tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config),
+  tokenizer?: Tokenizer,
 ): Settings {
   const { config } = checkpoint;
   const seed = options.seed ?? 0;
@@ -128,10 +129,12 @@ export function resolveSettings(
     solver: checkSolver({ ...config.solver, ...options.solver }),
     sampling: checkSampling({ temperature: 0, topK: 0, topP: 1, ...options.sampling }),
     schedule: options.schedule ?? "paper",
-    ...storageFor(checkpoint, options.precision ?? "auto"),
+    ...storageFor(checkpoint.tensors, options.precision ?? "auto"),
     historyUnits,
     sinkUnits,
-    promptIds: options.prompt ? tokenizer.encode(options.prompt) : [],
+    promptIds: options.prompt
+      ? (tokenizer ?? openTokenizer(checkpoint.tokenizer, config)).encode(options.prompt)
+      : [],
     personaFrame: frame,
     voice: options.voice ? wholeUnits(options.voice, agentSamples) : null,
   };
@@ -140,14 +143,14 @@ export function resolveSettings(
 /** Small checkpoints in f32, which llvmpipe reads faster; large ones in f16, which halves their
  * bytes. */
 function storageFor(
-  checkpoint: Checkpoint,
+  tensors: Checkpoint["tensors"],
   precision: Precision,
 ): Pick<Settings, "storage" | "weights"> {
   if (precision === "int8" || precision === "int4") return { storage: "f16", weights: precision };
   if (precision !== "auto") return { storage: precision, weights: precision };
-  let bytes = 0;
-  for (const tensor of checkpoint.tensors.values()) bytes += tensor.bytes.length;
-  const storage = bytes < 200e6 ? "f32" : "f16";
+  let parameters = 0;
+  for (const { shape } of tensors.values()) parameters += elements(shape);
+  const storage = parameters < 100e6 ? "f32" : "f16";
   return { storage, weights: storage };
 }
 

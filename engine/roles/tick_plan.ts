@@ -7,7 +7,7 @@ import { Gpu } from "../../kernels/gpu/device.ts";
 import type { Dispatch, Plan } from "../../kernels/gpu/plan.ts";
 import { Performer } from "./performer.ts";
 import { Thinker } from "./thinker.ts";
-import type { TickStage } from "./tick_stages.ts";
+import { type TickStage, tickStages } from "./tick_stages.ts";
 
 /** The plans that each stage encodes. */
 export type StagePlans = Record<TickStage, readonly Plan[]>;
@@ -20,6 +20,11 @@ export function stagePlans(thinker: Thinker, performer: Performer): StagePlans {
 /** The launches of a stage, in their order. */
 export function launches(plans: readonly Plan[]): Dispatch[] {
   return plans.flatMap(({ steps }) => steps).filter((step) => step.kind === "dispatch");
+}
+
+/** The launches of a tick. */
+export function allLaunches(stages: StagePlans): Dispatch[] {
+  return tickStages.flatMap((stage) => launches(stages[stage]));
 }
 
 /** A model with both roles on one device that isn't there, and the plans of its tick. */

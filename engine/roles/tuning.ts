@@ -1,15 +1,19 @@
-/** Which kernels at which shapes a session spends its time in: what is measured before it opens. */
+/** Chooses the kernels' variants before a session opens, by measuring what its tick will launch. */
 import type { ModelConfig } from "../config/config.ts";
 import type { Settings, TuningRequest } from "../model/settings.ts";
-import { historyWindow } from "../model/window.ts";
-import { solverProgram } from "../config/solver.ts";
-import { unitLayout } from "../checkpoint/unit.ts";
-import type { AttentionShape } from "../../kernels/attention/attention.ts";
-import type { Gpu } from "../../kernels/gpu/device.ts";
-import type { ProductShape } from "../../kernels/matmul/matmul_variant.ts";
+import {
+  attentionKey,
+  attentionOf,
+  type AttentionShape,
+} from "../../kernels/attention/attention.ts";
+import { Gpu } from "../../kernels/gpu/device.ts";
+import type { Dispatch } from "../../kernels/gpu/plan.ts";
+import { productOf, type ProductShape } from "../../kernels/matmul/matmul_parts.ts";
+import { productKey } from "../../kernels/matmul/matmul_variant.ts";
 import { type Problem, tune, type Tuning } from "../../kernels/measure/tune.ts";
 import { attentionProblem } from "../../kernels/measure/tune_attention.ts";
 import { operandsProblem, productProblem } from "../../kernels/measure/tune_matmul.ts";
+import { allLaunches, tickOnPaper } from "./tick_plan.ts";
 
 export const defaultBudgetMs = 10_000;
 
@@ -21,73 +25,46 @@ export async function tuneDevice(
   { record, budgetMs = defaultBudgetMs }: Pick<TuningRequest, "record" | "budgetMs">,
   begin: () => void,
 ): Promise<Tuning> {
-  const { products, attentions } = shapes(config, settings);
+  const { products, attentions } = await tickShapes(config, settings, gpu);
   const [heaviest] = products;
-  const image = () => gpu.traits.texturesFaster;
+  // Where operands lie is chosen first: it is part of every product's shape.
   const stages: (() => Problem[])[] = [
     () => heaviest ? [operandsProblem(gpu, heaviest)] : [],
     () => attentions.map((shape) => attentionProblem(gpu, shape)),
-    () => products.map((shape) => productProblem(gpu, { ...shape, image: image() })),
+    () => {
+      const image = gpu.traits.texturesFaster;
+      return products.map((shape) => productProblem(gpu, { ...shape, image }));
+    },
   ];
   return await tune(gpu, stages, record, budgetMs, begin);
 }
 
-type Product = Omit<ProductShape, "image">;
-
-/** The products and attentions of a tick, those that take longest first. */
-export function shapes(
+/** The products and attentions of a tick, each once, those with the most operations first. */
+export async function tickShapes(
   config: ModelConfig,
   settings: Settings,
-): { products: Product[]; attentions: AttentionShape[] } {
-  const c = config;
-  const layout = unitLayout(c);
-  const window = historyWindow(layout, settings);
-  const qDim = c.num_attention_heads * c.head_dim;
-  const kvDim = c.num_key_value_heads * c.head_dim;
-  const passRows = layout.response + layout.observation;
-  const noisyRows = window.sizes.noisySets * layout.response;
-  const evaluations = solverProgram(settings.solver).filter(({ op }) => op === "evaluate").length;
-  const layers = c.num_hidden_layers;
-  // How often a layer's kernels run in a tick, by rows.
-  const launches = new Map<number, number>();
-  const add = (rows: number, times: number) =>
-    launches.set(rows, (launches.get(rows) ?? 0) + times);
-  add(passRows, layers);
-  add(1, layers * layout.agentText);
-  add(noisyRows, layers * evaluations);
-
-  const weight = (outputs: number, inputs: number, normed: boolean, gated: boolean) => ({
-    outputs,
-    inputs,
-    normed,
-    gated,
-    dtype: settings.weights,
-  });
-  const weights = [
-    weight(qDim + 2 * kvDim, c.hidden_size, true, false),
-    weight(c.hidden_size, qDim, false, false),
-    weight(2 * c.intermediate_size, c.hidden_size, true, true),
-    weight(c.hidden_size, c.intermediate_size, false, false),
-  ];
-  const products = [...launches].flatMap(([rows, times]) =>
-    weights.map((w) => ({ ...w, rows, times }))
-  );
-  const head = weight(c.vocab_size, c.hidden_size, false, false);
-  products.push({ ...head, dtype: settings.storage, rows: 1, times: layout.agentText });
-  products.sort((a, b) => cost(b) - cost(a));
+  gpu: Gpu,
+): Promise<{ products: ProductShape[]; attentions: AttentionShape[] }> {
+  const { stages } = await tickOnPaper(config, settings, Gpu.onPaper(gpu));
+  const all = allLaunches(stages);
   return {
-    products: products.map(({ times: _, ...product }) => product),
-    attentions: [...launches].sort((a, b) => b[0] * b[1] - a[0] * a[1]).map(([rows]) => ({
-      rows,
-      slots: window.slots,
-      heads: c.num_attention_heads,
-      kvHeads: c.num_key_value_heads,
-      headDim: c.head_dim,
-      dtype: settings.storage,
-    })),
+    products: heaviestFirst(all, productOf, productKey),
+    attentions: heaviestFirst(all, attentionOf, attentionKey),
   };
 }
 
-function cost({ rows, outputs, inputs, times }: Product & { times: number }): number {
-  return rows * outputs * inputs * times;
+function heaviestFirst<Shape>(
+  all: readonly Dispatch[],
+  shapeOf: (launch: Dispatch) => Shape | undefined,
+  keyOf: (shape: Shape) => string,
+): Shape[] {
+  const found = new Map<string, { shape: Shape; flops: number }>();
+  for (const launch of all) {
+    const shape = shapeOf(launch);
+    if (shape === undefined) continue;
+    const entry = found.get(keyOf(shape)) ?? { shape, flops: 0 };
+    entry.flops += launch.flops;
+    found.set(keyOf(shape), entry);
+  }
+  return [...found.values()].sort((a, b) => b.flops - a.flops).map(({ shape }) => shape);
 }

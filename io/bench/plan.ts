@@ -2,20 +2,21 @@
  * machine that is. */
 import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../../engine/config/config.ts";
-import { historyTokens, weightBytes } from "../../engine/bench/costs.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { type Precision, precisions } from "../../engine/mod.ts";
+import { precisions } from "../../engine/mod.ts";
 import { preset, presetNames } from "../../engine/models/presets.ts";
 import {
   type Machine,
   planPlacement,
   type StageTime,
   stageTimes,
-  type Storages,
-  tickWork,
   transfers,
   workKinds,
+  workTime,
 } from "../../engine/bench/roofline.ts";
+import { paperCheckpoint } from "../../engine/checkpoint/paper.ts";
+import { resolveSettings } from "../../engine/model/settings.ts";
+import { allLaunches, tickOnPaper } from "../../engine/roles/tick_plan.ts";
 import { ownModel } from "../run/model_options.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { checkChoice } from "./model.ts";
@@ -99,7 +100,7 @@ export function run(args: string[]): Promise<number> {
     const config = options.preset === undefined
       ? await openConfig(options.model ?? await ownModel())
       : preset(options.preset);
-    return [plan(options.preset ?? options.model ?? "nano", config, machine, options)];
+    return [await plan(options.preset ?? options.model ?? "nano", config, machine, options)];
   });
 }
 
@@ -117,26 +118,32 @@ export function parseRate(name: string, text: string): number {
   return rate;
 }
 
-/** A model's tick on a machine that isn't here. */
-export function plan(
+/**
+ * A model's tick on a machine that isn't here.
+ *
+ * @throws InputError when the history is too short.
+ */
+export async function plan(
   name: string,
   config: ModelConfig,
   machine: Machine,
-  options: Pick<Options, "precision" | "history-units">,
-): Bench {
-  const storages = storagesOf(config, options.precision ?? "auto");
-  const { storage, weights } = storages;
-  const units = options["history-units"] ?? config.history_units;
-  const full: ModelConfig = { ...config, history_units: units };
-  const stages = stageTimes(tickWork(full, storages), machine);
-  const moved = transfers(full, storage);
+  { precision = "auto", "history-units": historyUnits }: Pick<
+    Options,
+    "precision" | "history-units"
+  >,
+): Promise<Bench> {
+  const settings = resolveSettings(paperCheckpoint(config), {
+    precision,
+    ...(historyUnits === undefined ? {} : { historyUnits }),
+  });
+  const { storage, weights } = settings;
+  const { model, stages: plans } = await tickOnPaper(config, settings);
+  const stages = stageTimes(plans, machine);
+  const moved = transfers(model);
   const link = machine.linkBytesPerSecond;
   const unitSeconds = config.unit_ms / 1000;
   const placement = planPlacement(stages, moved, link, unitSeconds);
-  const memory = {
-    weightBytes: weightBytes(config, storage),
-    historyBytes: moved.historyBytes,
-  };
+  const memory = { deviceBytes: model.gpu.allocatedBytes, historyBytes: moved.historyBytes };
   const transferSeconds = {
     history: moved.historyBytes / link,
     slice: moved.sliceBytes / link,
@@ -144,13 +151,22 @@ export function plan(
   };
   return {
     name: "plan",
-    headline: `${name} in ${weights}, ${units} units of history (${
-      historyTokens(full)
+    headline: `${name} in ${weights}, ${settings.historyUnits} units of history (${
+      settings.historyUnits * model.layout.tokens
     } tokens), at ${rate(machine.flops)}FLOP/s, ${rate(machine.bytesPerSecond)}B/s, link ${
       rate(link)
     }B/s`,
-    figures: { ...storages, machine, stages, transfers: moved, transferSeconds, placement, memory },
-    tables: [planTable(stages), {
+    figures: {
+      storage,
+      weights,
+      machine,
+      stages,
+      transfers: moved,
+      transferSeconds,
+      placement,
+      memory,
+    },
+    tables: [planTable(stages, workTime(allLaunches(plans), machine)), {
       title: "Real time",
       columns: ["", "", "ms", "of a unit"],
       rows: [
@@ -185,24 +201,13 @@ export function plan(
           percent(transferSeconds.latents / unitSeconds),
         ],
         ["a whole history, once", bytesText(moved.historyBytes), ms(transferSeconds.history), null],
-        ["weights on each adapter", bytesText(memory.weightBytes), null, null],
+        ["memory of an adapter with both roles", bytesText(memory.deviceBytes), null, null],
       ],
       notes: [adaptersNote(placement.adapters)],
     }],
     plots: [],
-    model: { model: name, ...storages, config },
+    model: { model: name, storage, weights, config },
   };
-}
-
-/** As sessions resolve a precision, from the config alone. */
-function storagesOf(config: ModelConfig, precision: Precision): Storages {
-  if (precision === "int8" || precision === "int4") return { storage: "f16", weights: precision };
-  const storage = precision !== "auto"
-    ? precision
-    : weightBytes(config, "f32") < 200e6
-    ? "f32"
-    : "f16";
-  return { storage, weights: storage };
 }
 
 function adaptersNote(adapters: number): string {
@@ -219,36 +224,21 @@ function rate(value: number): string {
 
 const ms = (seconds: number) => figure(1000 * seconds);
 
-function planTable(stages: readonly StageTime[]): Table {
-  const total = (of: (stage: StageTime) => number) => stages.reduce((sum, one) => sum + of(one), 0);
+function planTable(stages: readonly StageTime[], tick: Omit<StageTime, "stage">): Table {
+  const row = (name: string, one: Omit<StageTime, "stage">) => [
+    name,
+    figure(one.flops / 1e9),
+    figure(one.bytes / 1e9),
+    `${one.launches}`,
+    ms(one.computeSeconds),
+    ms(one.memorySeconds),
+    ms(one.seconds),
+    one.bound,
+  ];
   return {
     title: "Stages",
     columns: ["stage", "GFLOP", "GB", "launches", "operations, ms", "bytes, ms", "ms", "bound by"],
-    rows: [
-      ...stages.map((one) => [
-        one.stage,
-        figure(one.flops / 1e9),
-        figure(one.bytes / 1e9),
-        `${one.launches}`,
-        ms(one.computeSeconds),
-        ms(one.memorySeconds),
-        ms(one.seconds),
-        one.bound,
-      ]),
-      [
-        "tick",
-        figure(total(({ flops }) => flops) / 1e9),
-        figure(total(({ bytes }) => bytes) / 1e9),
-        `${total(({ launches }) => launches)}`,
-        ms(total(({ computeSeconds }) => computeSeconds)),
-        ms(total(({ memorySeconds }) => memorySeconds)),
-        ms(total(({ seconds }) => seconds)),
-        null,
-      ],
-    ],
-    notes: [
-      "ms: the sum over kernels of the greater of both. Norms, rotary positions, shuffles and " +
-      "sampling are not in it (under a hundredth of the operations).",
-    ],
+    rows: [...stages.map((one) => row(one.stage, one)), row("tick", tick)],
+    notes: ["ms: the sum over launches of the greater of both."],
   };
 }

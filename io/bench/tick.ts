@@ -1,5 +1,4 @@
 /** `bench tick`: a tick by stage, over history's length, and in every placement and schedule. */
-import { tokenHistoryBytes, unitCosts } from "../../engine/bench/costs.ts";
 import type { Placement, Schedule } from "../../engine/mod.ts";
 import {
   encodingCost,
@@ -8,8 +7,11 @@ import {
   tickGrowth,
   type TickTimes,
 } from "../../engine/bench/tick_bench.ts";
+import { allLaunches, type StagePlans } from "../../engine/roles/tick_plan.ts";
 import { tickStages } from "../../engine/roles/tick_stages.ts";
 import { type Observation, type Response, unitLayout } from "../../engine/checkpoint/unit.ts";
+import { attentionOf } from "../../kernels/attention/attention.ts";
+import { elementBytes } from "../../kernels/gpu/tensor.ts";
 import { sleepCost } from "../../kernels/measure/ceilings.ts";
 import { modelOptions } from "../run/model_options.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
@@ -123,7 +125,7 @@ export async function benchTick(
     status,
   );
   gpu.destroy();
-  const growth = describeGrowth(model, withWindow, withoutWindow);
+  const growth = describeGrowth(historyReads(bench.plans), withWindow, withoutWindow);
 
   const runs: PlacementRun[] = [];
   for (const placement of ["fused", "split"] as const) {
@@ -209,8 +211,16 @@ interface GrowthFigure {
   quartiles: [lower: number, upper: number];
 }
 
+/** Bytes of K and V that a tick's launches read for each token of history. */
+function historyReads(stages: StagePlans): number {
+  return allLaunches(stages).reduce((sum, launch) => {
+    const shape = attentionOf(launch);
+    return shape ? sum + 2 * shape.kvHeads * shape.headDim * elementBytes(shape.dtype) : sum;
+  }, 0);
+}
+
 function describeGrowth(
-  { checkpoint: { config }, settings }: BenchModel,
+  bytesPerToken: number,
   withWindow: readonly GrowthPoint[],
   withoutWindow: readonly GrowthPoint[],
 ): Growth {
@@ -223,9 +233,6 @@ function describeGrowth(
     }));
   const straight = figures(withoutWindow);
   const line = fitLine(straight.map(({ tokens, ms }) => [tokens, ms.tick]));
-  const reads = config.solver.steps * unitCosts(config).evaluationsPerStep + 1 +
-    config.agent_text_slots;
-  const bytesPerToken = reads * tokenHistoryBytes(config, settings.storage);
   return {
     withWindow: figures(withWindow),
     withoutWindow: straight,

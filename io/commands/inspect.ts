@@ -1,14 +1,15 @@
 /** `inspect MODEL`: what a checkpoint is and what it costs, without reading its weights. */
 import { openHeaders } from "../../engine/checkpoint/checkpoint.ts";
-import {
-  historyTokens,
-  tokenHistoryBytes,
-  unitCosts,
-  weightBytes,
-} from "../../engine/bench/costs.ts";
+import { sumWork } from "../../engine/bench/roofline.ts";
+import { paperCheckpoint } from "../../engine/checkpoint/paper.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { tensorPart } from "../../engine/checkpoint/tensors.ts";
 import { unitLayout } from "../../engine/checkpoint/unit.ts";
+import { tokenBytes } from "../../engine/model/history.ts";
+import { resolveSettings } from "../../engine/model/settings.ts";
+import { launches, tickOnPaper } from "../../engine/roles/tick_plan.ts";
+import { tickStages } from "../../engine/roles/tick_stages.ts";
+import { elementBytes } from "../../kernels/gpu/tensor.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
 
@@ -62,15 +63,19 @@ export async function inspect(model: string) {
   }
   parameters["total"] = total;
   const layout = unitLayout(config);
-  const unitsPerMinute = 60_000 / config.unit_ms;
+  const settings = resolveSettings(paperCheckpoint(config), { precision: "f32" });
+  const { stages } = await tickOnPaper(config, settings);
   const memory = (storage: "f32" | "f16") => {
-    const token = tokenHistoryBytes(config, storage);
+    const unitBytes = layout.tokens * tokenBytes(config, storage);
     return {
-      weights: weightBytes(config, storage),
-      history: historyTokens(config) * token,
-      historyPerMinute: unitsPerMinute * layout.tokens * token,
+      weights: total * elementBytes(storage),
+      history: config.history_units * unitBytes,
+      historyPerMinute: (60_000 / config.unit_ms) * unitBytes,
     };
   };
+  const [encode, pass, solve, decode] = tickStages.map((stage) =>
+    sumWork(launches(stages[stage])).flops
+  ) as [number, number, number, number];
   return {
     config,
     tensors: tensors.size,
@@ -78,9 +83,9 @@ export async function inspect(model: string) {
     storedBytes,
     parameters,
     tokensPerUnit: layout,
-    historyTokens: historyTokens(config),
+    historyTokens: config.history_units * layout.tokens,
     historySeconds: (config.history_units * config.unit_ms) / 1000,
-    flopsPerUnit: unitCosts(config),
+    flopsPerUnit: { encode, pass, step: solve / config.solver.steps, solve, decode },
     bytes: { f32: memory("f32"), f16: memory("f16") },
   };
 }

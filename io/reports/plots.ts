@@ -18,14 +18,6 @@ const palette = ["#3b82c4", "#e0772f", "#2f9e77", "#b35fb0", "#c0a02c", "#7c8a97
 const color = { scale: { range: palette } };
 const legend = { orient: "top", title: null };
 
-/** Classes of kernels that a reader tells apart. */
-const kinds: Record<string, string> = {
-  matmul: "matrix product",
-  attention: "attention",
-  "attention merge": "attention",
-  conv: "convolution",
-};
-
 /** An axis of powers of ten. */
 function decades(low: number, high: number) {
   const [from, to] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
@@ -37,7 +29,7 @@ function decades(low: number, high: number) {
 
 /** One kernel at one shape: what a launch takes, and how often a tick launches it. */
 interface MeasuredKernel {
-  kernel: string;
+  kind: string;
   label: string;
   flops: number;
   bytes: number;
@@ -52,7 +44,7 @@ export function rooflinePlot(
   { gigaflops, gigabytes }: { gigaflops: number; gigabytes: number },
 ): Plot {
   const points = kernels.filter(({ flops, bytes }) => flops > 0 && bytes > 0).map((k) => ({
-    kind: kinds[k.kernel] ?? "other",
+    kind: k.kind,
     label: k.label,
     intensity: k.flops / k.bytes,
     gigaflops: k.gigaflops,

@@ -78,6 +78,11 @@ export interface AttentionShape {
   dtype: FloatType;
 }
 
+/** The attention that a launch is for; undefined: another kernel's. */
+export function attentionOf({ tuned }: Pick<Dispatch, "tuned">): AttentionShape | undefined {
+  return tuned?.kernel === "attention" ? tuned.shape as AttentionShape : undefined;
+}
+
 /** The name of a shape among the choices. */
 export function attentionKey({ rows, slots, heads, kvHeads, headDim, dtype }: AttentionShape) {
   return `attention ${rows} rows, ${slots} slots, ${heads} heads over ${kvHeads} of ${headDim} ${dtype}`;
@@ -214,6 +219,7 @@ export function attention(
       {
         flops: 4 * rows * heads * slots * headDim,
         bytes: tensorBytes(keys) + tensorBytes(values) + tensorBytes(q) + tensorBytes(out),
+        tuned: { kernel: "attention", shape },
       },
     ),
   ];

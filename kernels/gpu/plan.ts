@@ -18,6 +18,14 @@ export interface Dispatch {
   /** Floating-point operations and bytes that the launch needs at least, for benchmarks. */
   readonly flops: number;
   readonly bytes: number;
+  /** Where the kernel has variants: what one is chosen by (kernels/measure). */
+  readonly tuned?: TunedShape;
+}
+
+/** A kernel, and its problem's shape as the kernel's own files type it. */
+export interface TunedShape {
+  readonly kernel: string;
+  readonly shape: object;
 }
 
 /** A copy between two buffers. */
@@ -66,7 +74,7 @@ export function dispatch(
   pipeline: GPUComputePipeline,
   bindings: readonly (Tensor | GPUBufferBinding | GPUTextureView)[],
   groups: readonly [number, number, number],
-  cost: { flops?: number; bytes?: number } = {},
+  cost: Partial<Pick<Dispatch, "flops" | "bytes" | "tuned">> = {},
 ): Dispatch {
   const limit = gpu.device.limits.maxComputeWorkgroupsPerDimension;
   if (groups.some((count) => count < 1 || count > limit || !Number.isInteger(count))) {
@@ -80,9 +88,15 @@ export function dispatch(
     bindings: resources,
     bindGroup: bind(gpu, label, pipeline, resources),
     groups,
-    flops: cost.flops ?? 0,
-    bytes: cost.bytes ?? 0,
+    flops: 0,
+    bytes: 0,
+    ...cost,
   };
+}
+
+/** The kernel that a launch is of: its label begins with it. */
+export function kernelName({ label }: Pick<Dispatch, "label">): string {
+  return /^(attention merge|qk rotary|\S+)/.exec(label)?.[0] ?? label;
 }
 
 function bind(

@@ -7,7 +7,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Step } from "../gpu/plan.ts";
 import { checkTensors } from "../gpu/tensor.ts";
 import { matmulDot } from "./matmul_dot.ts";
-import type { MatmulArguments } from "./matmul_parts.ts";
+import { type MatmulArguments, productShape } from "./matmul_parts.ts";
 import { matmulRegisters } from "./matmul_registers.ts";
 import { matmulTiles } from "./matmul_tiles.ts";
 import { type MatmulVariant, matmulVariant } from "./matmul_variant.ts";
@@ -25,9 +25,8 @@ export { freeWeight, type PackedWeight, type PackOptions, packWeight } from "./p
  * @throws RangeError when shapes don't fit, or y shares its buffer with what is read.
  */
 export function matmul(gpu: Gpu, args: MatmulArguments, variant?: MatmulVariant): Step[] {
-  const rows = check(args);
-  const { weight, norm } = args;
-  const chosen = variant ?? matmulVariant(gpu, { ...weight, rows, normed: norm !== undefined });
+  check(args);
+  const chosen = variant ?? matmulVariant(gpu, productShape(args));
   switch (chosen.form) {
     case "registers":
       return matmulRegisters(gpu, args, chosen);
@@ -38,7 +37,7 @@ export function matmul(gpu: Gpu, args: MatmulArguments, variant?: MatmulVariant)
   }
 }
 
-function check({ label, x, weight, y, bias }: MatmulArguments): number {
+function check({ label, x, weight, y, bias }: MatmulArguments): void {
   const { inputs, gated } = weight;
   const outputs = gated ? weight.outputs / 2 : weight.outputs;
   const rows = x.shape[0] ?? 0;
@@ -51,5 +50,4 @@ function check({ label, x, weight, y, bias }: MatmulArguments): number {
   if ([x, bias].some((tensor) => tensor?.buffer === y.buffer)) {
     throw new RangeError(`matmul ${label}: y shares a buffer with what is read (use accumulate)`);
   }
-  return rows;
 }

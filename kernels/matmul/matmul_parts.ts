@@ -43,6 +43,22 @@ const sizes = new UniformStruct("Sizes", {
   f32: "eps factor",
 });
 
+/** What a product's speed depends on. */
+export type ProductShape =
+  & Pick<PackedWeight, "outputs" | "inputs" | "dtype" | "image" | "gated">
+  & { rows: number; normed: boolean };
+
+export function productShape({ x, weight, norm }: MatmulArguments): ProductShape {
+  const { outputs, inputs, dtype, image, gated } = weight;
+  const normed = norm !== undefined;
+  return { rows: x.shape[0] ?? 0, outputs, inputs, dtype, image, gated, normed };
+}
+
+/** The product that a launch is for; undefined: another kernel's. */
+export function productOf({ tuned }: Pick<Dispatch, "tuned">): ProductShape | undefined {
+  return tuned?.kernel === "matmul" ? tuned.shape as ProductShape : undefined;
+}
+
 /** A form of the product: its kernel and how much one invocation or workgroup makes of y. */
 export interface ProductForm {
   kernel: string;
@@ -120,6 +136,7 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
       {
         flops: 2 * rows * part.outputs * inputs,
         bytes: tensorBytes(x) + 4 * rows * width + part.outputs * outputBytes(dtype, inputs),
+        tuned: { kernel: "matmul", shape: productShape(args) },
       },
     );
   });

@@ -1,15 +1,11 @@
 /** Which form of the matrix product serves a shape: by measurement (tune.ts), else by a rule. */
 import type { Gpu } from "../gpu/device.ts";
 import { type DotVariant, quantizedBytes } from "./matmul_dot.ts";
+import type { ProductShape } from "./matmul_parts.ts";
 import type { RegisterVariant } from "./matmul_registers.ts";
 import type { TileVariant } from "./matmul_tiles.ts";
-import { isQuantized, type PackedWeight } from "./packed_weight.ts";
+import { isQuantized } from "./packed_weight.ts";
 import { fitsUniform } from "../gpu/uniform.ts";
-
-/** What a product's speed depends on. */
-export type ProductShape =
-  & Pick<PackedWeight, "outputs" | "inputs" | "dtype" | "image" | "gated">
-  & { rows: number; normed: boolean };
 
 export type MatmulVariant = RegisterVariant | TileVariant | DotVariant;
 

@@ -1,12 +1,12 @@
 /** The matrix product as a tuning problem: its variants on random data, beside a host's sums. */
 import type { Gpu } from "../gpu/device.ts";
+import type { ProductShape } from "../matmul/matmul_parts.ts";
 import { operandsKey } from "../gpu/adapter.ts";
 import { matmul, packWeight } from "../matmul/matmul.ts";
 import {
   type MatmulVariant,
   matmulVariants,
   productKey,
-  type ProductShape,
   staticVariant,
 } from "../matmul/matmul_variant.ts";
 import { freeWeight, isQuantized, type WeightType } from "../matmul/packed_weight.ts";

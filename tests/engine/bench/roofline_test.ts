@@ -1,51 +1,51 @@
 import { assert, assertEquals } from "@std/assert";
-import { unitCosts } from "../../../engine/bench/costs.ts";
-import { preset, presetNames } from "../../../engine/models/presets.ts";
+import { classEfficiency } from "../../../engine/bench/kernel_bench.ts";
 import {
   planPlacement,
-  type StageTime,
   stageTimes,
-  tickWork,
+  sumWork,
   transfers,
   type Work,
+  workKind,
   workSeconds,
+  workTime,
 } from "../../../engine/bench/roofline.ts";
+import { preset } from "../../../engine/models/presets.ts";
+import { launches, tickOnPaper } from "../../../engine/roles/tick_plan.ts";
 import type { TickStage } from "../../../engine/roles/tick_stages.ts";
+import { settingsFor } from "../support.ts";
 
-const f32 = { storage: "f32", weights: "f32" } as const;
+const product = (rows: number) => ({ tuned: { kernel: "matmul", shape: { rows } } });
 
-Deno.test("tickWork() counts the operations that unitCosts() counts, less what nobody reads", () => {
-  for (const name of presetNames) {
-    const config = preset(name);
-    const costs = unitCosts(config);
-    const work = tickWork(config, f32);
-    const flops = (stage: TickStage) =>
-      work.filter((one) => one.stage === stage).reduce((sum, one) => sum + one.flops, 0);
-    for (const stage of ["encode", "solve", "decode"] as const) {
-      assert(Math.abs(flops(stage) / costs[stage] - 1) < 1e-3, `${name} ${stage}`);
-    }
-    // Of the pass's last layer one row is read, and of the last text token none.
-    const { num_hidden_layers: layers } = config;
-    assert(flops("pass") <= costs.pass && flops("pass") > costs.pass * (1 - 1.1 / layers), name);
-  }
+Deno.test("workKind() tells classes by kernel, and products of one row from others", () => {
+  const work = { flops: 1, bytes: 1 };
+  assertEquals(workKind({ ...work, label: "matmul x", ...product(1) }), "row product");
+  assertEquals(workKind({ ...work, label: "matmul x", ...product(2) }), "product");
+  assertEquals(workKind({ ...work, label: "attention merge x" }), "attention");
+  assertEquals(workKind({ ...work, label: "conv x" }), "convolution");
+  assertEquals(workKind({ ...work, label: "qk rotary x" }), "other");
 });
 
-Deno.test("tickWork() counts bytes of weights by their storage, and history by its own", () => {
+Deno.test("a plan counts bytes of weights by their storage, and of history by its own", async () => {
   const config = preset("nano");
-  const bytes = (weights: "f32" | "int8", history?: number) =>
-    tickWork(config, { storage: "f32", weights }, history)
-      .filter(({ stage }) => stage === "solve").reduce((sum, one) => sum + one.bytes, 0);
+  const bytes = async (weights: "f32" | "int8", historyUnits: number) => {
+    const settings = settingsFor(config, { weights, historyUnits });
+    const { stages } = await tickOnPaper(config, settings);
+    return sumWork(launches(stages.solve).filter(({ tuned }) => tuned !== undefined)).bytes;
+  };
   const layer = 192 * (192 + 128) + 192 * 192 + 3 * 192 * 512;
-  assertEquals(bytes("f32") - bytes("int8"), 4 * 4 * layer * (4 - 1.0625));
-  // Four evaluations read K and V of 64 in four layers for each token more.
-  assertEquals(bytes("f32", 101) - bytes("f32", 100), 4 * 4 * 2 * 64 * 4);
+  // A block of 32 weights has a scale of two bytes.
+  const quantized = await bytes("int8", 40);
+  assertEquals(await bytes("f32", 40) - quantized, 4 * 4 * layer * (4 - 1 - 2 / 32));
+  // Four evaluations read K and V of 64 in four layers for each of a unit's 14 tokens more.
+  assertEquals(await bytes("int8", 41) - quantized, 4 * 4 * 2 * 64 * 4 * 14);
 });
 
-Deno.test("a stage takes the greater of operations and bytes of each kernel, and its launches", () => {
+Deno.test("launches take the greater of operations and bytes each, and a launch's time", () => {
   const work: Work[] = [
-    { stage: "solve", kind: "product", launches: 2, flops: 100, bytes: 10 },
-    { stage: "solve", kind: "attention", launches: 3, flops: 10, bytes: 50 },
-    { stage: "decode", kind: "convolution", launches: 1, flops: 40, bytes: 2 },
+    { label: "matmul a", flops: 100, bytes: 10, ...product(3) },
+    { label: "attention a", flops: 10, bytes: 50 },
+    { label: "attention b", flops: 10, bytes: 50 },
   ];
   const machine = {
     flops: 20,
@@ -55,26 +55,38 @@ Deno.test("a stage takes the greater of operations and bytes of each kernel, and
     efficiency: { product: 0.5 },
   };
   assertEquals(work.map((one) => workSeconds(one, machine)), [
-    100 / 20 / 0.5 + 0.5,
-    50 / 10 + 0.75,
-    40 / 20 + 0.25,
+    100 / 20 / 0.5 + 0.25,
+    50 / 10 + 0.25,
+    50 / 10 + 0.25,
   ]);
-  const [encode, , solve, decode] = stageTimes(work, machine);
-  assertEquals(encode?.seconds, 0);
-  assertEquals(
-    [solve?.seconds, solve?.computeSeconds, solve?.memorySeconds, solve?.launches, solve?.bound],
-    [16.25, 5.5, 6, 5, "bytes"],
-  );
-  assertEquals([decode?.seconds, decode?.bound], [2.25, "operations"]);
+  assertEquals(workTime(work, machine), {
+    flops: 120,
+    bytes: 110,
+    launches: 3,
+    computeSeconds: 6,
+    memorySeconds: 11,
+    seconds: 20.75,
+    bound: "bytes",
+  });
+  assertEquals(workTime(work.slice(0, 1), machine).bound, "operations");
+  assertEquals(workTime(work, { ...machine, launchSeconds: 9 }).bound, "launches");
+});
+
+Deno.test("classEfficiency() is the roof's time over what launches took, their start taken off", () => {
+  const kernel = (kind: "product" | "other", ms: number, flops: number) => ({
+    ...{ kind, ms, flops, bytes: 0, launches: 2 },
+  });
+  const ceiling = { gigaflops: 1, gigabytes: 1, launchMs: 1 };
+  const found = classEfficiency([
+    kernel("product", 3, 1e6),
+    kernel("product", 4, 1e6),
+    kernel("other", 0.5, 1e3),
+  ], ceiling);
+  assertEquals(found, { product: 4 / 10 });
 });
 
 Deno.test("planPlacement() takes as few adapters as hold real time", () => {
-  const stage = (name: TickStage, seconds: number): StageTime => ({
-    stage: name,
-    seconds,
-    ...{ flops: 0, bytes: 0, launches: 0, computeSeconds: 0, memorySeconds: 0 },
-    bound: "operations",
-  });
+  const stage = (name: TickStage, seconds: number) => ({ stage: name, seconds });
   const moved = { historyBytes: 0, sliceBytes: 30, latentBytes: 10 };
   const plan = (solve: number, pass: number) =>
     planPlacement(
@@ -93,11 +105,16 @@ Deno.test("planPlacement() takes as few adapters as hold real time", () => {
   assertEquals(plan(0.32, 0.1).adapters, 1 + 3);
 });
 
-Deno.test("transfers() of nano: K and V of a unit's 14 tokens, of 40 units, and latents", () => {
+Deno.test("transfers() of nano: K and V of a unit's 14 tokens, of 40 units, and latents", async () => {
   const token = 2 * 4 * 64 * 4;
-  assertEquals(transfers(preset("nano"), "f32"), {
+  const { model, stages } = await tickOnPaper(preset("nano"), settingsFor(preset("nano")));
+  assertEquals(transfers(model), {
     historyBytes: 40 * 14 * token,
     sliceBytes: 14 * token,
     latentBytes: 4 * (2 * 32 + 4 * 32),
   });
+  const machine = { flops: 1e9, bytesPerSecond: 1e9, linkBytesPerSecond: 1, launchSeconds: 0 };
+  const times = stageTimes(stages, machine);
+  assertEquals(times.map(({ stage }) => stage), ["encode", "pass", "solve", "decode"]);
+  assert(times.every(({ seconds }) => seconds > 0));
 });

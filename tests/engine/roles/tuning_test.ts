@@ -3,7 +3,9 @@ import { assert, assertEquals } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { openSession } from "../../../engine/session/session.ts";
 import type { SessionOptions } from "../../../engine/model/settings.ts";
-import { shapes } from "../../../engine/roles/tuning.ts";
+import { tickShapes } from "../../../engine/roles/tuning.ts";
+import { Gpu } from "../../../kernels/gpu/device.ts";
+import { productKey } from "../../../kernels/matmul/matmul_variant.ts";
 import type { TuneRecord } from "../../../kernels/measure/tune.ts";
 import { randomCheckpoint, randomObservations, settingsFor, tinyConfig } from "../support.ts";
 
@@ -67,11 +69,14 @@ Deno.test({
   },
 });
 
-Deno.test("shapes() names every product and attention of a tick once", () => {
-  const { products, attentions } = shapes(config, settingsFor(config));
-  const keys = products.map((product) => JSON.stringify(product));
+Deno.test("tickShapes() names every product and attention of a tick once", async () => {
+  const { products, attentions } = await tickShapes(config, settingsFor(config), Gpu.onPaper());
+  const keys = products.map(productKey);
   assertEquals(new Set(keys).size, keys.length);
-  // Four per layer for the pass, the solver and a single row; and the head.
-  assertEquals(products.length, 13);
+  const layers = products.filter(({ gated, normed, outputs }) =>
+    gated || normed || outputs === config.hidden_size
+  );
+  // Four per layer for the pass, the solver and a single row; four observed and latent inputs.
+  assertEquals([layers.length, products.length], [12 + 4, 12 + 4 + 3]);
   assertEquals(attentions.map(({ rows }) => rows).sort((a, b) => a - b), [1, 6, 14]);
 });

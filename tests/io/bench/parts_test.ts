@@ -5,7 +5,6 @@ import { chosenVariants } from "../../../io/bench/kernels.ts";
 import { grows } from "../../../io/bench/latency.ts";
 import { describeDrift } from "../../../io/bench/long.ts";
 import { parseRate } from "../../../io/bench/plan.ts";
-import { kindOf } from "../../../io/bench/plan_check.ts";
 import { bytesText, figure, percent, tableText } from "../../../io/reports/table.ts";
 import { lengths } from "../../../io/bench/tick.ts";
 
@@ -49,18 +48,6 @@ Deno.test("lengths() of history go from nothing past the window, with unit 10", 
   assertEquals(lengths(40, 1), [0, 5, 10, 15, 20, 25, 30, 35, 40]);
   assertEquals(lengths(64, 1).slice(0, 4), [0, 8, 10, 16]);
   assertEquals(lengths(4, 1.5), [0, 1, 2, 3, 4, 5, 6]);
-});
-
-Deno.test("kindOf() tells a product of one row from others by what it does per byte", () => {
-  const product = (rows: number, size: number) => ({
-    kernel: "matmul",
-    flops: 2 * rows * 64 * 32,
-    bytes: size * 64 * 32 + 4 * rows * (64 + 32),
-  });
-  assertEquals(kindOf(product(1, 4), { weights: "f32" }), "row product");
-  assertEquals(kindOf(product(1, 2), { weights: "f16" }), "row product");
-  assertEquals(kindOf(product(2, 4), { weights: "f32" }), "product");
-  assertEquals(kindOf({ kernel: "shuffle", flops: 0, bytes: 1 }, { weights: "f32" }), null);
 });
 
 Deno.test("grows() tells latency that adds up from latency that wanders", () => {

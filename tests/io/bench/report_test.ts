@@ -46,6 +46,7 @@ function kernel(name: string, flops: number, ms: number): KernelFigure {
   return {
     ...{ stage: "solve", kernel: name, label: `${name} <0>`, launches, ms, quartiles: [ms, ms] },
     ...{ flops, bytes, gigaflops: flops / ms / 1e6, gigabytes: bytes / ms / 1e6 },
+    kind: "other",
     ceilingFraction: 0.5,
   };
 }
