@@ -35,8 +35,8 @@ export class StreamingCoder {
    */
   constructor(private readonly gpu: Gpu, coder: Coder, weights: Weights, storage: FloatType) {
     this.#name = coder.name;
-    const memory = this.#memory = new CoderMemory(gpu, coder.name);
-    this.input = memory.make("input", coder.input);
+    const memory = this.#memory = new CoderMemory(gpu);
+    this.input = memory.make(`${coder.name} input`, coder.input);
     const settings = { storage, sampleRate: coder.sampleRate };
     const placed = placeLayers(coder);
     const steps: Step[] = [];
@@ -44,20 +44,14 @@ export class StreamingCoder {
     for (let i = 0; i < placed.length; i++) {
       const { layer, op, output } = placed[i] ?? {};
       if (!layer || !op || !output) break;
-      const scope = new LayerScope(
-        gpu,
-        `${coder.name}.${i}`,
-        weights.under(`${coder.name}.${i}`),
-        memory,
-        settings,
-        `${i}`,
-      );
+      const scope = new LayerScope(gpu, weights.under(`${coder.name}.${i}`), memory, settings);
       // An activation right after a layer that takes one is part of it.
       const activation = op.takesActivation ? placed[i + 1]?.op.activation : undefined;
       if (activation) i++;
       const last = i + 1 >= placed.length;
       let y: Tensor | undefined;
-      const target = () => y ??= last ? memory.make("output", output) : memory.take(output);
+      const target = () =>
+        y ??= last ? memory.make(`${coder.name} output`, output) : memory.take(output);
       steps.push(...op.steps(layer, scope, x, target, activation ? { activation } : {}));
       if (x !== this.input) memory.release(x);
       x = target();
@@ -66,7 +60,7 @@ export class StreamingCoder {
     this.output = x;
   }
 
-  /** What is carried from span to span, by layer and name ("3.conv1.past"), in the layers' order. */
+  /** What is carried from span to span, e.g. "response.audio.decoder.4.conv1.past", in the layers' order. */
   get states(): ReadonlyMap<string, Tensor> {
     return this.#memory.states;
   }

@@ -1,4 +1,4 @@
-"""Golden outputs of the layers of streaming stacks (LayerConfig in engine/config/config.ts), in float64.
+"""Golden outputs of the layers of encoders and decoders (LayerConfig in engine/config/config.ts), in float64.
 
 Independent of the engine: convolutions are torch's conv3d, the transform torch's FFT. Makes
 tests/data/stacks.json and stacks.safetensors (see tests/data/README.md):

@@ -1,4 +1,4 @@
-"""Streaming stacks (LayerConfig in engine/config/config.ts) over whole recordings at once.
+"""Encoders and decoders (lists of LayerConfig in engine/config/config.ts) over whole recordings at once.
 
 Tensors are [batch, channels, time, height, width]. Before the first unit lie zeros, at every layer's
 input, as the engine's fresh state has them; so a recording run at once equals one run unit by unit.
@@ -9,7 +9,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-EPS = 1e-6  # of every RMSNorm in a stack
+EPS = 1e-6  # of every RMSNorm in a layer
 
 
 def layer_tensors(layer, channels):
@@ -52,7 +52,7 @@ def shape_after(layer, shape):
 
 
 def stack_tensors(layers, shape, name):
-    """All tensors of a stack for input of `shape`, and the output's shape."""
+    """All tensors of an encoder or decoder for input of `shape`, and the output's shape."""
     tensors = {}
     for i, layer in enumerate(layers):
         for key, extents in layer_tensors(layer, shape[3]).items():
@@ -62,7 +62,7 @@ def stack_tensors(layers, shape, name):
 
 
 def run(weights, name, layers, x, first=0):
-    """Runs layers[first:] of the stack `name` over x."""
+    """Runs layers[first:] of the encoder or decoder `name` over x."""
     for i, layer in enumerate(layers):
         if i >= first:
             x = apply(weights, f"{name}.{i}", layer, x)

@@ -255,6 +255,13 @@ withGpu("StreamingCoder goes on from an exported state bit for bit", async (gpu)
   }
 });
 
+withGpu("StreamingCoder's states have their layers' names, children included", (gpu) => {
+  const made = coder(gpu, small[1] as Model);
+  const names = ["0.past", "2.conv1.past", "4.tail"].map((name) => `sound decoder.${name}`);
+  assertEquals([...made.states.keys()], names);
+  made.destroy();
+});
+
 withGpu("StreamingCoder with f16 weights equals one with the rounded weights", async (gpu) => {
   for (const each of small) {
     const x = recording(each, 1);
@@ -273,7 +280,7 @@ withGpu("StreamingCoder with f16 weights equals one with the rounded weights", a
 withGpu("StreamingCoder.destroy() frees all that it allocated", async (gpu) => {
   const [each] = small;
   assert(each);
-  // The scratch images that all kernels share are there after the first.
+  // What all kernels and coders share is there after the first.
   coder(gpu, each).destroy();
   const before = gpu.allocatedBytes;
   const made = coder(gpu, each);

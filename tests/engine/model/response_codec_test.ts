@@ -1,4 +1,4 @@
-/** The response codecs by themselves, unit by unit, against their stacks over the whole span at once. */
+/** The response codecs by themselves, unit by unit, against encoders and decoders over the whole span at once. */
 import { assert, assertEquals } from "@std/assert";
 import { ResponseCodec } from "../../../engine/model/response_codec.ts";
 import { responseDecoder, responseEncoder } from "../../../engine/checkpoint/coders.ts";
