@@ -7,6 +7,7 @@ import { errorText } from "../../engine/config/error_text.ts";
 import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
 import { writeAll } from "../system/bytes.ts";
+import { Interrupt, interruptedCode } from "../system/interrupt.ts";
 import { print, say } from "../system/terminal.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
 
@@ -63,19 +64,19 @@ export async function run(args: string[]): Promise<number> {
       dtype: dtypes[dtype],
       ...(backbone ? { backbone } : {}),
     });
-    const done = await inNewFolder(folder, async (partial, interrupted) => {
+    const done = await inNewFolder(folder, async (partial, signal) => {
       for (const [name, text] of checkpoint.files) {
         await Deno.writeTextFile(`${partial}/${name}`, text);
       }
       using file = await Deno.create(`${partial}/model.safetensors`);
       await writeSafetensors(checkpoint.tensors, checkpoint.data, {
         async write(bytes) {
-          if (interrupted()) throw new Interrupted();
+          signal.throwIfAborted();
           await writeAll(file, bytes);
         },
       });
     });
-    if (!done) return 130;
+    if (!done) return interruptedCode;
     const parameters = checkpoint.tensors.reduce((n, { shape }) => n + elements(shape), 0);
     const random = backbone ? "random but for the backbone" : "random";
     say(
@@ -88,8 +89,6 @@ export async function run(args: string[]): Promise<number> {
   }
 }
 
-class Interrupted extends Error {}
-
 /**
  * Lets `body` fill a folder beside `folder`, then puts what it wrote in place: nothing half-written
  * is ever seen there, nor left behind.
@@ -98,22 +97,20 @@ class Interrupted extends Error {}
  */
 async function inNewFolder(
   folder: string,
-  body: (partial: string, interrupted: () => boolean) => Promise<void>,
+  body: (partial: string, signal: AbortSignal) => Promise<void>,
 ): Promise<boolean> {
   const partial = `${folder}.partial-${Deno.pid}`;
-  let stop = false;
-  const onSignal = () => void (stop = true);
-  Deno.addSignalListener("SIGINT", onSignal);
+  using interrupt = new Interrupt(() => Deno.exit(interruptedCode));
   try {
     await Deno.mkdir(partial, { recursive: true });
-    await body(partial, () => stop);
+    await body(partial, interrupt.signal);
     await Deno.mkdir(folder, { recursive: true });
     for await (const { name } of Deno.readDir(partial)) {
       await Deno.rename(`${partial}/${name}`, `${folder}/${name}`);
     }
     return true;
   } catch (error) {
-    if (error instanceof Interrupted) return false;
+    if (error === interrupt.signal.reason) return false;
     if (error instanceof InputError || !(error instanceof Error)) throw error;
     if (!(error.name in Deno.errors)) throw error;
     throw new InputError(
@@ -122,7 +119,6 @@ async function inNewFolder(
       }); choose another folder with -o`,
     );
   } finally {
-    Deno.removeSignalListener("SIGINT", onSignal);
     await Deno.remove(partial, { recursive: true }).catch(() => {});
   }
 }

@@ -1,12 +1,11 @@
 /**
  * What an evaluation found, as JSON lines: a header, one object per recording as soon as it was run,
- * and the figures. A file that was broken off is gone on with.
+ * and the figures. A run that was interrupted goes on with its file.
  */
-import { dirname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
+import { writeOutput } from "../system/output_file.ts";
 import type { Row } from "./bars.ts";
 import type { RecordingResult } from "./recording_result.ts";
-import { osReason } from "../system/errors.ts";
 
 export interface EvalHeader {
   type: "header";
@@ -27,7 +26,7 @@ export interface EvalSummary {
  * The recordings in a file that was made with the same checkpoint and options. A last line that is
  * not whole is left out.
  *
- * @throws InputError when it is no such file, or was made with others.
+ * @throws InputError when `eval` didn't write the file, or wrote it with another checkpoint or options.
  */
 export async function readResults(path: string, header: EvalHeader): Promise<RecordingResult[]> {
   let text: string;
@@ -47,7 +46,7 @@ export async function readResults(path: string, header: EvalHeader): Promise<Rec
   });
   const [first] = parsed;
   if (first?.["type"] !== "header") {
-    throw new InputError(`${path}: is no file of 'eval': give another one to --events`);
+    throw new InputError(`${path}: this is not a file of 'eval': give another one to --events`);
   }
   for (const key of ["format", "checkpoint", "options"] as const) {
     if (JSON.stringify(first[key]) === JSON.stringify(header[key])) continue;
@@ -70,18 +69,9 @@ export class EventsFile {
     header: EvalHeader,
     results: readonly RecordingResult[],
   ): Promise<EventsFile> {
-    try {
-      const part = `${path}.part`;
-      await Deno.mkdir(dirname(path), { recursive: true });
-      const lines = [header, ...results].map((line) => `${JSON.stringify(line)}\n`);
-      await Deno.writeTextFile(part, lines.join(""));
-      await Deno.rename(part, path);
-      return new EventsFile(await Deno.open(path, { append: true }));
-    } catch (error) {
-      throw new InputError(
-        `--events: ${path} can't be written (${osReason(error)}): choose another place`,
-      );
-    }
+    const lines = [header, ...results].map((line) => `${JSON.stringify(line)}\n`);
+    await writeOutput(path, lines.join(""));
+    return new EventsFile(await Deno.open(path, { append: true }));
   }
 
   /** Adds a line. */

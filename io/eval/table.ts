@@ -1,31 +1,23 @@
 /** The report as text. */
+import { tableText } from "../reports/table.ts";
 import type { Row } from "./bars.ts";
 
-/** Lines of a table: figure, what stands beside it, bar, verdict, events. */
+/** The table: figure, what stands beside it, bar, verdict, events. */
 export function table(rows: readonly Row[]): string {
-  const lines = rows.map((one) => {
-    const { label, beside, bar } = one;
-    const value = one.value === null ? `too few (${one.events})` : number(one.value);
-    const other = beside
-      ? `${beside.value === null ? "too few" : number(beside.value)} ${beside.what}`
-      : "";
-    const events = one.value === null || one.value === one.events ? "" : `n ${one.events}`;
-    return [
-      label.replace(/^ /, "  ").padEnd(38),
-      value.padStart(13),
-      other.padStart(15),
-      barText(one).padStart(13),
-      bar ? `  ${verdict(bar.met)}` : "",
-      events === "" ? "" : `  ${events.padStart(bar ? 0 : 14)}`,
-    ].join("").trimEnd();
-  });
-  const head = [
-    "".padEnd(38),
-    "figure".padStart(13),
-    "beside it".padStart(15),
-    "bar".padStart(13),
-  ].join("");
-  return `${[head, ...lines].join("\n")}\n`;
+  return tableText({
+    title: "",
+    columns: ["", "figure", "beside it", "bar", "verdict", "events"],
+    rows: rows.map((row) => [
+      row.label.replace(/^ /, "  "),
+      row.value === null ? `too few (${row.events})` : number(row.value),
+      row.beside
+        ? `${row.beside.value === null ? "too few" : number(row.beside.value)} ${row.beside.what}`
+        : "",
+      barText(row),
+      row.bar ? verdict(row.bar.met) : "",
+      row.value === null || row.value === row.events ? "" : `n ${row.events}`,
+    ]),
+  }).trimStart();
 }
 
 function barText({ key, bar }: Row): string {
@@ -37,7 +29,7 @@ function barText({ key, bar }: Row): string {
 }
 
 function verdict(met: boolean | null): string {
-  return met === null ? "not known " : met ? "reached   " : "FALLS SHORT";
+  return met === null ? "not known" : met ? "reached" : "FALLS SHORT";
 }
 
 function number(value: number): string {
