@@ -34,7 +34,7 @@ export interface Span {
   /** Residual stream [rows, hidden]: embedded tokens in, last layer's output out. */
   x: Tensor;
   /** Per row {slot, limit, own, time, height, width, 0, 0}, i32 [rows, 8]. */
-  tokens: Tensor;
+  tokenTable: Tensor;
   /** Rows [first, first + count) whose output is needed; the others only write K and V in the last
    * layer. Count 0: no output at all. */
   wanted: { first: number; count: number };
@@ -109,7 +109,7 @@ export class Backbone {
 
   /** Steps that run a span: every row's K and V enter its history slot, layer by layer; x becomes
    * the last layer's output on the wanted rows (the others' x is then undefined). */
-  span(history: History, { label, x, tokens, wanted }: Span): Step[] {
+  span(history: History, { label, x, tokenTable, wanted }: Span): Step[] {
     const c = this.config;
     const count = x.shape[0] ?? 0;
     const scratch = this.#scratchFor(count);
@@ -129,7 +129,7 @@ export class Backbone {
           eps: c.rms_norm_eps,
           turns: this.#turns,
           axes: this.#axes,
-          tokenTable: tokens,
+          tokenTable,
           q,
           ...history.layer(i),
           heads: c.num_attention_heads,
@@ -144,7 +144,7 @@ export class Backbone {
         ...attention(this.gpu, {
           label: name,
           q: part(q),
-          tokenTable: part(tokens),
+          tokenTable: part(tokenTable),
           ...history.layer(i),
           ranks: history.ranks,
           held: history.held,

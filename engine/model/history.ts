@@ -82,13 +82,13 @@ export class History {
   }
 
   /** Steps that copy the K and V of the tokens' slots into a slice. */
-  gather(label: string, tokens: Tensor, slice: Tensor): Step[] {
-    return gatherSlice(this.gpu, { label, caches: this.#caches(), tokenTable: tokens, slice });
+  gather(label: string, tokenTable: Tensor, slice: Tensor): Step[] {
+    return gatherSlice(this.gpu, { label, caches: this.#caches(), tokenTable, slice });
   }
 
   /** Steps that copy a slice into the tokens' slots. */
-  scatter(label: string, tokens: Tensor, slice: Tensor): Step[] {
-    return scatterSlice(this.gpu, { label, caches: this.#caches(), tokenTable: tokens, slice });
+  scatter(label: string, tokenTable: Tensor, slice: Tensor): Step[] {
+    return scatterSlice(this.gpu, { label, caches: this.#caches(), tokenTable, slice });
   }
 
   /** Bytes of the K and V of `count` tokens in all layers. */

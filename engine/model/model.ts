@@ -25,7 +25,7 @@ export class Model {
   readonly embedding: Embedding;
   readonly window: HistoryWindow;
   readonly history: History;
-  readonly tokens: TickTokens;
+  readonly tokenTables: TickTokens;
   readonly storage: FloatType;
 
   constructor(
@@ -53,7 +53,7 @@ export class Model {
     );
     this.window = historyWindow(this.layout, settings);
     this.history = new History(gpu, config, this.window, settings.storage);
-    this.tokens = new TickTokens(
+    this.tokenTables = new TickTokens(
       config,
       this.layout,
       this.window,

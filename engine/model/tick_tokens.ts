@@ -41,7 +41,7 @@ export class TickTokens {
   pass(unit: number): Int32Array<ArrayBuffer> {
     const { layout, window } = this;
     const start = this.#unitStart(unit);
-    const span = this.config.positions_per_unit;
+    const perUnit = this.config.positions_per_unit;
     const previous = unit === 0
       // There is no response before unit 0: its rows are computed and never seen.
       ? Array.from({ length: layout.response }, (): Row => [
@@ -53,11 +53,11 @@ export class TickTokens {
     return pack([
       ...previous,
       ...this.#rows(unit, "observation", [
-        ...linePositions(start, span, layout.userText),
-        ...linePositions(start, span, layout.userAudio),
-        ...gridPositions(start, span, layout.userVideoGrid),
+        ...linePositions(start, perUnit, layout.userText),
+        ...linePositions(start, perUnit, layout.userAudio),
+        ...gridPositions(start, perUnit, layout.userVideoGrid),
       ]),
-      ...this.#rows(unit, "language", linePositions(start, span, layout.agentText)),
+      ...this.#rows(unit, "language", linePositions(start, perUnit, layout.agentText)),
     ]);
   }
 
@@ -79,14 +79,14 @@ export class TickTokens {
   prefill(): Int32Array<ArrayBuffer> {
     const { layout, window, voiceUnits } = this;
     const { promptTokens, personaTokens } = window.sizes;
-    const span = this.config.positions_per_unit;
+    const perUnit = this.config.positions_per_unit;
     const positions: Position[] = linePositions(0, promptTokens, promptTokens);
     for (let v = 0; v < voiceUnits; v++) {
-      positions.push(...linePositions(promptTokens + v * span, span, layout.agentAudio));
+      positions.push(...linePositions(promptTokens + v * perUnit, perUnit, layout.agentAudio));
     }
     if (personaTokens > voiceUnits * layout.agentAudio) {
-      const start = promptTokens + Math.max(0, voiceUnits - 1) * span;
-      positions.push(...gridPositions(start, span, layout.agentVideoGrid));
+      const start = promptTokens + Math.max(0, voiceUnits - 1) * perUnit;
+      positions.push(...gridPositions(start, perUnit, layout.agentVideoGrid));
     }
     return pack(positions.map((position, slot): Row => [
       slot,
@@ -105,10 +105,10 @@ export class TickTokens {
 
   #responsePositions(start: number): Position[] {
     const { layout } = this;
-    const span = this.config.positions_per_unit;
+    const perUnit = this.config.positions_per_unit;
     return [
-      ...linePositions(start, span, layout.agentAudio),
-      ...gridPositions(start, span, layout.agentVideoGrid),
+      ...linePositions(start, perUnit, layout.agentAudio),
+      ...gridPositions(start, perUnit, layout.agentVideoGrid),
     ];
   }
 

@@ -16,26 +16,26 @@ import { uniformBytes } from "../../kernels/gpu/uniform.ts";
 export class Performer {
   /** The solved latents of the last unit, flat f32. */
   readonly latents: Tensor;
-  readonly #tokens: Tensor;
+  readonly #tokenTable: Tensor;
   readonly #unit: Tensor;
   readonly #solve: Plan;
-  readonly #slice: { tokens: Tensor; data: Tensor; append: Plan } | null;
+  readonly #slice: { tokenTable: Tensor; data: Tensor; append: Plan } | null;
   readonly #readback: Readback<readonly [Tensor]>;
 
   private constructor(readonly model: Model, receivesSlices: boolean) {
     const { gpu, layout, history, latents } = model;
     const noisyRows = model.window.sizes.noisySets * layout.response;
     this.latents = makeTensor(gpu, "z", [latents.length], "f32", uniformBytes);
-    this.#tokens = makeTensor(gpu, "noisy tokens", [noisyRows, tokenWords], "i32");
+    this.#tokenTable = makeTensor(gpu, "noisy tokens", [noisyRows, tokenWords], "i32");
     this.#unit = makeTensor(gpu, "solver unit", [1], "u32");
     this.#solve = new Plan("solve", this.#solveSteps(noisyRows));
     this.#slice = null;
     if (receivesSlices) {
       const sliceRows = layout.tokens;
-      const tokens = makeTensor(gpu, "slice tokens", [sliceRows, tokenWords], "i32");
+      const tokenTable = makeTensor(gpu, "slice tokens", [sliceRows, tokenWords], "i32");
       const data = history.makeSlice("slice", sliceRows);
-      const append = new Plan("append", history.scatter("append", tokens, data));
-      this.#slice = { tokens, data, append };
+      const append = new Plan("append", history.scatter("append", tokenTable, data));
+      this.#slice = { tokenTable, data, append };
     }
     this.#readback = new Readback(gpu, [this.latents]);
   }
@@ -92,7 +92,7 @@ export class Performer {
         ...backbone.span(history, {
           label,
           x,
-          tokens: this.#tokens,
+          tokenTable: this.#tokenTable,
           wanted: { first: 0, count: noisyRows },
         }),
         backbone.finalNorm(label, x, normed),
@@ -124,18 +124,18 @@ export class Performer {
   /** Appends the slice of unit k: the K and V of [y_{k-1}, u_k, agent text of k]. */
   append(unit: number, typed: number, slice: ArrayBuffer): void {
     if (!this.#slice) throw new Error("this performer shares the thinker's history");
-    const { gpu, window, history, tokens } = this.model;
+    const { gpu, window, history, tokenTables } = this.model;
     window.advance(unit, typed);
     history.writeWindow();
-    upload(gpu, this.#slice.tokens, tokens.pass(unit));
+    upload(gpu, this.#slice.tokenTable, tokenTables.pass(unit));
     gpu.device.queue.writeBuffer(this.#slice.data.buffer, 0, slice);
     submit(gpu, this.#slice.append);
   }
 
   /** Solves y_k into `latents`. Only submits. */
   solve(unit: number): void {
-    const { gpu, tokens } = this.model;
-    upload(gpu, this.#tokens, tokens.noisy(unit));
+    const { gpu, tokenTables } = this.model;
+    upload(gpu, this.#tokenTable, tokenTables.noisy(unit));
     upload(gpu, this.#unit, new Uint32Array([unit]));
     submit(gpu, this.#solve);
   }

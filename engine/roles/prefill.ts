@@ -35,8 +35,11 @@ function spans(model: Model): [first: number, count: number][] {
   return list;
 }
 
-function spanTokens(model: Model, first: number, count: number): Tensor {
-  const words = model.tokens.prefill().subarray(first * tokenWords, (first + count) * tokenWords);
+function spanTable(model: Model, first: number, count: number): Tensor {
+  const words = model.tokenTables.prefill().subarray(
+    first * tokenWords,
+    (first + count) * tokenWords,
+  );
   return tensorFrom(model.gpu, "prefill tokens", [count, tokenWords], words);
 }
 
@@ -47,7 +50,7 @@ export async function computePrefill(model: Model, wantSlices: boolean): Promise
   const slices: ArrayBuffer[] = [];
   for (const [first, count] of spans(model)) {
     const x = makeTensor(gpu, "prefill x", [count, model.checkpoint.config.hidden_size]);
-    const tokens = spanTokens(model, first, count);
+    const tokenTable = spanTable(model, first, count);
     const isPrompt = first < window.sizes.promptTokens;
     const ids = isPrompt
       ? tensorFrom(
@@ -65,10 +68,10 @@ export async function computePrefill(model: Model, wantSlices: boolean): Promise
       ...backbone.span(history, {
         label: "prefill",
         x,
-        tokens,
+        tokenTable,
         wanted: { first: 0, count: 0 },
       }),
-      ...(slice ? history.gather("prefill", tokens, slice) : []),
+      ...(slice ? history.gather("prefill", tokenTable, slice) : []),
     ]);
     if (!slice) {
       submit(gpu, plan);
@@ -89,8 +92,8 @@ export function receivePrefill(model: Model, slices: readonly ArrayBuffer[]): vo
   spans(model).forEach(([first, count], i) => {
     const slice = history.makeSlice("prefill slice", count);
     gpu.device.queue.writeBuffer(slice.buffer, 0, slices[i] ?? new ArrayBuffer(0));
-    const tokens = spanTokens(model, first, count);
-    submit(gpu, new Plan("prefill", history.scatter("prefill", tokens, slice)));
+    const tokenTable = spanTable(model, first, count);
+    submit(gpu, new Plan("prefill", history.scatter("prefill", tokenTable, slice)));
   });
 }
 

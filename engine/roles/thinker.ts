@@ -45,7 +45,7 @@ export class Thinker {
   readonly observed: Tensor;
   /** [1, vocabulary] of the agent's text slot chosen last. */
   readonly logits: Tensor;
-  readonly #tokens: Tensor;
+  readonly #tokenTable: Tensor;
   readonly #typedIds: Tensor;
   readonly #textIds: Tensor;
   readonly #unit: Tensor;
@@ -74,7 +74,7 @@ export class Thinker {
       uniformBytes,
     );
     this.logits = makeTensor(gpu, "text logits", [1, config.vocab_size]);
-    this.#tokens = makeTensor(gpu, "pass tokens", [sliceRows, tokenWords], "i32");
+    this.#tokenTable = makeTensor(gpu, "pass tokens", [sliceRows, tokenWords], "i32");
     this.#typedIds = makeTensor(gpu, "typed ids", [layout.userText], "u32");
     this.#textIds = makeTensor(gpu, "agent text ids", [layout.agentText], "u32");
     this.#unit = makeTensor(gpu, "unit", [1], "u32");
@@ -175,7 +175,7 @@ export class Thinker {
       ...backbone.span(history, {
         label: "pass",
         x,
-        tokens: rows(this.#tokens, 0, passRows),
+        tokenTable: rows(this.#tokenTable, 0, passRows),
         wanted: { first: passRows - 1, count: 1 },
       }),
     ];
@@ -200,13 +200,13 @@ export class Thinker {
         ...backbone.span(history, {
           label: `text ${slot}`,
           x: textX,
-          tokens: rows(this.#tokens, passRows + slot, 1),
+          tokenTable: rows(this.#tokenTable, passRows + slot, 1),
           wanted: { first: 0, count: slot + 1 < slots ? 1 : 0 },
         }),
       );
       last = textX;
     }
-    if (this.#slice) steps.push(...history.gather("slice", this.#tokens, this.#slice));
+    if (this.#slice) steps.push(...history.gather("slice", this.#tokenTable, this.#slice));
     return steps;
   }
 
@@ -255,10 +255,10 @@ export class Thinker {
    * @param typed Ids of the user text typed in the unit, at most the config's slots.
    */
   async pass(unit: number, typed: readonly number[]): Promise<PassResult> {
-    const { gpu, window, history, tokens, layout } = this.model;
+    const { gpu, window, history, tokenTables, layout } = this.model;
     window.advance(unit, typed.length);
     history.writeWindow();
-    upload(gpu, this.#tokens, tokens.pass(unit));
+    upload(gpu, this.#tokenTable, tokenTables.pass(unit));
     if (layout.userText > 0) {
       const ids = new Uint32Array(layout.userText);
       ids.set(typed);

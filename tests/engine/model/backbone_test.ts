@@ -86,7 +86,7 @@ async function runSpans(
         ...backbone.span(history, {
           label: "span",
           x: part,
-          tokens: tensorFrom(gpu, "tokens", [end - first, 8], words),
+          tokenTable: tensorFrom(gpu, "tokens", [end - first, 8], words),
           wanted: { first: 0, count: end - first },
         }),
         backbone.finalNorm("span", part, rows(normed, first, end - first)),
