@@ -78,15 +78,11 @@ export async function openConfig(folder: string | URL): Promise<ModelConfig> {
  */
 export async function openHeaders(
   folder: string | URL,
-): Promise<{ config: ModelConfig; tensors: Map<string, TensorHeader> }> {
+): Promise<{ config: ModelConfig; tensors: ReadonlyMap<string, TensorHeader> }> {
   const path = folderPath(folder);
   const config = await openConfig(path);
   using weights = await WeightFiles.open(path, expectedTensors(config));
-  const tensors = new Map<string, TensorHeader>();
-  for (const [name, { dtype, shape, length }] of weights.entries) {
-    tensors.set(name, { dtype, shape, length });
-  }
-  return { config, tensors };
+  return { config, tensors: weights.entries };
 }
 
 /**

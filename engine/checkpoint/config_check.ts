@@ -138,7 +138,7 @@ function readScaling(
 ): NonNullable<ModelConfig["rope_scaling"]> | null {
   if (!top.has("rope_scaling") || top.get("rope_scaling") === null) return null;
   const scaling = top.object("rope_scaling");
-  scaling.only(["mrope_section", "mrope_interleaved", "rope_type", "type"]);
+  scaling.refuseOthers("mrope_section", "mrope_interleaved", "rope_type", "type");
   for (const key of ["rope_type", "type"]) {
     if (scaling.has(key)) scaling.oneOf(key, ["default"]);
   }

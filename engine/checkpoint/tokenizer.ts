@@ -17,8 +17,6 @@ export interface Tokenizer {
   decode(ids: Iterable<number>): string;
   /** The bytes of UTF-8 that a token stands for: none for filler, special and unknown tokens. */
   bytes(id: number): Uint8Array;
-  /** One more than the largest id. */
-  vocabSize: number;
 }
 
 /**
@@ -47,13 +45,6 @@ export function openTokenizer(
 ): Tokenizer {
   checkIds(json, config.vocab_size);
   const inner = openInner(json);
-  const vocabSize = 1 + [...inner.get_vocab(true).values()].reduce((a, b) => Math.max(a, b), -1);
-  if (vocabSize > config.vocab_size) {
-    throw new InputError(
-      `tokenizer.json: has ids up to ${vocabSize - 1}, but config.json's vocab_size is ` +
-        `${config.vocab_size}; take both from the same checkpoint`,
-    );
-  }
   const added = inner.get_added_tokens_decoder();
   const bytes = (id: number): Uint8Array => {
     const literal = added.get(id);
@@ -68,7 +59,6 @@ export function openTokenizer(
       return [...ids].map((id) => stream.push(id)).join("") + stream.flush();
     },
     bytes,
-    vocabSize,
   };
 }
 

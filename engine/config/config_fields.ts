@@ -10,6 +10,7 @@ export type Range = readonly [least: number, most: number];
 
 export class Fields {
   readonly #json: Record<string, unknown>;
+  readonly #asked = new Set<string>();
 
   /**
    * @param where The file, for messages.
@@ -25,10 +26,11 @@ export class Fields {
   }
 
   has(key: string): boolean {
-    return Object.hasOwn(this.#json, key) && this.#json[key] !== undefined;
+    return this.get(key) !== undefined;
   }
 
   get(key: string): unknown {
+    this.#asked.add(key);
     return Object.hasOwn(this.#json, key) ? this.#json[key] : undefined;
   }
 
@@ -90,14 +92,16 @@ export class Fields {
     return new Fields(this.get(key), this.where, `${this.path}${key}.`);
   }
 
-  /** Refuses keys besides these: a misspelt option must not pass for its default. */
-  only(keys: readonly string[]): void {
-    const other = Object.keys(this.#json).find((key) => !keys.includes(key));
+  /** Refuses keys but these and those asked for before: a misspelt option must not pass for its
+   * default. */
+  refuseOthers(...keys: string[]): void {
+    for (const key of keys) this.#asked.add(key);
+    const other = Object.keys(this.#json).find((key) => !this.#asked.has(key));
     if (other !== undefined) {
       throw new InputError(
         `${this.where}: ${this.path.replace(/\.$/, "")} has the key ${
           valueText(other)
-        }; it may have ${keys.join(", ")}`,
+        }; it may have ${[...this.#asked].join(", ")}`,
       );
     }
   }

@@ -51,16 +51,13 @@ function state(
 }
 
 export const conv = {
-  parse(fields) {
-    fields.only(["op", "channels", "kernel", "stride", "dilation"]);
-    return {
-      op: "conv",
-      channels: fields.whole("channels", channelRange),
-      kernel: fields.triple("kernel", kernelRange),
-      ...(fields.has("stride") ? { stride: fields.triple("stride", kernelRange) } : {}),
-      ...(fields.has("dilation") ? { dilation: fields.whole("dilation", kernelRange) } : {}),
-    };
-  },
+  parse: (fields) => ({
+    op: "conv",
+    channels: fields.whole("channels", channelRange),
+    kernel: fields.triple("kernel", kernelRange),
+    ...(fields.has("stride") ? { stride: fields.triple("stride", kernelRange) } : {}),
+    ...(fields.has("dilation") ? { dilation: fields.whole("dilation", kernelRange) } : {}),
+  }),
   shape(layer, [t, h, w], what): Shape4 {
     const { stride } = geometry(layer);
     requireWholePadding(geometry(layer), what);

@@ -34,7 +34,7 @@ export interface Fused {
 
 /** One layer op. `C` is the form of its layers in `config.json`. */
 export interface LayerOp<C extends LayerConfig = LayerConfig> {
-  /** Reads the keys besides `op`. @throws InputError */
+  /** Reads the keys besides `op`; those that it does not ask for are refused. @throws InputError */
   parse(fields: Fields): C;
   /**
    * The layer's output shape for one unit: causality and state don't change it, because every layer

@@ -21,7 +21,6 @@ function state({ window, hop }: LogmelConfig): { past?: number[] } {
 
 export const logmel = {
   parse(fields) {
-    fields.only(["op", "window", "fft", "hop", "mels"]);
     const fft = fields.whole("fft", [2, 65536]);
     if (Math.log2(fft) % 1 !== 0) throw fields.error("fft", "a power of two");
     return {

@@ -9,10 +9,7 @@ export type OverlapAddConfig = { op: "overlap_add"; hop: number };
 const state = ({ hop }: OverlapAddConfig) => ({ tail: [hop] });
 
 export const overlapAdd = {
-  parse(fields) {
-    fields.only(["op", "hop"]);
-    return { op: "overlap_add", hop: fields.whole("hop", channelRange) };
-  },
+  parse: (fields) => ({ op: "overlap_add", hop: fields.whole("hop", channelRange) }),
   shape({ hop }, input, what) {
     requireAudio(input, what);
     const [frames, , , channels] = input;

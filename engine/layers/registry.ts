@@ -40,6 +40,8 @@ export function layerOp({ op }: LayerConfig): LayerOp {
 export function parseLayers(parent: Fields, key: string): LayerConfig[] {
   return parent.list(key, [1, 256]).map((json, i) => {
     const fields = new Fields(json, parent.where, `${parent.path}${key}[${i}].`);
-    return layerOp({ op: fields.oneOf("op", Object.keys(byName)) }).parse(fields);
+    const layer = layerOp({ op: fields.oneOf("op", Object.keys(byName)) }).parse(fields);
+    fields.refuseOthers();
+    return layer;
   });
 }

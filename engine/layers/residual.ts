@@ -31,15 +31,12 @@ function convolutions(
 }
 
 export const residual = {
-  parse(fields) {
-    fields.only(["op", "kernel", "dilation", "channels"]);
-    return {
-      op: "residual",
-      kernel: fields.triple("kernel", kernelRange),
-      ...(fields.has("dilation") ? { dilation: fields.whole("dilation", kernelRange) } : {}),
-      ...(fields.has("channels") ? { channels: fields.whole("channels", channelRange) } : {}),
-    };
-  },
+  parse: (fields) => ({
+    op: "residual",
+    kernel: fields.triple("kernel", kernelRange),
+    ...(fields.has("dilation") ? { dilation: fields.whole("dilation", kernelRange) } : {}),
+    ...(fields.has("channels") ? { channels: fields.whole("channels", channelRange) } : {}),
+  }),
   shape(layer, input, what) {
     conv.shape(convolutions(layer, input[3]).conv1, input, what);
     return [...input];

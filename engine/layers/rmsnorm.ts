@@ -10,10 +10,7 @@ function parameters(_: RmsnormConfig, channels: number): { weight: Parameter } {
 }
 
 export const rmsnorm = {
-  parse(fields) {
-    fields.only(["op"]);
-    return { op: "rmsnorm" };
-  },
+  parse: () => ({ op: "rmsnorm" }),
   shape: (_, input) => [...input],
   parameters,
   meanSquare: () => 1,

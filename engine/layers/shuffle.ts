@@ -13,10 +13,7 @@ export type UnshuffleConfig = { op: "unshuffle"; factor: Grid };
 export type ShuffleConfig = { op: "shuffle"; factor: Grid };
 
 export const unshuffle = {
-  parse(fields) {
-    fields.only(["op", "factor"]);
-    return { op: "unshuffle", factor: fields.triple("factor", kernelRange) };
-  },
+  parse: (fields) => ({ op: "unshuffle", factor: fields.triple("factor", kernelRange) }),
   shape({ factor }, [t, h, w, c], what) {
     const [ft, fh, fw] = factor;
     return [...divide([t, h, w], factor, what, "factor"), c * ft * fh * fw];
@@ -25,10 +22,7 @@ export const unshuffle = {
 } satisfies LayerOp<UnshuffleConfig>;
 
 export const shuffle = {
-  parse(fields) {
-    fields.only(["op", "factor"]);
-    return { op: "shuffle", factor: fields.triple("factor", kernelRange) };
-  },
+  parse: (fields) => ({ op: "shuffle", factor: fields.triple("factor", kernelRange) }),
   shape({ factor }, [t, h, w, c], what) {
     const [ft, fh, fw] = factor;
     const block = ft * fh * fw;

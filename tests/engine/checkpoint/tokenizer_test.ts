@@ -43,7 +43,6 @@ function qwenLike(): Record<string, unknown> {
 
 Deno.test("the byte tokenizer gives a text's bytes, and the text back", () => {
   const tokenizer = openTokenizer(byteTokenizerJson(), config);
-  assertEquals(tokenizer.vocabSize, 260);
   for (const text of texts) {
     const ids = tokenizer.encode(text);
     assertEquals(ids, [...new TextEncoder().encode(text)]);
@@ -61,7 +60,6 @@ Deno.test("Tokenizer.decode() leaves filler, special and unknown tokens out", ()
 
 Deno.test("openTokenizer() reads a byte-level tokenizer with merges, as Qwen's", () => {
   const tokenizer = openTokenizer(qwenLike(), config);
-  assertEquals(tokenizer.vocabSize, 262);
   const ids = tokenizer.encode("hello world<think><|im_end|>");
   assertEquals(ids.slice(0, 3), [256, 258, 259]);
   assertEquals(ids.slice(-2), [261, 260]);
