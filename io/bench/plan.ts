@@ -23,7 +23,7 @@ import { checkChoice } from "./model.ts";
 import { outputOptions, runBench } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { benchPlanCheck } from "./plan_check.ts";
-import { bytesText, figure, percent, type Table } from "../reports/table.ts";
+import { bytesText, type Cell, figure, percent, type Table } from "../reports/table.ts";
 
 export const summary = "what a tick would cost on a machine that isn't here";
 
@@ -149,6 +149,12 @@ export async function plan(
     slice: moved.sliceBytes / link,
     latents: moved.latentBytes / link,
   };
+  const share = (what: string, seconds: number, bytes?: number): Cell[] => [
+    what,
+    bytes === undefined ? null : bytesText(bytes),
+    ms(seconds),
+    percent(seconds / unitSeconds),
+  ];
   return {
     name: "plan",
     headline: `${name} in ${weights}, ${settings.historyUnits} units of history (${
@@ -170,36 +176,11 @@ export async function plan(
       title: "Real time",
       columns: ["", "", "ms", "of a unit"],
       rows: [
-        [
-          "both roles on one adapter",
-          null,
-          ms(placement.fusedSeconds),
-          percent(placement.fusedSeconds / unitSeconds),
-        ],
-        [
-          "thinker",
-          null,
-          ms(placement.thinkerSeconds),
-          percent(placement.thinkerSeconds / unitSeconds),
-        ],
-        [
-          "performer, transfers included",
-          null,
-          ms(placement.performerSeconds),
-          percent(placement.performerSeconds / unitSeconds),
-        ],
-        [
-          "  slice to the performer",
-          bytesText(moved.sliceBytes),
-          ms(transferSeconds.slice),
-          percent(transferSeconds.slice / unitSeconds),
-        ],
-        [
-          "  latents to the thinker",
-          bytesText(moved.latentBytes),
-          ms(transferSeconds.latents),
-          percent(transferSeconds.latents / unitSeconds),
-        ],
+        share("both roles on one adapter", placement.fusedSeconds),
+        share("thinker", placement.thinkerSeconds),
+        share("performer, transfers included", placement.performerSeconds),
+        share("  slice to the performer", transferSeconds.slice, moved.sliceBytes),
+        share("  latents to the thinker", transferSeconds.latents, moved.latentBytes),
         ["a whole history, once", bytesText(moved.historyBytes), ms(transferSeconds.history), null],
         ["memory of an adapter with both roles", bytesText(memory.deviceBytes), null, null],
       ],

@@ -9,9 +9,9 @@ import { tokenBytes } from "../../engine/model/history.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { launches, tickOnPaper } from "../../engine/roles/tick_plan.ts";
 import { tickStages } from "../../engine/roles/tick_stages.ts";
-import { elementBytes } from "../../kernels/gpu/tensor.ts";
+import { elementBytes, elements } from "../../kernels/gpu/tensor.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
-import { elements } from "../../kernels/gpu/tensor.ts";
+import { print } from "../system/terminal.ts";
 
 export const summary = "show a checkpoint's shape, parameters, cost per unit and memory";
 
@@ -29,7 +29,7 @@ const spec = {
 export async function run(args: string[]): Promise<number> {
   const { options, operands, help } = parseOptions(spec, args);
   if (help) {
-    await write(helpText(spec));
+    await print(helpText(spec));
     return 0;
   }
   const [model, ...more] = operands;
@@ -39,7 +39,7 @@ export async function run(args: string[]): Promise<number> {
     );
   }
   const report = await inspect(model);
-  await write(options.json ? `${JSON.stringify(report)}\n` : inspectionText(model, report));
+  await print(options.json ? `${JSON.stringify(report)}\n` : inspectionText(model, report));
   return 0;
 }
 
@@ -193,9 +193,3 @@ const thousands = (n: number) => n.toLocaleString("en-US");
 const mega = (bytes: number) => (bytes / 1e6).toLocaleString("en-US", { maximumFractionDigits: 1 });
 const giga = (operations: number) => (operations / 1e9).toPrecision(3);
 const count = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`;
-
-async function write(text: string): Promise<void> {
-  const writer = Deno.stdout.writable.getWriter();
-  await writer.write(new TextEncoder().encode(text));
-  writer.releaseLock();
-}

@@ -1,9 +1,11 @@
 /** Plans on paper: they are the device's, without one. */
 import { assert, assertEquals } from "@std/assert";
+import { paperCheckpoint } from "../../../engine/checkpoint/paper.ts";
 import type { ModelConfig } from "../../../engine/config/config.ts";
 import { preset } from "../../../engine/models/presets.ts";
 import { Model } from "../../../engine/model/model.ts";
 import { Performer } from "../../../engine/roles/performer.ts";
+import { computePrefill } from "../../../engine/roles/prefill.ts";
 import { Thinker } from "../../../engine/roles/thinker.ts";
 import {
   launches,
@@ -35,6 +37,17 @@ withGpu("a tick on paper has the steps and the memory that it has on the device"
     assertEquals(stepsOf(paper.stages, stage), stepsOf(real, stage), stage);
   }
   assertEquals(paper.model.gpu.allocatedBytes, gpu.allocatedBytes);
+});
+
+Deno.test("prefill is built on paper like a tick, its slices of the right size", async () => {
+  const config = tinyConfig();
+  const { width, height } = config.response.video;
+  const personaFrame = new Uint8Array(width * height * 3);
+  const settings = settingsFor(config, { promptIds: [1, 2, 3], personaFrame });
+  const model = new Model(Gpu.onPaper(), paperCheckpoint(config), settings);
+  const slices = await computePrefill(model, true);
+  const [prompt, persona] = [3, model.layout.agentVideo].map((n) => model.history.sliceBytes(n));
+  assertEquals(slices.map(({ byteLength }) => byteLength), [prompt, persona]);
 });
 
 /** Operations of a stage's launches of this kernel. */
