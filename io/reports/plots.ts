@@ -15,8 +15,30 @@ export interface Plot {
 const width = 640;
 /** Middle tones that hold on light and dark ground alike. */
 const palette = ["#3b82c4", "#e0772f", "#2f9e77", "#b35fb0", "#c0a02c", "#7c8a97"];
-const color = { scale: { range: palette } };
 const legend = { orient: "top", title: null };
+
+/** The colours of a field's values. */
+const colors = (field: string) => ({ scale: { range: palette }, field, type: "nominal", legend });
+
+/** A row for each value of a field. */
+const rowsOf = (field: string, sort: object | null) => ({
+  y: { field, type: "nominal", title: null, sort },
+});
+
+/** Where numbers stand along an axis. */
+const numbers = (field: string, title: string | null, more: object = {}) => ({
+  field,
+  type: "quantitative",
+  title,
+  ...more,
+});
+
+/** The same with an axis of powers of ten. */
+const logarithmic = (field: string, title: string, [low, high]: [number, number], more = {}) =>
+  numbers(field, title, {
+    scale: { type: "log", nice: false, ...more },
+    axis: decades(low, high),
+  });
 
 /** An axis of powers of ten. */
 function decades(low: number, high: number) {
@@ -60,20 +82,9 @@ export function rooflinePlot(
     intensity,
     gigaflops: Math.min(gigaflops, intensity * gigabytes),
   }));
-  const x = {
-    field: "intensity",
-    type: "quantitative",
-    scale: { type: "log", domain: [low, high], nice: false },
-    axis: decades(low, high),
-    title: "operations per byte",
-  };
-  const y = {
-    field: "gigaflops",
-    type: "quantitative",
-    scale: { type: "log", nice: false },
-    axis: decades(Math.min(...points.map((point) => point.gigaflops)), gigaflops),
-    title: "GFLOP/s",
-  };
+  const x = logarithmic("intensity", "operations per byte", [low, high], { domain: [low, high] });
+  const least = Math.min(...points.map((point) => point.gigaflops));
+  const y = logarithmic("gigaflops", "GFLOP/s", [least, gigaflops]);
   return {
     id: "roofline",
     title: "Roofline",
@@ -96,7 +107,7 @@ export function rooflinePlot(
           encoding: {
             x,
             y,
-            color: { ...color, field: "kind", type: "nominal", legend },
+            color: colors("kind"),
             size: {
               field: "msPerTick",
               type: "quantitative",
@@ -126,9 +137,9 @@ export function growthPlot(
       data: { values: points },
       mark: { type: "line", point: { size: 40 }, strokeWidth: 2 },
       encoding: {
-        x: { field: "units", type: "quantitative", title: "units before the tick" },
-        y: { field: "ms", type: "quantitative", title: "ms per tick", scale: { zero: true } },
-        color: { ...color, field: "series", type: "nominal", legend },
+        x: numbers("units", "units before the tick"),
+        y: numbers("ms", "ms per tick", { scale: { zero: true } }),
+        color: colors("series"),
       },
     },
   };
@@ -168,14 +179,9 @@ export function stagePlot(runs: readonly StagesRun[], unitMs: number): Plot {
           data: { values },
           mark: { type: "bar", height: { band: 0.65 } },
           encoding: {
-            y: { field: "run", type: "nominal", title: null, sort: null },
-            x: { field: "ms", type: "quantitative", title: "ms", stack: "zero" },
-            color: {
-              field: "stage",
-              type: "nominal",
-              legend,
-              scale: { domain: names, range: palette },
-            },
+            ...rowsOf("run", null),
+            x: numbers("ms", "ms", { stack: "zero" }),
+            color: { ...colors("stage"), scale: { domain: names, range: palette } },
             order: { field: "order", type: "quantitative" },
           },
         },
@@ -208,15 +214,12 @@ export function latencyPlot(runs: readonly { name: string; ms: readonly number[]
       data: { values },
       mark: { type: "line", interpolate: "step-after", strokeWidth: 2 },
       encoding: {
-        x: { field: "ms", type: "quantitative", title: "ms from signal to signal" },
-        y: {
-          field: "part",
-          type: "quantitative",
-          title: "units answered",
+        x: numbers("ms", "ms from signal to signal"),
+        y: numbers("part", "units answered", {
           axis: { format: ".0%" },
           scale: { domain: [0, 1] },
-        },
-        color: { ...color, field: "run", type: "nominal", legend },
+        }),
+        color: colors("run"),
       },
     },
   };
@@ -242,8 +245,8 @@ export function longPlot(
         height: 150,
         mark: { type: "line", point: { size: 24 }, strokeWidth: 2, color: palette[0] },
         encoding: {
-          x: { field: "minute", type: "quantitative", title: "minutes of stream" },
-          y: { field: "value", type: "quantitative", title: null, scale: { zero: true } },
+          x: numbers("minute", "minutes of stream"),
+          y: numbers("value", null, { scale: { zero: true } }),
         },
       },
       resolve: { scale: { y: "independent" } },
@@ -267,15 +270,9 @@ export function peersPlot(
       data: { values: rows },
       mark: { type: "circle", size: 90, opacity: 0.9 },
       encoding: {
-        x: {
-          field: "ratio",
-          type: "quantitative",
-          scale: { type: "log", nice: false },
-          axis: decades(Math.min(1, ...ratios), Math.max(...ratios)),
-          title: "times as long",
-        },
-        y: { field: "work", type: "nominal", title: null, sort: null },
-        color: { ...color, field: "library", type: "nominal", legend },
+        x: logarithmic("ratio", "times as long", [Math.min(1, ...ratios), Math.max(...ratios)]),
+        ...rowsOf("work", null),
+        color: colors("library"),
       },
     },
   };
@@ -294,8 +291,8 @@ export function startPlot(parts: readonly { what: string; ms: number }[]): Plot 
       data: { values },
       mark: { type: "bar", color: palette[0] },
       encoding: {
-        x: { field: "ms", type: "quantitative", title: "ms" },
-        y: { field: "what", type: "nominal", title: null, sort: { field: "order" } },
+        x: numbers("ms", "ms"),
+        ...rowsOf("what", { field: "order" }),
       },
     },
   };
