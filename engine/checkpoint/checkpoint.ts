@@ -1,6 +1,6 @@
 /**
  * Opens a checkpoint: `config.json`, `tokenizer.json`, and the weights in `model.safetensors` or in
- * shards that `model.safetensors.index.json` lists. The one file of this floor that reads from disk.
+ * shards that `model.safetensors.index.json` lists. No other file of the engine reads from disk.
  *
  * Sizes are checked against the config and the files before anything is allocated.
  */
@@ -88,7 +88,7 @@ export async function openHeaders(
 /**
  * Opens a Hugging Face Qwen3 folder as it was downloaded, to read its `model.*` weights piecewise.
  *
- * @throws InputError when it is no Qwen3 folder, or its weights don't fit its config.
+ * @throws InputError when it isn't a Qwen3 folder, or its weights don't fit its config.
  */
 export async function openBackbone(folder: string | URL): Promise<BackboneFolder> {
   const path = folderPath(folder);
@@ -239,16 +239,15 @@ function checkAgainst(
   for (const [name, { path }] of found) {
     if (!expected.has(name) && name !== "lm_head.weight") {
       throw new InputError(
-        `${path}: tensor ${
-          valueText(name)
-        } is none that config.json calls for; take both from the ` +
+        `${path}: config.json doesn't call for the tensor ${valueText(name)}; take both from the ` +
           `same checkpoint`,
       );
     }
   }
 }
 
-/** Weight files to the tensors that the index places in them (none told for a single file). */
+/** The weight files, each with the tensors that the index places in it; a single file needs no index
+ * and has an empty list. */
 async function shardNames(folder: string): Promise<Map<string, string[]>> {
   if (await exists(`${folder}/${single}`)) return new Map([[single, []]]);
   const file = `${folder}/${index}`;
@@ -267,7 +266,7 @@ async function shardNames(folder: string): Promise<Map<string, string[]>> {
   }
   const shards = new Map<string, string[]>();
   for (const [name, shard] of Object.entries(map)) {
-    // A plain name only: an index from a stranger must not lead out of its folder.
+    // Only a plain file name: an index must not name files outside of its folder.
     if (typeof shard !== "string" || !/^[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors$/.test(shard)) {
       throw new InputError(
         `${file}: tensor ${valueText(name)} lies in ${
@@ -312,7 +311,9 @@ async function fileSize(path: string): Promise<number> {
   } catch (error) {
     throw unreadable(path, error);
   }
-  if (!info.isFile) throw new InputError(`${path}: is no regular file; give a checkpoint's folder`);
+  if (!info.isFile) {
+    throw new InputError(`${path}: isn't a regular file; give a checkpoint's folder`);
+  }
   return info.size;
 }
 
@@ -340,7 +341,7 @@ async function readJson(path: string, maxBytes: number): Promise<unknown> {
     return JSON.parse(text);
   } catch (error) {
     throw new InputError(
-      `${path}: is no valid JSON (${errorText(error)}); download or write it again`,
+      `${path}: isn't valid JSON (${errorText(error)}); download or write it again`,
     );
   }
 }

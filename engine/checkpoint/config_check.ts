@@ -1,6 +1,6 @@
 /**
- * Checks a checkpoint's `config.json`: every number in its range, every pair that must fit, and
- * nothing whose size alone would take the machine down. What passes here can be built.
+ * Checks a checkpoint's `config.json`: each number has a range, numbers that belong together must fit
+ * together, and sizes are limited so that a model of this config can be held in memory.
  */
 import type {
   BackboneConfig,
@@ -18,7 +18,7 @@ import { allCoders, media, mediumShape } from "./coders.ts";
 import { parameterCount } from "./tensors.ts";
 import { unitLayout } from "./unit.ts";
 
-/** Limits on what a config may ask for; above them a number is a mistake or an attack. */
+/** Limits of what a config may ask for; a larger number is a mistake or an attack. */
 const limits = {
   parameters: 1e11,
   /** Elements between two layers of a codec, per unit. */
@@ -73,7 +73,7 @@ export function validateConfig(json: unknown, where: string): ModelConfig {
   try {
     checkSizes(config);
   } catch (error) {
-    // The shape arithmetic knows no file.
+    // The functions that compute shapes don't know the file's name.
     if (error instanceof InputError) throw new InputError(`${where}: ${error.message}`);
     throw error;
   }
@@ -184,7 +184,7 @@ function readCodec(codec: Fields): CodecConfig {
   };
 }
 
-/** What only shows when the numbers meet: whole units, layers that fit, sizes that can be held. */
+/** Checks numbers against each other: whole units, layers that fit, sizes that can be held. */
 function checkSizes(config: ModelConfig): void {
   for (const medium of media) {
     for (const side of ["observation", "response"] as const) mediumShape(config, side, medium);

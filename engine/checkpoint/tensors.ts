@@ -3,7 +3,7 @@
  * them.
  *
  * The first values follow the mean square m of the signal: weights of variance 1 / (inputs x m) give
- * mean square 1 again. Random output is then a lively picture and sound, neither black nor clipped.
+ * mean square 1 again. Random output is then a picture and a sound that are neither silent nor clipped.
  */
 import type { BackboneConfig, ModelConfig } from "../config/config.ts";
 import { coderParameters } from "../layers/coder.ts";
@@ -20,7 +20,7 @@ export const tauFeatures = 256;
 const meanSquare = {
   /** Pictures and sounds in [-1, 1]. */
   input: { audio: 0.01, video: 0.3 },
-  /** Random output: wide enough to be seen and heard, seldom clipped. */
+  /** Random output: large enough to be seen and heard, and rarely clipped. */
   output: { audio: 0.01, video: 0.12 },
   latent: 1,
   /** Predicted v: latents = noise - v then stay near the size of noise. */

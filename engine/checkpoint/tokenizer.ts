@@ -2,8 +2,8 @@
  * Text to token ids and back, for byte-level tokenizers (Qwen's and the byte tokenizer) in Hugging
  * Face's `tokenizer.json` format.
  *
- * Encoding is @huggingface/tokenizers' work. Decoding is ours: a unit holds a token or two, so a
- * character of several bytes often spans units, and only bytes can be carried over exactly.
+ * @huggingface/tokenizers encodes. Decoding is done here: a unit holds one or two tokens, so a
+ * character of several bytes often spans units, and its bytes must be carried from unit to unit.
  */
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import type { ModelConfig } from "../config/config.ts";
@@ -37,7 +37,7 @@ const byteOfLetter = new Map(byteLetters().map((letter, byte) => [letter, byte])
  * Opens a parsed `tokenizer.json`.
  *
  * @param config The checkpoint's: its filler is left out of texts, its vocabulary must hold all ids.
- * @throws InputError when the file is no byte-level tokenizer or has more ids than the model.
+ * @throws InputError when the file isn't a byte-level tokenizer or has more ids than the model.
  */
 export function openTokenizer(
   json: unknown,
@@ -62,7 +62,7 @@ export function openTokenizer(
   };
 }
 
-/** Refuses ids that are none of the model's: the library makes a list as long as the largest. */
+/** Refuses ids that the model doesn't have: the library would make a list as long as the largest. */
 function checkIds(json: unknown, vocabSize: number): void {
   const { model, added_tokens: added } = (json ?? {}) as {
     model?: { vocab?: unknown } | null;
@@ -117,12 +117,12 @@ function letterBytes(token: string): Uint8Array {
 
 /**
  * Turns a stream of token ids into text: each push returns the characters that it completes, and
- * the first bytes of an unfinished one wait for the next. Bytes that are no UTF-8 become U+FFFD.
+ * the first bytes of an unfinished one wait for the next. Bytes that aren't UTF-8 become U+FFFD.
  */
 export class TextStream {
   #tokenizer: Pick<Tokenizer, "bytes">;
   #pending: Uint8Array;
-  // BOM kept: the stream starts anew with every call.
+  // Each call decodes a piece of the text, and only the whole text may begin with a BOM: it is kept.
   #utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
   /** @param pending Bytes of an unfinished character, from `pending` of a saved stream. */

@@ -1,5 +1,5 @@
 /**
- * The shape of a checkpoint: `config.json` in types, and what can be derived from it.
+ * The shape of a checkpoint: the types of `config.json`.
  *
  * The backbone's keys are Hugging Face's for Qwen3, so that a Qwen3 folder is a valid backbone.
  * Validation (ranges, consistency, messages) lives in `validateConfig`.

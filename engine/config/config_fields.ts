@@ -15,7 +15,7 @@ export class Fields {
   /**
    * @param where The file, for messages.
    * @param path The keys down to this object, e.g. "response.audio."; empty for the file's top.
-   * @throws InputError when `json` is no object.
+   * @throws InputError when `json` isn't an object.
    */
   constructor(json: unknown, readonly where: string, readonly path = "") {
     if (typeof json !== "object" || json === null || Array.isArray(json)) {

@@ -1,13 +1,13 @@
 /**
- * A tokenizer of bytes in Hugging Face's `tokenizer.json` format: token b is byte b, so that every
- * text can be said and heard with a vocabulary that a small model can hold.
+ * A tokenizer of bytes in Hugging Face's `tokenizer.json` format: token b is byte b, so that a
+ * small vocabulary covers every text.
  */
 import { byteLetters } from "../checkpoint/tokenizer.ts";
 
 /** Special tokens, from id 256 on. */
 export const byteSpecials = ["<|sil|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"] as const;
 
-/** Id of the token that says nothing now. */
+/** Id of the filler token: the agent says nothing. */
 export const byteFiller = 256;
 
 /** The byte tokenizer as the content of a `tokenizer.json`. */

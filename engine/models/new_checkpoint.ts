@@ -94,7 +94,7 @@ async function* backboneTensor(
 
 const filler = "<|sil|>";
 
-/** Adds the filler to a tokenizer, at the first id above its own: Qwen's leaves rows unused there. */
+/** Adds the filler to a tokenizer at its first unused id; Qwen's embedding has unused rows there. */
 function addFiller(
   json: unknown,
   vocabSize: number,

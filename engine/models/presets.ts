@@ -18,7 +18,7 @@ export type PresetName = typeof presetNames[number];
 export function preset(name: PresetName): ModelConfig {
   switch (name) {
     case "nano":
-      // How its weights are stored and were made is no part of the preset.
+      // A preset doesn't say how weights are stored, nor how they were made.
       return validateConfig(
         { ...nano, torch_dtype: undefined, random_weights_seed: undefined },
         "nano/config.json",

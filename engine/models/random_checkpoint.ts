@@ -5,7 +5,7 @@ import { elements } from "../../kernels/gpu/tensor.ts";
 import { newCheckpoint } from "./new_checkpoint.ts";
 import type { PresetName } from "./presets.ts";
 
-/** @param progress Told the part of the weights (0 to 1) that is made. */
+/** @param progress Called with the part of the weights (0 to 1) that is made. */
 export async function randomCheckpoint(
   preset: PresetName,
   seed: number,

@@ -2,9 +2,9 @@
  * The safetensors format: an 8-byte little-endian header length, a JSON header (tensor name to
  * dtype, shape and byte range), the tensors' bytes back to back.
  *
- * Files come from strangers, so every number is checked before it is used for anything. npm has no
- * kept-up reader that streams and checks (`safetensors` is one release; `@huggingface/hub` reads
- * headers over HTTP and doesn't look at the offsets), hence our own.
+ * A file may be damaged or hostile, so every number is checked before it is used. The readers on npm
+ * don't check enough: `safetensors` has one release, `@huggingface/hub` reads headers over HTTP and
+ * doesn't look at the offsets.
  */
 import { InputError } from "../config/errors.ts";
 import { valueText } from "../config/error_text.ts";
@@ -22,7 +22,7 @@ const allDtypeBytes: Readonly<Record<string, number>> = {
 /** The reference implementation's limit on a header. */
 export const maxHeaderBytes = 100_000_000;
 
-/** A tensor as the header tells it; `begin` and `end` count from the start of the file. */
+/** A tensor's entry in the header; `begin` and `end` count from the start of the file. */
 export interface TensorEntry {
   dtype: string;
   shape: number[];
@@ -70,7 +70,7 @@ export function parseHeader(
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(header));
   } catch {
-    throw new InputError(`${file}: the safetensors header is no valid JSON; ${remedy}`);
+    throw new InputError(`${file}: the safetensors header isn't valid JSON; ${remedy}`);
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new InputError(`${file}: the safetensors header must be a JSON object; ${remedy}`);
@@ -125,7 +125,7 @@ function parseEntry(
   return { dtype, shape, begin: start + begin, end: start + end };
 }
 
-/** Tensors in the order of their bytes must touch: no overlap, no hole, nothing left over. */
+/** Checks that the tensors fill the file: no two overlap, and no bytes lie between or after them. */
 function checkCover(
   entries: Map<string, TensorEntry>,
   start: number,

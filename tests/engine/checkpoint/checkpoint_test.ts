@@ -128,7 +128,7 @@ Deno.test("openCheckpoint() names a missing folder, file, or one that is no file
     await Deno.remove(`${folder}/${weights}`);
     await assertInputError(() => openCheckpoint(folder), `neither ${weights} nor ${index}`);
     await Deno.mkdir(`${folder}/${weights}`);
-    await assertInputError(() => openCheckpoint(folder), weights, "no regular file");
+    await assertInputError(() => openCheckpoint(folder), weights, "isn't a regular file");
     await Deno.remove(`${folder}/tokenizer.json`);
     await assertInputError(() => openCheckpoint(folder), "tokenizer.json: no such file");
   });
@@ -137,11 +137,11 @@ Deno.test("openCheckpoint() names a missing folder, file, or one that is no file
 Deno.test("openCheckpoint() refuses files that are no JSON", async () => {
   await withCheckpoint(tinyConfig(), async (folder) => {
     await Deno.writeTextFile(`${folder}/tokenizer.json`, "{");
-    await assertInputError(() => openCheckpoint(folder), "tokenizer.json: is no valid JSON");
+    await assertInputError(() => openCheckpoint(folder), "tokenizer.json: isn't valid JSON");
     await Deno.writeTextFile(`${folder}/tokenizer.json`, '{"\n\u001b[31m": x');
-    await assertInputError(() => openCheckpoint(folder), "tokenizer.json: is no valid JSON");
+    await assertInputError(() => openCheckpoint(folder), "tokenizer.json: isn't valid JSON");
     await Deno.writeTextFile(`${folder}/config.json`, "");
-    await assertInputError(() => openCheckpoint(folder), "config.json: is no valid JSON");
+    await assertInputError(() => openCheckpoint(folder), "config.json: isn't valid JSON");
     await Deno.writeTextFile(`${folder}/config.json`, " ".repeat(2 << 20));
     await assertInputError(() => openCheckpoint(folder), "config.json: has 2097152 bytes");
   });
@@ -181,7 +181,7 @@ Deno.test("openCheckpoint() names a tensor that is missing, superfluous or of an
   });
   const extra = { dtype: "F32" as const, shape: [1], bytes: new Uint8Array(4) };
   await withTensors((tensors) => tensors.set("model.layers.1.x", extra), async (folder) => {
-    await assertInputError(() => openCheckpoint(folder), '"model.layers.1.x" is none');
+    await assertInputError(() => openCheckpoint(folder), 'call for the tensor "model.layers.1.x"');
   });
   // Hugging Face writes the head of tied embeddings too.
   await withTensors((tensors) => tensors.set("lm_head.weight", extra), async (folder) => {

@@ -50,9 +50,9 @@ Deno.test("parseHeader() reads tensors in any order, metadata and empty tensors"
 
 Deno.test("parseHeader() refuses hostile headers, naming file and tensor", async () => {
   const cases: [unknown, number, string][] = [
-    ["{not json", 0, "no valid JSON"],
-    ["\xff\xfe{}", 0, "no valid JSON"],
-    ["[".repeat(100_000), 0, "no valid JSON"],
+    ["{not json", 0, "isn't valid JSON"],
+    ["\xff\xfe{}", 0, "isn't valid JSON"],
+    ["[".repeat(100_000), 0, "isn't valid JSON"],
     ["[1]", 0, "must be a JSON object"],
     ["null", 0, "must be a JSON object"],
     [{ w: 3 }, 0, 'tensor "w" has the entry 3'],
