@@ -52,12 +52,17 @@ export function logmelTables(gpu: Gpu, label: string, shape: LogmelShape): Logme
   const { window, fft, hop } = shape;
   const outputs = spectrumChannels(shape);
   const weight = new Float32Array(outputs * window);
+  const hann = Float64Array.from(
+    { length: window },
+    (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / window),
+  );
+  const angles = Float64Array.from({ length: fft }, (_, i) => (2 * Math.PI * i) / fft);
+  const [cosines, sines] = [angles.map(Math.cos), angles.map(Math.sin)];
   for (let bin = 1; bin < fft / 2; bin++) {
     for (let i = 0; i < window; i++) {
-      const hann = 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / window);
-      const angle = (2 * Math.PI * ((bin * i) % fft)) / fft;
-      weight[2 * bin * window + i] = hann * Math.cos(angle);
-      weight[(2 * bin + 1) * window + i] = -hann * Math.sin(angle);
+      const turn = (bin * i) % fft;
+      weight[2 * bin * window + i] = (hann[i] ?? 0) * (cosines[turn] ?? 0);
+      weight[(2 * bin + 1) * window + i] = -(hann[i] ?? 0) * (sines[turn] ?? 0);
     }
   }
   const transform = packConv(gpu, {

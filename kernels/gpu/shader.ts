@@ -23,6 +23,16 @@ type Node =
  * a block isn't closed.
  */
 export function fill(template: string, texts: Texts): string {
+  const key = JSON.stringify([template, texts]);
+  let text = filled.get(key);
+  if (text === undefined) filled.set(key, text = fillAnew(template, texts));
+  return text;
+}
+
+/** What was filled in before: the layers of a model ask for the same texts again and again. */
+const filled = new Map<string, string>();
+
+function fillAnew(template: string, texts: Texts): string {
   const names = new Set<string>();
   const valueOf = (name: string) => {
     const text = texts[name];
