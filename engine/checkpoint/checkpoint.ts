@@ -221,18 +221,14 @@ function checkAgainst(
     }
     if (!Object.hasOwn(dtypeBytes, entry.stored)) {
       throw new InputError(
-        `${entry.path}: tensor ${valueText(name)} has dtype ${
-          valueText(entry.stored)
-        }; it may be ` +
-          `${Object.keys(dtypeBytes).join(", ")}: convert the weights`,
+        `${entry.path}: tensor ${valueText(name)} has dtype ${valueText(entry.stored)}; it may ` +
+          `be ${Object.keys(dtypeBytes).join(", ")}: convert the weights`,
       );
     }
     if (entry.shape.length !== shape.length || entry.shape.some((n, i) => n !== shape[i])) {
       throw new InputError(
-        `${entry.path}: tensor ${valueText(name)} has shape ${
-          valueText(entry.shape)
-        }; config.json ` +
-          `calls for ${valueText(shape)}: take both from the same checkpoint`,
+        `${entry.path}: tensor ${valueText(name)} has shape ${valueText(entry.shape)}; ` +
+          `config.json calls for ${valueText(shape)}: take both from the same checkpoint`,
       );
     }
   }
