@@ -174,6 +174,7 @@ async function live(
             bytes: null,
             sha256: null,
             seconds: null,
+            tracks: { video: null, audio: null },
             video: true,
             audio: true,
           },

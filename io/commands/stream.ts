@@ -184,6 +184,7 @@ async function openInput(
         reader: "raw",
         video: video !== undefined,
         audio: audio !== undefined,
+        tracks: { video: null, audio: null },
       },
     };
   }
@@ -200,8 +201,7 @@ async function openInput(
       ...facts,
       path: opened.name,
       reader: headed.head.format,
-      video: headed.head.video,
-      audio: headed.head.audio,
+      ...headed.taken.facts,
     },
   };
 }

@@ -6,17 +6,16 @@ import { decodeMedia, decodePicture } from "../ffmpeg/ffmpeg_decode.ts";
 import { probe } from "../ffmpeg/ffmpeg_probe.ts";
 import { type MediaSource, ObservationReader } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
-import { openWav, readWavHeader } from "../media/wav.ts";
-import { openY4m } from "../media/y4m.ts";
+import { defaultTracks, type TakenFacts, takenTracks, type TrackChoice } from "../media/tracks.ts";
+import { openWav, readWavHeader, wavTrack } from "../media/wav.ts";
+import { openY4m, y4mTrack } from "../media/y4m.ts";
 
 /** What is known of an input before it is decoded. */
-export interface InputFacts {
+export interface InputFacts extends TakenFacts {
   path: string;
   bytes: number;
   /** Who reads it. */
   reader: "wav" | "y4m" | "ffmpeg";
-  video: boolean;
-  audio: boolean;
   /** Length by its header; null when it doesn't say. */
   seconds: number | null;
 }
@@ -35,8 +34,9 @@ export async function openInput(
   path: string,
   shape: StreamShape,
   ffmpeg: FfmpegFinder,
+  choice: TrackChoice = defaultTracks,
 ): Promise<{ observations: ObservationReader; facts: InputFacts }> {
-  const { source, facts } = await openMedia(path, shape, ffmpeg);
+  const { source, facts } = await openMedia(path, shape, ffmpeg, choice);
   return { observations: new ObservationReader(source, shape), facts };
 }
 
@@ -44,34 +44,34 @@ async function openMedia(
   path: string,
   shape: StreamShape,
   ffmpeg: FfmpegFinder,
-  soundOnly = false,
+  choice: TrackChoice,
 ): Promise<{ source: MediaSource; facts: InputFacts }> {
   const { bytes, kind } = await look(path);
-  const facts = { path, bytes, video: false, audio: false, seconds: null };
   if (kind === "wav") {
-    const source = await openWav(path, shape.sampleRate);
-    const header = await readWavHeader(path);
-    const seconds = header && header.length / header.frame / header.sampleRate;
-    if (source) return { source, facts: { ...facts, reader: "wav", audio: true, seconds } };
+    const format = await readWavHeader(path);
+    if (format) {
+      const tracks = [wavTrack(format)];
+      const { channel, facts } = takenTracks(path, tracks, choice);
+      const seconds = format.length / format.frame / format.sampleRate;
+      const source = openWav(path, format, shape.sampleRate, channel);
+      return { source, facts: { path, bytes, reader: "wav", seconds, ...facts } };
+    }
   }
   if (kind === "y4m") {
     const source = await openY4m(path, shape);
-    if (source) return { source, facts: { ...facts, reader: "y4m", video: true } };
+    if (source) {
+      const { facts } = takenTracks(path, [y4mTrack], choice);
+      return { source, facts: { path, bytes, reader: "y4m", seconds: null, ...facts } };
+    }
   }
   const found = await ffmpeg();
-  const streams = await probe(found, path);
-  checkLength(path, bytes, streams.seconds);
-  if (soundOnly) Object.assign(streams, { video: null, audioStart: 0 });
-  if (soundOnly && streams.audio === null) throw new InputError(`${path}: holds no sound`);
+  const streams = await probe(found, path, choice);
+  const { seconds, tracks } = streams;
+  checkLength(path, bytes, seconds);
+  const { facts } = takenTracks(path, tracks, choice);
   return {
     source: decodeMedia(found, path, streams, shape),
-    facts: {
-      ...facts,
-      reader: "ffmpeg",
-      video: streams.video !== null,
-      audio: streams.audio !== null,
-      seconds: streams.seconds,
-    },
+    facts: { path, bytes, reader: "ffmpeg", seconds, ...facts },
   };
 }
 
@@ -152,7 +152,7 @@ export async function readPicture(
 ): Promise<Uint8Array> {
   await look(path);
   const found = await ffmpeg();
-  const streams = await probe(found, path);
+  const streams = await probe(found, path, { ...defaultTracks, audio: "none" });
   return await decodePicture(found, path, streams, shape.width, shape.height);
 }
 
@@ -168,7 +168,7 @@ export async function readSound(
   seconds: number,
   ffmpeg: FfmpegFinder,
 ): Promise<Float32Array> {
-  const { source } = await openMedia(path, shape, ffmpeg, true);
+  const { source } = await openMedia(path, shape, ffmpeg, { ...defaultTracks, video: "none" });
   const { audio } = source;
   const samples = new Float32Array(Math.ceil(seconds * shape.sampleRate));
   const bytes = new Uint8Array(samples.buffer);

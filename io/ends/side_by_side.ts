@@ -5,15 +5,18 @@ import { RunError } from "../system/errors.ts";
 import { type Ffmpeg, ffmpegNames, FfmpegProcess } from "../ffmpeg/ffmpeg.ts";
 import { chooseContainer, type Container, pictureArgs } from "../ffmpeg/ffmpeg_encode.ts";
 import { fileUrl, inputArgs, type Probe, probe } from "../ffmpeg/ffmpeg_probe.ts";
-import { fitFilter } from "../ffmpeg/ffmpeg_source.ts";
+import { channelFilters, fitFilter } from "../ffmpeg/ffmpeg_source.ts";
+import { colourFilters } from "../ffmpeg/colours.ts";
+import type { TrackChoice } from "../media/tracks.ts";
 import { aborted } from "../system/interrupt.ts";
 import { type OutputFile, remove } from "../system/output_file.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 
 /** What is put side by side. */
 export interface SideBySide {
-  /** The recording. */
+  /** The recording, and what was taken of it. */
   input: string;
+  tracks?: TrackChoice;
   /** The finished response: any file with picture and sound. */
   response: string;
   output: OutputFile;
@@ -40,7 +43,7 @@ export async function sideBySide(
   task: SideBySide,
   signal: AbortSignal,
 ): Promise<string | null> {
-  const user = await probe(ffmpeg, task.input);
+  const user = await probe(ffmpeg, task.input, task.tracks);
   const container = await chooseContainer(ffmpeg, extname(task.output.path).toLowerCase());
   const filters = await ffmpegNames(ffmpeg, "filters");
   if (!filters.has("subtitles")) {
@@ -83,7 +86,7 @@ async function render(
     : container.audio;
   const seconds = (units * agent.unitMs) / 1000;
   const process = new FfmpegProcess(ffmpeg, [
-    ...inputArgs(resolve(task.input)),
+    ...inputArgs(resolve(task.input), user.video),
     ...["-i", fileUrl(resolve(task.response)), ...track.input],
     ...["-filter_complex", graph(user, agent, seconds, burn ? name : null, box)],
     ...["-map", "[v]", "-map", "[a]", ...track.output, ...container.video, ...sound],
@@ -134,11 +137,14 @@ function graph(
   return [
     user.video === null
       ? `${card},setsar=1,format=yuv420p[left]`
-      : `[0:${user.video}]${picture},${fitFilter(userWidth, height)},${hold}[left]`,
+      : `[0:${user.video.index}]${[picture, ...colourFilters(user.video)].join(",")},` +
+        `${fitFilter(userWidth, height)},${hold}[left]`,
     `[1:v]${picture},${fitFilter(box.width - userWidth, height)},${hold}[right]`,
     `[left][right]hstack,pad=${box.width}:${box.height}:0:0:color=0x101318` +
     `${captions === null ? "" : `,subtitles=${captions}`}[v]`,
-    user.audio === null ? `${silence}[first]` : `[0:${user.audio}]${voice}[first]`,
+    user.audio === null
+      ? `${silence}[first]`
+      : `[0:${user.audio.index}]${[...channelFilters(user.channel), voice].join(",")}[first]`,
     `[1:a]${voice}[second]`,
     "[first][second]join=inputs=2:channel_layout=stereo:map=0.0-FL|1.0-FR[a]",
   ].join(";");

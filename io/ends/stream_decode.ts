@@ -11,21 +11,36 @@ import { InputError } from "../../engine/config/errors.ts";
 import { type ContainerHead, readHead } from "../media/container_head.ts";
 import type { ByteSource } from "./endpoints.ts";
 import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
-import { decode, inputLimits, pictures, samples } from "../ffmpeg/ffmpeg_source.ts";
+import { channelFilters, decode, inputLimits, pictures, samples } from "../ffmpeg/ffmpeg_source.ts";
 import { NutEnd } from "../media/nut.ts";
 import type { MediaSource } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
+import {
+  defaultTracks,
+  type TakenTracks,
+  takenTracks,
+  type Track,
+  type TrackChoice,
+} from "../media/tracks.ts";
 import { concat } from "../system/bytes.ts";
 
 /** A stream whose head was read. */
 export interface HeadedStream {
   head: ContainerHead;
+  taken: TakenTracks<Track>;
   /** All of its bytes, the head too. */
   chunks: AsyncIterable<Uint8Array>;
 }
 
-/** Waits for the head of a stream. @throws InputError when it is neither NUT nor Matroska. */
-export async function awaitHead({ name, chunks }: ByteSource): Promise<HeadedStream> {
+/**
+ * Waits for the head of a stream.
+ *
+ * @throws InputError when it is neither NUT nor Matroska, or doesn't hold the tracks asked for.
+ */
+export async function awaitHead(
+  { name, chunks }: ByteSource,
+  choice: TrackChoice = defaultTracks,
+): Promise<HeadedStream> {
   const source = chunks[Symbol.asyncIterator]();
   let bytes = new Uint8Array();
   for (;;) {
@@ -35,10 +50,7 @@ export async function awaitHead({ name, chunks }: ByteSource): Promise<HeadedStr
     const head = readHead(bytes);
     if (head === "other" || (done && head === "more")) throw new InputError(wrong(name, bytes));
     if (head === "more") continue;
-    if (!head.video && !head.audio) {
-      throw new InputError(`${name}: holds neither sound nor picture`);
-    }
-    return { head, chunks: resumed(bytes, source) };
+    return { head, taken: takenTracks(name, head.tracks, choice), chunks: resumed(bytes, source) };
   }
 }
 
@@ -65,22 +77,26 @@ const longestGap = 60;
 export function decodeStream(
   ffmpeg: Ffmpeg,
   { name, close }: ByteSource,
-  { head, chunks }: HeadedStream,
+  { head, taken, chunks }: HeadedStream,
   shape: StreamShape,
 ): MediaSource {
   const end = head.format === "nut" ? new NutEnd() : null;
   let fed: Promise<void> = Promise.resolve();
   let isFed = false;
   const atOnce = ["-flush_packets", "1"];
+  const { video, audio, channel } = taken;
+  // Sound that begins late begins with silence.
+  const sound = [
+    ...[`0:a:${(audio?.number ?? 1) - 1}`, shape, channelFilters(channel), ":first_pts=0"],
+  ] as const;
   return decode(ffmpeg, {
     name,
     input: [
       ...["-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0"],
       ...[...inputLimits(longestGap, 1), "-f", head.format, "-i", "pipe:0"],
     ],
-    video: head.video ? [...pictures("0:V:0", shape), "-threads", "1", ...atOnce] : null,
-    // Sound that begins late begins with silence.
-    audio: head.audio ? [...samples("0:a:0", shape, ":first_pts=0"), ...atOnce] : null,
+    video: video && [...pictures(`0:v:${video.number - 1}`, shape), "-threads", "1", ...atOnce],
+    audio: audio && [...samples(...sound), ...atOnce],
     feed: (writer) => fed = feed(chunks, writer, end).finally(() => isFed = true),
     // Until then nothing may be there to be written.
     watched: () => isFed,

@@ -86,10 +86,10 @@ function permission(path: string): InputError {
   );
 }
 
-/** What `ffmpeg -encoders` or `-filters` lists. */
+/** What `ffmpeg -encoders`, `-decoders` or `-filters` lists. */
 export async function ffmpegNames(
   ffmpeg: Ffmpeg,
-  list: "encoders" | "filters",
+  list: "decoders" | "encoders" | "filters",
 ): Promise<Set<string>> {
   const { stdout } = await new Deno.Command(ffmpeg.path, {
     args: ["-hide_banner", "-loglevel", "error", `-${list}`],

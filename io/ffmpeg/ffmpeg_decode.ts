@@ -1,9 +1,10 @@
 /** Any recording that FFmpeg reads, as RGB24 frames and mono samples on the container's clock. */
 import { InputError } from "../../engine/config/errors.ts";
 import { cutOff } from "../media/cut_off.ts";
+import { colourFilters } from "./colours.ts";
 import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
 import { inputArgs, type Probe } from "./ffmpeg_probe.ts";
-import { decode, fitFilter, pictures, samples, Watchdog } from "./ffmpeg_source.ts";
+import { channelFilters, decode, fitFilter, pictures, samples, Watchdog } from "./ffmpeg_source.ts";
 import type { MediaSource } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 
@@ -18,15 +19,20 @@ export function decodeMedia(
   facts: Probe,
   shape: StreamShape,
 ): MediaSource {
-  // With -r the encoder's side keeps the clock too: where the picture changes its size in the middle,
-  // the filters start anew and fps would repeat the first picture from 0. The start of sound is not
-  // the resampler's business (first_pts=0): a change of channels in the middle would start it anew.
-  const clock = [`fps=${shape.fps}:start_time=0`];
+  // With -r the encoder's side keeps the clock too: where filters start anew in the middle, fps would
+  // repeat the first picture from 0. The resampler doesn't fill the time before the first sound
+  // (first_pts=0): where the number of channels changes in the middle it would do so again.
+  const { video, audio } = facts;
+  const seen = video && [`fps=${shape.fps}:start_time=0`, ...colourFilters(video)];
+  // In Ogg the samples are the clock. In files that were chained together FFmpeg takes the headers of a
+  // later part for a second of sound.
+  const clock = facts.format === "ogg" && video === null ? ["asetpts=N/SR/TB"] : [];
   return decode(ffmpeg, {
     name: path,
-    input: inputArgs(path),
-    video: facts.video === null ? null : pictures(`0:${facts.video}`, shape, clock),
-    audio: facts.audio === null ? null : samples(`0:${facts.audio}`, shape),
+    input: inputArgs(path, video),
+    video: video && seen && pictures(`0:${video.index}`, shape, seen),
+    audio: audio &&
+      samples(`0:${audio.index}`, shape, [...clock, ...channelFilters(facts.channel)]),
     lateSamples: Math.round(facts.audioStart * shape.sampleRate),
     cutOff: async (seconds, lines, failure) =>
       await brokenOff(path, facts, seconds, lines) ?? failure,
@@ -64,10 +70,12 @@ export async function decodePicture(
   width: number,
   height: number,
 ): Promise<Uint8Array> {
-  if (facts.video === null) throw new InputError(`${path}: holds no picture`);
+  const { video } = facts;
+  if (video === null) throw new InputError(`${path}: holds no picture`);
+  const filters = [...colourFilters(video), fitFilter(width, height), "format=rgb24"];
   const process = new FfmpegProcess(ffmpeg, [
-    ...[...inputArgs(path), "-map", `0:${facts.video}`, "-frames:v", "1"],
-    ...["-vf", `${fitFilter(width, height)},format=rgb24`, "-f", "rawvideo", "pipe:1"],
+    ...[...inputArgs(path, video), "-map", `0:${video.index}`, "-frames:v", "1"],
+    ...["-vf", filters.join(","), "-f", "rawvideo", "pipe:1"],
   ], { stdout: true });
   const watchdog = new Watchdog(process);
   const parts = await Array.fromAsync(watchdog.watch(process.child.stdout));

@@ -1,21 +1,36 @@
 /** What FFmpeg says about an input before it is decoded. Needs no ffprobe. */
 import { InputError } from "../../engine/config/errors.ts";
 import { isIsoMedia } from "../media/cut_off.ts";
+import { checkColours, decoderArgs } from "./colours.ts";
 import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
 import { inputLimits } from "./ffmpeg_source.ts";
+import { defaultTracks, takenTracks, type Track, type TrackChoice } from "../media/tracks.ts";
 
-/** Facts about an input. Stream indices are FFmpeg's. */
+/** A track as FFmpeg describes it. */
+export interface ProbedTrack extends Track {
+  /** FFmpeg's index of the stream. */
+  index: number;
+  /** The rest of FFmpeg's line about it. */
+  details: string;
+  /** Its container says that the pictures are transparent. */
+  hasAlpha: boolean;
+}
+
+/** Facts about an input. */
 export interface Probe {
   /** Demuxer, e.g. "mov,mp4,m4a,3gp,3g2,mj2". */
   format: string;
   /** The container's own duration; null when it has none, or when it is an estimate. */
   seconds: number | null;
-  video: number | null;
-  audio: number | null;
-  /** When sound begins, in seconds on the clock that starts with the earlier of the two streams. */
+  /** All tracks of sound and pictures. */
+  tracks: ProbedTrack[];
+  /** Those that are taken. */
+  video: ProbedTrack | null;
+  audio: ProbedTrack | null;
+  /** Index of the channel that is taken; null: all are mixed. */
+  channel: number | null;
+  /** When sound begins, in seconds on the clock that starts with the earlier of the two tracks. */
   audioStart: number;
-  /** Streams that are not used (a second audio track, subtitles, data). */
-  others: number;
 }
 
 /**
@@ -30,11 +45,15 @@ const formats =
     "pam_pipe pbm_pipe pgm_pipe png_pipe ppm_pipe psd_pipe qoi_pipe rm roq sox spdif swf tak " +
     "tiff_pipe truehd tta vc1 voc vvc w64 wav webp_pipe wtv wv xa xwma yuv4mpegpipe").split(" ");
 
-/** Input arguments: this one file, nothing that it points to, and a bounded look at its start. */
-export function inputArgs(path: string): string[] {
+/**
+ * Input arguments: this one file, nothing that it points to, and a bounded look at its start.
+ *
+ * @param video The track whose pictures are decoded.
+ */
+export function inputArgs(path: string, video: ProbedTrack | null = null): string[] {
   return [
     ...["-protocol_whitelist", "file,pipe", "-format_whitelist", formats.join(",")],
-    ...["-probesize", "33554432", "-analyzeduration", "15000000"],
+    ...["-probesize", "33554432", "-analyzeduration", "15000000", ...decoderArgs(video)],
     // A recording may stand still for an hour; a clock that jumps by more is damaged.
     ...[...inputLimits(3600), "-i", fileUrl(path)],
   ];
@@ -52,35 +71,56 @@ const latestStart = 3600;
 const probeTimeout = 60_000;
 
 /**
- * Looks at an input's streams and finds when its sound begins.
+ * Looks at an input's tracks, chooses among them, and finds when the sound begins. How long that takes
+ * doesn't depend on how long the recording is.
  *
- * @throws InputError when FFmpeg can't read it, or finds neither sound nor picture.
+ * @throws InputError when FFmpeg can't read it, or the tracks asked for aren't there.
  */
-export async function probe(ffmpeg: Ffmpeg, path: string): Promise<Probe> {
-  // Decoding one audio frame gives the time at which sound begins. The picture is asked for as well,
-  // because the clock starts with the first of the streams in use. Without both FFmpeg stops at once.
-  const process = new FfmpegProcess(ffmpeg, [
-    ...inputArgs(path),
-    ...["-map", "0:a:0?", "-frames:a", "1", "-f", "framecrc", "pipe:1"],
-    ...["-map", "0:V:0?", "-frames:v", "1", "-c", "copy", "-f", "framecrc", "pipe:2"],
-  ], { stdout: true, loglevel: "info" });
+export async function probe(
+  ffmpeg: Ffmpeg,
+  path: string,
+  choice: TrackChoice = defaultTracks,
+): Promise<Probe> {
+  // Without an output FFmpeg lists the streams and ends.
+  const listing = await look(ffmpeg, path, []);
+  const found = parseProbe(listing.lines);
+  if (found === null) throw await unreadable(path, listing.said, listing.lines);
+  const { video, audio, channel } = takenTracks(path, found.tracks, choice);
+  if (video) await checkColours(ffmpeg, path, video);
+  const audioStart = video && audio ? await soundStart(ffmpeg, path, video, audio) : 0;
+  return { ...found, video, audio, channel, audioStart };
+}
+
+/** Runs FFmpeg on an input for at most `probeTimeout`. */
+async function look(ffmpeg: Ffmpeg, path: string, args: string[]) {
+  const options = { stdout: true, loglevel: "info" } as const;
+  const process = new FfmpegProcess(ffmpeg, [...inputArgs(path), ...args], options);
   let expired = false;
   const timer = setTimeout(() => {
     expired = true;
     process.kill();
   }, probeTimeout);
   const reading = new Response(process.child.stdout).text();
-  const [table, { signal }] = await Promise.all([reading, process.end()]);
+  const [stdout, { signal }] = await Promise.all([reading, process.end()]);
   clearTimeout(timer);
   if (expired) throw new InputError(`${path}: FFmpeg found no streams within a minute`);
-  const found = parseProbe(process.lines);
-  if (found === null) throw await unreadable(path, signal ?? process.lastLine(), process.lines);
-  if (found.video === null && found.audio === null) {
-    throw new InputError(`${path}: holds neither sound nor picture that FFmpeg can decode`);
-  }
-  if (found.video === null) return { ...found, audioStart: 0 };
-  const audioStart = firstTime(table);
-  const videoStart = firstTime(process.lines.join("\n"));
+  return { stdout, lines: process.lines, said: signal ?? process.lastLine() };
+}
+
+/** When sound begins on the clock that starts with the earlier of the two tracks, in seconds. */
+async function soundStart(
+  ffmpeg: Ffmpeg,
+  path: string,
+  video: ProbedTrack,
+  audio: ProbedTrack,
+): Promise<number> {
+  // Decoding one frame gives the time at which sound begins, a packet that at which the picture does.
+  const { stdout, lines } = await look(ffmpeg, path, [
+    ...["-map", `0:${audio.index}`, "-frames:a", "1", "-f", "framecrc", "pipe:1"],
+    ...["-map", `0:${video.index}`, "-frames:v", "1", "-c", "copy", "-f", "framecrc", "pipe:2"],
+  ]);
+  const audioStart = firstTime(stdout);
+  const videoStart = firstTime(lines.join("\n"));
   const late = Math.max(audioStart, videoStart);
   if (late > latestStart) {
     const [what, other] = late === audioStart ? ["sound", "picture"] : ["picture", "sound"];
@@ -89,41 +129,71 @@ export async function probe(ffmpeg: Ffmpeg, path: string): Promise<Probe> {
         `${latestStart} s: its timestamps jump; record it again`,
     );
   }
-  return { ...found, audioStart };
+  return audioStart;
 }
 
+/** Containers whose duration counts from the clock's 0, wherever the recording begins. */
+const countedFromZero = /^(matroska|mov|nut|asf)/;
+
 /** Reads `Input #0`, `Duration:` and `Stream #0:n` lines; null when there is no input. */
-export function parseProbe(lines: string[]): Omit<Probe, "audioStart"> | null {
+export function parseProbe(
+  lines: string[],
+): Pick<Probe, "format" | "seconds" | "tracks"> | null {
   let format: string | null = null;
   let seconds: number | null = null;
-  const streams: { index: number; kind: string; fallback: boolean }[] = [];
+  let last: ProbedTrack | null = null;
+  const tracks: ProbedTrack[] = [];
   const text = lines.map((line) => line.replace(/^(\[[^\]]*\] )*/, ""));
   for (const line of text) {
+    if (/^(Output #0|Stream mapping:)/.test(line)) break;
     const input = /^Input #0, (.+), from '/.exec(line);
     if (input) format = input[1] ?? "";
     const time = /^ {2}Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)/.exec(line);
-    if (time) seconds = Number(time[1]) * 3600 + Number(time[2]) * 60 + Number(time[3]);
-    const stream = /^ {2,4}Stream #0:(\d+)\S*: (\w+): (\S+)(.*)/.exec(line);
-    if (stream) {
-      const [, index, kind = "", codec, rest = ""] = stream;
-      const usable = !/^(none|unknown),?$/.test(codec ?? "") && !rest.includes("(attached pic)");
-      streams.push({
-        index: Number(index),
-        kind: usable ? kind : "unusable",
-        fallback: !rest.includes("(default)"),
-      });
+    if (time) {
+      seconds = Number(time[1]) * 3600 + Number(time[2]) * 60 + Number(time[3]);
+      const start = Number(/, start: (\d+\.\d+)/.exec(line)?.[1] ?? 0);
+      if (countedFromZero.test(format ?? "") && seconds > start) seconds -= start;
     }
-    if (/^(Output #0|Stream mapping:)/.test(line)) break;
+    if (/^ {2,4}Stream #0:/.test(line)) {
+      last = parseTrack(line, tracks);
+      if (last) tracks.push(last);
+    }
+    const title = /^ {6}title +: (.*)/.exec(line);
+    if (/^ {6}alpha_mode +: 1/.test(line) && last) last.hasAlpha = true;
+    if (title && last) last.title = (title[1] ?? "").slice(0, 80);
   }
   if (format === null) return null;
   if (text.some((line) => line.includes("Estimating duration from bitrate"))) seconds = null;
-  const best = (kind: string) =>
-    (streams.find((s) => s.kind === kind && !s.fallback) ?? streams.find((s) => s.kind === kind))
-      ?.index ?? null;
-  const video = best("Video");
-  const audio = best("Audio");
-  const used = Number(video !== null) + Number(audio !== null);
-  return { format, seconds, video, audio, others: streams.length - used };
+  return { format, seconds, tracks };
+}
+
+/** A `Stream #0:n` line as a track; null for what is neither sound nor moving picture. */
+function parseTrack(line: string, before: readonly ProbedTrack[]): ProbedTrack | null {
+  const pattern = /Stream #0:(\d+)(?:\[\w+\])?(?:\((\w+)\))?(?:\[\w+\])?: (Audio|Video): (\w+)(.*)/;
+  const [, index, language, name, codec = "", details = ""] = pattern.exec(line) ?? [];
+  if (index === undefined || details.includes("(attached pic)")) return null;
+  const kind = name === "Audio" ? "audio" : "video";
+  const layout = /\d Hz, ([^,]+)/.exec(details)?.[1];
+  return {
+    ...{ kind, index: Number(index), details, title: null, hasAlpha: false },
+    number: before.filter((track) => track.kind === kind).length + 1,
+    isDefault: details.includes("(default)"),
+    codec: codec === "none" || codec === "unknown" ? null : codec,
+    language: language === undefined || language === "und" ? null : language,
+    channels: kind === "audio" && layout !== undefined ? channelCount(layout) : null,
+  };
+}
+
+/** The channels of a layout by FFmpeg's name, e.g. "stereo", "5.1(side)", "12 channels". */
+function channelCount(layout: string): number | null {
+  const named: Record<string, number> = {
+    ...{ mono: 1, stereo: 2, downmix: 2, quad: 4, hexagonal: 6, octagonal: 8, hexadecagonal: 16 },
+  };
+  const count = /^(\d+) channels/.exec(layout)?.[1];
+  if (count !== undefined) return Number(count);
+  const parts = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(layout);
+  if (parts) return parts.slice(1).reduce((sum, part) => sum + Number(part ?? 0), 0);
+  return named[/^\w+/.exec(layout)?.[0] ?? ""] ?? null;
 }
 
 /** The first packet's time in a `framecrc` table, in seconds; 0 when there is none. */

@@ -32,13 +32,16 @@ export function inputLimits(clockJump: number, threads = maxThreads): string[] {
   ];
 }
 
-/** Scales a picture of any size and pixel shape into width x height and pads the rest with black. */
+/**
+ * Scales a picture of any size and pixel shape into width x height and pads the rest with black. Size
+ * and shape may change from picture to picture.
+ */
 export function fitFilter(width: number, height: number): string {
   const [w, h] = [width, height];
   return [
     `scale=w='max(1,round(min(${w},${h}*dar)))':h='max(1,round(min(${h},${w}/dar)))'` +
-    ":flags=bicubic+accurate_rnd+full_chroma_int+bitexact",
-    `pad=${w}:${h}:(ow-iw)/2:(oh-ih)/2`,
+    ":flags=bicubic+accurate_rnd+full_chroma_int+bitexact:eval=frame",
+    `pad=${w}:${h}:(ow-iw)/2:(oh-ih)/2:eval=frame`,
     "setsar=1",
   ].join(",");
 }
@@ -55,11 +58,23 @@ export function pictures(map: string, shape: StreamShape, first: string[] = []):
  * nothing is stretched; without rematrix_maxval two equal channels add up to 1.4 times their level, and
  * clip.
  *
+ * @param first Filters that come before resampling.
  * @param resampling More of aresample's options.
  */
-export function samples(map: string, { sampleRate }: StreamShape, resampling = ""): string[] {
-  const filter = `aresample=${sampleRate}:async=1:rematrix_maxval=1.0${resampling}`;
-  return ["-map", map, "-af", filter, "-ac", "1", "-ar", `${sampleRate}`, "-f", "f32le"];
+export function samples(
+  map: string,
+  { sampleRate }: StreamShape,
+  first: string[] = [],
+  resampling = "",
+): string[] {
+  const filters = [...first, `aresample=${sampleRate}:async=1:rematrix_maxval=1.0${resampling}`];
+  const mono = ["-ac", "1", "-ar", `${sampleRate}`, "-f", "f32le"];
+  return ["-map", map, "-af", filters.join(","), ...mono];
+}
+
+/** Filters that take one channel; null: all are mixed down. */
+export function channelFilters(channel: number | null): string[] {
+  return channel === null ? [] : [`pan=mono|c0=c${channel}`];
 }
 
 /** Longest time in which FFmpeg may neither write nor end while somebody waits for it, in ms. */

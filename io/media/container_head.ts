@@ -4,13 +4,14 @@
  * FFmpeg can't be asked: what it reads from a pipe can't be read again. And it must be told before it
  * starts which streams it should decode, and where to.
  */
-import { matroskaId, readElement, readElements, trackTypes } from "./ebml.ts";
+import { type EbmlElement, matroskaId, readElement, readElements, trackTypes } from "./ebml.ts";
 import { nutId, nutStartcodes } from "./nut.ts";
+import type { Track } from "./tracks.ts";
 
+/** What a stream is, and its tracks of sound and pictures. */
 export interface ContainerHead {
   format: "nut" | "matroska";
-  video: boolean;
-  audio: boolean;
+  tracks: Track[];
 }
 
 /** Longest head that is looked at. */
@@ -36,6 +37,13 @@ function begins(bytes: Uint8Array, start: Uint8Array): boolean {
   return bytes.length > 0 && start.every((byte, i) => i >= bytes.length || bytes[i] === byte);
 }
 
+/** The next track of a kind, with what isn't known yet. */
+function newTrack(kind: Track["kind"], before: readonly Track[]): Track {
+  const number = before.filter((track) => track.kind === kind).length + 1;
+  const unknown = { codec: "unknown", language: null, title: null, channels: null };
+  return { kind, number, isDefault: false, ...unknown };
+}
+
 /** Bytes in order; beyond their end it throws RangeError. */
 class Cursor {
   readonly #bytes: Uint8Array;
@@ -59,6 +67,15 @@ class Cursor {
     return value;
   }
 
+  /** NUT's text: its length, its bytes. */
+  text(): string {
+    const length = this.varint();
+    if (this.at + length > this.#bytes.length) throw new RangeError("more bytes are needed");
+    this.at += length;
+    const content = this.#bytes.subarray(this.at - length, this.at);
+    return new TextDecoder().decode(content.subarray(0, 80)).replace(/\p{Cc}/gu, "");
+  }
+
   /** NUT's number: 7 bits a byte while the highest is set. */
   varint(): number {
     let value = 0;
@@ -73,27 +90,73 @@ class Cursor {
 
 function readNut(bytes: Uint8Array): HeadResult {
   const cursor = new Cursor(bytes, nutId.length);
-  const found: ContainerHead = { format: "nut", video: false, audio: false };
+  const head: ContainerHead = { format: "nut", tracks: [] };
+  const byId = new Map<number, Track>();
   for (;;) {
     const startcode = cursor.number(8);
     // The last packet of the head is known by what follows: a time to begin at.
-    if (startcode === nutStartcodes.syncpoint) return found;
+    if (startcode === nutStartcodes.syncpoint) return head;
     if (startcode >> 56n !== 0x4en) return "other";
     const length = cursor.varint();
     if (length > 4096) cursor.number(4);
     const end = cursor.at + length;
     if (startcode === nutStartcodes.stream) {
-      cursor.varint();
-      const kind = cursor.varint();
-      if (kind === 0) found.video = true;
-      if (kind === 1) found.audio = true;
+      const id = cursor.varint();
+      const kind = (["video", "audio"] as const)[cursor.varint()];
+      if (kind !== undefined) {
+        const track = newTrack(kind, head.tracks);
+        readNutStream(cursor, track);
+        head.tracks.push(track);
+        byId.set(id, track);
+      }
     }
+    if (startcode === nutStartcodes.info) readNutInfo(cursor, byId, end);
     cursor.at = end;
   }
 }
 
+/** The rest of a stream's packet: its codec, and of sound the channels. */
+function readNutStream(cursor: Cursor, track: Track): void {
+  track.codec = cursor.text();
+  // Time base, abbreviation, longest gap, frames kept back, flags; then the codec's own data.
+  for (let i = 0; i < 5; i++) cursor.varint();
+  cursor.text();
+  if (track.kind === "video") return;
+  // The sample rate as a fraction.
+  for (let i = 0; i < 2; i++) cursor.varint();
+  track.channels = cursor.varint();
+}
+
+/** What a packet says of one stream, in words. */
+function readNutInfo(cursor: Cursor, byId: Map<number, Track>, end: number): void {
+  const track = byId.get(cursor.varint() - 1);
+  // Chapter, its start, its length; then the number of fields.
+  for (let i = 0; i < 3; i++) cursor.varint();
+  const count = cursor.varint();
+  for (let i = 0; track && i < count && cursor.at < end; i++) {
+    const name = cursor.text();
+    // -1, written as 2, stands before text; other kinds of values aren't needed here.
+    if (cursor.varint() !== 2) return;
+    const value = cursor.text();
+    if (name === "Disposition" && value === "default") track.isDefault = true;
+    if (name === "Language") track.language = value;
+  }
+}
+
+/** Elements of a track. */
+const trackId = {
+  ...{
+    codec: 0x86,
+    language: 0x22b59c,
+    name: 0x536e,
+    isDefault: 0x88,
+    audio: 0xe1,
+    channels: 0x9f,
+  },
+} as const;
+
 function readMatroska(bytes: Uint8Array): HeadResult {
-  const found: ContainerHead = { format: "matroska", video: false, audio: false };
+  const head: ContainerHead = { format: "matroska", tracks: [] };
   for (let at = 0;;) {
     const { id, length, start } = readElement(bytes, at);
     at = start;
@@ -104,14 +167,39 @@ function readMatroska(bytes: Uint8Array): HeadResult {
     if (id !== matroskaId.tracks) continue;
     // Only when the whole element is here are all tracks known.
     if (at > bytes.length) return bytes.length < maxHead ? "more" : "other";
-    for (const track of readElements(bytes, start, at)) {
-      if (track.id !== matroskaId.track) continue;
-      for (const { id, start } of readElements(bytes, track.start, track.start + track.length)) {
-        if (id !== matroskaId.trackType) continue;
-        if (bytes[start] === trackTypes.video) found.video = true;
-        if (bytes[start] === trackTypes.audio) found.audio = true;
-      }
+    for (const entry of readElements(bytes, start, at)) {
+      if (entry.id !== matroskaId.track) continue;
+      const track = readTrack(bytes, entry, head.tracks);
+      if (track) head.tracks.push(track);
     }
-    return found;
+    return head;
   }
+}
+
+function readTrack(bytes: Uint8Array, entry: EbmlElement, before: readonly Track[]): Track | null {
+  const end = entry.start + entry.length;
+  const elements = [...readElements(bytes, entry.start, end)];
+  const find = (id: number) => elements.find((element) => element.id === id);
+  const number = (element: EbmlElement | undefined) => element && bytes[element.start];
+  const text = (id: number) => {
+    const { start = 0, length = 0 } = find(id) ?? {};
+    const content = new TextDecoder().decode(bytes.subarray(start, start + Math.min(length, 80)));
+    return content.replace(/\p{Cc}/gu, "") || null;
+  };
+  const type = number(find(matroskaId.trackType));
+  if (type !== trackTypes.video && type !== trackTypes.audio) return null;
+  const kind = type === trackTypes.video ? "video" : "audio";
+  const audio = find(trackId.audio);
+  const channels = audio &&
+    [...readElements(bytes, audio.start, audio.start + audio.length)]
+      .find(({ id }) => id === trackId.channels);
+  const language = text(trackId.language);
+  return {
+    ...newTrack(kind, before),
+    isDefault: number(find(trackId.isDefault)) !== 0,
+    codec: text(trackId.codec) ?? "unknown",
+    language: language === "und" ? null : language,
+    title: text(trackId.name),
+    channels: kind === "audio" ? number(channels) ?? 1 : null,
+  };
 }

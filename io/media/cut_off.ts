@@ -46,7 +46,9 @@ const maxPieces = 50_000;
 async function riff(size: number, at: FileReader): Promise<string | null> {
   let pieces = 0;
   for await (const { id, start, length } of riffChunks(at, size, 0)) {
-    if (!/^(RIFF|FORM)$/.test(id) || lengthUnknown(length) || ++pieces > maxPieces) return null;
+    if (!/^(RIFF|FORM)$/.test(id) || lengthUnknown(length, size - start) || ++pieces > maxPieces) {
+      return null;
+    }
     if (start + length > size) return lacks(`its ${id} chunk`, start, length, size);
   }
   return null;

@@ -6,6 +6,7 @@ export const nutStartcodes = {
   stream: 0x4e5311405bf2f9dbn,
   syncpoint: 0x4e4be4adeeca4569n,
   index: 0x4e58dd672f23e64en,
+  info: 0x4e49ab68b596ba78n,
 } as const;
 
 /** First bytes of every file, the 0 included. */

@@ -27,7 +27,16 @@ export async function* riffChunks(
   }
 }
 
-/** True for the lengths that a writer leaves when it can't go back and fill in the right one. */
-export function lengthUnknown(length: number): boolean {
-  return length === 0 || length >= 0xffffff00;
+/**
+ * True for a length that a writer states when it can't know the right one: it writes into a pipe and
+ * can't go back. That is 0, or a round number of 256 MiB or more with the headers counted or not:
+ * 0x7ffff000 (sox), 0x7fffff00 (arecord), 0x80000000, 0xffffffff (FFmpeg).
+ *
+ * @param there Bytes that follow in the file: a length that they fill is a right one.
+ */
+export function lengthUnknown(length: number, there: number): boolean {
+  const round = 2 ** 28, near = 2 ** 16;
+  if (length === 0) return true;
+  const offset = (length + near) % round;
+  return length > there && length >= round - near && offset <= 2 * near;
 }

@@ -5,6 +5,7 @@ import { writeAll } from "../system/bytes.ts";
 import { fileReader, lacks, type View } from "./file_view.ts";
 import type { MediaSource } from "./observation_reader.ts";
 import { Resampler } from "./resample.ts";
+import type { Track } from "./tracks.ts";
 import { lengthUnknown, riffChunks } from "./riff.ts";
 
 /** Where a WAV file's samples lie and how they are written. */
@@ -13,8 +14,8 @@ export interface WavFormat {
   bits: 8 | 16 | 24 | 32 | 64;
   sampleRate: number;
   channels: number;
-  /** Channels that are mixed down: all but low-frequency effects. */
-  mixed: number[];
+  /** How much of each channel goes into the mix to mono. */
+  weights: number[];
   /** Bytes of one sample of all channels. */
   frame: number;
   /** First byte of the samples; their bytes by the header (null: up to the end) and in the file. */
@@ -23,7 +24,8 @@ export interface WavFormat {
   length: number;
 }
 
-const lowFrequency = 8;
+/** Writers that count wrongly state so many bytes too many at the most: less than 1 ms of sound. */
+const fewBytes = 64;
 
 /** Most chunks before the samples: each costs a read, and a file can hold millions of empty ones. */
 const maxChunks = 1000;
@@ -53,7 +55,7 @@ export async function readWavHeader(path: string): Promise<WavFormat | null> {
       format = parsed;
     } else if (id === "data") {
       if (format === null) throw new InputError(`${path}: its samples come before their format`);
-      const stated = lengthUnknown(length) ? stated64 : length;
+      const stated = lengthUnknown(length, size - start) ? stated64 : length;
       const there = Math.min(stated ?? Infinity, size - start);
       if (there < format.frame) break;
       return { ...format, start, stated, length: there - (there % format.frame) };
@@ -71,7 +73,7 @@ function parseFormat(
   const channels = view.little(2, 2);
   const sampleRate = view.little(4, 4);
   const frame = view.little(12, 2);
-  const mask = extensible ? view.little(20, 4) : channels === 6 ? 0x3f : 0;
+  const mask = extensible ? view.little(20, 4) : 0;
   const bits = (frame * 8) / channels;
   if (tag !== 1 && tag !== 3) return null;
   const known = tag === 3 ? [32, 64] : [8, 16, 24, 32];
@@ -87,21 +89,39 @@ function parseFormat(
     sampleRate,
     channels,
     frame,
-    mixed: mixedChannels(channels, mask),
+    weights: mixWeights(channels, mask),
   };
 }
 
-/** Indices of the channels that aren't low-frequency effects, by the speaker mask. */
-function mixedChannels(channels: number, mask: number): number[] {
-  const speakers = Array.from({ length: 32 }, (_, bit) => 2 ** bit).filter((bit) => mask & bit);
-  const all = Array.from({ length: channels }, (_, i) => i);
-  const full = all.filter((i) => speakers[i] !== lowFrequency);
-  return full.length > 0 ? full : all;
+/** By bit of the speaker mask: front left, right and centre, low frequencies, back left and right, ... */
+const speakerWeights = [
+  ...[Math.SQRT1_2, Math.SQRT1_2, 1, 0, 0.5, 0.5, Math.SQRT1_2, Math.SQRT1_2, 0.5, 0.5, 0.5],
+];
+
+/** Where speakers stand when the file doesn't say, by the number of channels: FFmpeg's guess. */
+const guessedMasks = [0, 0x4, 0x3, 0xb, 0x107, 0x37, 0x3f, 0x70f, 0x63f];
+
+/**
+ * How much of each channel goes into the mix: FFmpeg's downmix to mono (libswresample's rematrix), for
+ * which a voice is as loud as when FFmpeg reads the file. The sum is at most 1.
+ */
+function mixWeights(channels: number, mask: number): number[] {
+  const bits = (from: number) =>
+    Array.from({ length: 32 }, (_, i) => i).filter((i) => from >>> i & 1);
+  const stated = bits(mask);
+  const speakers = stated.length === channels ? stated : bits(guessedMasks[channels] ?? 0);
+  const weights = Array.from(
+    { length: channels },
+    (_, i) => speakerWeights[speakers[i] ?? Infinity] ?? 0,
+  );
+  const sum = weights.reduce((a, b) => a + b, 0);
+  if (sum === 0) return Array(channels).fill(1 / channels);
+  return weights.map((weight) => weight / Math.max(1, sum));
 }
 
-/** Samples as they are stored to mono floats: the mean of the mixed channels. */
+/** Samples as they are stored to mono floats: the sum of the channels by their weights. */
 export function decodeSamples(bytes: Uint8Array, format: WavFormat): Float32Array {
-  const { coding, bits, frame, mixed } = format;
+  const { coding, bits, frame, weights } = format;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const width = bits / 8;
   const read = (at: number): number => {
@@ -113,24 +133,40 @@ export function decodeSamples(bytes: Uint8Array, format: WavFormat): Float32Arra
     if (bits === 24) return (view.getUint16(at, true) + view.getInt8(at + 2) * 65536) / 8388608;
     return view.getInt32(at, true) / 2147483648;
   };
+  const mixed = [...weights.entries()].filter(([, weight]) => weight !== 0);
   return Float32Array.from({ length: Math.floor(bytes.length / frame) }, (_, i) => {
     let sum = 0;
-    for (const channel of mixed) sum += read(i * frame + channel * width);
-    return sum / mixed.length;
+    for (const [channel, weight] of mixed) sum += weight * read(i * frame + channel * width);
+    return sum;
   });
 }
 
-/** A WAV file's sound at `sampleRate`; null when its coding needs FFmpeg. @throws InputError */
-export async function openWav(path: string, sampleRate: number): Promise<MediaSource | null> {
-  const format = await readWavHeader(path);
-  if (format === null) return null;
-  const audio = new ByteQueue(readSamples(path, format, sampleRate));
+/** A WAV file's one track. */
+export function wavTrack({ coding, bits, channels }: WavFormat): Track {
+  const letter = coding === "float" ? "f" : bits === 8 ? "u" : "s";
+  return {
+    ...{ kind: "audio", number: 1, isDefault: true, language: null, title: null, channels },
+    codec: `pcm_${letter}${bits}${bits === 8 ? "" : "le"}`,
+  };
+}
+
+/** The sound of a WAV file at `sampleRate`. @param channel The one that is taken; null: a mix. */
+export function openWav(
+  path: string,
+  format: WavFormat,
+  sampleRate: number,
+  channel: number | null,
+): MediaSource {
+  const weights = format.weights.map((weight, i) =>
+    channel === null ? weight : Number(i === channel)
+  );
+  const audio = new ByteQueue(readSamples(path, { ...format, weights }, sampleRate));
   return {
     video: null,
     audio,
     finish: () => {
       const { start, stated, length } = format;
-      const missing = stated !== null && stated - length >= format.frame;
+      const missing = stated !== null && stated - length > fewBytes;
       return Promise.resolve(
         missing ? lacks("its data chunk", start, stated, start + length) : null,
       );

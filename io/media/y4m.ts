@@ -8,6 +8,7 @@ import { writeAll } from "../system/bytes.ts";
 import { type FileReader, fileReader, type View } from "./file_view.ts";
 import type { MediaSource } from "./observation_reader.ts";
 import { frameBytes, type StreamShape } from "./stream_shape.ts";
+import type { Track } from "./tracks.ts";
 
 /** Chroma samples per luma sample, across and down, of one Y4M colour space; null: no chroma. */
 export interface Sampling {
@@ -143,6 +144,12 @@ export function parseY4mHeader(line: string, path: string): Y4mFormat | null {
     full: fields.has("XCOLORRANGE=FULL"),
   };
 }
+
+/** A Y4M file's one track. */
+export const y4mTrack: Track = {
+  ...{ kind: "video", number: 1, isDefault: true, codec: "rawvideo" },
+  ...{ language: null, title: null, channels: null },
+};
 
 /** A Y4M file whose header was read. */
 interface Y4mFile {

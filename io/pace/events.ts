@@ -10,6 +10,7 @@ import type { PaceChoice } from "./pace_options.ts";
 import type { Cut } from "../media/observation_reader.ts";
 import { type Percentiles, round, type RunTotals, type UnitTimes } from "./statistics.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
+import type { TakenFacts } from "../media/tracks.ts";
 
 /** Everything that a referee asks before looking at the units. */
 export interface HeaderEvent {
@@ -18,14 +19,12 @@ export interface HeaderEvent {
   format: 1;
   program: string;
   checkpoint: { path: string; digest: string; random_weights_seed: number | null };
-  input: {
+  input: TakenFacts & {
     path: string;
     /** Null: it is no file. */
     bytes: number | null;
     sha256: string | null;
     reader: string;
-    video: boolean;
-    audio: boolean;
     seconds: number | null;
   };
   stream: { unit_ms: number; fps: number; user: SideShape; agent: SideShape };

@@ -78,7 +78,7 @@ folderTest("WAV: a header with impossible numbers is refused in one line", async
 });
 
 folderTest("WAV: a data length that lies gives what is there, and says so", async (folder) => {
-  for (const size of [0x7fffffff, 0xfffffe00, 3202]) {
+  for (const size of [3300, 0x12345678, 0xf0000000 - 100_000]) {
     await Deno.writeFile(`${folder}/a.wav`, wav({ size }));
     const { cut } = await observe(`${folder}/a.wav`);
     assertStringIncludes(cut?.reason ?? "", `should have ${size} bytes, 3200 are there`);

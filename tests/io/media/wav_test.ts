@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertLess, assertRejects, assertStringIncludes } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
-import { readSound } from "../../../io/ends/observe.ts";
+import { openInput, readSound } from "../../../io/ends/observe.ts";
+import { defaultTracks } from "../../../io/media/tracks.ts";
 import { WavWriter } from "../../../io/media/wav.ts";
 import { random } from "../../reference/random.ts";
 import { ffmpegTest, folderTest, make, observe, tone, userShape } from "../media.ts";
@@ -32,6 +33,8 @@ function wav(data: Uint8Array, options: Header = {}): Uint8Array<ArrayBuffer> {
     format.setUint16(16, 22, true);
     format.setUint32(20, mask, true);
     format.setUint16(24, tag, true);
+    // The rest of the codings' GUID.
+    new Uint8Array(format.buffer).set([0, 0, 16, 0, 128, 0, 0, 170, 0, 56, 155, 113], 28);
   }
   const chunk = (id: string, bytes: Uint8Array, length = bytes.length) => [
     ...new TextEncoder().encode(id),
@@ -100,7 +103,9 @@ folderTest("WAV: channels are mixed down, low-frequency effects left out", async
   const levels = Array.from({ length: 2560 }, () => frame).flat();
   const data = coded(levels, 16, (v, at, x) => v.setInt16(at, Math.round(x * 32767), true));
   const six = await units(folder, wav(data, { channels: 6, mask: 0x3f }));
-  assertLess(Math.abs((six.units[0]?.audio?.[100] ?? 0) - 1.7 / 5), 1e-3);
+  // Centre 1, front 0.707, back 0.5, divided by their sum.
+  const mixed = (0.3 * Math.SQRT1_2 + 0.3 + 1.1 / 2) / (2 + Math.SQRT2);
+  assertLess(Math.abs((six.units[0]?.audio?.[100] ?? 0) - mixed), 1e-3);
   const stereo = await units(folder, wav(data, { channels: 2 }));
   assertEquals(stereo.units.length, 3);
   assertLess(Math.abs((stereo.units[0]?.audio?.[0] ?? 0) - 0.15), 1e-3);
@@ -125,10 +130,76 @@ folderTest(
 );
 
 folderTest("WAV: a length that the writer couldn't know means up to the end", async (folder) => {
-  for (const stated of [0, 0xffffffff]) {
+  const guesses = [
+    ...[0, 0xffffffff, 0xfffffe00, 0xffffffff - 36, 0x7ffff000, 0x7fffff00, 0x7fffffff, 0x80000000],
+    ...[0x7ffff024, 0x80000024, 0x7fff0000, 0x40000000],
+    // A few bytes too many: the writer counted its header, or a byte of padding.
+    ...[32001, 32044],
+  ];
+  for (const stated of guesses) {
     const { units: read, cut } = await units(folder, wav(new Uint8Array(32000), { stated }));
-    assertEquals([read.length, cut], [7, null]);
+    assertEquals([read.length, cut], [7, null], stated.toString(16));
   }
+});
+
+ffmpegTest(
+  "WAV: other codings with a length that the writer couldn't know are whole",
+  async (at) => {
+    await make(...tone(1.6, 16000), "-c:a", "adpcm_ima_wav", `${at}/a.wav`);
+    const file = await Deno.readFile(`${at}/a.wav`);
+    const data = file.findIndex((_, i) =>
+      "data" === String.fromCharCode(...file.subarray(i, i + 4))
+    );
+    for (const stated of [0x7ffff000, 0x80000000, 0xffffffff]) {
+      const view = new DataView(file.buffer);
+      view.setUint32(4, Math.min(stated + 36, 0xffffffff), true);
+      view.setUint32(data + 4, stated, true);
+      const { units: read, facts, cut } = await units(at, file);
+      assertEquals([facts.reader, read.length, cut], ["ffmpeg", 10, null], stated.toString(16));
+    }
+  },
+);
+
+ffmpegTest("WAV: every layout is mixed as FFmpeg mixes it", async (folder) => {
+  const masks: [channels: number, mask?: number][] = [
+    ...[2, 3, 4, 5, 6, 7, 8].map((channels): [number] => [channels]),
+    // 3.0, quad, 5.1, 5.1(side), 7.1, 7.1(wide), hexagonal
+    ...[[3, 0x7], [4, 0x33], [6, 0x3f], [6, 0x60f], [8, 0x63f], [8, 0xff], [6, 0x137]] satisfies [
+      number,
+      number,
+    ][],
+  ];
+  for (const [channels, mask] of masks) {
+    // Each channel sounds alone for 160 ms.
+    const levels = Array.from(
+      { length: channels * 2560 * channels },
+      (_, i) => i % channels === Math.floor(i / channels / 2560) ? 0.5 : 0,
+    );
+    const data = coded(levels, 16, (v, at, x) => v.setInt16(at, Math.round(x * 32767), true));
+    const header = mask === undefined ? { channels } : { channels, mask };
+    const { units: mine } = await units(folder, wav(data, header));
+    await make("-i", `${folder}/a.wav`, "-c", "copy", `${folder}/a.mkv`);
+    const { units: theirs } = await observe(`${folder}/a.mkv`);
+    mine.forEach((unit, i) => {
+      const [a, b] = [unit.audio?.[1280] ?? 9, theirs[i]?.audio?.[1280] ?? 0];
+      assertLess(Math.abs(a - b), 2e-3, `channel ${i} of ${channels}, mask ${mask}`);
+    });
+  }
+});
+
+folderTest("WAV: --audio-channel takes one channel, and there must be one", async (folder) => {
+  const levels = Array.from({ length: 2560 }, () => [0.1, 0.2, 0.3]).flat();
+  const data = coded(levels, 16, (v, at, x) => v.setInt16(at, Math.round(x * 32767), true));
+  await Deno.writeFile(`${folder}/a.wav`, wav(data, { channels: 3 }));
+  const read = async (channel: "left" | "right" | number) => {
+    const choice = { ...defaultTracks, channel };
+    const { observations, facts } = await openInput(`${folder}/a.wav`, userShape, noFfmpeg, choice);
+    const [unit] = await Array.fromAsync(observations);
+    assertEquals([facts.tracks.audio?.channels, facts.tracks.audio?.channel], [3, channel]);
+    return Math.round((unit?.audio?.[100] ?? 0) * 100) / 100;
+  };
+  assertEquals([await read("left"), await read("right"), await read(3)], [0.1, 0.2, 0.3]);
+  await assertRejects(() => read(4), InputError, "its sound has 3 channels");
 });
 
 folderTest("WAV: impossible headers are refused in one line", async (folder) => {
