@@ -6,7 +6,7 @@ import { random } from "../../reference/random.ts";
 for (const format of ["nut", "matroska"] as const) {
   ffmpegTest(`readHead() finds what is in ${format}, from any number of bytes`, async () => {
     const kinds = { both: [true, true], picture: [true, false], sound: [false, true] } as const;
-    for (const [kind, [video, audio]] of Object.entries(kinds)) {
+    for (const [video, audio] of Object.values(kinds)) {
       const inputs = [...(video ? picture(0.4) : []), ...(audio ? tone(0.4) : [])];
       const bytes = await make(...inputs, "-f", format, "pipe:1");
       const whole = readHead(bytes);

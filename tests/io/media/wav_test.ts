@@ -178,8 +178,8 @@ ffmpegTest("WAV: every layout is mixed as FFmpeg mixes it", async (folder) => {
     const data = coded(levels, 16, (v, at, x) => v.setInt16(at, Math.round(x * 32767), true));
     const header = mask === undefined ? { channels } : { channels, mask };
     const { units: mine } = await units(folder, wav(data, header));
-    await make("-i", `${folder}/a.wav`, "-c", "copy", `${folder}/a.mkv`);
-    const { units: theirs } = await observe(`${folder}/a.mkv`);
+    await make("-i", `${folder}/a.wav`, "-c", "copy", `${folder}/a.w64`);
+    const { units: theirs } = await observe(`${folder}/a.w64`);
     mine.forEach((unit, i) => {
       const [a, b] = [unit.audio?.[1280] ?? 9, theirs[i]?.audio?.[1280] ?? 0];
       assertLess(Math.abs(a - b), 2e-3, `channel ${i} of ${channels}, mask ${mask}`);
