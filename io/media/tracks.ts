@@ -3,7 +3,7 @@
  * recordings, streams, their probe and the side-by-side picture.
  */
 import { InputError } from "../../engine/config/errors.ts";
-import { quoted } from "../../engine/config/quoted.ts";
+import { valueText } from "../../engine/config/error_text.ts";
 import type { Option, Parsed } from "../cli/options.ts";
 
 /** The options' declarations. */
@@ -51,7 +51,7 @@ export function chooseTracks(options: Parsed<typeof trackOptions>["options"]): T
 
 function numbered(name: string, value: string, allowed: string): number {
   if (/^[1-9]\d{0,3}$/.test(value)) return Number(value);
-  throw new InputError(`--${name}: ${quoted(value)} should be ${allowed}`);
+  throw new InputError(`--${name}: ${valueText(value)} should be ${allowed}`);
 }
 
 /** A track of sound or pictures, as its container describes it. */
