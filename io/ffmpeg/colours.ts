@@ -1,7 +1,15 @@
 /** What a track's colours need before they are RGB24: HDR becomes SDR, transparent parts turn black. */
 import { InputError } from "../../engine/config/errors.ts";
 import { type Ffmpeg, ffmpegNames } from "./ffmpeg.ts";
-import type { ProbedTrack } from "./ffmpeg_probe.ts";
+
+/** What tells a track's colours. */
+export interface ColouredTrack {
+  codec: string | null;
+  /** The rest of FFmpeg's line about it. */
+  details: string;
+  /** Its container says that the pictures are transparent. */
+  hasAlpha: boolean;
+}
 
 /** Pixel formats with transparency; a palette may hold it. */
 const transparent = /^(rgba|bgra|argb|abgr|ayuv|gbrap|yuva|vuya|ya\d|pal8)/;
@@ -9,13 +17,13 @@ const transparent = /^(rgba|bgra|argb|abgr|ayuv|gbrap|yuva|vuya|ya\d|pal8)/;
 /** FFmpeg's names of the transfer functions of HDR: PQ and HLG (ITU-R BT.2100). */
 const hdr = /[(/](smpte2084|arib-std-b67)[,)]/;
 
-const isHdr = ({ details }: ProbedTrack) => hdr.test(details);
+const isHdr = ({ details }: ColouredTrack) => hdr.test(details);
 
 /** VP8 and VP9 keep transparency in a second picture, which FFmpeg's own decoders don't read. */
 const alphaDecoders: Record<string, string> = { vp8: "libvpx", vp9: "libvpx-vp9" };
 
 /** Filters for a track's pictures as they are decoded. */
-export function colourFilters(track: ProbedTrack): string[] {
+export function colourFilters(track: ColouredTrack): string[] {
   if (isHdr(track)) {
     return [
       // SDR's white is 100 cd/m2. What is darker than 80 % of it keeps its level, the rest is bent.
@@ -30,12 +38,12 @@ export function colourFilters(track: ProbedTrack): string[] {
 }
 
 /** The decoder that a track's transparency needs; null: FFmpeg's own choice is right. */
-function alphaDecoder({ hasAlpha, codec }: ProbedTrack): string | null {
+function alphaDecoder({ hasAlpha, codec }: ColouredTrack): string | null {
   return (hasAlpha && alphaDecoders[codec ?? ""]) || null;
 }
 
 /** Arguments before the input that decode a track's pictures. */
-export function decoderArgs(track: ProbedTrack | null): string[] {
+export function decoderArgs(track: ColouredTrack | null): string[] {
   const decoder = track && alphaDecoder(track);
   return [
     ...(decoder ? ["-c:v", decoder] : []),
@@ -46,7 +54,7 @@ export function decoderArgs(track: ProbedTrack | null): string[] {
 }
 
 /** @throws InputError when this FFmpeg can't show a track's colours as they are meant. */
-export async function checkColours(ffmpeg: Ffmpeg, path: string, track: ProbedTrack) {
+export async function checkColours(ffmpeg: Ffmpeg, path: string, track: ColouredTrack) {
   const decoder = alphaDecoder(track);
   if (isHdr(track) && !(await ffmpegNames(ffmpeg, "filters")).has("zscale")) {
     throw new InputError(

@@ -1,19 +1,15 @@
 /** What FFmpeg says about an input before it is decoded. Needs no ffprobe. */
 import { InputError } from "../../engine/config/errors.ts";
 import { isIsoMedia } from "../media/cut_off.ts";
-import { checkColours, decoderArgs } from "./colours.ts";
+import { checkColours, type ColouredTrack, decoderArgs } from "./colours.ts";
 import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
 import { inputLimits } from "./ffmpeg_source.ts";
 import { defaultTracks, takenTracks, type Track, type TrackChoice } from "../media/tracks.ts";
 
 /** A track as FFmpeg describes it. */
-export interface ProbedTrack extends Track {
+export interface ProbedTrack extends Track, ColouredTrack {
   /** FFmpeg's index of the stream. */
   index: number;
-  /** The rest of FFmpeg's line about it. */
-  details: string;
-  /** Its container says that the pictures are transparent. */
-  hasAlpha: boolean;
 }
 
 /** Facts about an input. */
