@@ -98,6 +98,6 @@ if (import.meta.main) {
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     say(`bench-gpu: ${error.message}`);
-    Deno.exit(error.exitCode);
+    Deno.exit(2);
   }
 }

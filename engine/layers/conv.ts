@@ -80,7 +80,7 @@ export const conv = {
       line: height * width === 1,
       ...geometry(layer),
     });
-    scope.onFree(() => gpu.free(weight.image));
+    scope.onFree(() => gpu.free(weight.texture));
     const { past } = scope.state(state(layer, [time, height, width, inputs]));
     return [
       ...convSteps(gpu, { label, x, weight, y: y(), ...(past ? { state: past } : {}), ...fused }),

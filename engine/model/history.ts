@@ -3,7 +3,7 @@ import type { ModelConfig } from "../config/config.ts";
 import type { HistoryWindow } from "./window.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { gatherSlice, scatterSlice } from "../../kernels/attention/history_copy.ts";
-import { rowBytes } from "../../kernels/gpu/image.ts";
+import { rowBytes } from "../../kernels/gpu/texture.ts";
 import { copy, type Step } from "../../kernels/gpu/plan.ts";
 import {
   byteOffset,
@@ -49,7 +49,7 @@ export class History {
   ) {
     const { slots } = window;
     this.#kvDim = config.num_key_value_heads * config.head_dim;
-    // With room for a copy of whole rows of an image.
+    // With room for a copy of whole rows of a texture.
     const cache = (what: string) =>
       Array.from(
         { length: config.num_hidden_layers },

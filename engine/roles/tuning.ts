@@ -32,8 +32,8 @@ export async function tuneDevice(
     () => heaviest ? [operandsProblem(gpu, heaviest)] : [],
     () => attentions.map((shape) => attentionProblem(gpu, shape)),
     () => {
-      const image = gpu.traits.texturesFaster;
-      return products.map((shape) => productProblem(gpu, { ...shape, image }));
+      const texture = gpu.traits.texturesFaster;
+      return products.map((shape) => productProblem(gpu, { ...shape, texture }));
     },
   ];
   return await tune(gpu, stages, record, budgetMs, begin);

@@ -11,7 +11,7 @@
  *
  * Measured on llvmpipe (two cores, AVX2), 18 rows, 1300 keys, 6 heads of 32 over 2, best of many: one
  * query per lane with storage buffers 31 ms, three 13 ms; K and V in uniform windows of 64 KiB 1.8 ms
- * (a dispatch per window, and merging), in images 1.1 to 1.5 ms. There it was of no use to take 2 or
+ * (a dispatch per window, and merging), in textures 1.1 to 1.5 ms. There it was of no use to take 2 or
  * 4 keys per step (fewer rescalings, up to twice the time to compile), to let a lane hold more than 4
  * queries, or to split the keys of more rows than a few. Private arrays for q and the sums: 5 s to compile.
  */
@@ -19,7 +19,7 @@ import code from "./attention.wgsl" with { type: "text" };
 import mergeCode from "./attention_merge.wgsl" with { type: "text" };
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
-import { imageRows, imageSource } from "../gpu/image.ts";
+import { textureRows, textureSource } from "../gpu/texture.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import {
@@ -57,8 +57,8 @@ export interface AttentionArguments {
 
 /** How attention runs on an adapter. */
 export interface AttentionVariant {
-  /** Reads through an image (kernels/gpu/image.ts) rather than storage buffers. */
-  image: boolean;
+  /** Reads through a texture (kernels/gpu/texture.ts) rather than storage buffers. */
+  texture: boolean;
   /** Lanes of a workgroup. */
   lanes: number;
   /** Query heads per lane: divides heads / kvHeads. */
@@ -110,8 +110,8 @@ export function attentionVariants(gpu: Gpu, shape: AttentionShape): Map<string, 
   // Accumulators of one lane: 128 floats compile in reasonable time on a CPU.
   if (queries > 1) variants.push({ ...first, queries: 1 });
   else if (group > 1 && group * shape.headDim <= 128) variants.push({ ...first, queries: group });
-  const nameOf = ({ image, lanes, queries, splits }: AttentionVariant) =>
-    `${image ? "images" : "buffers"}, ${lanes} lanes, queries ${queries}, splits ${splits}`;
+  const nameOf = ({ texture, lanes, queries, splits }: AttentionVariant) =>
+    `${texture ? "textures" : "buffers"}, ${lanes} lanes, queries ${queries}, splits ${splits}`;
   return new Map(variants.map((variant) => [nameOf(variant), variant]));
 }
 
@@ -132,9 +132,9 @@ function staticVariant(
   const wanted = cpu ? 16 : 8192 / kvHeads;
   const splits = Math.max(1, Math.min(Math.floor(wanted / tiles), Math.floor(slots / 32)));
   const cache = elementBytes(dtype) * slots * kvHeads * headDim;
-  const image = texturesFaster &&
-    2 + 2 * imageRows(cache) <= gpu.device.limits.maxTextureDimension2D;
-  return { image, lanes, queries, splits };
+  const texture = texturesFaster &&
+    2 + 2 * textureRows(cache) <= gpu.device.limits.maxTextureDimension2D;
+  return { texture, lanes, queries, splits };
 }
 
 /** `tiles`: rows times lanes per row; where each tensor starts, in texels (ranks: elements). */
@@ -159,7 +159,7 @@ export function attention(
   const { label, q, keys, values, ranks, tokenTable, held, out, heads, kvHeads, headDim } = args;
   const shape = checkedShape(args);
   const { rows, slots } = shape;
-  const { image, lanes, queries, splits } = { ...attentionVariant(gpu, shape), ...variant };
+  const { texture, lanes, queries, splits } = { ...attentionVariant(gpu, shape), ...variant };
   const half = keys.dtype === "f16";
   const group = heads / kvHeads;
   const whole = splits === 1;
@@ -168,16 +168,16 @@ export function attention(
     : scratchTensor(gpu, "attention partials", [rows * heads * splits * (headDim + 4)]);
   // Small tensors are read as uniforms where storage buffers are slow.
   const small = (tensor: Tensor, name: string, type: string) =>
-    image && fitsUniform(gpu, tensorBytes(tensor))
+    texture && fitsUniform(gpu, tensorBytes(tensor))
       ? uniformSource(gpu, tensor, name, type)
       : storageSource(tensor, name, type);
   const [query, rank] = [small(q, "queries", "vec4f"), small(ranks, "ranks", "vec4i")];
-  const copied = image
-    ? imageSource(gpu, `attention ${label}`, "image", "rgba32float", [keys, values])
+  const copied = texture
+    ? textureSource(gpu, `attention ${label}`, "caches", "rgba32float", [keys, values])
     : undefined;
   const text = fill(code, {
     sizes,
-    image,
+    texture,
     half,
     lanes,
     queries,
@@ -191,7 +191,7 @@ export function attention(
     scale: Math.LOG2E / Math.sqrt(headDim),
     query_variable: query.declaration,
     rank_variable: rank.declaration,
-    image_variable: copied?.declaration ?? "",
+    caches: copied?.declaration ?? "",
     reader: copied?.code ?? "",
   });
   const tiles = (rows * group) / queries;

@@ -19,8 +19,8 @@
 @group(0) @binding(3) var<storage, read_write> results: array<vec4f>;
 @group(0) @binding(4) {{query_variable}}
 @group(0) @binding(5) {{rank_variable}}
-#if image
-@group(0) @binding(6) {{image_variable}}
+#if texture
+@group(0) @binding(6) {{caches}}
 
 {{reader}}
 #else
@@ -29,8 +29,8 @@
 #end
 
 fn texel_at(of_values: bool, i: u32) -> {{cache}} {
-#if image
-  return bitcast<{{cache}}>(image_at(i));
+#if texture
+  return bitcast<{{cache}}>(caches_at(i));
 #else
   if (of_values) {
     return values[i];

@@ -3,12 +3,12 @@
  * before the convolutions of codecs and observation encoders.
  *
  * Many short rows (thousands of positions of 50 to 500 channels), so an invocation takes a whole row
- * and needs no workgroup memory. x and the weight are read through an image (kernels/gpu/image.ts):
+ * and needs no workgroup memory. x and the weight are read through a texture (kernels/gpu/texture.ts):
  * twice, which is cheaper than to keep a row.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
-import { imageSource } from "../gpu/image.ts";
+import { textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
@@ -45,7 +45,7 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
   const vector = [channels, x.offset, weight?.offset ?? 0, y.offset].every((n) => n % 4 === 0);
   const values = vector ? 4 : 1;
   const format = vector ? "rgba32float" : "r32float";
-  const source = imageSource(gpu, name, "x", format, weight ? [x, weight] : [x]);
+  const source = textureSource(gpu, name, "x", format, weight ? [x, weight] : [x]);
   const workgroup = gpu.traits.lanes;
   const text = fill(code, {
     sizes,

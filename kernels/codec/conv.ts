@@ -10,8 +10,8 @@
  * them: `historyFrames`. Dilation above 1 goes with st = 1 only.
  *
  * An implicit matrix product of [positions, taps x channels] with [taps x channels, outputs]: 6
- * positions x 16 outputs per invocation in registers, both operands read from images
- * (kernels/gpu/image.ts). Weights are packed in panels of 16 (8 where there are no more) outputs, so that
+ * positions x 16 outputs per invocation in registers, both operands read from textures
+ * (kernels/gpu/texture.ts). Weights are packed in panels of 16 (8 where there are no more) outputs, so that
  * an invocation walks its panel in order. Where taps are neighbours in memory (all of time for sound,
  * a line of a kernel as wide as its stride) they are merged into one longer run.
  *
@@ -20,15 +20,15 @@
  */
 import { dispatchGrid } from "../gpu/grid.ts";
 import {
-  copyToImage,
-  type ImageFormat,
-  imageFrom,
-  imageReader,
-  imageRows,
+  copyToTexture,
   rowBytes,
-  scratchImage,
+  scratchTexture,
   texelBytes,
-} from "../gpu/image.ts";
+  type TextureFormat,
+  textureFrom,
+  textureReader,
+  textureRows,
+} from "../gpu/texture.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
@@ -71,7 +71,7 @@ export interface ConvGeometry {
 
 /** Weights on the GPU, packed by `packConv`. */
 export interface ConvWeight extends ConvGeometry {
-  readonly image: GPUTexture;
+  readonly texture: GPUTexture;
   readonly inputs: number;
   readonly outputs: number;
   readonly dtype: FloatType;
@@ -90,7 +90,7 @@ export function historyFrames({ kernel, stride, dilation }: ConvGeometry): numbe
 }
 
 /**
- * Packs PyTorch's weight [outputs, inputs, kt, kh, kw] (and bias, kept in f32) into an image.
+ * Packs PyTorch's weight [outputs, inputs, kt, kh, kw] (and bias, kept in f32) into a texture.
  *
  * @param line True when height and width are 1: sound, whose taps in time are merged.
  * @throws RangeError when the geometry is none that can be computed.
@@ -146,8 +146,8 @@ export function packConv(
     }
   }
   const format = weightFormat(dtype);
-  const image = imageFrom(gpu, label, format, new Uint32Array(words));
-  return { image, inputs, outputs, dtype, taps, run, columns, line, kernel, stride, dilation };
+  const texture = textureFrom(gpu, label, format, new Uint32Array(words));
+  return { texture, inputs, outputs, dtype, taps, run, columns, line, kernel, stride, dilation };
 }
 
 function checkGeometry(label: string, { kernel, stride, dilation }: ConvGeometry): void {
@@ -174,12 +174,12 @@ function mergeTaps(
   return { taps: [kt, kh, kw], run: inputs };
 }
 
-function weightFormat(dtype: FloatType): ImageFormat {
+function weightFormat(dtype: FloatType): TextureFormat {
   return dtype === "f32" ? "rgba32float" : "rgba32uint";
 }
 
 /**
- * Steps of a convolution: copies of its inputs into an image, and the product.
+ * Steps of a convolution: copies of its inputs into a texture, and the product.
  *
  * @param x f32 [T, H, W, inputs].
  * @param state f32 [historyFrames, H, W, inputs], the frames before x; none when there are no such.
@@ -224,17 +224,17 @@ export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: 
   const values = vector ? 4 : 1;
   const storesVectors = outputs % 4 === 0 && y.offset % 4 === 0;
 
-  // The image: row 0 zero; state up to the end of a row; x from the next one on; what is added.
+  // The texture: row 0 zero; state up to the end of a row; x from the next one on; what is added.
   const texel = texelBytes(format);
   const stateBytes = state ? tensorBytes(state) : 0;
-  const xAt = (1 + imageRows(stateBytes)) * rowBytes;
-  const addAt = xAt + imageRows(tensorBytes(x)) * rowBytes;
-  const bytes = addAt - rowBytes + (add ? imageRows(tensorBytes(add)) * rowBytes : 0);
-  const image = scratchImage(gpu, format, bytes);
+  const xAt = (1 + textureRows(stateBytes)) * rowBytes;
+  const addAt = xAt + textureRows(tensorBytes(x)) * rowBytes;
+  const bytes = addAt - rowBytes + (add ? textureRows(tensorBytes(add)) * rowBytes : 0);
+  const texture = scratchTexture(gpu, format, bytes);
   const copies = [
-    ...(state ? copyToImage(`${name} state`, state, image, xAt - stateBytes) : []),
-    ...copyToImage(`${name} x`, x, image, xAt),
-    ...(add ? copyToImage(`${name} add`, add, image, addAt) : []),
+    ...(state ? copyToTexture(`${name} state`, state, texture, xAt - stateBytes) : []),
+    ...copyToTexture(`${name} x`, x, texture, xAt),
+    ...(add ? copyToTexture(`${name} add`, add, texture, addAt) : []),
   ];
 
   const panels = Math.ceil(outputs / columns);
@@ -262,8 +262,8 @@ export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: 
   });
   const workgroup = gpu.traits.lanes;
   const half = weight.dtype === "f16";
-  const xReader = imageReader("x", format);
-  const weightReader = imageReader("weight", weightFormat(weight.dtype));
+  const xReader = textureReader("x", format);
+  const weightReader = textureReader("weight", weightFormat(weight.dtype));
   const text = fill(code, {
     shape,
     workgroup,
@@ -286,7 +286,7 @@ export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: 
       gpu,
       name,
       gpu.pipeline(name, text),
-      [constants, image.createView(), weight.image.createView(), y],
+      [constants, texture.createView(), weight.texture.createView(), y],
       dispatchGrid(gpu, items, workgroup),
       {
         flops: 2 * rows * weights,

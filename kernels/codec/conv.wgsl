@@ -4,8 +4,8 @@
 // panels of channels. Offsets and strides into `x` are in texels: 4 values, or 1 where runs are no whole
 // texels.
 //
-//   x       image: [state ++ x] flat from texel `origin`, and the tensor to add from `add`
-//   weight  image: by panel: bias, then [taps][steps][4 inputs][panel]
+//   x       texture: [state ++ x] flat from texel `origin`, and the tensor to add from `add`
+//   weight  texture: by panel: bias, then [taps][steps][4 inputs][panel]
 //   y       [rows][outputs]
 
 {{shape}}
@@ -75,7 +75,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   for (var dt = 0u; dt < shape.taps.x; dt++) {
     for (var dh = 0u; dh < shape.taps.y; dh++) {
       for (var dw = 0u; dw < shape.taps.z; dw++) {
-        // Where the tap's run starts. What lies outside the picture is read in row 0 of the image, which
+        // Where the tap's run starts. What lies outside the picture is read in row 0 of the texture, which
         // is zero: unsigned numbers wrap where the padding reaches over the edge, and fail the comparison.
 #for r < tile
         let y$r = h$r + dh - shape.pad.x;

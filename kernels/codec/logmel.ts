@@ -16,7 +16,7 @@
 import { conv, type ConvWeight, packConv } from "./conv.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
-import { imageFrom, imageReader, imageSource } from "../gpu/image.ts";
+import { textureFrom, textureReader, textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
@@ -76,7 +76,7 @@ export function logmelTables(gpu: Gpu, label: string, shape: LogmelShape): Logme
     stride: [hop, 1, 1],
     dilation: 1,
   });
-  const filters = imageFrom(gpu, `${label} filters`, "rgba32float", filterTexels(shape));
+  const filters = textureFrom(gpu, `${label} filters`, "rgba32float", filterTexels(shape));
   return { ...shape, transform, filters };
 }
 
@@ -108,7 +108,7 @@ function filterTexels({ fft, mels, sampleRate }: LogmelShape): Float32Array<Arra
 
 /** Frees the tables' memory. */
 export function freeTables(gpu: Gpu, { transform, filters }: LogmelTables): void {
-  gpu.free(transform.image);
+  gpu.free(transform.texture);
   gpu.free(filters);
 }
 
@@ -132,8 +132,8 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
   if (y.shape[0] !== frames || y.shape.at(-1) !== mels) {
     throw new RangeError(`${name}: [${spectrum.shape}] to [${y.shape}] of ${mels} mels`);
   }
-  const source = imageSource(gpu, name, "spectrum", "rgba32float", [spectrum]);
-  const filters = imageReader("filters", "rgba32float");
+  const source = textureSource(gpu, name, "spectrum", "rgba32float", [spectrum]);
+  const filters = textureReader("filters", "rgba32float");
   const workgroup = gpu.traits.lanes;
   const text = fill(code, {
     sizes,

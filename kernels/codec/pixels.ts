@@ -2,12 +2,12 @@
  * Media at the edges of the codecs: packed RGB24 bytes, four to a u32 word, become f32 values
  * x / 127.5 - 1 and come back; samples are clamped.
  *
- * One invocation per four values. Packing reads through an image (kernels/gpu/image.ts), four values in
+ * One invocation per four values. Packing reads through a texture (kernels/gpu/texture.ts), four values in
  * a load.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
-import { imageSource } from "../gpu/image.ts";
+import { textureSource } from "../gpu/texture.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
@@ -54,7 +54,7 @@ export function packPixels(gpu: Gpu, { label, x, pixels }: {
   const name = `packPixels ${label}`;
   checkWords(name, pixels, x);
   const format = x.offset % 4 === 0 ? "rgba32float" : "r32float";
-  const { steps, ...source } = imageSource(gpu, name, "x", format, [x]);
+  const { steps, ...source } = textureSource(gpu, name, "x", format, [x]);
   return [...steps, convert(gpu, name, "pack", x, pixels, { ...source, start: source.starts[0] })];
 }
 

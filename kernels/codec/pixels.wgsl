@@ -25,7 +25,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let values = vec4f({{list i < 4: x_at(sizes.x + first + $iu)}});
 #end
   let v = vec4u(clamp((values + 1.0) * 127.5, vec4f(), vec4f(255.0)) + 0.5);
-  // What follows the last value in the image is none of its bytes.
+  // What follows the last value in the texture is none of its bytes.
   let inside = first + vec4u(0u, 1u, 2u, 3u) < vec4u(sizes.count);
   y[sizes.y + word] = pack4xU8(select(vec4u(), v, inside));
 #else

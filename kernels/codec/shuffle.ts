@@ -4,12 +4,12 @@
  *
  * Both are strided copies. An invocation writes a run of outputs that are neighbours in memory (all
  * of a block of one channel; a line of a block), counting its place in x along: integer divisions,
- * slow on CPUs, come once per run. x is read through an image (kernels/gpu/image.ts) value by value, y
+ * slow on CPUs, come once per run. x is read through a texture (kernels/gpu/texture.ts) value by value, y
  * written by vec4 where runs allow it.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { dispatchGrid } from "../gpu/grid.ts";
-import { imageSource } from "../gpu/image.ts";
+import { textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { fill } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
@@ -89,7 +89,7 @@ function stridedCopy(gpu: Gpu, name: string, x: Tensor, y: Tensor, copy: {
   const run = inner[0] * inner[1] * inner[2];
   const runs = outer.reduce((a, b) => a * b);
   const vector = run % 4 === 0 && y.offset % 4 === 0;
-  const source = imageSource(gpu, name, "x", "r32float", [x]);
+  const source = textureSource(gpu, name, "x", "r32float", [x]);
   const values = vector ? 4 : 1;
   const workgroup = gpu.traits.lanes;
   const text = fill(code, {

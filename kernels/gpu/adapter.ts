@@ -53,7 +53,8 @@ function hasGraphicsDevice(): boolean {
 }
 
 /** The driver file that a spec names; undefined for "default".
- * Throws InputError when no file, or more than one, matches. */
+ *
+ * @throws InputError when no file, or more than one, matches. */
 export function driverFile(spec: AdapterSpec): string | undefined {
   if (spec === "default") return undefined;
   if (spec.includes("/") && isFile(spec)) return spec;
@@ -65,7 +66,7 @@ export function driverFile(spec: AdapterSpec): string | undefined {
   throw new InputError(
     match
       ? `adapter '${spec}' fits ${matches.map(stem).join(" and ")}: give one of these names`
-      : `adapter '${spec}' matches nothing: it may be ${known} (see 'adapters'), or a driver file's path`,
+      : `adapter '${spec}' matches nothing: it may be ${known}, or a driver file's path`,
   );
 }
 
@@ -91,8 +92,9 @@ export async function requestAdapter(spec: AdapterSpec = "default"): Promise<GPU
   if (adapter) return adapter;
   throw new InputError(
     spec === "default"
-      ? "no Vulkan driver gives a WebGPU adapter: install one ('apt-get install mesa-vulkan-drivers' for a CPU driver) or run 'deno task setup'"
-      : `adapter '${spec}': its driver gives no WebGPU adapter on this machine: choose another (see 'adapters')`,
+      ? "no Vulkan driver gives a WebGPU adapter: install one (for CPUs the package " +
+        "mesa-vulkan-drivers), or run this program's setup"
+      : `adapter '${spec}': its driver gives no WebGPU adapter on this machine: choose another`,
   );
 }
 
@@ -127,9 +129,9 @@ export function driversUnloaded(): Promise<void> {
 
 let turns: Promise<unknown> = Promise.resolve();
 
-/** Runs this after everything else that was given here has ended. Whoever lets a Worker open an
- * adapter does so in turn: the variables belong to the process, and two Workers that set and restore
- * them at once would leave the one's driver to the other. */
+/** Runs this after everything else that was given here has ended. Workers open their adapters in
+ * turn: the variables belong to the process, and of two Workers that set and restore them at once, one
+ * would get the other's driver. */
 export function inTurn<T>(open: () => Promise<T>): Promise<T> {
   const turn = turns.then(open);
   turns = turn.catch(() => {});
@@ -155,7 +157,7 @@ export interface Traits {
    * AVX-512 too, so that all CPUs add in the same order); 64 on a GPU, one or two subgroups. */
   readonly lanes: number;
   /** Kernels that read much read faster from textures than from storage buffers. llvmpipe gathers
-   * from storage buffers lane by lane, 20 times slower (image.ts has the figures); SwiftShader reads
+   * from storage buffers lane by lane, 20 times slower (texture.ts has the figures); SwiftShader reads
    * them five times slower. */
   readonly texturesFaster: boolean;
 }
@@ -165,5 +167,5 @@ export function traitsOf({ isFallbackAdapter: cpu }: { isFallbackAdapter: boolea
   return { cpu, lanes: cpu ? 8 : 64, texturesFaster: cpu };
 }
 
-/** The choice by which measuring overrules `texturesFaster`: "images" or "buffers". */
+/** The choice by which measuring overrules `texturesFaster`: "textures" or "buffers". */
 export const operandsKey = "operands";

@@ -2,25 +2,12 @@
 import { type AdapterSpec, operandsKey, requestAdapter, type Traits, traitsOf } from "./adapter.ts";
 import { paperDevice } from "./paper.ts";
 
-/** Constants of a launch: u32 words first, then f32 words, as the kernel's uniform struct has them. */
-export interface Constants {
-  u32?: readonly number[];
-  f32?: readonly number[];
-}
-
 /** Names of variants by kernel and shape. */
 export type Choices = Readonly<Record<string, string>>;
 
 const arenaBytes = 64 << 10;
 const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = GPUBufferUsage;
 const storage = STORAGE | UNIFORM | COPY_SRC | COPY_DST;
-
-function unnamed({ u32 = [], f32 = [] }: Constants): ArrayBuffer {
-  const words = new ArrayBuffer(Math.ceil((u32.length + f32.length) / 4) * 16);
-  new Uint32Array(words).set(u32);
-  new Float32Array(words).set(f32, u32.length);
-  return words;
-}
 
 export class Gpu {
   /** Bytes of all live buffers and textures. */
@@ -98,7 +85,7 @@ export class Gpu {
   get traits(): Traits {
     const operands = this.choices[operandsKey];
     if (operands === undefined) return this.described;
-    return { ...this.described, texturesFaster: operands === "images" };
+    return { ...this.described, texturesFaster: operands === "textures" };
   }
 
   /**
@@ -197,16 +184,15 @@ export class Gpu {
    * `UniformStruct` and call its `bind`.
    *
    * @param content Bytes, a multiple of 16. */
-  constants(content: ArrayBuffer | Constants): GPUBufferBinding {
-    const words = content instanceof ArrayBuffer ? content : unnamed(content);
-    const size = words.byteLength;
+  constants(content: ArrayBuffer): GPUBufferBinding {
+    const size = content.byteLength;
     const align = this.device.limits.minUniformBufferOffsetAlignment;
     if (!this.#arena || this.#arena.used + size > arenaBytes) {
       const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
       this.#arena = { buffer: this.buffer("constants", arenaBytes, usage), used: 0 };
     }
     const { buffer, used } = this.#arena;
-    this.device.queue.writeBuffer(buffer, used, words);
+    this.device.queue.writeBuffer(buffer, used, content);
     this.#arena.used = Math.ceil((used + size) / align) * align;
     return { buffer, offset: used, size };
   }

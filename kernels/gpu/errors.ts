@@ -1,6 +1,4 @@
 /** Bad input: the message names the thing, its value, what it may be, and the remedy, in one line. */
 export class InputError extends Error {
   override name = "InputError";
-  /** Exit code of a command that ends with this error. */
-  readonly exitCode: number = 2;
 }

@@ -39,9 +39,9 @@ export interface Copy {
   readonly bytes: number;
 }
 
-/** A copy from a buffer into a rectangle of a texture (kernels/gpu/image.ts). */
-export interface ImageCopy {
-  readonly kind: "image";
+/** A copy from a buffer into a rectangle of a texture (kernels/gpu/texture.ts). */
+export interface TextureCopy {
+  readonly kind: "texture";
   readonly label: string;
   readonly source: GPUTexelCopyBufferInfo;
   readonly target: GPUTexelCopyTextureInfo;
@@ -49,7 +49,7 @@ export interface ImageCopy {
   readonly bytes: number;
 }
 
-export type Step = Dispatch | Copy | ImageCopy;
+export type Step = Dispatch | Copy | TextureCopy;
 
 /** Copies a tensor's elements over another's of the same size (other buffer; whole 4-byte words). */
 export function copy(label: string, source: Tensor, target: Tensor): Copy {
@@ -145,8 +145,8 @@ export class Plan {
   }
 }
 
-function encodeCopy(encoder: GPUCommandEncoder, step: Copy | ImageCopy): void {
-  if (step.kind === "image") {
+function encodeCopy(encoder: GPUCommandEncoder, step: Copy | TextureCopy): void {
+  if (step.kind === "texture") {
     encoder.copyBufferToTexture(step.source, step.target, [...step.size]);
     return;
   }

@@ -1,20 +1,13 @@
 /** Lists every adapter that can be reached: each driver file is tried in a Worker of its own. */
 import { type AdapterSpec, driverFiles, inTurn, stem } from "./adapter.ts";
+import type { AdapterFacts } from "./probe_worker.ts";
 
-/** What an adapter says of itself. */
-export interface AdapterDescription {
+/** An adapter and how to reach it. */
+export interface AdapterDescription extends AdapterFacts {
   /** The spec that selects it. */
   spec: AdapterSpec;
-  name: string;
-  /** Runs on the CPU: right, but slow. */
-  software: boolean;
   driverFile: string | null;
-  features: string[];
-  limits: Record<string, number>;
 }
-
-/** What a probing Worker posts. */
-export type ProbeReply = Omit<AdapterDescription, "spec" | "driverFile"> | null;
 
 /** Probes the default adapter and every driver file, one after the other (the driver variables
  * belong to the process). Drivers that give no adapter are left out. */
@@ -37,10 +30,10 @@ function shortest(file: string, files: readonly string[]): AdapterSpec {
   return files.filter((other) => stem(other).includes(name)).length > 1 ? file : name;
 }
 
-function probe(spec: AdapterSpec): Promise<ProbeReply> {
+function probe(spec: AdapterSpec): Promise<AdapterFacts | null> {
   const worker = new Worker(new URL("./probe_worker.ts", import.meta.url), { type: "module" });
-  return new Promise<ProbeReply>((resolve) => {
-    worker.onmessage = ({ data }: MessageEvent<ProbeReply>) => resolve(data);
+  return new Promise<AdapterFacts | null>((resolve) => {
+    worker.onmessage = ({ data }: MessageEvent<AdapterFacts | null>) => resolve(data);
     worker.onerror = (event) => {
       event.preventDefault();
       resolve(null);

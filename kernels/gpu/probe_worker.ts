@@ -1,18 +1,26 @@
 /** Describes the adapter of the spec that it is sent; null when there is none. */
 import { requestAdapter, traitsOf } from "./adapter.ts";
 import { InputError } from "./errors.ts";
-import type { ProbeReply } from "./probe.ts";
+
+/** What an adapter says of itself. */
+export interface AdapterFacts {
+  name: string;
+  /** Runs on the CPU: right, but slow. */
+  software: boolean;
+  features: string[];
+  limits: Record<string, number>;
+}
 
 const worker = self as unknown as {
   onmessage: ((event: MessageEvent<string>) => void) | null;
-  postMessage(reply: ProbeReply): void;
+  postMessage(reply: AdapterFacts | null): void;
 };
 
 worker.onmessage = async ({ data }) => {
   worker.postMessage(await describe(data));
 };
 
-async function describe(spec: string): Promise<ProbeReply> {
+async function describe(spec: string): Promise<AdapterFacts | null> {
   try {
     const { info, features, limits } = await requestAdapter(spec);
     const name = info.description || info.device || "unnamed adapter";

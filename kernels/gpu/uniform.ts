@@ -1,6 +1,6 @@
 /**
  * Small tensors read as uniforms: llvmpipe loads those ten times faster than storage buffers and
- * without a copy into an image; to a GPU they are constants.
+ * without a copy into a texture; to a GPU they are constants.
  */
 import type { Gpu } from "./device.ts";
 import { byteOffset, type Tensor, tensorBytes } from "./tensor.ts";

@@ -45,13 +45,13 @@ const sizes = new UniformStruct("Sizes", {
 
 /** What a product's speed depends on. */
 export type ProductShape =
-  & Pick<PackedWeight, "outputs" | "inputs" | "dtype" | "image" | "gated">
+  & Pick<PackedWeight, "outputs" | "inputs" | "dtype" | "texture" | "gated">
   & { rows: number; normed: boolean };
 
 export function productShape({ x, weight, norm }: MatmulArguments): ProductShape {
-  const { outputs, inputs, dtype, image, gated } = weight;
+  const { outputs, inputs, dtype, texture, gated } = weight;
   const normed = norm !== undefined;
-  return { rows: x.shape[0] ?? 0, outputs, inputs, dtype, image, gated, normed };
+  return { rows: x.shape[0] ?? 0, outputs, inputs, dtype, texture, gated, normed };
 }
 
 /** The product that a launch is for; undefined: another kernel's. */

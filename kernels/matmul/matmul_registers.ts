@@ -8,11 +8,11 @@
  * group (or block) of inputs, so that their loads lie side by side, and they add up at the end.
  *
  * Measured on llvmpipe (AVX2, two cores, 64x1024x1024): 2 GFLOP/s from storage buffers, 33 from
- * images, 42 with sums of four; a 16x8 or 8x16 tile gains 10% there, loses it on ragged ends and
+ * textures, 42 with sums of four; a 16x8 or 8x16 tile gains 10% there, loses it on ragged ends and
  * takes twice as long to compile.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { imageSource } from "../gpu/image.ts";
+import { textureSource } from "../gpu/texture.ts";
 import type { Step } from "../gpu/plan.ts";
 import { storageSource, uniformSource } from "../gpu/uniform.ts";
 import { type MatmulArguments, productSteps } from "./matmul_parts.ts";
@@ -25,8 +25,8 @@ export interface RegisterVariant {
   /** Invocations of a workgroup, and of them those that share a tile. */
   lanes: number;
   split: number;
-  /** Where x is read: copied into an image, where it is, or (small ones) as a uniform. */
-  x: "image" | "buffer" | "uniform";
+  /** Where x is read: copied into a texture, where it is, or (small ones) as a uniform. */
+  x: "texture" | "buffer" | "uniform";
 }
 
 /** Steps of the product (see matmul.ts), checked there. */
@@ -51,8 +51,8 @@ export function matmulRegisters(
 }
 
 function readX(gpu: Gpu, { label, x }: MatmulArguments, from: RegisterVariant["x"]) {
-  if (from === "image") {
-    const source = imageSource(gpu, `matmul ${label} x`, "x", "rgba32float", [x]);
+  if (from === "texture") {
+    const source = textureSource(gpu, `matmul ${label} x`, "x", "rgba32float", [x]);
     return { ...source, start: source.starts[0] ?? 0 };
   }
   const source = from === "buffer"

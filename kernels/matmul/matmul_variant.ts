@@ -24,8 +24,8 @@ export function matmulVariant(gpu: Gpu, shape: ProductShape): MatmulVariant {
 
 /** The name of a product's shape among the choices. */
 export function productKey(shape: ProductShape): string {
-  const { rows, outputs, inputs, dtype, image, gated, normed } = shape;
-  return `matmul ${rows}x${outputs}x${inputs} ${dtype} ${image ? "images" : "buffers"}` +
+  const { rows, outputs, inputs, dtype, texture, gated, normed } = shape;
+  return `matmul ${rows}x${outputs}x${inputs} ${dtype} ${texture ? "textures" : "buffers"}` +
     `${normed ? " norm" : ""}${gated ? " gate" : ""}`;
 }
 
@@ -42,18 +42,18 @@ function variantName(variant: MatmulVariant): string {
   }
 }
 
-/** Bytes of x up to which llvmpipe read it faster as a uniform than it copied it into an image. */
+/** Bytes of x up to which llvmpipe read it faster as a uniform than it copied it into a texture. */
 const smallBytes = 16 << 10;
 
 /** What is taken without measuring: what measured best on llvmpipe, and a GPU's whole warps. */
-export function staticVariant(gpu: Gpu, { rows, inputs, image }: ProductShape): RegisterVariant {
+export function staticVariant(gpu: Gpu, { rows, inputs, texture }: ProductShape): RegisterVariant {
   const small = 4 * rows * inputs <= smallBytes && fitsUniform(gpu, 4 * rows * inputs);
   return {
     form: "registers",
     tile: rowTile(rows),
     lanes: gpu.traits.lanes,
     split: 1,
-    x: !image ? "buffer" : small ? "uniform" : "image",
+    x: !texture ? "buffer" : small ? "uniform" : "texture",
   };
 }
 
@@ -64,7 +64,7 @@ export function matmulVariants(gpu: Gpu, shape: ProductShape): Map<string, Matmu
   const all: MatmulVariant[] = [first];
   const uniform = fitsUniform(gpu, 4 * rows * inputs);
   if (gpu.traits.cpu) {
-    const sources = shape.image ? ["image"] as const : ["buffer"] as const;
+    const sources = shape.texture ? ["texture"] as const : ["buffer"] as const;
     for (const x of [...sources, ...(uniform ? ["uniform"] as const : [])]) {
       for (const most of rows > 6 ? [9, 6] : [9]) {
         all.push({ ...first, tile: rowTile(rows, most), x });
@@ -85,9 +85,9 @@ export function matmulVariants(gpu: Gpu, shape: ProductShape): Map<string, Matmu
   if (isQuantized(shape.dtype)) {
     const small = fitsUniform(gpu, quantizedBytes(rows, inputs));
     const { tile, lanes } = first;
-    // Buffers are far too slow where images are faster.
+    // Buffers are far too slow where textures are faster.
     if (small) all.push({ form: "dot", tile, lanes, x: "uniform" });
-    else if (!shape.image) all.push({ form: "dot", tile, lanes, x: "buffer" });
+    else if (!shape.texture) all.push({ form: "dot", tile, lanes, x: "buffer" });
   }
   return new Map(all.map((variant) => [variantName(variant), variant]));
 }

@@ -10,11 +10,11 @@
  *   int4   the same with one texel per four inputs: word j holds output 2j in the low and output
  *          2j + 1 in the high halves of its bytes, each value plus 8
  *
- * A weight lies in a storage buffer, or in an image where the adapter reads images faster (see
- * image.ts); one that is larger than a binding is split along its outputs into parts.
+ * A weight lies in a storage buffer, or in a texture where the adapter reads textures faster (see
+ * texture.ts); one that is larger than a binding is split along its outputs into parts.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { type ImageFormat, imageFrom, imageReader, rowBytes } from "../gpu/image.ts";
+import { rowBytes, type TextureFormat, textureFrom, textureReader } from "../gpu/texture.ts";
 import { blockInputs, quantize, type QuantizedType } from "./quantize.ts";
 import { type FloatType, type Tensor, tensorFrom } from "../gpu/tensor.ts";
 
@@ -34,8 +34,8 @@ export interface PackedWeight {
   readonly outputs: number;
   readonly inputs: number;
   readonly dtype: WeightType;
-  /** True when the parts are images. */
-  readonly image: boolean;
+  /** True when the parts are textures. */
+  readonly texture: boolean;
   /** True when the first half of the outputs gates the second (see packWeight). */
   readonly gated: boolean;
   readonly parts: readonly WeightPart[];
@@ -71,7 +71,7 @@ export interface PackOptions {
   /** The rows are a gate's and then an up projection's; the product gives silu(gate) * up. */
   gated?: boolean;
   /** Where to keep it (where this adapter reads fastest), and the largest part in bytes. */
-  image?: boolean;
+  texture?: boolean;
   partBytes?: number;
 }
 
@@ -95,7 +95,7 @@ export function packWeight(
 ): PackedWeight {
   const matrices = weight instanceof Float32Array ? [weight] : weight;
   const length = matrices.reduce((sum, matrix) => sum + matrix.length, 0);
-  const { scale, gated = false, image = gpu.traits.texturesFaster } = options;
+  const { scale, gated = false, texture = gpu.traits.texturesFaster } = options;
   if (
     length !== outputs * inputs || inputs % 4 !== 0 || outputs < 1 ||
     (gated && outputs % 8 !== 0) || (scale && scale.length !== inputs)
@@ -107,7 +107,7 @@ export function packWeight(
   }
   const { maxTextureDimension2D, maxStorageBufferBindingSize, maxBufferSize } = gpu.device.limits;
   const limit = options.partBytes ??
-    (image
+    (texture
       ? maxTextureDimension2D * rowBytes
       : Math.min(maxStorageBufferBindingSize, maxBufferSize));
   const panelBytes = 8 * outputBytes(dtype, inputs);
@@ -129,12 +129,12 @@ export function packWeight(
       : isQuantized(dtype)
       ? quantizedPanels(part, count, inputs, dtype)
       : floatPanels(part, count, inputs, dtype);
-    const panels = image
-      ? imageFrom(gpu, label, texelFormat(dtype), words)
+    const panels = texture
+      ? textureFrom(gpu, label, texelFormat(dtype), words)
       : tensorFrom(gpu, label, [words.length], words);
     parts.push({ first, outputs: count, panels });
   }
-  return { label, outputs, inputs, dtype, image, gated, parts };
+  return { label, outputs, inputs, dtype, texture, gated, parts };
 }
 
 /** A row of matrices that stand one below the other. */
@@ -206,7 +206,7 @@ function quantizedPanels(
   return words;
 }
 
-function texelFormat(dtype: WeightType): ImageFormat {
+function texelFormat(dtype: WeightType): TextureFormat {
   return dtype === "f32" ? "rgba32float" : "rgba32uint";
 }
 
@@ -218,10 +218,10 @@ export function panelBinding(panels: WeightPart["panels"]): Tensor | GPUTextureV
 /** WGSL for reading packed panels: the declaration of the variable `name`, to follow its attributes,
  * and a function `name`_at that gives the texel of a flat index (f32: vec4f, else vec4u). */
 export function weightReader(
-  { image, dtype }: Pick<PackedWeight, "image" | "dtype">,
+  { texture, dtype }: Pick<PackedWeight, "texture" | "dtype">,
   name: string,
 ): { declaration: string; code: string } {
-  if (image) return imageReader(name, texelFormat(dtype));
+  if (texture) return textureReader(name, texelFormat(dtype));
   const type = dtype === "f32" ? "vec4f" : "vec4u";
   return {
     declaration: `var<storage, read> ${name}: array<${type}>;`,

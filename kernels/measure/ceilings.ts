@@ -47,7 +47,7 @@ export async function copyCeiling(gpu: Gpu): Promise<number> {
   return (2 * 4 * words) / ms / 1e6;
 }
 
-/** One row of a table: a matrix product of this shape, its copy into an image included. */
+/** One row of a table: a matrix product of this shape, its copy into a texture included. */
 export interface MatmulFigure extends Timing {
   rows: number;
   outputs: number;

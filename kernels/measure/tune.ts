@@ -17,7 +17,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
 /** Count it up when kernels change so much that old measurements mislead. */
-const kernelsVersion = 1;
+const kernelsVersion = 2;
 
 /** One way to solve a problem. */
 export interface Candidate {

@@ -35,17 +35,17 @@ export function productProblem(gpu: Gpu, shape: ProductShape): Problem {
   };
 }
 
-/** Whether operands lie in images or buffers: by the product that weighs most. */
-export function operandsProblem(gpu: Gpu, shape: Omit<ProductShape, "image">): Problem {
+/** Whether operands lie in textures or buffers: by the product that weighs most. */
+export function operandsProblem(gpu: Gpu, shape: Omit<ProductShape, "texture">): Problem {
   const first = gpu.traits.texturesFaster;
   return {
     key: operandsKey,
-    fallback: first ? "images" : "buffers",
+    fallback: first ? "textures" : "buffers",
     open: () => {
-      const setups = [first, !first].map((image) => {
-        const setup = randomProduct(gpu, { ...shape, image });
-        const variant = staticVariant(gpu, { ...shape, image });
-        const candidate = setup.candidate(image ? "images" : "buffers", variant);
+      const setups = [first, !first].map((texture) => {
+        const setup = randomProduct(gpu, { ...shape, texture });
+        const variant = staticVariant(gpu, { ...shape, texture });
+        const candidate = setup.candidate(texture ? "textures" : "buffers", variant);
         return { candidate, close: setup.close };
       });
       return {
@@ -57,7 +57,7 @@ export function operandsProblem(gpu: Gpu, shape: Omit<ProductShape, "image">): P
 }
 
 function randomProduct(gpu: Gpu, shape: ProductShape) {
-  const { inputs, dtype, image, gated, normed } = shape;
+  const { inputs, dtype, texture, gated, normed } = shape;
   const limit = gpu.traits.cpu ? most.cpu : most.gpu;
   const rows = Math.min(shape.rows, limit.rows);
   const outputs = Math.min(shape.outputs, limit.outputs);
@@ -65,7 +65,7 @@ function randomProduct(gpu: Gpu, shape: ProductShape) {
   const xs = spreadNumbers(rows * inputs, 2);
   const ws = spreadNumbers(outputs * inputs, 2 / Math.sqrt(inputs));
   const eps = 1e-6;
-  const weight = packWeight(gpu, "tuned", ws, outputs, inputs, dtype, { gated, image });
+  const weight = packWeight(gpu, "tuned", ws, outputs, inputs, dtype, { gated, texture });
   // With the room that the engine's activations have, so that these pipelines are the engine's.
   const x = makeTensor(gpu, "tuned x", [rows, inputs], "f32", uniformBytes);
   upload(gpu, x, xs);

@@ -37,7 +37,7 @@ export async function ours(gpu: Gpu, tuned = true): Promise<Library> {
 
 /** Chooses variants for all of the work. */
 async function choose(gpu: Gpu): Promise<void> {
-  const image = () => gpu.traits.texturesFaster;
+  const texture = () => gpu.traits.texturesFaster;
   const products = works.filter((work) => work.kind === "product");
   const shape = ({ rows, outputs, inputs }: Product) => (
     {
@@ -58,7 +58,8 @@ async function choose(gpu: Gpu): Promise<void> {
         works.filter((work) => work.kind === "attention").map((work) =>
           attentionProblem(gpu, attentionShape(work))
         ),
-      () => products.map((product) => productProblem(gpu, { ...shape(product), image: image() })),
+      () =>
+        products.map((product) => productProblem(gpu, { ...shape(product), texture: texture() })),
     ],
     {},
     60_000,

@@ -14,8 +14,7 @@ import {
 } from "../../engine/checkpoint/unit.ts";
 import { run } from "../../io/commands/replay.ts";
 import type { ModelOptions } from "../../io/run/model_options.ts";
-import { RunError } from "../../io/system/errors.ts";
-import { InputError } from "../../engine/config/errors.ts";
+import { explain } from "../../io/system/errors.ts";
 import type { OpenedSession, References } from "../../io/run/run_model.ts";
 import type { ReplaySession } from "../../io/pace/replay.ts";
 
@@ -144,9 +143,9 @@ if (import.meta.main) {
   try {
     code = await run(args, echo(Number(delay)).open);
   } catch (error) {
-    if (!(error instanceof InputError || error instanceof RunError)) throw error;
-    Deno.stderr.writeSync(new TextEncoder().encode(`${error.message}\n`));
-    code = error.exitCode;
+    const { text, exitCode } = explain(error);
+    Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
+    code = exitCode;
   }
   Deno.exit(code);
 }

@@ -3,9 +3,8 @@
  *
  *     deno run tests/io/echo_stream.ts MS_PER_UNIT [options of stream]
  */
-import { InputError } from "../../engine/config/errors.ts";
 import { run } from "../../io/commands/stream.ts";
-import { RunError } from "../../io/system/errors.ts";
+import { explain } from "../../io/system/errors.ts";
 import { echo } from "./echo_replay.ts";
 
 const [delay, ...args] = Deno.args;
@@ -13,8 +12,8 @@ let code: number;
 try {
   code = await run(args, echo(Number(delay)).open);
 } catch (error) {
-  if (!(error instanceof InputError || error instanceof RunError)) throw error;
-  Deno.stderr.writeSync(new TextEncoder().encode(`${error.message}\n`));
-  code = error.exitCode;
+  const { text, exitCode } = explain(error);
+  Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
+  code = exitCode;
 }
 Deno.exit(code);

@@ -3,7 +3,7 @@ import { InputError } from "../../../engine/config/errors.ts";
 import { run } from "../../../io/commands/replay.ts";
 import { type Event, withoutTimings } from "../../../io/pace/events.ts";
 import { Y4mWriter } from "../../../io/media/y4m.ts";
-import { RunError } from "../../../io/system/errors.ts";
+import { explain, RunError } from "../../../io/system/errors.ts";
 import { echo, EchoSession } from "../echo_replay.ts";
 import {
   count,
@@ -288,7 +288,7 @@ folderTest("replay refuses bad input in one line and leaves nothing behind", asy
     const error = await assertRejects(() => replay(args), InputError, undefined, args.join(" "));
     assertStringIncludes(error.message, message);
     assert(!error.message.includes("\n"), error.message);
-    assertEquals(error.exitCode, 2);
+    assertEquals(explain(error).exitCode, 2);
     assertEquals(names(folder), before, args.join(" "));
   }
   assertEquals(await Deno.readTextFile(`${folder}/old.wav`), "old");

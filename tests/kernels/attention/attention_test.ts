@@ -150,11 +150,11 @@ for (const dtype of ["f32", "f16"] as const) {
       return { slot: i, sight: { limit: rank, own: 36 } };
     });
     const given = { ...nano, rows, ranks, used: 290, scratch: [293, 300] as const, dtype };
-    const images = gpu.traits.texturesFaster ? [true, false] : [false];
-    for (const image of images) {
+    const textures = gpu.traits.texturesFaster ? [true, false] : [false];
+    for (const texture of textures) {
       for (const queries of [1, 3]) {
         for (const splits of [1, 2, 7, 400]) {
-          await compare(gpu, problem(gpu, next, given), { image, queries, splits });
+          await compare(gpu, problem(gpu, next, given), { texture, queries, splits });
         }
       }
     }

@@ -97,7 +97,7 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
     if (i < offset || i >= offset + yCount) assertEquals(whole[i], NaN, `word ${i} around y`);
   }
   for (const { buffer } of [x, state, y, other]) gpu.free(buffer);
-  gpu.free(packed.image);
+  gpu.free(packed.texture);
 }
 
 const unit: Triple = [1, 1, 1];

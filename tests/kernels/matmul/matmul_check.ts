@@ -18,7 +18,7 @@ export interface Case {
   outputs: number;
   inputs: number;
   dtype: WeightType;
-  image: boolean;
+  texture: boolean;
   bias?: boolean;
   accumulate?: boolean;
   silu?: boolean;
@@ -42,7 +42,7 @@ export async function checkProduct(gpu: Gpu, c: Case, seed = 1): Promise<void> {
   const before = normal(next, M * N);
   const x = surrounded(gpu, "x", [M, K], xs, { offset: 4 * integer(next, 0, 5) });
   const weight = packWeight(gpu, "w", weights, c.outputs, K, c.dtype, {
-    image: c.image,
+    texture: c.texture,
     gated: c.gated ?? false,
     ...(c.norm ? { scale } : {}),
     ...(c.partBytes ? { partBytes: c.partBytes } : {}),

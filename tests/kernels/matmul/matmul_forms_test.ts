@@ -14,7 +14,7 @@ const registers = { form: "registers", tile: 3, lanes: 64, split: 1, x: "buffer"
 
 /** Forms, each with something of its own: a ragged tile, a split, another way to read x. */
 const forms: Record<string, MatmulVariant> = {
-  "registers, x in an image": { ...registers, tile: 9, lanes: 8, x: "image" },
+  "registers, x in a texture": { ...registers, tile: 9, lanes: 8, x: "texture" },
   "registers, x in a uniform": { ...registers, lanes: 8, x: "uniform" },
   "registers split by 4": { ...registers, split: 4 },
   "registers split by 64": { ...registers, tile: 2, split: 64, x: "uniform" },
@@ -28,10 +28,10 @@ const integer: Record<string, MatmulVariant> = {
 
 /** Shapes and options that reach every branch: tails of rows, outputs, inputs, blocks and parts. */
 async function checkForm(gpu: Gpu, dtype: WeightType, variant: MatmulVariant): Promise<void> {
-  const shape = { rows: 19, outputs: 72, inputs: 100, dtype, image: false, variant } as const;
+  const shape = { rows: 19, outputs: 72, inputs: 100, dtype, texture: false, variant } as const;
   const cases: Case[] = [
     shape,
-    { ...shape, image: true, norm: true, gated: true },
+    { ...shape, texture: true, norm: true, gated: true },
     { ...shape, rows: 1, inputs: 64, bias: true, silu: true, accumulate: true },
     { ...shape, rows: 5, outputs: 7, inputs: 4, bias: true, accumulate: true, norm: true },
     { ...shape, rows: 2, partBytes: 20_000, bias: true, factor: -0.5, accumulate: true },

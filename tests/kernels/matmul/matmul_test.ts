@@ -9,13 +9,13 @@ import { normal, random } from "../../reference/random.ts";
 import { checkProduct } from "./matmul_check.ts";
 import { assertClose, poisoned, run, surrounded, withGpu } from "../support.ts";
 
-for (const image of [true, false]) {
-  const where = image ? "images" : "storage buffers";
+for (const texture of [true, false]) {
+  const where = texture ? "textures" : "storage buffers";
 
   withGpu(`matmul() equals float64 at the models' shapes, from ${where}`, async (gpu) => {
     for (const dtype of ["f32", "f16"] as const) {
       for (const [M, N, K] of [[27, 320, 192], [18, 192, 512], [36, 48, 192], [1, 272, 192]]) {
-        await checkProduct(gpu, { rows: M ?? 0, outputs: N ?? 0, inputs: K ?? 0, dtype, image });
+        await checkProduct(gpu, { rows: M ?? 0, outputs: N ?? 0, inputs: K ?? 0, dtype, texture });
       }
     }
   });
@@ -29,13 +29,13 @@ for (const image of [true, false]) {
         outputs: N ?? 0,
         inputs: K ?? 0,
         dtype: "f32",
-        image,
+        texture,
       }, M);
     }
   });
 
   withGpu(`matmul() adds bias, activation, and to y, from ${where}`, async (gpu) => {
-    const shape = { rows: 5, inputs: 16, dtype: "f32", image } as const;
+    const shape = { rows: 5, inputs: 16, dtype: "f32", texture } as const;
     for (const outputs of [20, 7]) {
       await checkProduct(gpu, { ...shape, outputs, bias: true });
       await checkProduct(gpu, { ...shape, outputs, bias: true, silu: true });
@@ -46,7 +46,7 @@ for (const image of [true, false]) {
   });
 
   withGpu(`matmul() norms its rows and gates its outputs, from ${where}`, async (gpu) => {
-    const shape = { rows: 11, image } as const;
+    const shape = { rows: 11, texture } as const;
     for (const dtype of ["f32", "f16"] as const) {
       await checkProduct(gpu, { ...shape, dtype, outputs: 64, inputs: 192, norm: true });
       await checkProduct(gpu, { ...shape, dtype, outputs: 72, inputs: 36, gated: true });
@@ -73,7 +73,7 @@ for (const image of [true, false]) {
 
   withGpu(`matmul() splits a weight that is larger than a binding, from ${where}`, async (gpu) => {
     // 2 panels of 8 outputs per part: 3 parts, the last ragged.
-    const shape = { rows: 3, outputs: 44, inputs: 64, image, bias: true } as const;
+    const shape = { rows: 3, outputs: 44, inputs: 64, texture, bias: true } as const;
     await checkProduct(gpu, { ...shape, dtype: "f32", partBytes: 2 * 8 * 64 * 4 + 100 });
     await checkProduct(gpu, { ...shape, dtype: "f16", partBytes: 2 * 8 * 64 * 2 + 100 });
   });
@@ -81,7 +81,7 @@ for (const image of [true, false]) {
 
 withGpu("matmul() at a deep product stays within float32's error", async (gpu) => {
   for (const dtype of ["f32", "f16"] as const) {
-    await checkProduct(gpu, { rows: 4, outputs: 40, inputs: 3072, dtype, image: true });
+    await checkProduct(gpu, { rows: 4, outputs: 40, inputs: 3072, dtype, texture: true });
   }
 });
 

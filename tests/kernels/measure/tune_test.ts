@@ -90,8 +90,8 @@ withGpu("every candidate of the real problems is right on this adapter", async (
     operandsProblem(gpu, { ...product, gated: true }),
     ...(["f32", "f16", "int8", "int4"] as const).flatMap((dtype) =>
       [1, 7].flatMap((rows) =>
-        [true, false].map((image) =>
-          productProblem(gpu, { ...product, rows, dtype, image, gated: rows > 1 })
+        [true, false].map((texture) =>
+          productProblem(gpu, { ...product, rows, dtype, texture, gated: rows > 1 })
         )
       )
     ),
@@ -116,7 +116,7 @@ withGpu(
       outputs: 48,
       inputs: 64,
       dtype: "f32",
-      image: true,
+      texture: true,
       gated: false,
       normed: false,
     } as const;
@@ -126,7 +126,7 @@ withGpu(
     assertEquals(matmulVariant(gpu, shape), staticVariant(gpu, shape));
     assertEquals(attentionVariant(gpu, heads), rule);
     const name = `${
-      rule.image ? "images" : "buffers"
+      rule.texture ? "textures" : "buffers"
     }, ${rule.lanes} lanes, queries ${rule.queries}`;
     gpu.choices = { [attentionKey(heads)]: `${name}, splits 1` };
     assertEquals(attentionVariant(gpu, heads).splits, 1);

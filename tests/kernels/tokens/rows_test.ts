@@ -45,9 +45,9 @@ withGpu("embed() looks rows up in packed tables of every storage and in parts", 
   // The ends, and one past the end (it reads the last row).
   ids.set([0, V - 1, V, 15, 16]);
   for (const dtype of ["f32", "f16"] as const) {
-    for (const image of [true, false]) {
+    for (const texture of [true, false]) {
       for (const partBytes of [1 << 20, 2 * 8 * D * 4]) {
-        const packed = packWeight(gpu, "table", table, V, D, dtype, { image, partBytes });
+        const packed = packWeight(gpu, "table", table, V, D, dtype, { texture, partBytes });
         const y = poisoned(gpu, "y", [M, D]);
         const args = {
           ids: surrounded(gpu, "ids", [M], ids, { offset: 3 }),

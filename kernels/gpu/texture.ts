@@ -1,39 +1,39 @@
 /**
- * Images: tensors laid flat into textures, for kernels that read much more than they write.
+ * Tensors laid flat into textures, for kernels that read much more than they write.
  *
  * llvmpipe gathers from a storage buffer lane by lane: where the processor has no AVX-512 that costs
  * 216 ns per vec4 load of 8 lanes (Mesa 22.3, AVX2), as workgroup memory does, but 22 ns from a
  * sampled texture, half of that from a storage texture, and 1.3 ns per multiply-add. A copy into a
  * texture costs 15 us and the memory's speed. GPUs read textures through caches of their own.
  *
- * A row of an image is 16 KiB: 1024 texels of four floats (rgba32float), of eight halves (rgba32uint),
- * or 4096 of one float (r32float, for what isn't a multiple of 4). Row 0 of a scratch image is zero:
+ * A row of a texture is 16 KiB: 1024 texels of four floats (rgba32float), of eight halves (rgba32uint),
+ * or 4096 of one float (r32float, for what isn't a multiple of 4). Row 0 of a scratch texture is zero:
  * kernels read there what lies outside a tensor.
  */
 import type { Gpu } from "./device.ts";
-import type { ImageCopy } from "./plan.ts";
+import type { TextureCopy } from "./plan.ts";
 import { byteOffset, type Tensor, tensorBytes } from "./tensor.ts";
 
-export type ImageFormat = "rgba32float" | "rgba32uint" | "r32float";
+export type TextureFormat = "rgba32float" | "rgba32uint" | "r32float";
 
-/** Bytes of a row of an image. */
+/** Bytes of a row of a texture. */
 export const rowBytes = 16 << 10;
 
 /** Bytes of a texel. */
-export function texelBytes(format: ImageFormat): number {
+export function texelBytes(format: TextureFormat): number {
   return format === "r32float" ? 4 : 16;
 }
 
 /** Rows that `bytes` take. */
-export function imageRows(bytes: number): number {
+export function textureRows(bytes: number): number {
   return Math.ceil(bytes / rowBytes);
 }
 
-/** WGSL for reading an image by the flat index of a texel: the declaration of a variable, to follow
+/** WGSL for reading a texture by the flat index of a texel: the declaration of a variable, to follow
  * its attributes, and a function VARIABLE_at that returns a texel (vec4f, vec4u, or f32). */
-export function imageReader(
+export function textureReader(
   variable: string,
-  format: ImageFormat,
+  format: TextureFormat,
 ): { declaration: string; code: string } {
   const width = rowBytes / texelBytes(format);
   const type = format === "rgba32uint" ? "vec4u" : format === "r32float" ? "f32" : "vec4f";
@@ -53,17 +53,17 @@ export function imageReader(
  *
  * @param bytes Bytes needed after row 0.
  */
-export function scratchImage(gpu: Gpu, format: "rgba32float" | "r32float", bytes: number) {
-  const rows = 1 + imageRows(bytes);
+export function scratchTexture(gpu: Gpu, format: "rgba32float" | "r32float", bytes: number) {
+  const rows = 1 + textureRows(bytes);
   // Powers of two (less one) waste memory, but few textures serve all shapes.
   let height = 7;
   while (height < rows) height = 2 * height + 1;
   height = Math.max(Math.min(height, gpu.device.limits.maxTextureDimension2D - 1), rows);
   const key = `scratch ${format} ${height}`;
-  return gpu.scratch(key, () => makeImage(gpu, key, format, height));
+  return gpu.scratch(key, () => makeTexture(gpu, key, format, height));
 }
 
-function makeImage(gpu: Gpu, label: string, format: ImageFormat, rows: number): GPUTexture {
+function makeTexture(gpu: Gpu, label: string, format: TextureFormat, rows: number): GPUTexture {
   const texel = texelBytes(format);
   // llvmpipe compiles a kernel anew for textures whose height is a power of two and for others: here
   // it never is.
@@ -74,14 +74,14 @@ function makeImage(gpu: Gpu, label: string, format: ImageFormat, rows: number): 
 }
 
 /** A texture with fixed content, e.g. weights. Free it with `gpu.free`. */
-export function imageFrom(
+export function textureFrom(
   gpu: Gpu,
   label: string,
-  format: ImageFormat,
+  format: TextureFormat,
   words: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>,
 ): GPUTexture {
-  const rows = imageRows(words.byteLength);
-  const texture = makeImage(gpu, label, format, rows);
+  const rows = textureRows(words.byteLength);
+  const texture = makeTexture(gpu, label, format, rows);
   if (gpu.isPaper) return texture;
   const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
   const chunkRows = 1024;
@@ -104,23 +104,23 @@ export function imageFrom(
 }
 
 /**
- * Steps that copy an f32 tensor into an image so that its first element stands at byte `at` of it:
+ * Steps that copy an f32 tensor into a texture so that its first element stands at byte `at` of it:
  * up to three rectangles. What follows the tensor in its buffer may come along up to the row's end.
  *
  * @param at A multiple of the texel's size.
  */
-export function copyToImage(
+export function copyToTexture(
   label: string,
   source: Tensor,
   texture: GPUTexture,
   at: number,
-): ImageCopy[] {
+): TextureCopy[] {
   const texel = texture.format === "r32float" ? 4 : 16;
   const from = byteOffset(source);
   if (source.dtype !== "f32" || at % texel !== 0 || from % texel !== 0) {
-    throw new RangeError(`${label}: no ${source.dtype} at byte ${from} into an image at ${at}`);
+    throw new RangeError(`${label}: no ${source.dtype} at byte ${from} into a texture at ${at}`);
   }
-  const steps: ImageCopy[] = [];
+  const steps: TextureCopy[] = [];
   const total = tensorBytes(source);
   let done = 0;
   while (done < total) {
@@ -138,7 +138,7 @@ export function copyToImage(
       else height = 1;
     }
     steps.push({
-      kind: "image",
+      kind: "texture",
       label,
       source: { buffer: source.buffer, offset: from + done, bytesPerRow: rowBytes },
       target: { texture, origin: [column / texel, row] },
@@ -150,35 +150,35 @@ export function copyToImage(
   return steps;
 }
 
-/** Tensors that a kernel reads from one scratch image. */
-export interface ImageSource {
+/** Tensors that a kernel reads from one scratch texture. */
+export interface TextureSource {
   /** Copies that run right before the kernel. */
-  steps: ImageCopy[];
+  steps: TextureCopy[];
   binding: GPUTextureView;
   /** The texel where each tensor starts. */
   starts: number[];
-  /** WGSL as from `imageReader`. */
+  /** WGSL as from `textureReader`. */
   declaration: string;
   code: string;
 }
 
 /**
- * Copies tensors into a scratch image, each from a row of its own; their bits are kept, whatever they
+ * Copies tensors into a scratch texture, each from a row of its own; their bits are kept, whatever they
  * mean.
  *
- * @throws RangeError as `copyToImage` does.
+ * @throws RangeError as `copyToTexture` does.
  */
-export function imageSource(
+export function textureSource(
   gpu: Gpu,
   label: string,
   variable: string,
   format: "rgba32float" | "r32float",
   tensors: readonly Tensor[],
-): ImageSource {
+): TextureSource {
   const texel = texelBytes(format);
-  const rowCounts = tensors.map((tensor) => imageRows(tensorBytes(tensor)));
-  const image = scratchImage(gpu, format, rowCounts.reduce((a, b) => a + b, 0) * rowBytes);
-  const steps: ImageCopy[] = [];
+  const rowCounts = tensors.map((tensor) => textureRows(tensorBytes(tensor)));
+  const texture = scratchTexture(gpu, format, rowCounts.reduce((a, b) => a + b, 0) * rowBytes);
+  const steps: TextureCopy[] = [];
   const starts: number[] = [];
   let row = 1;
   for (const [i, tensor] of tensors.entries()) {
@@ -189,9 +189,9 @@ export function imageSource(
       shape: [words],
       dtype: "f32",
     } as const;
-    steps.push(...copyToImage(label, floats, image, row * rowBytes));
+    steps.push(...copyToTexture(label, floats, texture, row * rowBytes));
     starts.push((row * rowBytes) / texel);
     row += rowCounts[i] ?? 0;
   }
-  return { steps, binding: image.createView(), starts, ...imageReader(variable, format) };
+  return { steps, binding: texture.createView(), starts, ...textureReader(variable, format) };
 }
