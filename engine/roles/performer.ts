@@ -1,7 +1,4 @@
-/**
- * The performer: solves the next response's latents on its own copy of history, to which it appends
- * the thinker's slices. It never encodes and never decodes.
- */
+/** The performer: solves the latents of responses. */
 import { latentParts } from "../model/embedding.ts";
 import type { Model } from "../model/model.ts";
 import { soleUse, solverProgram, velocitySlots } from "../config/solver.ts";
@@ -13,6 +10,11 @@ import { Readback } from "../../kernels/gpu/readback.ts";
 import { makeTensor, rows, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
 import { uniformBytes } from "../../kernels/gpu/uniform.ts";
 
+/**
+ * The role that solves the flow-matching ODE for the next response's latents. It works on its own copy
+ * of history, to which it appends the thinker's slices; in a `fused` session it shares the thinker's
+ * history and device, and nothing is appended. It never encodes and never decodes.
+ */
 export class Performer {
   /** The solved latents of the last unit, flat f32. */
   readonly latents: Tensor;

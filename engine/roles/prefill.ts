@@ -4,21 +4,13 @@
  * hands the spans' K and V over; the performer only copies them.
  */
 import type { Model } from "../model/model.ts";
-import { responseEncoder } from "../checkpoint/coders.ts";
-import { StreamingCoder } from "../layers/streaming_coder.ts";
+import { type Medium, responseEncoder } from "../checkpoint/coders.ts";
 import { tokenWords } from "../model/tick_tokens.ts";
+import { UnitEncoder } from "../model/unit_coders.ts";
 import { TokenType } from "../checkpoint/unit.ts";
-import { unpackPixels } from "../../kernels/codec/pixels.ts";
 import { copy, Plan, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
-import {
-  makeTensor,
-  reshape,
-  rows,
-  type Tensor,
-  tensorFrom,
-  upload,
-} from "../../kernels/gpu/tensor.ts";
+import { makeTensor, reshape, rows, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
 
 /** Prompt tokens that run through the layers together. */
 const promptSpan = 128;
@@ -98,51 +90,38 @@ export function receivePrefill(model: Model, slices: readonly ArrayBuffer[]): vo
 }
 
 /** Encodes the reference voice and image with the response codecs: latents as [tokens, channels]. */
-export function personaLatents(model: Model): { audio: Tensor; video: Tensor } {
-  const { gpu, checkpoint: { config }, layout, settings, storage, weights } = model;
-  const { audio, video } = config.response;
-  const voice = settings.voice ?? new Float32Array(0);
-  const voiceUnits = voice.length / layout.agentSamples;
-  const audioLatents = makeTensor(
-    gpu,
-    "voice latents",
-    [voiceUnits * layout.agentAudio, audio.latent_channels],
+export function personaLatents(model: Model): Record<Medium, Tensor> {
+  const { layout: { agentSamples, frames }, settings: { voice, personaFrame } } = model;
+  const voiceUnits = Array.from(
+    { length: (voice?.length ?? 0) / agentSamples },
+    (_, unit) =>
+      (voice ?? new Float32Array()).subarray(unit * agentSamples).subarray(0, agentSamples),
   );
-  if (voiceUnits > 0) {
-    const encoder = new StreamingCoder(gpu, responseEncoder(config, "audio"), weights, storage);
-    for (let unit = 0; unit < voiceUnits; unit++) {
-      const samples = voice.subarray(unit * layout.agentSamples, (unit + 1) * layout.agentSamples);
-      upload(gpu, encoder.input, samples);
-      const target = rows(audioLatents, unit * layout.agentAudio, layout.agentAudio);
-      submit(
-        gpu,
-        new Plan("voice", [
-          ...encoder.steps,
-          copy("voice latents", reshape(encoder.output, target.shape), target),
-        ]),
-      );
-    }
+  const still = new Uint8Array(frames * (personaFrame?.length ?? 0));
+  for (let frame = 0; personaFrame && frame < frames; frame++) {
+    still.set(personaFrame, frame * personaFrame.length);
   }
-  const videoRows = settings.personaFrame ? layout.agentVideo : 0;
-  const videoLatents = makeTensor(gpu, "image latents", [videoRows, video.latent_channels]);
-  if (settings.personaFrame) {
-    const { width, height } = video;
-    const encoder = new StreamingCoder(gpu, responseEncoder(config, "video"), weights, storage);
-    const still = new Uint8Array(layout.frames * width * height * 3);
-    for (let frame = 0; frame < layout.frames; frame++) {
-      still.set(settings.personaFrame, frame * width * height * 3);
-    }
-    const words = new Uint32Array(Math.ceil(still.length / 4));
-    new Uint8Array(words.buffer).set(still);
-    const pixels = tensorFrom(gpu, "persona frames", [words.length], words);
-    submit(
-      gpu,
-      new Plan("image", [
-        unpackPixels(gpu, { label: "persona", pixels, y: encoder.input }),
-        ...encoder.steps,
-        copy("image latents", reshape(encoder.output, videoLatents.shape), videoLatents),
-      ]),
-    );
-  }
-  return { audio: audioLatents, video: videoLatents };
+  return {
+    audio: encodeUnits(model, "audio", voiceUnits),
+    video: encodeUnits(model, "video", personaFrame ? [still] : []),
+  };
+}
+
+/** Latents of consecutive units of one medium, [tokens of all, channels]. */
+function encodeUnits(
+  { gpu, checkpoint: { config }, latents, weights, storage }: Model,
+  medium: Medium,
+  units: readonly (Float32Array | Uint8Array)[],
+): Tensor {
+  const [tokens, channels] = latents[medium];
+  const all = makeTensor(gpu, `persona ${medium}`, [units.length * tokens, channels]);
+  if (units.length === 0) return all;
+  const encoder = new UnitEncoder(gpu, medium, responseEncoder(config, medium), weights, storage);
+  units.forEach((unit, i) => {
+    encoder.write(unit);
+    const target = rows(all, i * tokens, tokens);
+    const taken = copy("persona latents", reshape(encoder.coder.output, target.shape), target);
+    submit(gpu, new Plan(`persona ${medium}`, [...encoder.steps, taken]));
+  });
+  return all;
 }

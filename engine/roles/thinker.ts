@@ -6,15 +6,14 @@
  *   pass(k, y_{k-1})     -> agent text of k; K and V of [y_{k-1}, u_k, text k] enter history
  *   decode(y)            -> samples and frames
  */
+import { media, type Medium, observationEncoder } from "../checkpoint/coders.ts";
+import { type Observation, TokenType } from "../checkpoint/unit.ts";
+import type { StreamingCoder } from "../layers/streaming_coder.ts";
 import { latentParts } from "../model/embedding.ts";
 import type { Model } from "../model/model.ts";
+import { type Media, UnitDecoder, UnitEncoder } from "../model/unit_coders.ts";
 import type { CoderName } from "./snapshot.ts";
-import { type Medium, observationEncoder, responseDecoder } from "../checkpoint/coders.ts";
-import type { Coder } from "../layers/coder.ts";
-import { StreamingCoder } from "../layers/streaming_coder.ts";
-import { type Observation, TokenType } from "../checkpoint/unit.ts";
 import { copy, Plan, submit } from "../../kernels/gpu/plan.ts";
-import { clampSamples, packPixels, pixelWords, unpackPixels } from "../../kernels/codec/pixels.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
 import { sample } from "../../kernels/tokens/sample.ts";
 import { makeTensor, reshape, rows, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
@@ -23,20 +22,28 @@ import { tokenWords } from "../model/tick_tokens.ts";
 
 /** What a pass gives. */
 export interface PassResult {
-  /** Agent text tokens of the unit. */
-  tokens: number[];
-  /** K and V of the tokens that the tick added, all layers; null when nobody needs them. */
+  /** Ids of the unit's agent text tokens. */
+  textIds: number[];
+  /** K and V of the tokens that the tick added, all layers; null without a performer to send it to. */
   slice: ArrayBuffer | null;
 }
 
-/** A decoded unit. */
-export interface Media {
-  audio: Float32Array<ArrayBuffer>;
-  frames: Uint8Array<ArrayBuffer>;
-  /** Flat f32 latents that were decoded. */
-  latents: Float32Array<ArrayBuffer>;
+/** A unit with the flat f32 latents that it was decoded from. */
+export type DecodedUnit = Media & { latents: Float32Array<ArrayBuffer> };
+
+/** An observation's encoder with its plans. */
+interface Observer {
+  encoder: UnitEncoder;
+  present: Plan;
+  /** In place of it where the user gave nothing. */
+  absent: Plan;
 }
 
+/**
+ * The role that hears, sees, talks and shows: it holds the encoders and decoders with their streaming
+ * state and the history that the performer copies. Its work of a tick is four calls, one plan each:
+ * `setLatents` (y_{k-1}, from the performer), `encode`, `pass`, `decode`. Their order is the ticks'.
+ */
 export class Thinker {
   /** Latents of the last response, flat f32. */
   readonly latents: Tensor;
@@ -51,17 +58,15 @@ export class Thinker {
   readonly #unit: Tensor;
   readonly #slice: Tensor | null;
   readonly #pass: Plan;
-  readonly #encoders: { audio: MediumEncoder; video: MediumEncoder };
-  readonly #decoders: { audio: StreamingCoder; video: StreamingCoder };
+  readonly #observers: Record<Medium, Observer>;
+  readonly #decoder: UnitDecoder;
   readonly #decode: Plan;
-  readonly #media: { audio: Tensor; frames: Tensor };
   readonly #passReadback: Readback<readonly [Tensor, ...Tensor[]]>;
   readonly #mediaReadback: Readback<readonly [Tensor, Tensor, Tensor]>;
   readonly #fence: Readback;
 
   private constructor(readonly model: Model, sendsSlices: boolean) {
-    const { gpu, checkpoint, layout, history } = model;
-    const { config } = checkpoint;
+    const { gpu, checkpoint: { config }, layout, history, weights, storage } = model;
     const D = config.hidden_size;
     const passRows = layout.response + layout.observation;
     const sliceRows = passRows + layout.agentText;
@@ -83,34 +88,18 @@ export class Thinker {
     const x = makeTensor(gpu, "pass x", [passRows, D], "f32", uniformBytes);
     const observed = this.observed = rows(x, layout.response, layout.observation);
     const videoStart = layout.userText + layout.userAudio;
-    this.#encoders = {
-      audio: this.#encoder("audio", rows(observed, layout.userText, layout.userAudio)),
-      video: this.#encoder("video", rows(observed, videoStart, layout.userVideo)),
+    this.#observers = {
+      audio: this.#observer("audio", rows(observed, layout.userText, layout.userAudio)),
+      video: this.#observer("video", rows(observed, videoStart, layout.userVideo)),
     };
     this.#pass = new Plan("pass", this.#passSteps(x));
 
-    const { video } = config.response;
-    this.#decoders = {
-      audio: this.#coder(responseDecoder(config, "audio")),
-      video: this.#coder(responseDecoder(config, "video")),
-    };
-    this.#media = {
-      audio: makeTensor(gpu, "agent samples", [layout.agentSamples]),
-      frames: makeTensor(
-        gpu,
-        "agent frames",
-        [pixelWords(layout.frames * video.width * video.height)],
-        "u32",
-      ),
-    };
-    this.#decode = new Plan("decode", this.#decodeSteps());
+    const parts = latentParts(this.latents, model.latents);
+    this.#decoder = new UnitDecoder(gpu, config, weights, storage, parts);
+    this.#decode = new Plan("decode", this.#decoder.steps);
     const slices = this.#slice ? [this.#slice] : [];
     this.#passReadback = new Readback(gpu, [this.#textIds, ...slices]);
-    this.#mediaReadback = new Readback(gpu, [
-      this.#media.audio,
-      this.#media.frames,
-      this.latents,
-    ]);
+    this.#mediaReadback = new Readback(gpu, [...this.#decoder.outputs, this.latents]);
     this.#fence = new Readback(gpu, [this.#unit]);
   }
 
@@ -123,30 +112,18 @@ export class Thinker {
     return thinker;
   }
 
-  #coder(coder: Coder): StreamingCoder {
-    const { gpu, weights, storage } = this.model;
-    return new StreamingCoder(gpu, coder, weights, storage);
-  }
-
-  #encoder(medium: Medium, y: Tensor): MediumEncoder {
-    const { gpu, checkpoint, layout, embedding } = this.model;
-    const { width, height } = checkpoint.config.observation.video;
-    const coder = this.#coder(observationEncoder(checkpoint.config, medium));
-    const channels = coder.output.shape.at(-1) ?? 0;
-    const features = reshape(coder.output, [y.shape[0] ?? 0, channels]);
-    const present = [...coder.steps, ...embedding.observed(medium, features, y)];
-    const absent = new Plan(`no user ${medium}`, embedding.observed(medium, null, y));
-    if (medium === "audio") {
-      return { coder, input: coder.input, present: new Plan("encode audio", present), absent };
-    }
-    const input = makeTensor(
-      gpu,
-      "user frames",
-      [pixelWords(layout.frames * width * height)],
-      "u32",
-    );
-    const unpack = unpackPixels(gpu, { label: "user", pixels: input, y: coder.input });
-    return { coder, input, present: new Plan("encode video", [unpack, ...present]), absent };
+  #observer(medium: Medium, y: Tensor): Observer {
+    const { gpu, checkpoint: { config }, embedding, weights, storage } = this.model;
+    const coder = observationEncoder(config, medium);
+    const encoder = new UnitEncoder(gpu, medium, coder, weights, storage);
+    const { output } = encoder.coder;
+    const features = reshape(output, [y.shape[0] ?? 0, output.shape.at(-1) ?? 0]);
+    const embed = (what: Tensor | null) => embedding.observed(medium, what, y);
+    return {
+      encoder,
+      present: new Plan(`encode ${medium}`, [...encoder.steps, ...embed(features)]),
+      absent: new Plan(`no user ${medium}`, embed(null)),
+    };
   }
 
   #passSteps(x: Tensor) {
@@ -210,36 +187,17 @@ export class Thinker {
     return steps;
   }
 
-  #decodeSteps() {
-    const { gpu, latents } = this.model;
-    const { audio, video } = this.#decoders;
-    const parts = latentParts(this.latents, latents);
-    return [
-      copy("audio latents", parts.audio, reshape(audio.input, parts.audio.shape)),
-      copy("video latents", parts.video, reshape(video.input, parts.video.shape)),
-      ...audio.steps,
-      clampSamples(gpu, { label: "agent", x: audio.output, y: this.#media.audio }),
-      ...video.steps,
-      ...packPixels(gpu, { label: "agent", x: video.output, pixels: this.#media.frames }),
-    ];
-  }
-
   /** Encodes u_k into its rows of the residual stream. Only submits. Lengths must be a unit's. */
   encode({ audio, frames }: Observation): void {
-    const { gpu } = this.model;
     const given = { audio, video: frames };
-    const plans = (["audio", "video"] as const).map((medium) => {
-      const { input, present, absent } = this.#encoders[medium];
+    const plans = media.map((medium) => {
+      const { encoder, present, absent } = this.#observers[medium];
       const data = given[medium];
       if (!data) return absent;
-      gpu.device.queue.writeBuffer(
-        input.buffer,
-        input.offset * 4,
-        data as Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>,
-      );
+      encoder.write(data);
       return present;
     });
-    submit(gpu, ...plans);
+    submit(this.model.gpu, ...plans);
   }
 
   /** Waits until everything submitted is done, so that stages can be timed apart. Where a readback
@@ -266,7 +224,7 @@ export class Thinker {
     }
     upload(gpu, this.#unit, new Uint32Array([unit]));
     const [ids, slice] = await this.#passReadback.run(this.#pass);
-    return { tokens: [...new Uint32Array(ids)], slice: slice ?? null };
+    return { textIds: [...new Uint32Array(ids)], slice: slice ?? null };
   }
 
   /** Puts a response's latents where pass and decode read them. */
@@ -277,37 +235,24 @@ export class Thinker {
   }
 
   /** Decodes `latents` into samples and frames; each response exactly once, in order. */
-  async decode(): Promise<Media> {
+  async decode(): Promise<DecodedUnit> {
     const [audio, frames, latents] = await this.#mediaReadback.run(this.#decode);
-    const { width, height } = this.model.checkpoint.config.response.video;
-    return {
-      audio: new Float32Array(audio),
-      frames: new Uint8Array(frames, 0, this.model.layout.frames * width * height * 3),
-      latents: new Float32Array(latents),
-    };
+    return { ...this.#decoder.media(audio, frames), latents: new Float32Array(latents) };
   }
 
   /** The encoders and decoders that carry state from unit to unit. */
   get coders(): Record<CoderName, StreamingCoder> {
     return {
-      "encoder.audio": this.#encoders.audio.coder,
-      "encoder.video": this.#encoders.video.coder,
-      "decoder.audio": this.#decoders.audio,
-      "decoder.video": this.#decoders.video,
+      "encoder.audio": this.#observers.audio.encoder.coder,
+      "encoder.video": this.#observers.video.encoder.coder,
+      "decoder.audio": this.#decoder.coders.audio,
+      "decoder.video": this.#decoder.coders.video,
     };
   }
 
   /** The plans of a tick, for benchmarks. */
   get plans(): { encode: Plan[]; pass: Plan; decode: Plan } {
-    const { audio, video } = this.#encoders;
-    return { encode: [audio.present, video.present], pass: this.#pass, decode: this.#decode };
+    const encode = media.map((medium) => this.#observers[medium].present);
+    return { encode, pass: this.#pass, decode: this.#decode };
   }
-}
-
-interface MediumEncoder {
-  coder: StreamingCoder;
-  /** Where the observation's samples or packed pixels are written. */
-  input: Tensor;
-  present: Plan;
-  absent: Plan;
 }

@@ -36,7 +36,7 @@ export interface PerformerLink {
 interface Started {
   unit: number;
   arrived: number;
-  tokens: number[];
+  textIds: number[];
   historyTokens: number;
   times: Omit<StageTimes, "wait" | "total">;
 }
@@ -85,11 +85,11 @@ export async function runTicks(
     const { audio, frames, latents } = await thinker.decode();
     started.times.decode = clock() - start;
     const digest = createHash("sha256").update(new Uint8Array(latents.buffer)).digest("hex");
-    const { unit, tokens, historyTokens, times } = started;
+    const { unit, textIds, historyTokens, times } = started;
     const total = clock() - started.arrived;
     const worked = Object.values(times).reduce((sum, ms) => sum + ms, 0);
     const stages = { ...times, wait: Math.max(0, total - worked), total };
-    emit({ unit, tokens, audio, frames, digest, historyTokens, stages });
+    emit({ unit, tokens: textIds, audio, frames, digest, historyTokens, stages });
   };
   const finish = async () => {
     const last = solving;
@@ -113,11 +113,11 @@ export async function runTicks(
     if (previous) await takeLatents(previous);
 
     const passStart = clock();
-    const { tokens, slice } = await thinker.pass(unit, input.typed);
+    const { textIds, slice } = await thinker.pass(unit, input.typed);
     solving = {
       unit,
       arrived: input.arrived,
-      tokens,
+      textIds,
       historyTokens: thinker.model.window.visibleTokens(
         thinker.model.window.rank(unit, "language", thinker.model.layout.agentText - 1),
       ),

@@ -1,5 +1,5 @@
 /** Measures a recording while it runs, unit by unit: no picture and no sound is kept. */
-import type { Media } from "../../engine/model/response_codec.ts";
+import type { Media } from "../../engine/model/unit_coders.ts";
 import { round } from "../pace/statistics.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import { activeRms, rms } from "./measures/activity.ts";

@@ -1,7 +1,8 @@
 /** Runs a recording through a session in closed loop: the user's part as recorded, the agent living on
  * what it says itself. */
 import { InputError } from "../../engine/config/errors.ts";
-import type { Media, ResponseCodec } from "../../engine/model/response_codec.ts";
+import type { ResponseCodec } from "../../engine/model/response_codec.ts";
+import type { Media } from "../../engine/model/unit_coders.ts";
 import type { ModelConfig } from "../../engine/config/config.ts";
 import { type FfmpegFinder, openInput } from "../ends/observe.ts";
 import { replay, type ReplaySession } from "../pace/replay.ts";

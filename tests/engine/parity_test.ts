@@ -188,7 +188,7 @@ async function compare(
     if (unit === 6) observation.frames = null;
     thinker.encode(observation);
     const observed = split(await readTensor(gpu, thinker.observed), D);
-    const { tokens } = await thinker.pass(unit, typed);
+    const { textIds: tokens } = await thinker.pass(unit, typed);
     performer.solve(unit);
     const latents = await performer.read();
     thinker.setLatents(performer.latents);

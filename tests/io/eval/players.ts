@@ -1,6 +1,6 @@
 /** Stand-ins for a session that play a part in recordings with truth records: the oracle itself, or
  * worse. For tests of the measures; need no GPU. */
-import type { Media } from "../../../engine/model/response_codec.ts";
+import type { Media } from "../../../engine/model/unit_coders.ts";
 import type { ModelConfig } from "../../../engine/config/config.ts";
 import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
 import { openRecording, type Recording } from "../../../io/eval/recordings.ts";

@@ -1,0 +1,118 @@
+/** Encoders and decoders together with samples and pictures as the host has them: what is written
+ * before a unit is encoded, and what is read when it was decoded. */
+import { type Medium, responseDecoder } from "../checkpoint/coders.ts";
+import type { ModelConfig } from "../config/config.ts";
+import type { Coder } from "../layers/coder.ts";
+import { StreamingCoder } from "../layers/streaming_coder.ts";
+import type { Weights } from "../weights/weights.ts";
+import { clampSamples, packPixels, pixelWords, unpackPixels } from "../../kernels/codec/pixels.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { copy, type Step } from "../../kernels/gpu/plan.ts";
+import {
+  byteOffset,
+  elements,
+  type FloatType,
+  makeTensor,
+  reshape,
+  type Tensor,
+} from "../../kernels/gpu/tensor.ts";
+
+/** One unit of the agent's side. */
+export interface Media {
+  /** Mono samples in [-1, 1] at `response.audio.sample_rate`. */
+  audio: Float32Array;
+  /** RGB24 frames [frames per unit, height, width, 3]. */
+  frames: Uint8Array;
+}
+
+/** A tensor for RGB24 pictures of this shape [frames, height, width, 3], four bytes to a word. */
+function packedPixels(gpu: Gpu, label: string, shape: readonly number[]): Tensor {
+  return makeTensor(gpu, label, [pixelWords(elements(shape) / 3)], "u32");
+}
+
+/** An encoder of one medium: write a unit, then run the steps. */
+export class UnitEncoder {
+  readonly coder: StreamingCoder;
+  readonly steps: readonly Step[];
+  /** Samples, or packed pixels. */
+  readonly #given: Tensor;
+
+  /** @throws InputError when layers, shapes or weights don't fit together. */
+  constructor(
+    private readonly gpu: Gpu,
+    medium: Medium,
+    coder: Coder,
+    weights: Weights,
+    storage: FloatType,
+  ) {
+    this.coder = new StreamingCoder(gpu, coder, weights, storage);
+    const { input, steps } = this.coder;
+    if (medium === "audio") {
+      this.#given = input;
+      this.steps = steps;
+    } else {
+      this.#given = packedPixels(gpu, `${coder.name} pictures`, input.shape);
+      const unpack = unpackPixels(gpu, { label: coder.name, pixels: this.#given, y: input });
+      this.steps = [unpack, ...steps];
+    }
+  }
+
+  /** Writes a unit's samples, or its RGB24 frames. The length must be a unit's. */
+  write(data: Float32Array | Uint8Array): void {
+    let bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    if (bytes.length % 4 !== 0) {
+      const words = new Uint8Array(4 * Math.ceil(bytes.length / 4));
+      words.set(bytes);
+      bytes = words;
+    }
+    const { buffer } = this.#given;
+    this.gpu.device.queue.writeBuffer(buffer, byteOffset(this.#given), bytes);
+  }
+}
+
+/** Both decoders of the response: its latents become samples and pictures. */
+export class UnitDecoder {
+  readonly coders: Record<Medium, StreamingCoder>;
+  readonly steps: readonly Step[];
+  /** Samples and packed pixels, to be read back. */
+  readonly outputs: readonly [audio: Tensor, frames: Tensor];
+  readonly #frameBytes: number;
+
+  /**
+   * @param latents What is decoded: a unit's of each medium, tokens by channels.
+   * @throws InputError when layers, shapes or weights don't fit together.
+   */
+  constructor(
+    gpu: Gpu,
+    config: ModelConfig,
+    weights: Weights,
+    storage: FloatType,
+    latents: Record<Medium, Tensor>,
+  ) {
+    const coder = (medium: Medium) =>
+      new StreamingCoder(gpu, responseDecoder(config, medium), weights, storage);
+    const { audio, video } = this.coders = { audio: coder("audio"), video: coder("video") };
+    const samples = makeTensor(gpu, "agent samples", [elements(audio.output.shape)]);
+    const pixels = packedPixels(gpu, "agent frames", video.output.shape);
+    this.outputs = [samples, pixels];
+    this.#frameBytes = elements(video.output.shape);
+    const given = (medium: Medium, { input }: StreamingCoder) =>
+      copy(`${medium} latents`, latents[medium], reshape(input, latents[medium].shape));
+    this.steps = [
+      given("audio", audio),
+      given("video", video),
+      ...audio.steps,
+      clampSamples(gpu, { label: "agent", x: audio.output, y: samples }),
+      ...video.steps,
+      ...packPixels(gpu, { label: "agent", x: video.output, pixels }),
+    ];
+  }
+
+  /** What was read of the outputs. */
+  media(audio: ArrayBuffer, frames: ArrayBuffer): Media {
+    return {
+      audio: new Float32Array(audio),
+      frames: new Uint8Array(frames, 0, this.#frameBytes),
+    };
+  }
+}
