@@ -1,14 +1,14 @@
 /**
  * Choice by measurement: which variant of a kernel serves a shape on this adapter.
  *
- * A problem is a kernel at a shape with its candidates, the static default first. Each candidate runs
- * once on random data into poisoned memory and is checked against a plain host computation; one that
- * is wrong is never chosen. Those that are left are timed in turns (so that a disturbance hits all)
- * and the best round of each counts. Every candidate's time is kept in the record.
+ * A problem is a kernel at a shape with its variants, the static default first. Each variant runs once
+ * on random data into poisoned memory and is checked against a plain host computation; one that is
+ * wrong is never chosen. Those that are left are timed in turns, so that a disturbance hits all of
+ * them, and the best round of each counts. Every variant's time is kept in the record.
  *
- * The record is plain data: who calls keeps it, in a file or not. What stands in it is used as it is,
- * so that the same record gives the same choices; where measuring stops because its time is used up,
- * the default is recorded.
+ * The record is plain data, which the caller may keep in a file. What stands in it is used as it is, so
+ * that the same record gives the same choices. Where no time is left to measure, the default is
+ * recorded.
  */
 import type { Choices, Gpu } from "../gpu/device.ts";
 import { Plan, type Step } from "../gpu/plan.ts";
@@ -19,38 +19,32 @@ import { Stopwatch } from "./stopwatch.ts";
 /** Count it up when kernels change so much that old measurements mislead. */
 const kernelsVersion = 2;
 
-/** One way to solve a problem. */
-export interface Candidate {
-  name: string;
-  steps: readonly Step[];
-  /** What its steps write, f32. */
-  output: Tensor;
-  /** Says what is wrong with the output; null: nothing. */
-  check(output: Float32Array): string | null;
+/** A kernel at a shape. */
+export interface Problem<Variant = unknown> {
+  /** Name among the choices. */
+  key: string;
+  /** Its variants by name; the static default, which is taken where no time is left, comes first. */
+  variants: ReadonlyMap<string, Variant>;
+  /** Makes random data and what the variants should give for them. */
+  open(): Trial<Variant>;
 }
 
 /** A problem with its memory on a device. */
-export interface Trial {
-  /** The static default first. */
-  candidates: readonly Candidate[];
+export interface Trial<Variant = unknown> {
+  steps(variant: Variant): readonly Step[];
+  /** What the steps write, f32; values are around 1. */
+  output: Tensor;
+  /** Elements of the output by a plain host computation, and by how much they may differ. */
+  expected: readonly { at: number; value: number }[];
+  tolerance(variant: Variant): number;
   /** Frees its memory. */
   close(): void;
-}
-
-/** A kernel at a shape. */
-export interface Problem {
-  /** Name among the choices. */
-  key: string;
-  /** The static default's name: taken where no time is left to measure. */
-  fallback: string;
-  /** Makes random data, the candidates (the default first), and what they should give. */
-  open(): Trial;
 }
 
 /** What was measured for a problem. */
 export interface TuneEntry {
   chosen: string;
-  /** Best milliseconds by candidate; or why there are none. */
+  /** Best milliseconds by variant; or why there are none. */
   times: Record<string, number | string>;
 }
 
@@ -70,36 +64,31 @@ export function adapterKey(gpu: Gpu): string {
  */
 export function parseTuneRecord(value: unknown): TuneRecord {
   if (!isObject(value)) throw new TypeError("no object");
-  const record: TuneRecord = {};
-  for (const [adapter, entries] of Object.entries(value)) {
-    if (!isObject(entries)) continue;
-    const kept: Record<string, TuneEntry> = {};
-    for (const [key, entry] of Object.entries(entries)) {
-      if (!isObject(entry)) continue;
-      const { chosen, times } = entry;
-      if (typeof chosen !== "string" || !isObject(times)) continue;
-      const fine = Object.entries(times).filter(([, time]) =>
-        typeof time === "string" || (typeof time === "number" && time >= 0)
-      ) as [string, number | string][];
-      set(kept, key, { chosen, times: Object.fromEntries(fine) });
-    }
-    set(record, adapter, kept);
-  }
-  return record;
+  return mapped(value, (entries) => isObject(entries) ? mapped(entries, parseEntry) : undefined);
+}
+
+function parseEntry(entry: unknown): TuneEntry | undefined {
+  if (!isObject(entry) || typeof entry["chosen"] !== "string" || !isObject(entry["times"])) return;
+  const times = mapped(
+    entry["times"],
+    (time) =>
+      typeof time === "string" || (typeof time === "number" && time >= 0) ? time : undefined,
+  );
+  return { chosen: entry["chosen"], times };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Sets a property whatever its name, '__proto__' too. */
-function set<T>(object: Record<string, T>, key: string, value: T): void {
-  Object.defineProperty(object, key, {
-    value,
-    enumerable: true,
-    configurable: true,
-    writable: true,
-  });
+/** The values that `parse` makes of an object's; those of which it makes nothing are left out. Keys
+ * may be any, '__proto__' too. */
+function mapped<T>(
+  object: Record<string, unknown>,
+  parse: (value: unknown) => T | undefined,
+): Record<string, T> {
+  const parsed = Object.entries(object).map(([key, value]) => [key, parse(value)] as const);
+  return Object.fromEntries(parsed.filter((pair): pair is [string, T] => pair[1] !== undefined));
 }
 
 /** What a search found. */
@@ -118,7 +107,7 @@ export interface Tuning {
  *
  * @param stages Problems in order of their weight. Those of a later stage are asked for when the
  * choices of the earlier ones are on the device.
- * @param budgetMs After this time no further candidate is begun.
+ * @param budgetMs After this time no further variant is begun.
  * @param begin Called once, before the first measurement.
  */
 export async function tune(
@@ -131,36 +120,33 @@ export async function tune(
   const start = performance.now();
   const isOver = () => performance.now() - start >= budgetMs;
   const key = adapterKey(gpu);
-  const entries = { ...(Object.hasOwn(record, key) ? record[key] : {}) };
+  const entries = new Map(Object.entries(new Map(Object.entries(record)).get(key) ?? {}));
   const choices: Record<string, string> = {};
   const before = gpu.choices;
   let measured = 0;
   let skipped = 0;
   for (const stage of stages) {
     for (const problem of stage()) {
-      let entry = Object.hasOwn(entries, problem.key) ? entries[problem.key] : undefined;
-      if (!entry) {
-        if (isOver()) {
-          skipped++;
-          entry = { chosen: problem.fallback, times: { [problem.fallback]: noTime } };
-        } else {
-          if (measured === 0) begin();
-          measured++;
-          const trial = problem.open();
-          entry = await choose(gpu, trial.candidates, isOver).finally(() => trial.close());
-        }
-        set(entries, problem.key, entry);
+      let entry = entries.get(problem.key);
+      if (!entry && isOver()) {
+        skipped++;
+        const [chosen = ""] = problem.variants.keys();
+        entry = { chosen, times: { [chosen]: noTime } };
+      } else if (!entry) {
+        if (measured === 0) begin();
+        measured++;
+        entry = await choose(gpu, problem, isOver);
       }
+      entries.set(problem.key, entry);
       choices[problem.key] = entry.chosen;
     }
     gpu.choices = { ...before, ...choices };
   }
-  const whole = { ...record };
-  set(whole, key, entries);
+  const whole = { ...record, [key]: Object.fromEntries(entries) };
   return { choices, record: whole, measured, skipped, ms: performance.now() - start };
 }
 
-/** Rounds that each candidate is timed in, and how long a round of it lasts. */
+/** Rounds that each variant is timed in, and how long a round of it lasts. */
 const rounds = 6;
 const roundMs = 2;
 
@@ -174,22 +160,23 @@ const noTime = "no time was left";
 
 async function choose(
   gpu: Gpu,
-  candidates: readonly Candidate[],
+  problem: Problem,
   isOver: () => boolean,
 ): Promise<TuneEntry> {
   const times: TuneEntry["times"] = {};
   const right: { name: string; repeats: number; steps: readonly Step[]; best: number }[] = [];
   let fastest = Infinity;
+  const trial = problem.open();
   const stopwatch = new Stopwatch(gpu);
   await stopwatch.run([]);
-  for (const candidate of candidates) {
-    const { name, steps } = candidate;
-    // When time is up, testing goes on until one candidate is right.
+  for (const [name, variant] of problem.variants) {
+    // When time is up, testing goes on until one variant is right.
     if (right.length > 0 && isOver()) {
       times[name] = noTime;
       continue;
     }
-    const wrong = await reasonAgainst(gpu, candidate);
+    const steps = trial.steps(variant);
+    const wrong = await reasonAgainst(gpu, trial, variant, steps);
     if (wrong !== null) {
       times[name] = `wrong: ${wrong}`;
       continue;
@@ -212,6 +199,7 @@ async function choose(
     }
   }
   stopwatch.destroy();
+  trial.close();
   for (const { name, best } of right) times[name] = Math.round(best * 1e4) / 1e4;
   // The earliest of those that are as good as the fastest: the default, where it is among them.
   const chosen = right.find(({ best }) => best <= asGood * fastest);
@@ -221,19 +209,28 @@ async function choose(
   return { chosen: chosen.name, times };
 }
 
-/** Why a candidate must not be chosen: its output is wrong, or WebGPU refuses it; else null. */
+/** Why a variant must not be chosen: its output is wrong, or WebGPU refuses it; else null. */
 async function reasonAgainst(
   gpu: Gpu,
-  { steps, output, check }: Candidate,
+  trial: Trial,
+  variant: unknown,
+  steps: readonly Step[],
 ): Promise<string | null> {
-  // What it doesn't write stays NaN.
+  const { output, expected } = trial;
+  // What the steps don't write stays NaN.
   const words = new Uint32Array(output.buffer.size / 4).fill(0xffffffff);
   gpu.device.queue.writeBuffer(output.buffer, 0, words);
-  const values = await readTensor(gpu, output, new Plan("candidate", steps));
+  const values = await readTensor(gpu, output, new Plan("variant", steps));
   try {
     await gpu.check();
   } catch (error) {
     return error instanceof Error ? error.message.split("\n").join(" ") : String(error);
   }
-  return check(Float32Array.from(values));
+  const none = values.findIndex((value) => !Number.isFinite(value));
+  if (none >= 0) return `element ${none} is ${values[none]}`;
+  const tolerance = trial.tolerance(variant);
+  const far = expected.find(({ at, value }) =>
+    !(Math.abs((values[at] ?? NaN) - value) <= tolerance * (1 + Math.abs(value)))
+  );
+  return far ? `element ${far.at} is ${values[far.at]}, not ${far.value}` : null;
 }

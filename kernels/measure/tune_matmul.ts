@@ -9,10 +9,15 @@ import {
   productKey,
   staticVariant,
 } from "../matmul/matmul_variant.ts";
-import { freeWeight, isQuantized, type WeightType } from "../matmul/packed_weight.ts";
+import {
+  freeWeight,
+  isQuantized,
+  type PackedWeight,
+  type WeightType,
+} from "../matmul/packed_weight.ts";
 import { dequantize, quantize } from "../matmul/quantize.ts";
 import { makeTensor, upload } from "../gpu/tensor.ts";
-import type { Candidate, Problem } from "./tune.ts";
+import type { Problem, Trial } from "./tune.ts";
 import { uniformBytes } from "../gpu/uniform.ts";
 
 /** Rows and outputs that are measured at most: more only take longer. */
@@ -22,42 +27,35 @@ const most = { gpu: { rows: 512, outputs: 8192 }, cpu: { rows: 36, outputs: 1024
 export const checkedWork = 2e7;
 
 /** A product's variants. */
-export function productProblem(gpu: Gpu, shape: ProductShape): Problem {
+export function productProblem(gpu: Gpu, shape: ProductShape): Problem<MatmulVariant> {
+  const { texture } = shape;
   return {
     key: productKey(shape),
-    fallback: [...matmulVariants(gpu, shape).keys()][0] ?? "",
-    open: () => {
-      const setup = randomProduct(gpu, shape);
-      const variants = matmulVariants(gpu, shape);
-      const candidates = [...variants].map(([name, v]) => setup.candidate(name, v));
-      return { candidates, ...setup };
-    },
+    variants: matmulVariants(gpu, shape),
+    open: () => openTrial(gpu, shape, (variant) => ({ variant, texture })),
   };
 }
 
 /** Whether operands lie in textures or buffers: by the product that weighs most. */
-export function operandsProblem(gpu: Gpu, shape: Omit<ProductShape, "texture">): Problem {
+export function operandsProblem(
+  gpu: Gpu,
+  shape: Omit<ProductShape, "texture">,
+): Problem<boolean> {
   const first = gpu.traits.texturesFaster;
+  const variantOf = (texture: boolean) => staticVariant(gpu, { ...shape, texture });
   return {
     key: operandsKey,
-    fallback: first ? "textures" : "buffers",
-    open: () => {
-      const setups = [first, !first].map((texture) => {
-        const setup = randomProduct(gpu, { ...shape, texture });
-        const variant = staticVariant(gpu, { ...shape, texture });
-        const candidate = setup.candidate(texture ? "textures" : "buffers", variant);
-        return { candidate, close: setup.close };
-      });
-      return {
-        candidates: setups.map(({ candidate }) => candidate),
-        close: () => setups.forEach(({ close }) => close()),
-      };
-    },
+    variants: new Map([first, !first].map((is) => [is ? "textures" : "buffers", is])),
+    open: () => openTrial(gpu, shape, (texture) => ({ variant: variantOf(texture), texture })),
   };
 }
 
-function randomProduct(gpu: Gpu, shape: ProductShape) {
-  const { inputs, dtype, texture, gated, normed } = shape;
+function openTrial<Variant>(
+  gpu: Gpu,
+  shape: Omit<ProductShape, "texture">,
+  formOf: (variant: Variant) => { variant: MatmulVariant; texture: boolean },
+): Trial<Variant> {
+  const { inputs, dtype, gated, normed } = shape;
   const limit = gpu.traits.cpu ? most.cpu : most.gpu;
   const rows = Math.min(shape.rows, limit.rows);
   const outputs = Math.min(shape.outputs, limit.outputs);
@@ -65,14 +63,20 @@ function randomProduct(gpu: Gpu, shape: ProductShape) {
   const xs = spreadNumbers(rows * inputs, 2);
   const ws = spreadNumbers(outputs * inputs, 2 / Math.sqrt(inputs));
   const eps = 1e-6;
-  const weight = packWeight(gpu, "tuned", ws, outputs, inputs, dtype, { gated, texture });
+  const weights = new Map<boolean, PackedWeight>();
+  const weightIn = (texture: boolean) => {
+    const weight = weights.get(texture) ??
+      packWeight(gpu, "tuned", ws, outputs, inputs, dtype, { gated, texture });
+    weights.set(texture, weight);
+    return weight;
+  };
   // With the room that the engine's activations have, so that these pipelines are the engine's.
   const x = makeTensor(gpu, "tuned x", [rows, inputs], "f32", uniformBytes);
   upload(gpu, x, xs);
   const y = makeTensor(gpu, "tuned y", [rows, width]);
   const stored = asStored(ws, inputs, dtype);
   /** One output, summed in float64. */
-  const expected = (row: number, column: number) => {
+  const sum = (row: number, column: number) => {
     let squares = 0;
     let gate = 0;
     let value = 0;
@@ -87,25 +91,21 @@ function randomProduct(gpu: Gpu, shape: ProductShape) {
     return (gate * scale) / (1 + Math.exp(-gate * scale)) * value * scale;
   };
   const places = samples(rows, width);
-  const points = spread(places.length, Math.max(64, checkedWork / inputs)).map((i) => {
+  const expected = spread(places.length, Math.max(64, checkedWork / inputs)).map((i) => {
     const [row, column] = places[i] ?? [0, 0];
-    return { at: row * width + column, value: expected(row, column) };
+    return { at: row * width + column, value: sum(row, column) };
   });
   return {
-    candidate: (name: string, variant: MatmulVariant): Candidate => ({
-      name,
-      steps: matmul(gpu, {
-        label: "tuned",
-        x,
-        weight,
-        y,
-        ...(normed ? { norm: { eps } } : {}),
-      }, variant),
-      output: y,
-      check: (output) => difference(output, points, variant.form === "dot" ? 3e-2 : 1e-4),
-    }),
+    steps: (of) => {
+      const { variant, texture } = formOf(of);
+      const args = { label: "tuned", x, weight: weightIn(texture), y };
+      return matmul(gpu, normed ? { ...args, norm: { eps } } : args, variant);
+    },
+    output: y,
+    expected,
+    tolerance: (of) => formOf(of).variant.form === "dot" ? 3e-2 : 1e-4,
     close: () => {
-      freeWeight(gpu, weight);
+      for (const weight of weights.values()) freeWeight(gpu, weight);
       for (const tensor of [x, y]) gpu.free(tensor.buffer);
     },
   };
@@ -134,24 +134,6 @@ export function spread(count: number, most: number): number[] {
   const taken = Math.floor(most);
   if (count <= taken) return Array.from({ length: count }, (_, i) => i);
   return Array.from({ length: taken }, (_, i) => Math.round((i * (count - 1)) / (taken - 1)));
-}
-
-/** What is wrong with an output of values around 1: a value that is none, or far from what is
- * expected; null: nothing. */
-export function difference(
-  output: Float32Array,
-  points: readonly { at: number; value: number }[],
-  tolerance: number,
-): string | null {
-  const none = output.findIndex((value) => !Number.isFinite(value));
-  if (none >= 0) return `element ${none} is ${output[none]}`;
-  for (const { at, value } of points) {
-    const is = output[at] ?? NaN;
-    if (!(Math.abs(is - value) <= tolerance * (1 + Math.abs(value)))) {
-      return `element ${at} is ${is}, not ${value}`;
-    }
-  }
-  return null;
 }
 
 /** Numbers evenly spread over [-range, range], the same every time. */

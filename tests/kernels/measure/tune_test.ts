@@ -17,9 +17,9 @@ const data = Float32Array.from({ length: 64 }, (_, i) => i + 1);
 
 /** A problem that is solved by copying `data`: slowly, wrongly, or not at all. */
 function copying(gpu: Gpu, names: readonly ("slow" | "wrong" | "idle")[], opened: string[] = []) {
-  const problem: Problem = {
+  const problem: Problem<"slow" | "wrong" | "idle"> = {
     key: "copying",
-    fallback: names[0] ?? "",
+    variants: new Map(names.map((name) => [name, name])),
     open: () => {
       opened.push("copying");
       const right = tensorFrom(gpu, "right", [64], data);
@@ -31,13 +31,10 @@ function copying(gpu: Gpu, names: readonly ("slow" | "wrong" | "idle")[], opened
         idle: [],
       };
       return {
-        candidates: names.map((name) => ({
-          name,
-          steps: steps[name],
-          output,
-          check: (values: Float32Array) =>
-            values.every((value, i) => value === data[i]) ? null : `${values[63]} at the end`,
-        })),
+        steps: (name) => steps[name],
+        output,
+        expected: [...data].map((value, at) => ({ at, value })),
+        tolerance: () => 0,
         close: () => [right, wrong, output].forEach(({ buffer }) => gpu.free(buffer)),
       };
     },
@@ -51,8 +48,8 @@ withGpu("tune() never chooses a candidate that is wrong or writes nothing", asyn
   const { choices, record, measured } = await tune(gpu, [() => [problem]], {}, 1e9);
   assertEquals([choices["copying"], measured], ["slow", 1]);
   const times = record[adapterKey(gpu)]?.["copying"]?.times ?? {};
-  assertEquals(times["wrong"], "wrong: 0 at the end");
-  assertEquals(times["idle"], "wrong: NaN at the end");
+  assertEquals(times["wrong"], "wrong: element 63 is 0, not 64");
+  assertEquals(times["idle"], "wrong: element 0 is NaN");
   assert(typeof times["slow"] === "number" && times["slow"] > 0);
   assertEquals(gpu.allocatedBytes, before);
   const hopeless = copying(gpu, ["wrong", "idle"]);
