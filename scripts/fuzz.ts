@@ -29,7 +29,7 @@ import { mutateBytes, mutateJson, mutateText } from "./mutate.ts";
 const longestMs = 10_000;
 /** Units that are read of a case; a damaged clock may make any number. */
 const maxUnits = 100;
-/** Growth of this process over all cases that is no leak. */
+/** How much this process may grow over all cases. */
 const maxGrowth = 600e6;
 
 const shape: StreamShape = {

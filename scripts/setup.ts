@@ -120,7 +120,7 @@ async function downloadFfmpeg(): Promise<void> {
   ];
   const script = `${config.imports["ffmpeg-static"]}/install.js`;
   const done = await runs([Deno.execPath(), "run", "-q", "--no-prompt", ...permissions, script]);
-  // A download that broke off leaves a file that is no program.
+  // A download that broke off leaves a part of the program.
   if (!done && existing([path]).length > 0) await Deno.remove(path);
 }
 

@@ -72,7 +72,7 @@ export function run(args: string[]): Promise<number> {
 /** Milliseconds by stage, as one row of a table. */
 type StageMs = Record<typeof tickStages[number] | "tick", number>;
 
-/** A placement and a schedule, run through sessions as everybody opens them. */
+/** A placement and a schedule, run through sessions as the commands open them. */
 export interface PlacementRun {
   placement: "split" | "fused";
   schedule: Schedule;

@@ -4,10 +4,10 @@ import { parseTuneRecord, type TuneRecord, type TuningRequest } from "../../engi
 import { osReason } from "../system/errors.ts";
 import { writeOutput } from "../system/output_file.ts";
 
-/** More than any search writes; what is larger is no cache. */
+/** More than any search writes; a larger file is not read. */
 const mostBytes = 16 << 20;
 
-/** Where the cache lies: in the user's cache folder; null when there is no such. */
+/** Where the cache lies: in the user's cache folder; null when it has none. */
 export function defaultTuneCache(): string | null {
   const get = (name: string) => {
     try {
@@ -24,7 +24,7 @@ export function defaultTuneCache(): string | null {
   return home === null ? null : join(home, ".cache", "wanstream", "tune.json");
 }
 
-/** What earlier runs measured. A file that can't be read or is no cache counts as empty, and `say`
+/** What earlier runs measured. A file that can't be read or has another content counts as empty, and `say`
  * gets a line about it. */
 export async function readTuneCache(
   path: string,

@@ -73,7 +73,7 @@ async function list(folder: string): Promise<Deno.DirEntry[]> {
       throw new InputError(`${folder}: there is no such folder: check its name`);
     }
     if (error instanceof Deno.errors.NotADirectory) {
-      throw new InputError(`${folder}: is no folder: 'eval' takes a folder of recordings`);
+      throw new InputError(`${folder}: this is not a folder: 'eval' takes a folder of recordings`);
     }
     throw error;
   }

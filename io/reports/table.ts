@@ -1,6 +1,6 @@
 /** Tables of figures: one form, printed as text and as a page's HTML. */
 
-/** A cell; null: there is no such figure. */
+/** A cell; null: the figure is missing. */
 export type Cell = string | null;
 
 export interface Table {

@@ -33,7 +33,7 @@ export function say(line: string): void {
   tell(`${line}\n`);
 }
 
-/** Writes a line that the next one overwrites; nothing when standard error is no terminal. */
+/** Writes a line that the next one overwrites; it writes only to a terminal. */
 export function showStatus(what: string): void {
   if (Deno.stderr.isTerminal()) tell(`\r\x1b[K${what}`);
 }

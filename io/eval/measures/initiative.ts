@@ -1,4 +1,4 @@
-/** Speaking first: the agent greets who appears, and names a card that nobody asks about. */
+/** Speaking first: the agent greets a user who appears, and names a card without being asked. */
 import type { Conduct } from "./conduct.ts";
 import type { Outcome } from "./outcomes.ts";
 import { utterance } from "./words.ts";

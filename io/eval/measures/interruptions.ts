@@ -41,7 +41,7 @@ function stopDelay({ onset: unit }: Interruption, { truth, active }: Conduct): n
   return latestStop;
 }
 
-/** Outcomes `selective`: 1 when the agent went on through a noise, somebody's talk or a 'mhm'. */
+/** Outcomes `selective`: 1 when the agent went on through a noise, other people's talk or a 'mhm'. */
 export function judgeSelectivity(conduct: Conduct): Outcome[] {
   return conduct.truth.events.flatMap((event) =>
     event.type === "distraction" ? wentOn(event, conduct) : []

@@ -39,7 +39,7 @@ export interface Figure {
 /** Events from which on a rate is printed. */
 export const enoughEvents = 10;
 
-/** A figure of `value`, withheld when it rests on too few events or is no number. */
+/** A figure: null when it rests on too few events, or when `value` is NaN. */
 export function figure(value: number, events: number): Figure {
   return { value: events < enoughEvents || Number.isNaN(value) ? null : value, events };
 }

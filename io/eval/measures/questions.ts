@@ -27,7 +27,8 @@ function judge(question: Question, { truth, active, words }: Conduct): Outcome[]
   const outcomes: Outcome[] = [];
 
   const running = runAt(active, end, 1);
-  // Speech from before the question is no response to it; speech that began inside it is, at once.
+  // Speech that began before the question is not an answer. Speech that began inside it counts as one
+  // with a delay of 0.
   const isOld = running !== null && running.first <= unit;
   const isEarly = running !== null && !isOld && running.first < end;
   const limit = Math.min(until, end + answerWithin + 1);

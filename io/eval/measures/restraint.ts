@@ -1,4 +1,4 @@
-/** Speaking where nobody should: in pauses of questions, in silences, in the first second. */
+/** Speaking where the agent should be silent: in pauses of questions, in silences, in the first second. */
 import { onset } from "./activity.ts";
 import type { Conduct } from "./conduct.ts";
 import type { Outcome } from "./outcomes.ts";

@@ -1,8 +1,8 @@
 /**
  * How a voice sounds beside the truth's: words in common, laid over each other where they fit best.
  *
- * Nobody can know when exactly the oracle would have spoken (its delay is drawn), so sound isn't
- * compared by the clock. The true voice says a word the same way every time: each word that the agent
+ * The oracle's delay is drawn, so the agent can't speak at the same moment: sound isn't compared by the
+ * clock. The true voice says a word the same way every time: each word that the agent
  * says is compared with the nearest time that the truth says it.
  */
 import { bands } from "./logmel.ts";
