@@ -10,7 +10,6 @@ import {
   type Precision,
   type SessionInfo,
   type SessionOptions,
-  type TuningRequest,
   type WorkerSession,
 } from "../../engine/mod.ts";
 import { resolveSettings, type Settings } from "../../engine/model/settings.ts";
@@ -18,6 +17,7 @@ import { tuneDevice } from "../../engine/roles/tuning.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { modelOptions, openTuning, ownModel } from "../run/model_options.ts";
 import type { Option, Parsed } from "../cli/options.ts";
+import type { CachedTuning } from "../cli/tune_cache.ts";
 import type { Status } from "./output.ts";
 
 /** The options' declarations. */
@@ -44,13 +44,7 @@ export interface BenchModel {
   settings: Settings;
   precision: Precision;
   /** Chooses kernels' variants by measurement; null: defaults. */
-  tuning: BenchTuning | null;
-}
-
-export interface BenchTuning {
-  request: TuningRequest;
-  /** Keeps what was measured in the cache. */
-  keep(): Promise<void>;
+  tuning: CachedTuning | null;
 }
 
 /** Opens the checkpoint, or makes the preset. @throws InputError */
@@ -73,23 +67,8 @@ export async function openBenchModel(
     checkpoint,
     settings: resolveSettings(checkpoint, { precision }),
     precision,
-    tuning: await openBenchTuning(options),
+    tuning: await openTuning(options),
   };
-}
-
-async function openBenchTuning(options: BenchModelOptions): Promise<BenchTuning | null> {
-  const cache = await openTuning(options);
-  if (cache === null) return null;
-  const { tuning, keep } = cache;
-  // The next device or session takes what this one measured.
-  const request: TuningRequest = {
-    ...tuning,
-    end(adapter, found) {
-      request.record = found.record;
-      tuning.end?.(adapter, found);
-    },
-  };
-  return { request, keep };
 }
 
 /** @throws InputError when both are given. */

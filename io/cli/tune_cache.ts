@@ -52,6 +52,12 @@ export async function writeTuneCache(path: string, record: TuneRecord): Promise<
   await writeOutput(path, `${JSON.stringify(merged, null, 1)}\n`);
 }
 
+/** A request to tune kernels, and what keeps its measurements in the cache. */
+export interface CachedTuning {
+  request: TuningRequest;
+  keep(): Promise<void>;
+}
+
 /**
  * What a session needs to tune its kernels with the cache in a file. Measurements are kept when
  * `keep` is called; a file that can't be written costs a line, not the run.
@@ -59,12 +65,14 @@ export async function writeTuneCache(path: string, record: TuneRecord): Promise<
 export async function cachedTuning(
   path: string,
   say: (line: string) => void,
-): Promise<{ tuning: TuningRequest; keep: () => Promise<void> }> {
+): Promise<CachedTuning> {
   let found: TuneRecord | null = null;
-  const tuning: TuningRequest = {
+  const request: TuningRequest = {
     record: await readTuneCache(path, say),
     begin: (adapter) => say(`measuring kernels on ${adapter} (once; --no-tune leaves it out)`),
     end: (adapter, { record, measured, skipped, ms }) => {
+      // The next device that is tuned takes what this one measured.
+      request.record = record;
       if (measured + skipped === 0) return;
       found = record;
       const seconds = (ms / 1000).toFixed(1);
@@ -82,5 +90,5 @@ export async function cachedTuning(
       say(`${path}: can't be written (${osReason(error)}): the next run measures again`);
     }
   };
-  return { tuning, keep };
+  return { request, keep };
 }

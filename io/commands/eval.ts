@@ -111,14 +111,6 @@ export async function run(
   const earlier = await resultsBefore(options, header);
   let found: Promise<Ffmpeg> | null = null;
   const ffmpeg = () => found ??= findFfmpeg(options.ffmpeg);
-  const all = {
-    ...options,
-    prompt: undefined,
-    persona: undefined,
-    voice: undefined,
-    "user-text": undefined,
-    schedule: "eager" as const,
-  };
   using events = options.events === undefined
     ? null
     : await EventsFile.create(options.events, header, earlier);
@@ -127,7 +119,7 @@ export async function run(
     jobs,
     earlier,
     config,
-    open: () => open(model, all, {}),
+    open: () => open(model, { ...options, schedule: "eager" }, {}),
     openCodec: () =>
       openCodec(checkpoint, {
         adapter: options.thinker ?? "default",

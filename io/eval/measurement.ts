@@ -121,7 +121,7 @@ export class Measurement {
 }
 
 /** Everything that is judged of a conversation. */
-export function judgeAll(conduct: Conduct, unitMs: number): Outcome[] {
+function judgeAll(conduct: Conduct, unitMs: number): Outcome[] {
   const questions = judgeQuestions(conduct);
   return [
     ...questions,

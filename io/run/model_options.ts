@@ -79,8 +79,8 @@ export const modelOptions = {
   "history-units": { kind: "whole", min: 1, help: "units of history (the checkpoint's)" },
 } as const satisfies Record<string, Option>;
 
-/** Their values. */
-export type ModelOptions = Parsed<typeof modelOptions>["options"];
+/** Values of these options, as far as they are given. */
+export type ModelOptions = Partial<Parsed<typeof modelOptions>["options"]>;
 
 /** The checkpoint that comes with the program. */
 export async function ownModel(): Promise<string> {
@@ -106,7 +106,7 @@ export async function openModel(
   const checkpoint = await openCheckpoint(model);
   const given = { ...sessionOptions(options), ...references };
   const cache = await openTuning(options);
-  if (cache) given.tuning = cache.tuning;
+  if (cache) given.tuning = cache.request;
   const session = await openSession(checkpoint, given, durability);
   await cache?.keep();
   const { info } = session;
@@ -115,7 +115,7 @@ export async function openModel(
 
 /** Measurements and where they are kept; null: nothing is measured. */
 export async function openTuning(
-  options: Pick<Partial<ModelOptions>, "no-tune" | "tune-cache"> & { quiet?: boolean },
+  options: Pick<ModelOptions, "no-tune" | "tune-cache"> & { quiet?: boolean },
 ) {
   if (options["no-tune"]) return null;
   const tell = options.quiet ? () => {} : say;

@@ -12,7 +12,7 @@ export interface Conduct {
 }
 
 /** Units in which the user takes the turn, in order. */
-export function turnStarts({ events }: Truth): number[] {
+function turnStarts({ events }: Truth): number[] {
   return events.flatMap((event) => {
     if (event.type === "question" || event.type === "story") return [event.start];
     return event.type === "interruption" ? [event.onset] : [];

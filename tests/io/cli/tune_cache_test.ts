@@ -39,9 +39,9 @@ folderTest("a file that is no cache is ignored with a line, then replaced", asyn
 folderTest("a cache that can't be written costs a line, not the run", async (at) => {
   const lines: string[] = [];
   await Deno.writeTextFile(`${at}/file`, "");
-  const { tuning, keep } = await cachedTuning(`${at}/file/tune.json`, (line) => lines.push(line));
-  tuning.begin?.("gpu");
-  tuning.end?.("gpu", { record: { gpu: { one: entry } }, measured: 1, skipped: 2, ms: 1200 });
+  const { request, keep } = await cachedTuning(`${at}/file/tune.json`, (line) => lines.push(line));
+  request.begin?.("gpu");
+  request.end?.("gpu", { record: { gpu: { one: entry } }, measured: 1, skipped: 2, ms: 1200 });
   await keep();
   assertEquals(lines.length, 5);
   assertStringIncludes(lines.at(-1) ?? "", "can't be written");
@@ -49,8 +49,8 @@ folderTest("a cache that can't be written costs a line, not the run", async (at)
 
 folderTest("nothing is written or said when nothing was measured", async (at) => {
   const lines: string[] = [];
-  const { tuning, keep } = await cachedTuning(`${at}/tune.json`, (line) => lines.push(line));
-  tuning.end?.("gpu", { record: { gpu: { one: entry } }, measured: 0, skipped: 0, ms: 1 });
+  const { request, keep } = await cachedTuning(`${at}/tune.json`, (line) => lines.push(line));
+  request.end?.("gpu", { record: { gpu: { one: entry } }, measured: 0, skipped: 0, ms: 1 });
   await keep();
   assertEquals([lines, await names(at)], [[], []]);
 });
