@@ -10,6 +10,11 @@ import { requireAudio, type Shape4 } from "../layers/layer.ts";
 export type Medium = "audio" | "video";
 export const media = ["audio", "video"] as const;
 
+/** One of each medium. */
+export function perMedium<T>(make: (medium: Medium) => T): Record<Medium, T> {
+  return { audio: make("audio"), video: make("video") };
+}
+
 /**
  * One unit of a medium as it comes in or goes out: [samples, 1, 1, 1] or [frames, height, width, 3].
  *

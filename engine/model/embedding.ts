@@ -6,7 +6,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../config/config.ts";
 import type { Weights } from "../weights/weights.ts";
-import { type Medium, observationEncoder } from "../checkpoint/coders.ts";
+import { media, type Medium, observationEncoder, perMedium } from "../checkpoint/coders.ts";
 import { tauFeatures } from "../checkpoint/tensors.ts";
 import { TokenType, tokenTypes, type UnitLayout } from "../checkpoint/unit.ts";
 import { coderOutput } from "../layers/coder.ts";
@@ -46,7 +46,7 @@ export function latentShape(checkpoint: Checkpoint, layout: UnitLayout): LatentS
 }
 
 /** The audio and the video part of flat latents, as matrices. */
-export function latentParts(z: Tensor, shape: LatentShape): { audio: Tensor; video: Tensor } {
+export function latentParts(z: Tensor, shape: LatentShape): Record<Medium, Tensor> {
   const audioLength = shape.audio[0] * shape.audio[1];
   return {
     audio: reshape(rows(z, 0, audioLength), shape.audio),
@@ -64,12 +64,12 @@ export class Embedding {
   readonly #table: PackedWeight;
   readonly #head: PackedWeight;
   readonly #types: Tensor;
-  readonly #absent: { audio: Tensor; video: Tensor };
-  readonly #observed: { audio: Projection; video: Projection };
-  readonly #latentIn: { audio: PackedWeight; video: PackedWeight };
+  readonly #absent: Record<Medium, Tensor>;
+  readonly #observed: Record<Medium, Projection>;
+  readonly #latentIn: Record<Medium, PackedWeight>;
   /** Input bias + type + tau embedding, one row per tau of `taus`. */
-  readonly #latentBias: { audio: Tensor; video: Tensor };
-  readonly #velocity: { audio: Projection; video: Projection };
+  readonly #latentBias: Record<Medium, Tensor>;
+  readonly #velocity: Record<Medium, Projection>;
 
   /**
    * @param taus The taus at which latents will be embedded; 0 (clean) is always there.
@@ -84,7 +84,7 @@ export class Embedding {
   ) {
     const c = config;
     const D = c.hidden_size;
-    const { audio: { latent_channels: audio }, video: { latent_channels: video } } = c.response;
+    const channels = (medium: Medium) => c.response[medium].latent_channels;
     const vector = (name: string, shape: number[] = [D]) =>
       tensorFrom(gpu, name, shape, weights.get(name, shape));
     const weight = (name: string, outputs: number, inputs: number) =>
@@ -93,50 +93,36 @@ export class Embedding {
       weight: weight(`${name}.weight`, outputs, inputs),
       bias: vector(`${name}.bias`, [outputs]),
     });
-    const observed = (medium: Medium) =>
-      projection(
-        `observation.${medium}.projection`,
-        D,
-        coderOutput(observationEncoder(config, medium))[3],
-      );
     this.#table = weight("model.embed_tokens.weight", c.vocab_size, D);
     this.#head = c.tie_word_embeddings ? this.#table : weight("lm_head.weight", c.vocab_size, D);
     this.#types = vector("type_embedding.weight", [tokenTypes, D]);
     this.#absent = { audio: vector("no_sound_embedding"), video: vector("no_picture_embedding") };
-    this.#observed = { audio: observed("audio"), video: observed("video") };
-    this.#velocity = {
-      audio: projection("response.audio.output", audio, D),
-      video: projection("response.video.output", video, D),
-    };
-    this.#latentIn = {
-      audio: weight("response.audio.input.weight", D, audio),
-      video: weight("response.video.input.weight", D, video),
-    };
-    this.#latentBias = {
-      audio: makeTensor(gpu, "audio latent biases", [taus.length, D]),
-      video: makeTensor(gpu, "video latent biases", [taus.length, D]),
-    };
-    submit(
-      gpu,
-      new Plan(
-        "latent biases",
-        this.#biasSteps(
-          projection("tau_embedding.linear1", D, tauFeatures),
-          projection("tau_embedding.linear2", D, D),
-          {
-            audio: vector("response.audio.input.bias"),
-            video: vector("response.video.input.bias"),
-          },
-          D,
-        ),
-      ),
+    this.#observed = perMedium((medium) => {
+      const features = coderOutput(observationEncoder(config, medium))[3];
+      return projection(`observation.${medium}.projection`, D, features);
+    });
+    this.#velocity = perMedium((medium) =>
+      projection(`response.${medium}.output`, channels(medium), D)
     );
+    this.#latentIn = perMedium((medium) =>
+      weight(`response.${medium}.input.weight`, D, channels(medium))
+    );
+    this.#latentBias = perMedium((medium) =>
+      makeTensor(gpu, `${medium} latent biases`, [taus.length, D])
+    );
+    const biases = this.#biasSteps(
+      projection("tau_embedding.linear1", D, tauFeatures),
+      projection("tau_embedding.linear2", D, D),
+      perMedium((medium) => vector(`response.${medium}.input.bias`)),
+      D,
+    );
+    submit(gpu, new Plan("latent biases", biases));
   }
 
   #biasSteps(
     linear1: Projection,
     linear2: Projection,
-    inputBias: { audio: Tensor; video: Tensor },
+    inputBias: Record<Medium, Tensor>,
     D: number,
   ): Step[] {
     const { gpu, taus } = this;
@@ -149,20 +135,13 @@ export class Embedding {
       ...matmul(gpu, {
         label: "tau 1",
         x: features,
-        weight: linear1.weight,
-        bias: linear1.bias,
+        ...linear1,
         activation: "silu",
         y: inner,
       }),
-      ...matmul(gpu, {
-        label: "tau 2",
-        x: inner,
-        weight: linear2.weight,
-        bias: linear2.bias,
-        y: tauRows,
-      }),
+      ...matmul(gpu, { label: "tau 2", x: inner, ...linear2, y: tauRows }),
     ];
-    for (const medium of ["audio", "video"] as const) {
+    for (const medium of media) {
       const constant = makeTensor(gpu, `${medium} constant`, [1, D]);
       const type = this.#type(medium === "audio" ? TokenType.agentAudio : TokenType.agentVideo);
       steps.push(
@@ -191,7 +170,7 @@ export class Embedding {
   }
 
   /** Observation features [n, channels] -> y [n, hidden]; null: the fixed 'nothing there' rows. */
-  observed(medium: "audio" | "video", features: Tensor | null, y: Tensor): Step[] {
+  observed(medium: Medium, features: Tensor | null, y: Tensor): Step[] {
     const type = this.#type(medium === "audio" ? TokenType.userAudio : TokenType.userVideo);
     const label = `user ${medium}`;
     if (!features) {
@@ -205,24 +184,23 @@ export class Embedding {
   }
 
   /** Latents at a tau -> rows y: `count` audio rows and then video rows. */
-  latents(label: string, z: { audio: Tensor; video: Tensor }, tau: number, y: Tensor): Step[] {
+  latents(label: string, z: Record<Medium, Tensor>, tau: number, y: Tensor): Step[] {
     const index = this.taus.indexOf(tau);
     if (index < 0) throw new RangeError(`latents at tau ${tau} were not announced`);
-    const audioRows = z.audio.shape[0] ?? 0;
-    const part = (medium: "audio" | "video", target: Tensor) =>
-      matmul(this.gpu, {
+    let at = 0;
+    return media.flatMap((medium) => {
+      const [count = 0] = z[medium].shape;
+      const target = rows(y, at, count);
+      at += count;
+      if (count === 0) return [];
+      return matmul(this.gpu, {
         label: `${label} ${medium}`,
         x: z[medium],
         weight: this.#latentIn[medium],
         bias: reshape(rows(this.#latentBias[medium], index, 1), [target.shape[1] ?? 0]),
         y: target,
       });
-    return [
-      ...(audioRows > 0 ? part("audio", rows(y, 0, audioRows)) : []),
-      ...((z.video.shape[0] ?? 0) > 0
-        ? part("video", rows(y, audioRows, z.video.shape[0] ?? 0))
-        : []),
-    ];
+    });
   }
 
   /** Normed rows (audio tokens, then video tokens) -> flat velocities; with a coefficient
@@ -230,7 +208,7 @@ export class Embedding {
   velocity(label: string, normed: Tensor, y: Tensor, coefficient?: number): Step[] {
     const parts = latentParts(y, this.shape);
     const audioRows = this.shape.audio[0];
-    return (["audio", "video"] as const).flatMap((medium) =>
+    return media.flatMap((medium) =>
       matmul(this.gpu, {
         label: `${label} ${medium}`,
         x: medium === "audio"

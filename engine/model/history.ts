@@ -37,8 +37,7 @@ export class History {
   readonly ranks: Tensor;
   /** {used, noisyStart, noisyEnd, 0}: the slots that attention walks, i32 [4]. */
   readonly held: Tensor;
-  readonly #keys: Tensor[];
-  readonly #values: Tensor[];
+  readonly #layers: { keys: Tensor; values: Tensor }[];
   readonly #kvDim: number;
 
   constructor(
@@ -50,23 +49,21 @@ export class History {
     const { slots } = window;
     this.#kvDim = config.num_key_value_heads * config.head_dim;
     // With room for a copy of whole rows of a texture.
-    const cache = (what: string) =>
-      Array.from(
-        { length: config.num_hidden_layers },
-        (_, i) => makeTensor(gpu, `history ${what} ${i}`, [slots, this.#kvDim], storage, rowBytes),
-      );
-    this.#keys = cache("keys");
-    this.#values = cache("values");
+    const cache = (label: string) =>
+      makeTensor(gpu, `history ${label}`, [slots, this.#kvDim], storage, rowBytes);
+    this.#layers = Array.from(
+      { length: config.num_hidden_layers },
+      (_, i) => ({ keys: cache(`keys ${i}`), values: cache(`values ${i}`) }),
+    );
     this.ranks = makeTensor(gpu, "history ranks", [slots], "i32", uniformBytes);
     this.held = makeTensor(gpu, "history slots held", [4], "i32");
   }
 
   /** The caches of one layer. */
   layer(index: number): { keys: Tensor; values: Tensor } {
-    const keys = this.#keys[index];
-    const values = this.#values[index];
-    if (!keys || !values) throw new RangeError(`history has no layer ${index}`);
-    return { keys, values };
+    const layer = this.#layers[index];
+    if (!layer) throw new RangeError(`history has no layer ${index}`);
+    return layer;
   }
 
   /** Tells the GPU which slots hold what: once per tick, before its plans are submitted. */
@@ -78,17 +75,17 @@ export class History {
 
   /** A tensor for the K and V of `count` tokens in all layers: [layers, 2, count, kvDim]. */
   makeSlice(label: string, count: number): Tensor {
-    return makeTensor(this.gpu, label, [this.#keys.length, 2, count, this.#kvDim], this.storage);
+    return makeTensor(this.gpu, label, [this.#layers.length, 2, count, this.#kvDim], this.storage);
   }
 
   /** Steps that copy the K and V of the tokens' slots into a slice. */
   gather(label: string, tokenTable: Tensor, slice: Tensor): Step[] {
-    return gatherSlice(this.gpu, { label, caches: this.#caches(), tokenTable, slice });
+    return gatherSlice(this.gpu, { label, caches: this.#layers, tokenTable, slice });
   }
 
   /** Steps that copy a slice into the tokens' slots. */
   scatter(label: string, tokenTable: Tensor, slice: Tensor): Step[] {
-    return scatterSlice(this.gpu, { label, caches: this.#caches(), tokenTable, slice });
+    return scatterSlice(this.gpu, { label, caches: this.#layers, tokenTable, slice });
   }
 
   /** Bytes of the K and V of `count` tokens in all layers. */
@@ -109,7 +106,7 @@ export class History {
   /** Writes the K and V of as many slots as `bytes` holds, laid out as a slice, from `start` on. */
   write(start: number, bytes: Uint8Array<ArrayBuffer>): void {
     const count = bytes.length / this.sliceBytes(1);
-    const part = bytes.length / (this.#keys.length * 2);
+    const part = bytes.length / (this.#layers.length * 2);
     this.#ordered().forEach((cache, i) => {
       const slots = rows(cache, start, count);
       const { queue } = this.gpu.device;
@@ -119,10 +116,6 @@ export class History {
 
   /** All caches in the order of a slice. */
   #ordered(): Tensor[] {
-    return this.#caches().flatMap(({ keys, values }) => [keys, values]);
-  }
-
-  #caches() {
-    return this.#keys.map((_, i) => this.layer(i));
+    return this.#layers.flatMap(({ keys, values }) => [keys, values]);
   }
 }

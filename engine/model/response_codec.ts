@@ -4,7 +4,7 @@
  * the truth's own way through the codecs.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { type Medium, responseEncoder } from "../checkpoint/coders.ts";
+import { type Medium, perMedium, responseEncoder } from "../checkpoint/coders.ts";
 import { Weights } from "../weights/weights.ts";
 import { type Precision, resolveSettings } from "./settings.ts";
 import { type Media, UnitDecoder, UnitEncoder } from "./unit_coders.ts";
@@ -24,10 +24,10 @@ export class ResponseCodec {
   private constructor(private readonly gpu: Gpu, checkpoint: Checkpoint, storage: FloatType) {
     const { config } = checkpoint;
     const weights = Weights.of(checkpoint.tensors);
-    const encoder = (medium: Medium) =>
-      new UnitEncoder(gpu, medium, responseEncoder(config, medium), weights, storage);
-    const { audio, video } = this.#encoders = { audio: encoder("audio"), video: encoder("video") };
-    const latents = { audio: audio.coder.output, video: video.coder.output };
+    const { audio, video } = this.#encoders = perMedium((medium) =>
+      new UnitEncoder(gpu, medium, responseEncoder(config, medium), weights, storage)
+    );
+    const latents = perMedium((medium) => this.#encoders[medium].coder.output);
     this.#decoder = new UnitDecoder(gpu, config, weights, storage, latents);
     const steps = [...audio.steps, ...video.steps, ...this.#decoder.steps];
     this.#plan = new Plan("codecs", steps);

@@ -1,6 +1,6 @@
 /** Encoders and decoders together with samples and pictures as the host has them: what is written
  * before a unit is encoded, and what is read when it was decoded. */
-import { type Medium, responseDecoder } from "../checkpoint/coders.ts";
+import { type Medium, perMedium, responseDecoder } from "../checkpoint/coders.ts";
 import type { ModelConfig } from "../config/config.ts";
 import type { Coder } from "../layers/coder.ts";
 import { StreamingCoder } from "../layers/streaming_coder.ts";
@@ -89,9 +89,9 @@ export class UnitDecoder {
     storage: FloatType,
     latents: Record<Medium, Tensor>,
   ) {
-    const coder = (medium: Medium) =>
-      new StreamingCoder(gpu, responseDecoder(config, medium), weights, storage);
-    const { audio, video } = this.coders = { audio: coder("audio"), video: coder("video") };
+    const { audio, video } = this.coders = perMedium((medium) =>
+      new StreamingCoder(gpu, responseDecoder(config, medium), weights, storage)
+    );
     const samples = makeTensor(gpu, "agent samples", [elements(audio.output.shape)]);
     const pixels = packedPixels(gpu, "agent frames", video.output.shape);
     this.outputs = [samples, pixels];
