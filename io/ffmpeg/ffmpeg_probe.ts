@@ -4,6 +4,7 @@ import { isIsoMedia } from "../media/cut_off.ts";
 import { checkColours, type ColouredTrack, decoderArgs } from "./colours.ts";
 import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
 import { inputLimits } from "./ffmpeg_source.ts";
+import { formatWhitelist, whyRefused } from "./formats.ts";
 import { defaultTracks, takenTracks, type Track, type TrackChoice } from "../media/tracks.ts";
 
 /** A track as FFmpeg describes it. */
@@ -30,25 +31,13 @@ export interface Probe {
 }
 
 /**
- * Demuxers that read one recording from one file. Not here: playlists and everything else that opens
- * other files or devices (hls, dash, concat, image2, sdp, lavfi, vapoursynth, svg...).
- */
-const formats =
-  ("3dostr aa aac aax ac3 aiff amr amrnb amrwb ape apng asf au av1 avi bmp_pipe bmv caf dirac dsf " +
-    "dts dtshd dv dxa eac3 flac flic flv gif gif_pipe gxf h261 h263 h264 hevc iff ilbc ivf j2k_pipe " +
-    "jpeg_pipe jpegxl_pipe jpegxl_anim live_flv loas m4v matroska,webm matroska webm mjpeg mlp " +
-    "mov,mp4,m4a,3gp,3g2,mj2 mov mp4 m4a mp3 mpc mpc8 mpeg mpegts mpegvideo mxf nut obu ogg oma " +
-    "pam_pipe pbm_pipe pgm_pipe png_pipe ppm_pipe psd_pipe qoi_pipe rm roq sox spdif swf tak " +
-    "tiff_pipe truehd tta vc1 voc vvc w64 wav webp_pipe wtv wv xa xwma yuv4mpegpipe").split(" ");
-
-/**
  * Input arguments: this one file, nothing that it points to, and a bounded look at its start.
  *
  * @param video The track whose pictures are decoded.
  */
 export function inputArgs(path: string, video: ProbedTrack | null = null): string[] {
   return [
-    ...["-protocol_whitelist", "file,pipe", "-format_whitelist", formats.join(",")],
+    ...["-protocol_whitelist", "file,pipe", "-format_whitelist", formatWhitelist],
     ...["-probesize", "33554432", "-analyzeduration", "15000000", ...decoderArgs(video)],
     // A recording may stand still for an hour; a clock that jumps by more is damaged.
     ...[...inputLimits(3600), "-i", fileUrl(path)],
@@ -202,11 +191,9 @@ function firstTime(table: string): number {
 
 /** @param why FFmpeg's last words. */
 async function unreadable(path: string, why: string, lines: string[]): Promise<InputError> {
-  if (lines.some((line) => /not on whitelist/i.test(line)) || await isPlaylist(path)) {
-    return new InputError(
-      `${path}: is a playlist or no recording: give the recording itself (mp4, mkv, wav, ...)`,
-    );
-  }
+  const refused = lines.map((line) => /^\[([\w,]+) @ .*not on whitelist/i.exec(line)?.[1])
+    .find((format) => format !== undefined) ?? await playlist(path);
+  if (refused !== null) return new InputError(`${path}: ${whyRefused(refused)}`);
   // FFmpeg says so of anything whose name ends in .mp4.
   if (lines.some((line) => line.includes("moov atom not found")) && await isIsoMedia(path)) {
     return new InputError(
@@ -218,10 +205,11 @@ async function unreadable(path: string, why: string, lines: string[]): Promise<I
   return new InputError(`${path}: is no recording that FFmpeg can read (${short})`);
 }
 
-/** True for HLS and FFmpeg's concat lists, which newer FFmpegs don't even look for under other names. */
-async function isPlaylist(path: string): Promise<boolean> {
+/** HLS and FFmpeg's lists of files by their first bytes: newer FFmpegs look for them by name only. */
+async function playlist(path: string): Promise<string | null> {
   const head = new Uint8Array(8);
   using file = await Deno.open(path);
   await file.read(head);
-  return /^(#EXTM3U|ffconcat)/.test(String.fromCharCode(...head));
+  const text = String.fromCharCode(...head);
+  return text.startsWith("#EXTM3U") ? "hls" : text === "ffconcat" ? "concat" : null;
 }

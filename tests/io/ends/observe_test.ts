@@ -249,9 +249,9 @@ ffmpegTest("openInput() refuses what is no recording, in one line", async (folde
       Uint8Array.from({ length: 50000 }, (_, i) => i * i * 7919 >> 5),
       "is no recording",
     ],
-    ["hls.mp4", playlist("good.mp4"), "is a playlist or no recording"],
-    ["remote.mp4", playlist("http://127.0.0.1:9/x.ts"), "is a playlist or no recording"],
-    ["concat.mp4", "ffconcat version 1.0\nfile good.mp4\n", "is a playlist or no recording"],
+    ["hls.mp4", playlist("good.mp4"), "is a playlist ("],
+    ["remote.mp4", playlist("http://127.0.0.1:9/x.ts"), "is a playlist ("],
+    ["concat.mp4", "ffconcat version 1.0\nfile good.mp4\n", "is a playlist ("],
     [
       "session.mp4",
       "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n",
