@@ -21,8 +21,7 @@ export class CoderMemory {
 
   /** An f32 tensor with a buffer of its own. */
   make(label: string, shape: readonly number[]): Tensor {
-    // With the room of a texture's row one copy takes all rows of the tensor.
-    const tensor = makeTensor(this.gpu, label, shape, "f32", 16 << 10);
+    const tensor = makeTensor(this.gpu, label, shape, "f32", "texture");
     this.frees.push(() => this.gpu.free(tensor.buffer));
     return tensor;
   }

@@ -15,7 +15,6 @@ import type { Step } from "../../kernels/gpu/plan.ts";
 import { qkRotary, rotaryTurns } from "../../kernels/attention/qk_rotary.ts";
 import { rmsnorm } from "../../kernels/tokens/rmsnorm.ts";
 import { makeTensor, rows, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
-import { uniformBytes } from "../../kernels/gpu/uniform.ts";
 
 interface Layer {
   /** q, k and v rows of one product, the input norm's weight in them. */
@@ -193,7 +192,7 @@ export class Backbone {
       const qDim = c.num_attention_heads * c.head_dim;
       const kvDim = c.num_key_value_heads * c.head_dim;
       const make = (name: string, width: number) =>
-        makeTensor(this.gpu, `span of ${count}: ${name}`, [count, width], "f32", uniformBytes);
+        makeTensor(this.gpu, `span of ${count}: ${name}`, [count, width], "f32", "uniform");
       scratch = {
         qkv: make("qkv", qDim + 2 * kvDim),
         q: make("q", qDim),

@@ -3,7 +3,6 @@ import type { ModelConfig } from "../config/config.ts";
 import type { HistoryWindow } from "./window.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { gatherSlice, scatterSlice } from "../../kernels/attention/history_copy.ts";
-import { rowBytes } from "../../kernels/gpu/texture.ts";
 import { copy, type Step } from "../../kernels/gpu/plan.ts";
 import {
   byteOffset,
@@ -15,7 +14,6 @@ import {
   type Tensor,
   upload,
 } from "../../kernels/gpu/tensor.ts";
-import { uniformBytes } from "../../kernels/gpu/uniform.ts";
 
 /** Bytes of one token's K and V in all layers. */
 export function tokenBytes(config: ModelConfig, storage: FloatType): number {
@@ -48,14 +46,13 @@ export class History {
   ) {
     const { slots } = window;
     this.#kvDim = config.num_key_value_heads * config.head_dim;
-    // With room for a copy of whole rows of a texture.
     const cache = (label: string) =>
-      makeTensor(gpu, `history ${label}`, [slots, this.#kvDim], storage, rowBytes);
+      makeTensor(gpu, `history ${label}`, [slots, this.#kvDim], storage, "texture");
     this.#layers = Array.from(
       { length: config.num_hidden_layers },
       (_, i) => ({ keys: cache(`keys ${i}`), values: cache(`values ${i}`) }),
     );
-    this.ranks = makeTensor(gpu, "history ranks", [slots], "i32", uniformBytes);
+    this.ranks = makeTensor(gpu, "history ranks", [slots], "i32", "uniform");
     this.held = makeTensor(gpu, "history slots held", [4], "i32");
   }
 

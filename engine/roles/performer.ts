@@ -8,7 +8,6 @@ import { noise } from "../../kernels/flow/noise.ts";
 import { Plan, type Step, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
 import { makeTensor, rows, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
-import { uniformBytes } from "../../kernels/gpu/uniform.ts";
 
 /**
  * The role that solves the flow-matching ODE for the next response's latents. It works on its own copy
@@ -27,7 +26,7 @@ export class Performer {
   private constructor(readonly model: Model, receivesSlices: boolean) {
     const { gpu, layout, history, latents } = model;
     const noisyRows = model.window.sizes.noisySets * layout.response;
-    this.latents = makeTensor(gpu, "z", [latents.length], "f32", uniformBytes);
+    this.latents = makeTensor(gpu, "z", [latents.length], "f32", "uniform");
     this.#tokenTable = makeTensor(gpu, "noisy tokens", [noisyRows, tokenWords], "i32");
     this.#unit = makeTensor(gpu, "solver unit", [1], "u32");
     this.#solve = new Plan("solve", this.#solveSteps(noisyRows));
@@ -56,7 +55,7 @@ export class Performer {
     const length = model.latents.length;
     const D = model.checkpoint.config.hidden_size;
     const make = (label: string, ...shape: number[]) =>
-      makeTensor(gpu, label, shape, "f32", uniformBytes);
+      makeTensor(gpu, label, shape, "f32", "uniform");
     const trial = make("z trial", length);
     const program = solverProgram(settings.solver);
     const velocities = Array.from(

@@ -17,7 +17,6 @@ import { copy, Plan, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
 import { sample } from "../../kernels/tokens/sample.ts";
 import { makeTensor, reshape, rows, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
-import { uniformBytes } from "../../kernels/gpu/uniform.ts";
 import { tokenWords } from "../model/tick_tokens.ts";
 
 /** What a pass gives. */
@@ -71,13 +70,7 @@ export class Thinker {
     const passRows = layout.response + layout.observation;
     const sliceRows = passRows + layout.agentText;
 
-    this.latents = makeTensor(
-      gpu,
-      "response latents",
-      [model.latents.length],
-      "f32",
-      uniformBytes,
-    );
+    this.latents = makeTensor(gpu, "response latents", [model.latents.length], "f32", "uniform");
     this.logits = makeTensor(gpu, "text logits", [1, config.vocab_size]);
     this.#tokenTable = makeTensor(gpu, "pass tokens", [sliceRows, tokenWords], "i32");
     this.#typedIds = makeTensor(gpu, "typed ids", [layout.userText], "u32");
@@ -85,7 +78,7 @@ export class Thinker {
     this.#unit = makeTensor(gpu, "unit", [1], "u32");
     this.#slice = sendsSlices ? history.makeSlice("slice", sliceRows) : null;
 
-    const x = makeTensor(gpu, "pass x", [passRows, D], "f32", uniformBytes);
+    const x = makeTensor(gpu, "pass x", [passRows, D], "f32", "uniform");
     const observed = this.observed = rows(x, layout.response, layout.observation);
     const videoStart = layout.userText + layout.userAudio;
     this.#observers = {
@@ -130,9 +123,9 @@ export class Thinker {
     const { gpu, checkpoint, layout, history, backbone, embedding, latents, settings } = this.model;
     const { hidden_size: D } = checkpoint.config;
     const passRows = layout.response + layout.observation;
-    const normed = makeTensor(gpu, "text normed", [1, D], "f32", uniformBytes);
+    const normed = makeTensor(gpu, "text normed", [1, D], "f32", "uniform");
     const { logits } = this;
-    const textX = makeTensor(gpu, "text x", [1, D], "f32", uniformBytes);
+    const textX = makeTensor(gpu, "text x", [1, D], "f32", "uniform");
     const slots = layout.agentText;
     const steps = [
       ...embedding.latents(

@@ -82,18 +82,24 @@ export function checkTensors(kernel: string, tensors: Readonly<Record<string, Wa
 }
 
 /**
+ * Bytes that a buffer has after its tensor by how kernels read it: bound as the largest uniform (so
+ * that tensors of all shapes share a pipeline), or copied by whole rows of a texture.
+ */
+export const room = { storage: 0, uniform: 64 << 10, texture: 16 << 10 } as const;
+
+/**
  * Makes a tensor with a buffer of its own (zeroed by WebGPU).
  *
- * @param room Bytes that the buffer has after the tensor: some ways to bind or copy it want them.
+ * @param readAs What kernels may read it as, beside a storage buffer.
  */
 export function makeTensor(
   gpu: Gpu,
   label: string,
   shape: readonly number[],
   dtype: ElementType = "f32",
-  room = 0,
+  readAs: keyof typeof room = "storage",
 ): Tensor {
-  const bytes = tensorBytes({ shape, dtype }) + room;
+  const bytes = tensorBytes({ shape, dtype }) + room[readAs];
   return { buffer: gpu.buffer(label, bytes), offset: 0, shape, dtype };
 }
 

@@ -12,12 +12,12 @@
  */
 import type { Gpu } from "./device.ts";
 import type { TextureCopy } from "./plan.ts";
-import { byteOffset, type Tensor, tensorBytes } from "./tensor.ts";
+import { byteOffset, room, type Tensor, tensorBytes } from "./tensor.ts";
 
 export type TextureFormat = "rgba32float" | "rgba32uint" | "r32float";
 
 /** Bytes of a row of a texture. */
-export const rowBytes = 16 << 10;
+export const rowBytes = room.texture;
 
 /** Bytes of a texel. */
 export function texelBytes(format: TextureFormat): number {
@@ -87,12 +87,8 @@ export function textureFrom(
   const chunkRows = 1024;
   for (let row = 0; row < rows; row += chunkRows) {
     const height = Math.min(chunkRows, rows - row);
-    let part = bytes.subarray(row * rowBytes, (row + height) * rowBytes);
-    if (part.length < height * rowBytes) {
-      const padded = new Uint8Array(height * rowBytes);
-      padded.set(part);
-      part = padded;
-    }
+    const part = new Uint8Array(height * rowBytes);
+    part.set(bytes.subarray(row * rowBytes, (row + height) * rowBytes));
     gpu.device.queue.writeTexture(
       { texture, origin: [0, row] },
       part,

@@ -3,10 +3,10 @@
  * without a copy into a texture; to a GPU they are constants.
  */
 import type { Gpu } from "./device.ts";
-import { byteOffset, type Tensor, tensorBytes } from "./tensor.ts";
+import { byteOffset, room, type Tensor, tensorBytes } from "./tensor.ts";
 
 /** Bytes that a uniform binding may have everywhere. */
-export const uniformBytes = 64 << 10;
+const uniformBytes = room.uniform;
 
 /** True when so many bytes can be bound as a uniform, wherever they start in their buffer. */
 export function fitsUniform(gpu: Gpu, bytes: number): boolean {
@@ -32,7 +32,7 @@ export function storageSource(tensor: Tensor, variable: string, type: string): A
 }
 
 /**
- * Binds a tensor as a uniform array of vec4. Where its buffer has room for it (`makeTensor`'s `room`)
+ * Binds a tensor as a uniform array of vec4. Where its buffer has room for it (see `makeTensor`)
  * the array has the largest size, so that tensors of all shapes share a pipeline.
  *
  * @param type Of the elements: vec4f, vec4u or vec4i, whatever the tensor's are.

@@ -10,7 +10,6 @@ import type { Gpu } from "../gpu/device.ts";
 import { type ElementType, makeTensor, tensorFrom, upload } from "../gpu/tensor.ts";
 import type { Problem, Trial } from "./tune.ts";
 import { checkedWork, spread, spreadNumbers } from "./tune_matmul.ts";
-import { uniformBytes } from "../gpu/uniform.ts";
 
 /** Rows and keys that are measured at most: more only take longer. */
 const most = { gpu: { rows: 512, slots: 1 << 15 }, cpu: { rows: 36, slots: 2048 } };
@@ -40,16 +39,16 @@ function openTrial(gpu: Gpu, shape: AttentionShape): Trial<AttentionVariant> {
   const rankWords = Int32Array.from({ length: slots }, (_, slot) => isSeen(slot) ? 0 : 2);
   const tokens = new Int32Array(rows * 8);
   for (let row = 0; row < rows; row++) tokens.set([0, 1, 1], row * 8);
-  // With the room that the engine's have, so that these pipelines are the engine's.
-  const roomy = (shape: number[], data: Float32Array | Int32Array, dtype: ElementType) => {
-    const tensor = makeTensor(gpu, "tuned", shape, dtype, uniformBytes);
+  // Read as the engine's are, so that these pipelines are the engine's.
+  const uploaded = (shape: number[], data: Float32Array | Int32Array, dtype: ElementType) => {
+    const tensor = makeTensor(gpu, "tuned", shape, dtype, "uniform");
     upload(gpu, tensor, data);
     return tensor;
   };
-  const q = roomy([rows, heads * headDim], qs, "f32");
-  const keys = roomy(cache, ks, dtype);
-  const values = roomy(cache, vs, dtype);
-  const ranks = roomy([slots], rankWords, "i32");
+  const q = uploaded([rows, heads * headDim], qs, "f32");
+  const keys = uploaded(cache, ks, dtype);
+  const values = uploaded(cache, vs, dtype);
+  const ranks = uploaded([slots], rankWords, "i32");
   const tokenTable = tensorFrom(gpu, "tuned tokens", [rows, 8], tokens);
   const held = tensorFrom(gpu, "tuned held", [4], Int32Array.of(slots, slots, slots, 0));
   const out = makeTensor(gpu, "tuned out", [rows, heads * headDim]);

@@ -18,7 +18,6 @@ import {
 import { dequantize, quantize } from "../matmul/quantize.ts";
 import { makeTensor, upload } from "../gpu/tensor.ts";
 import type { Problem, Trial } from "./tune.ts";
-import { uniformBytes } from "../gpu/uniform.ts";
 
 /** Rows and outputs that are measured at most: more only take longer. */
 const most = { gpu: { rows: 512, outputs: 8192 }, cpu: { rows: 36, outputs: 1024 } };
@@ -70,8 +69,8 @@ function openTrial<Variant>(
     weights.set(texture, weight);
     return weight;
   };
-  // With the room that the engine's activations have, so that these pipelines are the engine's.
-  const x = makeTensor(gpu, "tuned x", [rows, inputs], "f32", uniformBytes);
+  // Read as the engine's activations are, so that these pipelines are the engine's.
+  const x = makeTensor(gpu, "tuned x", [rows, inputs], "f32", "uniform");
   upload(gpu, x, xs);
   const y = makeTensor(gpu, "tuned y", [rows, width]);
   const stored = asStored(ws, inputs, dtype);

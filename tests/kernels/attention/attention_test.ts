@@ -8,8 +8,7 @@ import {
 } from "../../../kernels/attention/attention.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
-import type { Tensor } from "../../../kernels/gpu/tensor.ts";
-import { uniformBytes } from "../../../kernels/gpu/uniform.ts";
+import { room as roomBytes, type Tensor } from "../../../kernels/gpu/tensor.ts";
 import { attention as reference } from "../../reference/attention.ts";
 import { normal, random, roundToHalf } from "../../reference/random.ts";
 import { plainRanks, randomStream, type Row } from "../../reference/stream.ts";
@@ -66,7 +65,7 @@ function problem(gpu: Gpu, next: () => number, given: Case): Problem {
   const options = { dtype, offset: 8 };
   const whole = [rows.length, heads * headDim];
   // With room and without: a uniform is then as large as may be, or as its tensor.
-  const room = dtype === "f32" ? uniformBytes / 4 : 8;
+  const room = dtype === "f32" ? roomBytes.uniform / 4 : 8;
   const padded = ints(
     gpu,
     "ranks",
