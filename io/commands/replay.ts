@@ -7,6 +7,7 @@ import { choosePace, paceOptions } from "../pace/pace_options.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
 import { Outputs } from "../system/output_file.ts";
 import { replayFile } from "../run/replay_file.ts";
+import { chooseTracks, trackOptions } from "../media/tracks.ts";
 import { SavedRun } from "../saved/saved_run.ts";
 import { chooseSaving, inMemory, savingOptions } from "../saved/saving_options.ts";
 import { report } from "../run/report.ts";
@@ -24,6 +25,7 @@ const spec = {
       short: "o",
       help: "response: .mkv, .mp4, .mov, .webm; or .wav, .y4m (one medium, no FFmpeg)",
     },
+    ...trackOptions,
     ...modelOptions,
     ...paceOptions,
     units: { kind: "whole", min: 1, help: "answer the first N units only" },
@@ -38,6 +40,7 @@ const spec = {
   examples: [
     "deno task replay talk.mp4 -o answer.mkv --seed 7 --side-by-side both.mkv",
     'deno task replay question.wav -o answer.wav --prompt "You are brief." --events events.jsonl',
+    "deno task replay two_speakers.wav -o answer.mkv --audio-channel left",
     "deno task replay talk.mp4 -o answer.mkv --save-session saved",
     "deno task replay talk.mp4 -o answer.mkv --resume saved",
     "deno task replay talk.mp4 -o other.mkv --resume saved --fork other --seed 8",
@@ -84,6 +87,7 @@ export async function run(args: string[], open = openModel): Promise<number> {
       {
         input,
         output,
+        tracks: chooseTracks(options),
         model,
         config,
         pacing,

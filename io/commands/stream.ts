@@ -23,6 +23,7 @@ import { chooseSaving, inMemory, savingOptions } from "../saved/saving_options.t
 import { runStream, type StreamInput } from "../run/stream.ts";
 import { awaitHead, decodeStream } from "../ends/stream_decode.ts";
 import { muxedOutput, openLiveFiles, rawOutput, type StreamOutput } from "../ends/stream_output.ts";
+import { chooseTracks, trackOptions } from "../media/tracks.ts";
 import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
 
 export const summary = "answer a live stream: a container comes in, a container goes out";
@@ -48,6 +49,7 @@ const spec = {
     "raw-audio": { kind: "text", value: "PATH", help: "mono f32le samples instead of -i" },
     "raw-video-out": { kind: "text", value: "PATH", help: "RGB24 frames instead of -o" },
     "raw-audio-out": { kind: "text", value: "PATH", help: "mono f32le samples instead of -o" },
+    ...trackOptions,
     ...modelOptions,
     ...paceOptions,
     schedule: { kind: "choice", choices: ["paper", "eager"], help: "when y_k leaves (eager)" },
@@ -147,6 +149,9 @@ function check(options: Options): void {
   for (
     const [one, others] of [
       ["input", ["raw-video", "raw-audio"]],
+      ["audio-track", ["raw-video", "raw-audio"]],
+      ["video-track", ["raw-video", "raw-audio"]],
+      ["audio-channel", ["raw-video", "raw-audio"]],
       ["output", ["raw-video-out", "raw-audio-out"]],
       ["format", ["raw-video-out", "raw-audio-out"]],
     ] as const
@@ -170,6 +175,7 @@ async function openInput(
     return opened;
   };
   const { "raw-video": video, "raw-audio": audio, input = "-" } = options;
+  const tracks = chooseTracks(options);
   const facts = { bytes: null, sha256: null, seconds: null };
   if (video !== undefined || audio !== undefined) {
     // Both at once: opening a FIFO waits for its other end.
@@ -194,7 +200,7 @@ async function openInput(
       "standard input is a terminal: pipe a stream into it, 'ffmpeg -re -i talk.mp4 -f nut - | ...'",
     );
   }
-  const headed = await awaitHead(opened);
+  const headed = await awaitHead(opened, tracks);
   return {
     source: decodeStream(await ffmpeg(), opened, headed, shape),
     facts: {

@@ -16,7 +16,7 @@ import type { StreamShape } from "../media/stream_shape.ts";
 export interface SideBySide {
   /** The recording, and what was taken of it. */
   input: string;
-  tracks?: TrackChoice;
+  tracks: TrackChoice;
   /** The finished response: any file with picture and sound. */
   response: string;
   output: OutputFile;

@@ -98,6 +98,7 @@ export async function finishOutputs(
     try {
       const missing = await sideBySide(await ffmpeg(), {
         input: request.input,
+        tracks: request.tracks,
         response: files.response.temporary,
         output: files.sideBySide,
         agent,

@@ -63,7 +63,7 @@ export async function replayFile(
   if (needsFfmpeg(request.output) || files.sideBySide) await ffmpeg();
 
   const { userText, references } = await readReferences(request, agent, ffmpeg);
-  const { observations, facts } = await openInput(request.input, user, ffmpeg);
+  const { observations, facts } = await openInput(request.input, user, ffmpeg, request.tracks);
   const log = new ReplayLog(files.events, config.unit_ms);
   const spoken: Spoken[] = [];
   let writer: ResponseWriter | null = null;

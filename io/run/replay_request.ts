@@ -2,6 +2,7 @@
 import { InputError } from "../../engine/config/errors.ts";
 import { mediaExtensions } from "../ffmpeg/ffmpeg_encode.ts";
 import { checkInput } from "../ends/observe.ts";
+import type { TrackChoice } from "../media/tracks.ts";
 import type { OutputFile, Outputs } from "../system/output_file.ts";
 import { captionsPath, checkExtension, needsFfmpeg, responseExtensions } from "./respond.ts";
 import type { RunRequest } from "./run_model.ts";
@@ -11,6 +12,8 @@ import type { SavedRun } from "../saved/saved_run.ts";
 export interface ReplayRequest extends RunRequest {
   input: string;
   output: string;
+  /** What is taken of the input. */
+  tracks: TrackChoice;
   sideBySide?: string | undefined;
   /** Where the run is saved; null: nowhere. */
   saved: SavedRun | null;

@@ -1,7 +1,10 @@
 /** Recordings whose white flash and beep come together at 1, 2 and 3 s, through each way in. */
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
+import { openSource } from "../../../io/ends/endpoints.ts";
 import { openInput, readPicture } from "../../../io/ends/observe.ts";
+import { awaitHead, decodeStream } from "../../../io/ends/stream_decode.ts";
+import { ObservationReader } from "../../../io/media/observation_reader.ts";
 import { defaultTracks, type TrackChoice } from "../../../io/media/tracks.ts";
 import { concat } from "../../../io/system/bytes.ts";
 import { ffmpegTest, finder, make, picture, rms, tone, userShape } from "../media.ts";
@@ -19,10 +22,26 @@ const marker = [...flash(), ...beep()];
 const h264 = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"];
 const mpeg2 = ["-c:v", "mpeg2video", "-bf", "0", "-q:v", "2", "-c:a", "mp2", "-b:a", "192k"];
 
-/** When it flashes and when it beeps, in seconds. */
+/** When a recording flashes and when it beeps, in seconds. */
 async function markers(path: string, choice: Partial<TrackChoice> = {}) {
   const tracks = { ...defaultTracks, ...choice };
   const { observations, facts } = await openInput(path, userShape, finder, tracks);
+  return { ...await read(observations), facts };
+}
+
+/** The same of a file that comes through a pipe. */
+async function streamed(path: string, choice: Partial<TrackChoice> = {}) {
+  const source = await openSource(path, finder);
+  try {
+    const headed = await awaitHead(source, { ...defaultTracks, ...choice });
+    const media = decodeStream(await finder(), source, headed, userShape);
+    return { ...await read(new ObservationReader(media, userShape)), facts: headed.taken.facts };
+  } finally {
+    await source.close();
+  }
+}
+
+async function read(observations: ObservationReader) {
   const [flashes, beeps]: [number[], number[]] = [[], []];
   let bright = false;
   let units = 0, lastLoud = -Infinity;
@@ -41,7 +60,7 @@ async function markers(path: string, choice: Partial<TrackChoice> = {}) {
     });
     units++;
   }
-  return { flashes, beeps, units, facts, cut: observations.cut };
+  return { flashes, beeps, units, cut: observations.cut };
 }
 
 /** Asserts times to a frame, or to the smear of a lossy codec. */
@@ -139,6 +158,33 @@ ffmpegTest("one track is taken: the container's default, or the one asked for", 
     `${path}: holds no track 3 of sound: its tracks are: 1 (pcm_s16le, 1 channel); ` +
       "2 (deu, pcm_s16le, 1 channel, The one)",
   );
+});
+
+ffmpegTest("a stream takes the same track and channel as a recording", async (folder) => {
+  const two = `aevalsrc='0.5*sin(6283*t)*(${on})|0.5*sin(6283*t)*between(t,1.4,1.5)':s=48000:d=4`;
+  for (const name of ["a.mkv", "a.nut"]) {
+    const path = `${folder}/${name}`;
+    await make(
+      ...[...flash(), ...tone(4), "-f", "lavfi", "-i", two, "-map", "0", "-map", "1", "-map", "2"],
+      ...["-c:v", "mpeg4", "-c:a", "pcm_s16le", "-disposition:a:0", "0", "-disposition:a:1"],
+      ...["default", path],
+    );
+    for (const choice of [{ channel: "left" }, { channel: "right" }] as const) {
+      const [live, recorded] = [await streamed(path, choice), await markers(path, choice)];
+      near(live.flashes, [1, 2, 3], 0.05, name);
+      near(live.beeps, recorded.beeps, 0.01, name);
+      assertEquals([live.facts.tracks.audio?.number, live.facts.tracks.audio?.channels], [2, 2]);
+      assertEquals(recorded.facts.tracks.audio?.number, 2);
+    }
+    assertEquals((await streamed(path, { audio: 1 })).beeps.length, 1);
+    assertEquals((await streamed(path, { video: "none" })).facts.video, false);
+    await assertRejects(
+      () => streamed(path, { audio: 3 }),
+      InputError,
+      "holds no track 3 of sound",
+    );
+    await assertRejects(() => streamed(path, { channel: 3 }), InputError, "has 2 channels");
+  }
 });
 
 ffmpegTest("a track that can't be decoded is named, with the remedy", async (folder) => {

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertLess, assertStringIncludes } from "@std/ass
 import { ass, webVtt } from "../../../io/media/captions.ts";
 import { Outputs } from "../../../io/system/output_file.ts";
 import { sideBySide } from "../../../io/ends/side_by_side.ts";
+import { defaultTracks } from "../../../io/media/tracks.ts";
 import type { StreamShape } from "../../../io/media/stream_shape.ts";
 import { count, ffmpegTest, finder, make, names, picture, rms, tone } from "../media.ts";
 
@@ -41,7 +42,15 @@ async function render(folder: string, input: string, name: string): Promise<stri
   const output = await outputs.claim(`${folder}/${name}`);
   const why = await sideBySide(
     await finder(),
-    { input, response: `${folder}/response.mkv`, output, agent, units: 10, spoken },
+    {
+      input,
+      response: `${folder}/response.mkv`,
+      output,
+      agent,
+      units: 10,
+      spoken,
+      tracks: defaultTracks,
+    },
     never,
   );
   await outputs.commit();
@@ -182,6 +191,7 @@ ffmpegTest("sideBySide() stops when it is interrupted", async (folder) => {
     agent,
     units: 3000,
     spoken,
+    tracks: defaultTracks,
   };
   setTimeout(() => stop.abort(), 700);
   await sideBySide(await finder(), task, stop.signal);
