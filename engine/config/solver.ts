@@ -21,14 +21,8 @@ interface Term {
   coefficient: number;
 }
 
-interface Solver {
-  /** Network evaluations of each step. */
-  evaluationsPerStep: number;
-  /** Order of the global error in the step's length. */
-  order: number;
-  /** The operations of step i, from taus[i] to taus[i + 1]. */
-  step(taus: readonly number[], i: number): SolverOp[];
-}
+/** A solver: the operations of step i, from taus[i] to taus[i + 1]. */
+type Solver = (taus: readonly number[], i: number) => SolverOp[];
 
 const evaluate = (point: "z" | "trial", tau: number, slot: number): SolverOp => (
   { op: "evaluate", point, tau, slot }
@@ -44,53 +38,34 @@ const at = (taus: readonly number[], i: number) => taus[i] ?? 0;
 const length = (taus: readonly number[], i: number) => at(taus, i + 1) - at(taus, i);
 
 /** Every solver by name. A new one is an entry here and its name in solver.json. */
-export const solvers = {
-  euler: {
-    evaluationsPerStep: 1,
-    order: 1,
-    step: (taus, i) => [evaluate("z", at(taus, i), 0), combine("z", [0, length(taus, i)])],
+const solvers = {
+  euler: (taus, i) => [evaluate("z", at(taus, i), 0), combine("z", [0, length(taus, i)])],
+  midpoint(taus, i) {
+    const [tau, step] = [at(taus, i), length(taus, i)];
+    return [
+      evaluate("z", tau, 0),
+      combine("trial", [0, step / 2]),
+      evaluate("trial", tau + step / 2, 1),
+      combine("z", [1, step]),
+    ];
   },
-  midpoint: {
-    evaluationsPerStep: 2,
-    order: 2,
-    step(taus, i) {
-      const [tau, step] = [at(taus, i), length(taus, i)];
-      return [
-        evaluate("z", tau, 0),
-        combine("trial", [0, step / 2]),
-        evaluate("trial", tau + step / 2, 1),
-        combine("z", [1, step]),
-      ];
-    },
-  },
-  heun: {
-    evaluationsPerStep: 2,
-    order: 2,
-    step(taus, i) {
-      const [tau, step] = [at(taus, i), length(taus, i)];
-      return [
-        evaluate("z", tau, 0),
-        combine("trial", [0, step]),
-        evaluate("trial", tau + step, 1),
-        combine("z", [0, step / 2], [1, step / 2]),
-      ];
-    },
+  heun(taus, i) {
+    const [tau, step] = [at(taus, i), length(taus, i)];
+    return [
+      evaluate("z", tau, 0),
+      combine("trial", [0, step]),
+      evaluate("trial", tau + step, 1),
+      combine("z", [0, step / 2], [1, step / 2]),
+    ];
   },
   /** Adams-Bashforth of second order with variable steps; its first step is Euler's. */
-  ab2: {
-    evaluationsPerStep: 1,
-    order: 2,
-    step(taus, i) {
-      const step = length(taus, i);
-      // Velocities alternate between two slots, so that the last step's is still there.
-      const slot = i % 2;
-      const half = i === 0 ? 0 : step / length(taus, i - 1) / 2;
-      const older: [number, number][] = i === 0 ? [] : [[1 - slot, -step * half]];
-      return [
-        evaluate("z", at(taus, i), slot),
-        combine("z", [slot, step * (1 + half)], ...older),
-      ];
-    },
+  ab2(taus, i) {
+    const step = length(taus, i);
+    // Velocities alternate between two slots, so that the last step's is still there.
+    const slot = i % 2;
+    const half = i === 0 ? 0 : step / length(taus, i - 1) / 2;
+    const older: [number, number][] = i === 0 ? [] : [[1 - slot, -step * half]];
+    return [evaluate("z", at(taus, i), slot), combine("z", [slot, step * (1 + half)], ...older)];
   },
 } as const satisfies Record<string, Solver>;
 
@@ -157,7 +132,7 @@ export function soleUse(program: readonly SolverOp[], index: number): number | u
 /** The program of a solver: the operations of all its steps. */
 export function solverProgram(config: Omit<SolverConfig, "guidance">): SolverOp[] {
   const taus = solverTaus(config.steps, config.shift);
-  return Array.from({ length: config.steps }, (_, i) => solvers[config.name].step(taus, i)).flat();
+  return Array.from({ length: config.steps }, (_, i) => solvers[config.name](taus, i)).flat();
 }
 
 /** How many velocities a program keeps. */

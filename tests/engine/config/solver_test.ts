@@ -5,7 +5,6 @@ import {
   solverNames,
   solverProgram,
   solverRanges,
-  solvers,
   solverTaus,
   velocitySlots,
 } from "../../../engine/config/solver.ts";
@@ -22,11 +21,19 @@ function error(name: SolverName, steps: number, shift: number): number {
   return Math.abs(z - exact);
 }
 
+/** Order of the global error in the step's length, and network evaluations of a step. */
+const expected: Record<SolverName, { order: number; evaluations: number }> = {
+  euler: { order: 1, evaluations: 1 },
+  midpoint: { order: 2, evaluations: 2 },
+  heun: { order: 2, evaluations: 2 },
+  ab2: { order: 2, evaluations: 1 },
+};
+
 for (const name of solverNames) {
   Deno.test(`${name}'s error falls with steps as its order says`, () => {
     for (const shift of [1, 2]) {
       const slope = Math.log2(error(name, 64, shift) / error(name, 128, shift));
-      assertAlmostEquals(slope, solvers[name].order, 0.2, `shift ${shift}`);
+      assertAlmostEquals(slope, expected[name].order, 0.2, `shift ${shift}`);
     }
   });
 
@@ -41,7 +48,7 @@ for (const name of solverNames) {
   Deno.test(`${name} evaluates as often as it says`, () => {
     const program = solverProgram({ name, steps: 5, shift: 1 });
     const evaluations = program.filter((op) => op.op === "evaluate").length;
-    assertEquals(evaluations, 5 * solvers[name].evaluationsPerStep);
+    assertEquals(evaluations, 5 * expected[name].evaluations);
   });
 }
 
