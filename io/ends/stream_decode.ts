@@ -73,6 +73,17 @@ function wrong(name: string, bytes: Uint8Array): string {
 /** A live clock that jumps by more than this, in seconds, is not filled up: what follows is joined on. */
 const longestGap = 60;
 
+/**
+ * An expression for FFmpeg's setpts and asetpts: a clock that begins with the stream, at 0. Where the
+ * stream's own clock steps back, or jumps by more than `longestGap`, what follows is joined on.
+ *
+ * @param step The time from a frame to the next where that happens, in seconds.
+ */
+function steadyClock(start: number, step: string): string {
+  const same = `between((PTS-PREV_INPTS)*TB,0,${longestGap})`;
+  return `if(isnan(PREV_OUTPTS),PTS-${start}/TB,PREV_OUTPTS+if(${same},PTS-PREV_INPTS,${step}/TB))`;
+}
+
 /** Starts FFmpeg on a stream. */
 export function decodeStream(
   ffmpeg: Ffmpeg,
@@ -85,18 +96,23 @@ export function decodeStream(
   let isFed = false;
   const atOnce = ["-flush_packets", "1"];
   const { video, audio, channel } = taken;
-  // Sound that begins late begins with silence.
-  const sound = [
-    ...[`0:a:${(audio?.number ?? 1) - 1}`, shape, channelFilters(channel), ":first_pts=0"],
-  ] as const;
+  const clock = `asetpts='${steadyClock(head.start, "NB_SAMPLES/SR")}'`;
+  const heard = [...channelFilters(channel), clock];
+  const seen = [`setpts='${steadyClock(head.start, `1/${shape.fps}`)}'`];
   return decode(ffmpeg, {
     name,
     input: [
       ...["-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0"],
+      // FFmpeg keeps the stream's clock as it is: it looks at too little of the stream to know where it
+      // begins. Sizes may change, the clock of the pictures goes on.
+      ...["-copyts", "-reinit_filter:v", "0"],
       ...[...inputLimits(longestGap, 1), "-f", head.format, "-i", "pipe:0"],
     ],
-    video: video && [...pictures(`0:v:${video.number - 1}`, shape), "-threads", "1", ...atOnce],
-    audio: audio && [...samples(...sound), ...atOnce],
+    video: video &&
+      [...pictures(`0:v:${video.number - 1}`, shape, seen), "-threads", "1", ...atOnce],
+    // Sound that begins late begins with silence.
+    audio: audio &&
+      [...samples(`0:a:${audio.number - 1}`, shape, heard, ":first_pts=0"), ...atOnce],
     feed: (writer) => fed = feed(chunks, writer, end).finally(() => isFed = true),
     // Until then nothing may be there to be written.
     watched: () => isFed,

@@ -4,7 +4,14 @@
  * FFmpeg can't be asked: what it reads from a pipe can't be read again. And it must be told before it
  * starts which streams it should decode, and where to.
  */
-import { type EbmlElement, matroskaId, readElement, readElements, trackTypes } from "./ebml.ts";
+import {
+  type EbmlElement,
+  matroskaId,
+  readElement,
+  readElements,
+  readUnsigned,
+  trackTypes,
+} from "./ebml.ts";
 import { nutId, nutStartcodes } from "./nut.ts";
 import type { Track } from "./tracks.ts";
 
@@ -12,6 +19,8 @@ import type { Track } from "./tracks.ts";
 export interface ContainerHead {
   format: "nut" | "matroska";
   tracks: Track[];
+  /** The first time on the stream's clock, in seconds. */
+  start: number;
 }
 
 /** Longest head that is looked at. */
@@ -90,16 +99,23 @@ class Cursor {
 
 function readNut(bytes: Uint8Array): HeadResult {
   const cursor = new Cursor(bytes, nutId.length);
-  const head: ContainerHead = { format: "nut", tracks: [] };
+  const head: ContainerHead = { format: "nut", tracks: [], start: 0 };
   const byId = new Map<number, Track>();
+  let bases: number[] = [];
   for (;;) {
     const startcode = cursor.number(8);
-    // The last packet of the head is known by what follows: a time to begin at.
-    if (startcode === nutStartcodes.syncpoint) return head;
     if (startcode >> 56n !== 0x4en) return "other";
     const length = cursor.varint();
     if (length > 4096) cursor.number(4);
     const end = cursor.at + length;
+    // The last packet of the head is known by what follows: a time to begin at.
+    if (startcode === nutStartcodes.syncpoint) {
+      const time = cursor.varint();
+      // The remainder says in which of the time bases it is counted.
+      head.start = Math.floor(time / bases.length) * (bases[time % bases.length] ?? 0) || 0;
+      return head;
+    }
+    if (startcode === nutStartcodes.main) bases = readNutBases(cursor);
     if (startcode === nutStartcodes.stream) {
       const id = cursor.varint();
       const kind = (["video", "audio"] as const)[cursor.varint()];
@@ -113,6 +129,18 @@ function readNut(bytes: Uint8Array): HeadResult {
     if (startcode === nutStartcodes.info) readNutInfo(cursor, byId, end);
     cursor.at = end;
   }
+}
+
+/** The time bases of a stream, in seconds. */
+function readNutBases(cursor: Cursor): number[] {
+  const version = cursor.varint();
+  // Minor version; then the number of streams and the distance between syncpoints.
+  for (let i = version > 3 ? 0 : 1; i < 3; i++) cursor.varint();
+  const count = Math.min(cursor.varint(), 64);
+  return Array.from({ length: count }, () => {
+    const number = cursor.varint();
+    return number / cursor.varint();
+  });
 }
 
 /** The rest of a stream's packet: its codec, and of sound the channels. */
@@ -156,23 +184,32 @@ const trackId = {
 } as const;
 
 function readMatroska(bytes: Uint8Array): HeadResult {
-  const head: ContainerHead = { format: "matroska", tracks: [] };
+  const head: ContainerHead = { format: "matroska", tracks: [], start: 0 };
+  let [tick, hasTracks] = [1e-3, false];
   for (let at = 0;;) {
     const { id, length, start } = readElement(bytes, at);
     at = start;
-    // The segment holds all that follows.
+    // The segment holds all that follows, and a cluster begins with its time.
     if (id === matroskaId.segment) continue;
-    if (id === matroskaId.cluster || id < 0) return "other";
+    if (id < 0 || (id === matroskaId.cluster && !hasTracks)) return "other";
+    if (id === matroskaId.cluster) continue;
+    if (id === matroskaId.timestamp) {
+      head.start = readUnsigned(bytes, start, length) * tick;
+      return head;
+    }
     at += length;
-    if (id !== matroskaId.tracks) continue;
-    // Only when the whole element is here are all tracks known.
+    if (id !== matroskaId.tracks && id !== matroskaId.info) continue;
+    // Only when the whole element is here is all known that it says.
     if (at > bytes.length) return bytes.length < maxHead ? "more" : "other";
     for (const entry of readElements(bytes, start, at)) {
+      if (entry.id === matroskaId.tickNs) {
+        tick = readUnsigned(bytes, entry.start, entry.length) / 1e9;
+      }
       if (entry.id !== matroskaId.track) continue;
       const track = readTrack(bytes, entry, head.tracks);
       if (track) head.tracks.push(track);
     }
-    return head;
+    hasTracks ||= id === matroskaId.tracks;
   }
 }
 

@@ -5,6 +5,7 @@ export const matroskaId = {
   ebml: 0x1a45dfa3,
   segment: 0x18538067,
   info: 0x1549a966,
+  tickNs: 0x2ad7b1,
   tracks: 0x1654ae6b,
   track: 0xae,
   trackType: 0x83,
@@ -58,6 +59,12 @@ export function readElement(bytes: Uint8Array, at: number): EbmlElement {
   const length = number(at + idBytes + 1, more, first % values);
   const unknown = length >= values * 256 ** more - 1;
   return { id, length: unknown ? Infinity : length, start: at + idBytes + 1 + more };
+}
+
+/** A whole number in an element. @throws RangeError when the bytes end before. */
+export function readUnsigned(bytes: Uint8Array, start: number, length: number): number {
+  if (start + length > bytes.length) throw new RangeError("more bytes are needed");
+  return bytes.subarray(start, start + length).reduce((sum, byte) => sum * 256 + byte, 0);
 }
 
 /**

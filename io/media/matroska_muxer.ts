@@ -111,7 +111,7 @@ export class MatroskaMuxer {
       unknownLength,
       element(id.info, [
         // A tick is a million ns.
-        ...[element(0x2ad7b1, 1e6), element(0x4d80, "wanstream"), element(0x5741, "wanstream")],
+        ...[element(id.tickNs, 1e6), element(0x4d80, "wanstream"), element(0x5741, "wanstream")],
       ]),
       element(id.tracks, [
         track(1, trackTypes.video, "V_UNCOMPRESSED", [

@@ -3,6 +3,7 @@ import { concat } from "../system/bytes.ts";
 
 /** First bytes of every packet that isn't a frame (https://ffmpeg.org/nut.html, "Startcodes"). */
 export const nutStartcodes = {
+  main: 0x4e4d7a561f5f04adn,
   stream: 0x4e5311405bf2f9dbn,
   syncpoint: 0x4e4be4adeeca4569n,
   index: 0x4e58dd672f23e64en,

@@ -98,6 +98,40 @@ ffmpegTest("flash and beep stay where they are, wherever the clock begins", asyn
   }
 });
 
+ffmpegTest("a stream's clock begins at 0, wherever the input's begins", async (folder) => {
+  const codecs: [name: string, args: string[]][] = [
+    ["h264", [...h264, "-c:a", "pcm_s16le"]],
+    ["h264 without sound", [...h264, "-an"]],
+    ["mpeg4", ["-c:v", "mpeg4", "-c:a", "pcm_s16le"]],
+    ["sound", ["-vn", "-c:a", "pcm_s16le"]],
+  ];
+  for (const format of ["nut", "matroska"]) {
+    for (const [codec, args] of codecs) {
+      for (const start of [0, 5, 3600]) {
+        const what = `${codec} in ${format} from ${start} s`;
+        const offset = ["-output_ts_offset", `${start}`, "-f", format, "pipe:1"];
+        await Deno.writeFile(`${folder}/a`, await make(...marker, ...args, ...offset));
+        const { flashes, beeps, units } = await streamed(`${folder}/a`);
+        near(flashes, codec === "sound" ? [] : [1, 2, 3], 0.05, what);
+        near(beeps, codec.includes("without") ? [] : [1, 2, 3], 0.05, what);
+        assertEquals(units, 25, what);
+      }
+    }
+  }
+});
+
+ffmpegTest("what follows a step back of a stream's clock is joined on", async (folder) => {
+  const part = ["-c:v", "mpeg4", "-c:a", "pcm_s16le"];
+  for (const format of ["nut", "matroska"]) {
+    const bytes = await make(...marker, ...part, "-f", format, "pipe:1");
+    await Deno.writeFile(`${folder}/a`, concat([bytes, bytes]));
+    const { flashes, beeps, units } = await streamed(`${folder}/a`);
+    near(flashes, [1, 2, 3, 5, 6, 7], 0.1, format);
+    near(beeps, [1, 2, 3, 5, 6, 7], 0.1, format);
+    assert(units === 50 || units === 51, `${format}: ${units} units`);
+  }
+});
+
 ffmpegTest("recordings of hours are looked at in a moment", async (folder) => {
   const hours = 3 * 3600;
   const silence = ["-f", "lavfi", "-i", `anullsrc=r=8000:cl=mono:d=${hours}`, "-c:a", "flac"];
