@@ -1,6 +1,7 @@
 /** Command name -> io/commands/NAME.ts, error -> exit code; nothing else. */
 import { fileURLToPath } from "node:url";
 import { commandList, type Commands, findCommand } from "./io/cli/commands.ts";
+import { goWhereCalled } from "./io/cli/where_called.ts";
 import { explain } from "./io/system/errors.ts";
 import { print, say } from "./io/system/terminal.ts";
 
@@ -41,6 +42,7 @@ async function main([name, ...args]: string[]): Promise<number> {
 if (import.meta.main) {
   let code: number;
   try {
+    goWhereCalled(programs.root);
     code = await main(Deno.args);
   } catch (error) {
     const { text, exitCode } = explain(error);

@@ -19,6 +19,8 @@ import { benchTick } from "../io/bench/tick.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../io/cli/options.ts";
 import { print, say, showStatus } from "../io/system/terminal.ts";
 import { listAdapters } from "../kernels/gpu/probe.ts";
+import { fileURLToPath } from "node:url";
+import { goWhereCalled } from "../io/cli/where_called.ts";
 
 const spec = {
   name: "bench-gpu",
@@ -93,6 +95,7 @@ function best({ runs }: { runs: readonly { realTimeFactor: number }[] }): number
 }
 
 if (import.meta.main) {
+  goWhereCalled(fileURLToPath(new URL("..", import.meta.url)));
   try {
     Deno.exit(await main(Deno.args));
   } catch (error) {
