@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { commandList, type Commands, findCommand } from "./io/cli/commands.ts";
 import { goWhereCalled } from "./io/cli/where_called.ts";
 import { explain } from "./io/system/errors.ts";
+import { commitOf, program } from "./io/system/program.ts";
 import { print, say } from "./io/system/terminal.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -11,7 +12,8 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const programs = { root: here("."), peers: here("./scripts/peers/") };
 const sources = { smallSet: here("./samples/eval"), world: here("./scripts/world") };
 
-const commands: Commands = {
+/** The commands by name. */
+export const commands: Commands = {
   replay: () => import("./io/commands/replay.ts"),
   stream: () => import("./io/commands/stream.ts"),
   adapters: () => import("./io/commands/adapters.ts"),
@@ -34,6 +36,10 @@ async function main([name, ...args]: string[]): Promise<number> {
         await commandList(commands),
     );
     return name === undefined ? 2 : 0;
+  }
+  if (name === "--version" || name === "-V") {
+    await print(`${program}, commit ${await commitOf(programs.root)}\n`);
+    return 0;
   }
   const { run } = await findCommand(commands, name, "unknown command");
   return await run(args);

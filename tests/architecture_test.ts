@@ -192,7 +192,12 @@ Deno.test("main.ts only chooses a command, and hands it what stands beside the f
       (path) => path === "main.ts",
       (to) =>
         to.startsWith("io/commands/") || /^(io|engine)\/\w+\/errors\.ts$/.test(to) ||
-        ["io/cli/commands.ts", "io/cli/where_called.ts", "io/system/terminal.ts"].includes(to) ||
+        [
+          "io/cli/commands.ts",
+          "io/cli/where_called.ts",
+          "io/system/program.ts",
+          "io/system/terminal.ts",
+        ].includes(to) ||
         /^(scripts|samples)\//.test(to),
     ),
     [],
