@@ -32,7 +32,7 @@ export const commands: Commands = {
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     await print(
-      "Usage: deno task COMMAND [options]\n\nCommands (each has --help):\n" +
+      "Usage: wanstream COMMAND [options]\n\nCommands (each has --help):\n" +
         await commandList(commands),
     );
     return name === undefined ? 2 : 0;

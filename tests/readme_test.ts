@@ -49,20 +49,20 @@ Deno.test("the README's library snippet answers five units of silence", async (t
 });
 
 Deno.test("every command of the README is a task and has --help with an example", async () => {
-  const names = new Set([...readme.matchAll(/^deno task (\w+)/gm)].map(([, name]) => name ?? ""));
+  const names = new Set([...readme.matchAll(/^wanstream (\w+)/gm)].map(([, name]) => name ?? ""));
   assert(names.size >= 5);
   for (const name of names) {
     const { code, stdout, stderr } = await deno("run", "-q", "-A", "main.ts", name, "--help");
     assertEquals(code, 0, `${name}: ${stderr}`);
     assertStringIncludes(stdout, "Example");
-    assertStringIncludes(stdout, "deno task");
+    assertStringIncludes(stdout, `wanstream ${name}`);
   }
 });
 
 Deno.test("the README's two commands name the Deno version and tasks that exist", async () => {
   const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
   const commands = [...readme.matchAll(/^npx -y deno@(\S+) task (\w+)$/gm)];
-  assertEquals(commands.map(([, , task]) => task), ["demo", "test"]);
+  assertEquals(commands.map(([, , task]) => task), ["demo", "test", "install"]);
   for (const [, version, task] of commands) {
     assertEquals(version, commands[0]?.[1]);
     assert(Object.hasOwn(tasks, task ?? ""));

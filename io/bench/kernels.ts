@@ -30,7 +30,7 @@ const spec = {
   summary,
   usage: "[options]",
   options: { ...benchModelOptions, ...outputOptions },
-  examples: ["deno task bench kernels", "deno task bench kernels --preset nano --precision f16"],
+  examples: ["wanstream bench kernels", "wanstream bench kernels --preset nano --precision f16"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
 /** Runs the command. */

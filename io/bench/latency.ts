@@ -52,8 +52,8 @@ const spec = {
     ...outputOptions,
   },
   examples: [
-    "deno task bench latency",
-    "deno task bench latency --schedule paper --network 350ms±80ms,loss=1%",
+    "wanstream bench latency",
+    "wanstream bench latency --schedule paper --network 350ms±80ms,loss=1%",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 

@@ -32,8 +32,8 @@ const spec = {
     ...outputOptions,
   },
   examples: [
-    "deno task bench long",
-    "deno task bench long --minutes-of-stream 10 --report long.html",
+    "wanstream bench long",
+    "wanstream bench long --minutes-of-stream 10 --report long.html",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 

@@ -14,9 +14,9 @@ const spec = {
   usage: "[NAME] [options]",
   options: { ...benchModelOptions, ...outputOptions },
   examples: [
-    "deno task bench",
-    "deno task bench --report out/bench.html",
-    "deno task bench latency --help",
+    "wanstream bench",
+    "wanstream bench --report out/bench.html",
+    "wanstream bench latency --help",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 

@@ -18,7 +18,7 @@ const spec = {
     rounds: { kind: "whole", min: 1, max: 100, help: "rounds in which all take turns (5)" },
     ...outputOptions,
   },
-  examples: ["deno task bench peers", "deno task bench peers --rounds 9 --json > peers.json"],
+  examples: ["wanstream bench peers", "wanstream bench peers --rounds 9 --json > peers.json"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
 /** Runs the command. @param programs `peers`: the folder of the program that runs the libraries. */

@@ -61,8 +61,8 @@ const spec = {
     ...outputOptions,
   },
   examples: [
-    "deno task bench plan --preset v0.1-0.6b --flops 67T --bandwidth 3.35T --link 50G",
-    "deno task bench plan --check",
+    "wanstream bench plan --preset v0.1-0.6b --flops 67T --bandwidth 3.35T --link 50G",
+    "wanstream bench plan --check",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 

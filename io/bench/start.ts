@@ -24,7 +24,7 @@ const spec = {
     rounds: { kind: "whole", min: 1, max: 100, help: "starts to take the median of (3)" },
     ...outputOptions,
   },
-  examples: ["deno task bench start", "deno task bench start --rounds 10 --json"],
+  examples: ["wanstream bench start", "wanstream bench start --rounds 10 --json"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
 /** What `bench start` starts, handed in by the command line. */

@@ -50,8 +50,8 @@ const spec = {
     ...outputOptions,
   },
   examples: [
-    "deno task bench tick",
-    "deno task bench tick --preset nano --units 100 --json > tick.json",
+    "wanstream bench tick",
+    "wanstream bench tick --preset nano --units 100 --json > tick.json",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 

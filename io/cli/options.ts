@@ -205,7 +205,7 @@ export function helpText<T extends Record<string, Option>>(spec: CommandSpec<T>)
   return [
     `${spec.name}: ${spec.summary}`,
     "",
-    `Usage: deno task ${spec.name} ${spec.usage}`,
+    `Usage: wanstream ${spec.name} ${spec.usage}`,
     "",
     "Options:",
     ...lines,

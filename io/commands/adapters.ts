@@ -14,7 +14,7 @@ const command = {
   options: {
     json: { kind: "flag", help: "print the list as JSON on stdout, with all limits" },
   },
-  examples: ["deno task adapters", "deno task adapters --json"],
+  examples: ["wanstream adapters", "wanstream adapters --json"],
 } satisfies CommandSpec<Record<string, { kind: "flag"; help: string }>>;
 
 /** Limits that decide which checkpoints fit and how fast kernels can be. */

@@ -47,10 +47,10 @@ const spec = {
     json: { kind: "flag", help: "figures as JSON on standard output" },
   },
   examples: [
-    "deno task eval",
-    "deno task eval --seeds 100000..100199 --events out/eval.jsonl",
-    "deno task eval --seeds 100000..100199 --events out/eval.jsonl --resume --json",
-    "deno task eval my-recordings --steps 2",
+    "wanstream eval",
+    "wanstream eval --seeds 100000..100199 --events out/eval.jsonl",
+    "wanstream eval --seeds 100000..100199 --events out/eval.jsonl --resume --json",
+    "wanstream eval my-recordings --steps 2",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 

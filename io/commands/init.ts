@@ -32,8 +32,8 @@ const spec = {
     force: { kind: "flag", help: "write into a folder that holds something already" },
   },
   examples: [
-    "deno task init --preset nano --seed 1 -o out/nano",
-    "deno task init --preset v0.1-0.6b --dtype bf16 --backbone Qwen3-0.6B -o out/v0.1",
+    "wanstream init --preset nano --seed 1 -o out/nano",
+    "wanstream init --preset v0.1-0.6b --dtype bf16 --backbone Qwen3-0.6B -o out/v0.1",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 

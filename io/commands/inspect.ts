@@ -22,7 +22,7 @@ const spec = {
   options: {
     json: { kind: "flag", help: "one JSON object on stdout instead of a table" },
   },
-  examples: ["deno task inspect engine/models/nano", "deno task inspect out/big --json"],
+  examples: ["wanstream inspect engine/models/nano", "wanstream inspect out/big --json"],
 } satisfies CommandSpec<Record<string, Option>>;
 
 /** Runs the command; `args` are those after its name. @returns The exit code. */

@@ -38,12 +38,12 @@ const spec = {
     json: { kind: "flag", help: "summary as JSON on standard output" },
   },
   examples: [
-    "deno task replay talk.mp4 -o answer.mkv --seed 7 --side-by-side both.mkv",
-    'deno task replay question.wav -o answer.wav --prompt "You are brief." --events events.jsonl',
-    "deno task replay two_speakers.wav -o answer.mkv --audio-channel left",
-    "deno task replay talk.mp4 -o answer.mkv --save-session saved",
-    "deno task replay talk.mp4 -o answer.mkv --resume saved",
-    "deno task replay talk.mp4 -o other.mkv --resume saved --fork other --seed 8",
+    "wanstream replay talk.mp4 -o answer.mkv --seed 7 --side-by-side both.mkv",
+    'wanstream replay question.wav -o answer.wav --prompt "You are brief." --events events.jsonl',
+    "wanstream replay two_speakers.wav -o answer.mkv --audio-channel left",
+    "wanstream replay talk.mp4 -o answer.mkv --save-session saved",
+    "wanstream replay talk.mp4 -o answer.mkv --resume saved",
+    "wanstream replay talk.mp4 -o other.mkv --resume saved --fork other --seed 8",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 

@@ -62,11 +62,11 @@ const spec = {
     quiet: { kind: "flag", help: "say nothing but errors" },
   },
   examples: [
-    "deno task -q stream -i talk.mkv -o answer.mkv --pace live",
-    "ffmpeg -re -i talk.mp4 -f nut - | deno task -q stream | ffplay -",
-    "deno task -q stream -i unix:/tmp/in -o unix:/tmp/out --pace live --late skip",
-    "deno task -q stream --raw-video /dev/fd/3 --raw-audio /dev/fd/4 -o answer.mkv",
-    "ffmpeg ... -f nut - | deno task -q stream --resume saved | ffplay -",
+    "wanstream stream -i talk.mkv -o answer.mkv --pace live",
+    "ffmpeg -re -i talk.mp4 -f nut - | wanstream stream | ffplay -",
+    "wanstream stream -i unix:/tmp/in -o unix:/tmp/out --pace live --late skip",
+    "wanstream stream --raw-video /dev/fd/3 --raw-audio /dev/fd/4 -o answer.mkv",
+    "ffmpeg ... -f nut - | wanstream stream --resume saved | ffplay -",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 

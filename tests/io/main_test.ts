@@ -22,8 +22,8 @@ Deno.test("main lists its commands, and each command its options with an example
   for (const command of commands) {
     const help = await main([command, "--help"]);
     assertEquals([help.code, help.stderr], [0, ""], command);
-    assertStringIncludes(help.stdout, `Usage: deno task ${command}`);
-    assert(/Examples?:\n {2}deno task /.test(help.stdout), command);
+    assertStringIncludes(help.stdout, `Usage: wanstream ${command}`);
+    assert(/Examples?:\n {2}wanstream /.test(help.stdout), command);
   }
 });
 
@@ -46,7 +46,7 @@ folderTest("main answers bad input with one line on stderr and exit code 2", asy
   assertEquals(names(folder), []);
   const { code, stdout } = await main([]);
   assertEquals(code, 2);
-  assertStringIncludes(stdout, "Usage: deno task COMMAND");
+  assertStringIncludes(stdout, "Usage: wanstream COMMAND");
 });
 
 folderTest("main says which permission is missing", async (folder) => {

@@ -110,7 +110,7 @@ Deno.test("helpText() shows usage, every option and the examples", () => {
   const text = helpText(spec);
   for (
     const part of [
-      "Usage: deno task try INPUT -o OUTPUT",
+      "Usage: wanstream try INPUT -o OUTPUT",
       "-o, --output FILE",
       "--history-units N",
       "--schedule paper|eager",
