@@ -91,6 +91,8 @@ async function render(
     ...["-filter_complex", graph(user, agent, seconds, burn ? name : null, box)],
     ...["-map", "[v]", "-map", "[a]", ...track.output, ...container.video, ...sound],
     ...[...pictureArgs(box.width, box.height, agent.fps).slice(2), "-fflags", "+bitexact"],
+    // With two threads libx264 gave other bytes in one of ten runs on a busy machine.
+    ...["-threads:v", "1"],
     ...["-flags:v", "+bitexact", "-flags:a", "+bitexact", ...container.more],
     ...["-y", "-f", container.format, fileUrl(resolve(output.temporary))],
   ], { cwd: folder });
