@@ -90,16 +90,20 @@ function checkLength(path: string, bytes: number, seconds: number | null): void 
   );
 }
 
-/** Makes sure that a file is there, is no folder, has content and may be read. @throws InputError */
+/** Makes sure that a file is there, has content, and may be read. @throws InputError */
 export async function checkInput(path: string): Promise<void> {
   await look(path);
 }
 
-/** Refuses what is no file with content, and tells by its first bytes what it is. */
+/** Refuses anything but a file with content, and tells by its first bytes what it is. */
 async function look(path: string): Promise<{ bytes: number; kind: "wav" | "y4m" | "other" }> {
   const info = await fileInfo(path);
   if (info.isDirectory) throw new InputError(`${path}: is a folder: give a recording in it`);
-  if (!info.isFile) throw new InputError(`${path}: is no regular file: save it to one first`);
+  if (!info.isFile) {
+    throw new InputError(
+      `${path}: is a device, pipe or socket, not a file: save its content to a file first`,
+    );
+  }
   if (info.size === 0) throw new InputError(`${path}: is empty (0 bytes): record it again`);
   const head = new Uint8Array(12);
   try {

@@ -15,6 +15,7 @@ export function rawMedia(
   return {
     video: pictures,
     audio: samples,
+    pauseMs: 2000,
     finish() {
       const rest = (pictures?.received ?? 0) % frameBytes(shape);
       const of = frameBytes(shape);

@@ -44,7 +44,7 @@ const clusters = {
   piecewise: ["-cluster_time_limit", "160", "-flush_packets", "1"],
   rewritten: false,
 };
-/** The index in front, for players that begin before they have it all; while writing none. */
+/** The index goes to the front at the end, for players that begin before they have all of the file. */
 const fragments = {
   more: ["-movflags", "+faststart"],
   piecewise: [
@@ -81,7 +81,7 @@ export const mediaExtensions = Object.keys(containers);
 export async function chooseContainer(ffmpeg: Ffmpeg, extension: string): Promise<Container> {
   const container = containers[extension];
   if (container === undefined) {
-    throw new InputError(`'${extension}' is none of ${mediaExtensions.join(", ")}`);
+    throw new InputError(`'${extension}' should be one of ${mediaExtensions.join(", ")}`);
   }
   const have = await ffmpegNames(ffmpeg, "encoders");
   const pick = (names: string[]) => {
@@ -157,7 +157,7 @@ export class MediaEncoder {
     }
     this.#video = this.#process.child.stdin.getWriter();
     this.#connected = this.#link.accept().catch(() => null);
-    // If it ends before it connects, nobody will.
+    // An FFmpeg that ends before it connects never will.
     this.#process.end().finally(() => this.#link.close());
     this.#sound = this.#connected.then((connection) => void (this.#audio = connection));
   }

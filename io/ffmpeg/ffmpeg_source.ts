@@ -77,10 +77,10 @@ export function channelFilters(channel: number | null): string[] {
   return channel === null ? [] : [`pan=mono|c0=c${channel}`];
 }
 
-/** Longest time in which FFmpeg may neither write nor end while somebody waits for it, in ms. */
+/** Longest time in which FFmpeg may neither write nor end while its output is awaited, in ms. */
 const longestSilence = 60_000;
 
-/** Ends an FFmpeg that falls silent while somebody waits for what it writes. */
+/** Ends an FFmpeg that falls silent while its output is awaited. */
 export class Watchdog {
   #waiting = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -171,7 +171,7 @@ export function decode(ffmpeg: Ffmpeg, decoding: Decoding): MediaSource {
     link?.close();
     throw error;
   }
-  // If it ends before it connects, nobody will.
+  // An FFmpeg that ends before it connects never will.
   const ended = process.end().finally(() => link?.close());
   feed?.(process.child.stdin.getWriter());
   const watchdog = new Watchdog(process, decoding.watched, decoding.patience);

@@ -26,7 +26,7 @@ export interface ContainerHead {
 /** Longest head that is looked at. */
 export const maxHead = 1 << 20;
 
-/** `more`: the bytes so far are the beginning of a head. `other`: they are no such stream. */
+/** `more`: the bytes so far are the beginning of a head. `other`: they begin another kind of stream. */
 export type HeadResult = ContainerHead | "more" | "other";
 
 /** Reads a head from a stream's first bytes; never throws. */

@@ -16,6 +16,11 @@ export interface MediaSource {
   video: ByteQueue | null;
   audio: ByteQueue | null;
   /**
+   * Of pictures and sound that come on two ways of their own: a side pauses when nothing of it has come
+   * for so many ms. Without it a side pauses as soon as the other is too far ahead.
+   */
+  pauseMs?: number;
+  /**
    * Called once both have ended, with the seconds that arrived. @returns Why the recording is cut
    * off, or null when it ended as it should. @throws InputError when it couldn't be read at all.
    */
@@ -46,6 +51,9 @@ export class ObservationReader implements AsyncIterable<Observation> {
   readonly #maxUnits: number;
   readonly #lastFrame: Uint8Array;
   readonly #reading = new Set<ByteQueue>();
+  /** When something of a stream came last, by performance.now. */
+  readonly #arrived = new Map<ByteQueue, number>();
+  readonly #began = performance.now();
   #wake: { resolve: () => void; reject: (error: unknown) => void } | null = null;
   #failure: { error: unknown } | null = null;
 
@@ -122,10 +130,28 @@ export class ObservationReader implements AsyncIterable<Observation> {
       // FFmpeg writes both from one thread: if one waits for its bytes, the other must be read too,
       // or neither moves. Whether a stream that ended did so in order shows only at the other's end.
       const most = (need: number) => Math.min(this.#maxAhead, need * this.#maxUnits);
-      if (channels.some(({ queue, need }) => queue.size >= most(need))) return true;
-      await this.#any(open.map(({ queue }) => queue));
+      if (channels.some(({ queue, need }) => queue.size >= most(need))) {
+        const late = open.filter(({ queue, need }) => queue.size < need);
+        if (!await this.#comes(late.map(({ queue }) => queue))) return true;
+      } else await this.#any(open.map(({ queue }) => queue));
     }
     return true;
+  }
+
+  /** Waits until something of one of them has come; false when they pause. */
+  async #comes(queues: ByteQueue[]): Promise<boolean> {
+    const last = Math.max(...queues.map((queue) => this.#arrived.get(queue) ?? this.#began));
+    const left = last + (this.#source.pauseMs ?? 0) - performance.now();
+    if (queues.length === 0 || left <= 0) return false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const pause = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), left);
+    });
+    try {
+      return await Promise.race([this.#any(queues).then(() => true), pause]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Waits until something of one of them has come. Not Promise.race, which would keep a reaction for
@@ -138,7 +164,10 @@ export class ObservationReader implements AsyncIterable<Observation> {
         if (this.#reading.has(queue)) continue;
         this.#reading.add(queue);
         queue.read().finally(() => this.#reading.delete(queue)).then(
-          () => this.#wake?.resolve(),
+          () => {
+            this.#arrived.set(queue, performance.now());
+            this.#wake?.resolve();
+          },
           (error) => {
             this.#failure = { error };
             this.#wake?.reject(error);

@@ -24,7 +24,7 @@ export async function readUserText(path: string, unitMs: number): Promise<UserTe
     if (error instanceof Deno.errors.NotFound) {
       throw new InputError(`${path}: there is no such file: check its name`);
     }
-    if (error instanceof TypeError) throw new InputError(`${path}: is no UTF-8 text`);
+    if (error instanceof TypeError) throw new InputError(`${path}: is not UTF-8 text`);
     throw error;
   }
   return parseUserText(content, path, unitMs);
@@ -49,7 +49,7 @@ function parseLine(line: string, where: string): { at: number; text: string } {
   try {
     value = JSON.parse(line);
   } catch {
-    throw new InputError(`${where} is no JSON: it should look like {"at": 1.5, "text": "Hello"}`);
+    throw new InputError(`${where} is not JSON: it should look like {"at": 1.5, "text": "Hello"}`);
   }
   const { at, text } = (value ?? {}) as Record<string, unknown>;
   if (typeof at !== "number" || !(at >= 0)) {

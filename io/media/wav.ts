@@ -34,7 +34,7 @@ const maxChunks = 1000;
  * Reads a WAV file's header (RIFF or RF64).
  *
  * @returns null when its samples are coded in another way than PCM or float.
- * @throws InputError when it is no WAV file that can hold samples.
+ * @throws InputError when it is not a WAV file with samples.
  */
 export async function readWavHeader(path: string): Promise<WavFormat | null> {
   using file = await Deno.open(path);

@@ -145,8 +145,8 @@ folderTest("inputs that are no files are refused without being opened", async (f
   await Deno.symlink(`${folder}/loop.mp4`, `${folder}/loop.mp4`);
   await Deno.symlink(`${folder}/nothing`, `${folder}/dangling.mp4`);
   await Deno.writeTextFile(`${folder}/file.mp4`, "x");
-  await refuses(`${folder}/fifo.mp4`, "no regular file");
-  await refuses(`${folder}/zero.wav`, "no regular file");
+  await refuses(`${folder}/fifo.mp4`, "not a file");
+  await refuses(`${folder}/zero.wav`, "not a file");
   await refuses(`${folder}/loop.mp4`, "can't be read");
   await refuses(`${folder}/dangling.mp4`, "no such file");
   await refuses(`${folder}/file.mp4/x.mp4`, "can't be read");

@@ -162,6 +162,32 @@ Deno.test("ObservationReader goes on when one stream pauses for longer than it m
   );
 });
 
+Deno.test("ObservationReader pairs two ways by position, and goes on when one of them pauses", async () => {
+  const given = { video: frames(400), audio: samples(800) };
+  const { units: expected } = await read(given);
+  const paired = async (sound: AsyncIterable<Uint8Array>, pauseMs: number) => {
+    const source: MediaSource = {
+      video: new ByteQueue(chunked(given.video, random(2))),
+      audio: new ByteQueue(sound),
+      pauseMs,
+      finish: () => Promise.resolve(null),
+      close: () => Promise.resolve(),
+    };
+    return await Array.fromAsync(new ObservationReader(source, shape, undefined, 2));
+  };
+  // The sound comes in pieces and late, the pictures all at once.
+  assertEquals(await paired(chunked(given.audio, random(3)), 60_000), expected);
+  async function* pausing(): AsyncGenerator<Uint8Array> {
+    yield given.audio.subarray(0, 8 * 4 * 10);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    yield given.audio.subarray(8 * 4 * 10);
+  }
+  assertEquals(await paired(pausing(), 60_000), expected);
+  const units = await paired(pausing(), 30);
+  assertEquals(units.slice(0, 10), expected.slice(0, 10));
+  assertEquals(units[11]?.audio, new Float32Array(8));
+});
+
 Deno.test("ObservationReader makes samples finite and keeps them in [-1, 1]", async () => {
   const wild = [NaN, Infinity, -Infinity, 3, -3, 1, -1, 0.5];
   const { units } = await read({ audio: new Uint8Array(Float32Array.from(wild).buffer) });

@@ -247,7 +247,7 @@ folderTest("replay refuses bad input in one line and leaves nothing behind", asy
     [[`${folder}/none.mp4`, "-o", out], "there is no such file"],
     [[`${folder}/dir.mp4`, "-o", out], "is a folder"],
     [[`${folder}/empty.mp4`, "-o", out], "is empty (0 bytes)"],
-    [["/dev/null", "-o", out], "is no regular file"],
+    [["/dev/null", "-o", out], "not a file"],
     ...(ffmpeg
       ? [
         [[`${folder}/text.mp4`, "-o", out], "is no recording that FFmpeg can read"] as [
