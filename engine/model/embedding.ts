@@ -116,7 +116,7 @@ export class Embedding {
       perMedium((medium) => vector(`response.${medium}.input.bias`)),
       D,
     );
-    submit(gpu, new Plan("latent biases", biases));
+    submit(gpu, new Plan(biases));
   }
 
   #biasSteps(

@@ -2,7 +2,7 @@
 import type { ModelConfig } from "../config/config.ts";
 import type { HistoryWindow } from "./window.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import { gatherSlice, scatterSlice } from "../../kernels/attention/history_copy.ts";
+import { copySlice } from "../../kernels/attention/history_copy.ts";
 import { copy, type Step } from "../../kernels/gpu/plan.ts";
 import {
   byteOffset,
@@ -77,12 +77,12 @@ export class History {
 
   /** Steps that copy the K and V of the tokens' slots into a slice. */
   gather(label: string, tokenTable: Tensor, slice: Tensor): Step[] {
-    return gatherSlice(this.gpu, { label, caches: this.#layers, tokenTable, slice });
+    return copySlice(this.gpu, "gather", { label, caches: this.#layers, tokenTable, slice });
   }
 
   /** Steps that copy a slice into the tokens' slots. */
   scatter(label: string, tokenTable: Tensor, slice: Tensor): Step[] {
-    return scatterSlice(this.gpu, { label, caches: this.#layers, tokenTable, slice });
+    return copySlice(this.gpu, "scatter", { label, caches: this.#layers, tokenTable, slice });
   }
 
   /** Bytes of the K and V of `count` tokens in all layers. */

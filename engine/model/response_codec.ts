@@ -30,7 +30,7 @@ export class ResponseCodec {
     const latents = perMedium((medium) => this.#encoders[medium].coder.output);
     this.#decoder = new UnitDecoder(gpu, config, weights, storage, latents);
     const steps = [...audio.steps, ...video.steps, ...this.#decoder.steps];
-    this.#plan = new Plan("codecs", steps);
+    this.#plan = new Plan(steps);
     this.#readback = new Readback(gpu, this.#decoder.outputs);
   }
 

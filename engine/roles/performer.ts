@@ -29,13 +29,13 @@ export class Performer {
     this.latents = makeTensor(gpu, "z", [latents.length], "f32", "uniform");
     this.#tokenTable = makeTensor(gpu, "noisy tokens", [noisyRows, tokenWords], "i32");
     this.#unit = makeTensor(gpu, "solver unit", [1], "u32");
-    this.#solve = new Plan("solve", this.#solveSteps(noisyRows));
+    this.#solve = new Plan(this.#solveSteps(noisyRows));
     this.#slice = null;
     if (receivesSlices) {
       const sliceRows = layout.tokens;
       const tokenTable = makeTensor(gpu, "slice tokens", [sliceRows, tokenWords], "i32");
       const data = history.makeSlice("slice", sliceRows);
-      const append = new Plan("append", history.scatter("append", tokenTable, data));
+      const append = new Plan(history.scatter("append", tokenTable, data));
       this.#slice = { tokenTable, data, append };
     }
     this.#readback = new Readback(gpu, [this.latents]);

@@ -53,7 +53,7 @@ export async function computePrefill(model: Model, wantSlices: boolean): Promise
       )
       : null;
     const slice = wantSlices ? history.makeSlice("prefill slice", count) : null;
-    const plan = new Plan("prefill", [
+    const plan = new Plan([
       ...(ids
         ? embedding.text("prompt", ids, TokenType.prompt, x)
         : embedding.latents("persona", personaLatents(model), 0, x)),
@@ -85,7 +85,7 @@ export function receivePrefill(model: Model, slices: readonly ArrayBuffer[]): vo
     const slice = history.makeSlice("prefill slice", count);
     gpu.device.queue.writeBuffer(slice.buffer, 0, slices[i] ?? new ArrayBuffer(0));
     const tokenTable = spanTable(model, first, count);
-    submit(gpu, new Plan("prefill", history.scatter("prefill", tokenTable, slice)));
+    submit(gpu, new Plan(history.scatter("prefill", tokenTable, slice)));
   });
 }
 
@@ -121,7 +121,7 @@ function encodeUnits(
     encoder.write(unit);
     const target = rows(all, i * tokens, tokens);
     const taken = copy("persona latents", reshape(encoder.coder.output, target.shape), target);
-    submit(gpu, new Plan(`persona ${medium}`, [...encoder.steps, taken]));
+    submit(gpu, new Plan([...encoder.steps, taken]));
   });
   return all;
 }

@@ -65,7 +65,7 @@ export class StateReader {
   /** K and V of the slots from `start` on; slots without a token are zero. */
   async #slots(start: number, { slice, readback }: Block): Promise<Uint8Array<ArrayBuffer>> {
     const { history, window } = this.thinker.model;
-    const plan = new Plan("snapshot", history.copyOut("snapshot", start, slice));
+    const plan = new Plan(history.copyOut("snapshot", start, slice));
     const bytes = new Uint8Array((await readback.run(plan))[0]);
     const count = slice.shape[2] ?? 0;
     const token = history.sliceBytes(1) / (2 * (slice.shape[0] ?? 1));

@@ -85,11 +85,11 @@ export class Thinker {
       audio: this.#observer("audio", rows(observed, layout.userText, layout.userAudio)),
       video: this.#observer("video", rows(observed, videoStart, layout.userVideo)),
     };
-    this.#pass = new Plan("pass", this.#passSteps(x));
+    this.#pass = new Plan(this.#passSteps(x));
 
     const parts = latentParts(this.latents, model.latents);
     this.#decoder = new UnitDecoder(gpu, config, weights, storage, parts);
-    this.#decode = new Plan("decode", this.#decoder.steps);
+    this.#decode = new Plan(this.#decoder.steps);
     const slices = this.#slice ? [this.#slice] : [];
     this.#passReadback = new Readback(gpu, [this.#textIds, ...slices]);
     this.#mediaReadback = new Readback(gpu, [...this.#decoder.outputs, this.latents]);
@@ -114,8 +114,8 @@ export class Thinker {
     const embed = (what: Tensor | null) => embedding.observed(medium, what, y);
     return {
       encoder,
-      present: new Plan(`encode ${medium}`, [...encoder.steps, ...embed(features)]),
-      absent: new Plan(`no user ${medium}`, embed(null)),
+      present: new Plan([...encoder.steps, ...embed(features)]),
+      absent: new Plan(embed(null)),
     };
   }
 
@@ -224,7 +224,7 @@ export class Thinker {
   setLatents(source: Float32Array | Tensor): void {
     const { gpu } = this.model;
     if (source instanceof Float32Array) return upload(gpu, this.latents, source);
-    submit(gpu, new Plan("latents", [copy("latents", source, this.latents)]));
+    submit(gpu, new Plan([copy("latents", source, this.latents)]));
   }
 
   /** Decodes `latents` into samples and frames; each response exactly once, in order. */

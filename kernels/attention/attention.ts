@@ -18,10 +18,8 @@
 import code from "./attention.wgsl" with { type: "text" };
 import mergeCode from "./attention_merge.wgsl" with { type: "text" };
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { textureRows, textureSource } from "../gpu/texture.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import {
   checkTensors,
   elementBytes,
@@ -175,7 +173,7 @@ export function attention(
   const copied = texture
     ? textureSource(gpu, `attention ${label}`, "caches", "rgba32float", [keys, values])
     : undefined;
-  const text = fill(code, {
+  const pipeline = gpu.pipeline("attention", code, {
     sizes,
     texture,
     half,
@@ -213,7 +211,7 @@ export function attention(
     dispatch(
       gpu,
       `attention ${label}`,
-      gpu.pipeline("attention", text),
+      pipeline,
       [constants, tokenTable, held, results, query.binding, rank.binding, ...caches],
       [Math.ceil((tiles * splits) / lanes), kvHeads, 1],
       {
@@ -266,9 +264,9 @@ function merge(
   return dispatch(
     gpu,
     `attention merge ${label}`,
-    gpu.pipeline("attention merge", fill(mergeCode, { sizes: mergeSizes, lanes })),
+    gpu.pipeline("attention merge", mergeCode, { sizes: mergeSizes, lanes }),
     [mergeSizes.bind(gpu, { rows, splits, vectors, results: out.offset / 4 }), parts, out],
-    dispatchGrid(gpu, rows * vectors, lanes),
+    { items: rows * vectors, lanes },
     { flops: 8 * rows * splits * vectors, bytes: 16 * rows * (splits + 1) * (vectors + 1) },
   );
 }

@@ -6,10 +6,8 @@
  * so the steps are made once. A lane moves 16 bytes; floats and halves alike are words here.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import code from "./history_copy.wgsl" with { type: "text" };
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { byteOffset, checkTensors, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
@@ -23,33 +21,31 @@ export interface SliceArguments {
   slice: Tensor;
 }
 
-/** One dispatch per layer that copies the rows of the tokens' slots into a slice.
- *
- * @throws RangeError when shapes don't fit. */
-export function gatherSlice(gpu: Gpu, args: SliceArguments): Dispatch[] {
-  return move(gpu, "gather", args);
-}
-
-/** One dispatch per layer that copies a slice into the rows of the tokens' slots. Where two tokens have
- * the same slot, one of their rows stays, and it isn't defined which.
- *
- * @throws RangeError when shapes don't fit. */
-export function scatterSlice(gpu: Gpu, args: SliceArguments): Dispatch[] {
-  return move(gpu, "scatter", args);
-}
-
 /** In 16 bytes: the length of a row, and where each tensor starts (the slice: this layer's part);
  * the token table in elements. */
 const sizes = new UniformStruct("Sizes", { u32: "rows row token_table keys values slice" });
 
-function move(gpu: Gpu, way: "gather" | "scatter", args: SliceArguments): Dispatch[] {
+/**
+ * One dispatch per layer that copies the rows of the tokens' slots into a slice (gather), or a slice
+ * into these rows (scatter). Where two tokens have the same slot, one of their rows stays, and it isn't
+ * defined which.
+ *
+ * @throws RangeError when shapes don't fit.
+ */
+export function copySlice(gpu: Gpu, way: "gather" | "scatter", args: SliceArguments): Dispatch[] {
   const { label, caches, tokenTable, slice } = args;
   const rows = check(way, args);
   const lanes = 64;
-  const text = fill(code, { sizes, lanes, gather: way === "gather" });
+  const gather = way === "gather";
+  const pipeline = gpu.pipeline(`${way} slice`, code, {
+    sizes,
+    lanes,
+    gather,
+    caches: gather ? "read" : "read_write",
+    slice: gather ? "read_write" : "read",
+  });
   const layerBytes = tensorBytes(slice) / caches.length;
   const row = layerBytes / 2 / rows / 16;
-  const [x, y] = dispatchGrid(gpu, rows * row, lanes);
   return caches.map(({ keys, values }, layer) => {
     const constants = sizes.bind(gpu, {
       rows,
@@ -62,9 +58,9 @@ function move(gpu: Gpu, way: "gather" | "scatter", args: SliceArguments): Dispat
     return dispatch(
       gpu,
       `${way} slice ${label} ${layer}`,
-      gpu.pipeline(`${way} slice`, text),
+      pipeline,
       [constants, tokenTable, keys, values, slice],
-      [x, y, 2],
+      { items: 2 * rows * row, lanes },
       { bytes: 2 * layerBytes + rows * 4 },
     );
   });

@@ -1,6 +1,6 @@
 // One layer's rows between the caches and a slice: the row of each token's slot.
 //
-// Grid: x, y: one lane per token and 16 bytes of its row; z: 0 keys, 1 values.
+// Grid: one lane per 16 bytes of this layer's part of the slice.
 //   token_table [rows][8]: {slot, ...}
 //   keys      [slots][row]: 16 bytes each, whatever they hold; values likewise
 //   slice     [layers][2][rows][row]
@@ -9,15 +9,9 @@
 
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> token_table: array<i32>;
-#if gather
-@group(0) @binding(2) var<storage, read> keys: array<vec4u>;
-@group(0) @binding(3) var<storage, read> values: array<vec4u>;
-@group(0) @binding(4) var<storage, read_write> slice: array<vec4u>;
-#else
-@group(0) @binding(2) var<storage, read_write> keys: array<vec4u>;
-@group(0) @binding(3) var<storage, read_write> values: array<vec4u>;
-@group(0) @binding(4) var<storage, read> slice: array<vec4u>;
-#end
+@group(0) @binding(2) var<storage, {{caches}}> keys: array<vec4u>;
+@group(0) @binding(3) var<storage, {{caches}}> values: array<vec4u>;
+@group(0) @binding(4) var<storage, {{slice}}> slice: array<vec4u>;
 
 @compute @workgroup_size({{lanes}})
 fn main(
@@ -25,25 +19,22 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
 ) {
   let i = id.y * groups.x * {{lanes}}u + id.x;
-  if (i >= sizes.rows * sizes.row) {
+  if (i >= 2u * sizes.rows * sizes.row) {
     return;
   }
-  let slot = u32(token_table[sizes.token_table + i / sizes.row * 8u]);
-  let at = slot * sizes.row + i % sizes.row;
-  let in_slice = sizes.slice + id.z * sizes.rows * sizes.row + i;
-  if (id.z == 0u) {
-    let in_cache = sizes.keys + at;
+  let token = i / sizes.row % sizes.rows;
+  let at = u32(token_table[sizes.token_table + token * 8u]) * sizes.row + i % sizes.row;
+  if (i < sizes.rows * sizes.row) {
 #if gather
-    slice[in_slice] = keys[in_cache];
+    slice[sizes.slice + i] = keys[sizes.keys + at];
 #else
-    keys[in_cache] = slice[in_slice];
+    keys[sizes.keys + at] = slice[sizes.slice + i];
 #end
   } else {
-    let in_cache = sizes.values + at;
 #if gather
-    slice[in_slice] = values[in_cache];
+    slice[sizes.slice + i] = values[sizes.values + at];
 #else
-    values[in_cache] = slice[in_slice];
+    values[sizes.values + at] = slice[sizes.slice + i];
 #end
   }
 }

@@ -10,7 +10,6 @@
 import type { Gpu } from "../gpu/device.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import code from "./qk_rotary.wgsl" with { type: "text" };
-import { fill } from "../gpu/shader.ts";
 import { byteOffset, checkTensors, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
@@ -94,7 +93,7 @@ export function qkRotary(gpu: Gpu, args: QkRotaryArguments): Dispatch {
   // A SIMD register of a CPU; a GPU wants whole warps.
   const lanes = Math.min(32, gpu.traits.lanes);
   const half = keys.dtype === "f16";
-  const text = fill(code, {
+  const pipeline = gpu.pipeline("qk rotary", code, {
     sizes,
     half,
     lanes,
@@ -107,7 +106,7 @@ export function qkRotary(gpu: Gpu, args: QkRotaryArguments): Dispatch {
   return dispatch(
     gpu,
     `qk rotary ${label}`,
-    gpu.pipeline("qk rotary", text),
+    pipeline,
     [
       sizes.bind(gpu, {
         rows,

@@ -5,9 +5,7 @@
  * per column in ascending order, so that nothing is overwritten before it was read.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { copy, dispatch, type Step } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { elements, rows, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./carry.wgsl" with { type: "text" };
@@ -36,9 +34,9 @@ export function carry(gpu: Gpu, { label, x, state }: {
   return dispatch(
     gpu,
     name,
-    gpu.pipeline(name, fill(code, { sizes })),
+    gpu.pipeline(name, code, { sizes }),
     [sizes.bind(gpu, { columns, kept, frames, ...at }), x, state],
-    dispatchGrid(gpu, columns, 64),
+    { items: columns, lanes: 64 },
     { bytes: 2 * tensorBytes(state) },
   );
 }

@@ -7,10 +7,8 @@
  * twice, which is cheaper than to keep a row.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./channel_norm.wgsl" with { type: "text" };
@@ -47,7 +45,7 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
   const format = vector ? "rgba32float" : "r32float";
   const source = textureSource(gpu, name, "x", format, weight ? [x, weight] : [x]);
   const workgroup = gpu.traits.lanes;
-  const text = fill(code, {
+  const pipeline = gpu.pipeline(name, code, {
     sizes,
     workgroup,
     values,
@@ -73,9 +71,9 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
     dispatch(
       gpu,
       name,
-      gpu.pipeline(name, text),
+      pipeline,
       [constants, source.binding, y],
-      dispatchGrid(gpu, positions, workgroup),
+      { items: positions, lanes: workgroup },
       { flops: 4 * count, bytes: 2 * tensorBytes(x) },
     ),
   ];

@@ -15,10 +15,8 @@
  */
 import { conv, type ConvWeight, packConv } from "./conv.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { textureFrom, textureReader, textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./logmel.wgsl" with { type: "text" };
@@ -135,7 +133,7 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
   const source = textureSource(gpu, name, "spectrum", "rgba32float", [spectrum]);
   const filters = textureReader("filters", "rgba32float");
   const workgroup = gpu.traits.lanes;
-  const text = fill(code, {
+  const pipeline = gpu.pipeline(name, code, {
     sizes,
     workgroup,
     spectrum: source.declaration,
@@ -155,14 +153,14 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
     dispatch(
       gpu,
       name,
-      gpu.pipeline(name, text),
+      pipeline,
       [
         sizes.bind(gpu, { frames, mels, texels, spectrum: source.starts[0] ?? 0, y: y.offset }),
         source.binding,
         tables.filters.createView(),
         y,
       ],
-      dispatchGrid(gpu, frames * mels, workgroup),
+      { items: frames * mels, lanes: workgroup },
       { flops: 6 * frames * texels * 4, bytes: tensorBytes(spectrum) + tensorBytes(y) },
     ),
   ];

@@ -5,9 +5,7 @@
  * One invocation per sample; a few thousand per unit, so nothing is tuned.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { copy, dispatch, type Step } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./overlap_add.wgsl" with { type: "text" };
@@ -38,9 +36,9 @@ export function overlapAdd(gpu: Gpu, { label, x, tail, y }: {
     dispatch(
       gpu,
       name,
-      gpu.pipeline(name, fill(code, { sizes })),
+      gpu.pipeline(name, code, { sizes }),
       [sizes.bind(gpu, { samples, hop, ...at }), x, tail, y],
-      dispatchGrid(gpu, samples, 64),
+      { items: samples, lanes: 64 },
       { flops: samples, bytes: tensorBytes(x) + tensorBytes(y) },
     ),
     copy(`${name} tail`, last, { ...tail, shape: [hop] }),

@@ -6,10 +6,8 @@
  * a load.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./pixels.wgsl" with { type: "text" };
@@ -95,7 +93,7 @@ function convert(
   },
 ): Dispatch {
   const count = elements(way === "unpack" ? y.shape : x.shape);
-  const text = fill(code, {
+  const pipeline = gpu.pipeline(name, code, {
     sizes,
     unpack: way === "unpack",
     pack: way === "pack",
@@ -107,9 +105,9 @@ function convert(
   return dispatch(
     gpu,
     name,
-    gpu.pipeline(name, text),
+    pipeline,
     [sizes.bind(gpu, { count, x: start, y: y.offset }), binding, y],
-    dispatchGrid(gpu, Math.ceil(count / 4), 64),
+    { items: Math.ceil(count / 4), lanes: 64 },
     { bytes: tensorBytes(x) + tensorBytes(y) },
   );
 }

@@ -8,10 +8,8 @@
  * written by vec4 where runs allow it.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./shuffle.wgsl" with { type: "text" };
@@ -92,7 +90,7 @@ function stridedCopy(gpu: Gpu, name: string, x: Tensor, y: Tensor, copy: {
   const source = textureSource(gpu, name, "x", "r32float", [x]);
   const values = vector ? 4 : 1;
   const workgroup = gpu.traits.lanes;
-  const text = fill(code, {
+  const pipeline = gpu.pipeline(name, code, {
     sizes,
     workgroup,
     values,
@@ -117,9 +115,9 @@ function stridedCopy(gpu: Gpu, name: string, x: Tensor, y: Tensor, copy: {
     dispatch(
       gpu,
       name,
-      gpu.pipeline(name, text),
+      pipeline,
       [constants, source.binding, y],
-      dispatchGrid(gpu, runs, workgroup),
+      { items: runs, lanes: workgroup },
       { bytes: 2 * tensorBytes(x) },
     ),
   ];

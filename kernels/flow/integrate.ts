@@ -6,9 +6,7 @@
  * One invocation per element; a few thousand elements per unit, so nothing is tuned.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./integrate.wgsl" with { type: "text" };
@@ -57,7 +55,7 @@ export function integrate(gpu: Gpu, { label, z, a = 1, terms, y }: {
     c: four(terms.map(({ coefficient }) => coefficient)),
   });
   const read = [...inputs, ...(z && !inPlace ? [z] : [])];
-  const text = fill(code, {
+  const pipeline = gpu.pipeline(name, code, {
     terms: struct,
     count: terms.length,
     has_z: z !== undefined,
@@ -67,9 +65,9 @@ export function integrate(gpu: Gpu, { label, z, a = 1, terms, y }: {
   return dispatch(
     gpu,
     name,
-    gpu.pipeline(name, text),
+    pipeline,
     [constants, y, ...read],
-    dispatchGrid(gpu, count, 64),
+    { items: count, lanes: 64 },
     { flops: 2 * (terms.length + (z ? 1 : 0)) * count, bytes: (read.length + 1) * tensorBytes(y) },
   );
 }

@@ -6,10 +6,8 @@
  * One invocation per four elements; a few thousand elements per unit, so nothing is tuned.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { philoxCode, philoxKey, philoxStream } from "../gpu/philox.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./noise.wgsl" with { type: "text" };
@@ -45,9 +43,9 @@ export function noise(gpu: Gpu, { label, y, unit, seed }: {
   return dispatch(
     gpu,
     name,
-    gpu.pipeline(name, philoxCode + fill(code, { settings })),
+    gpu.pipeline(name, philoxCode + code, { settings }),
     [constants, unit, y],
-    dispatchGrid(gpu, Math.ceil(count / 4), 64),
+    { items: Math.ceil(count / 4), lanes: 64 },
     { bytes: tensorBytes(y) },
   );
 }

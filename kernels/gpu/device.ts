@@ -1,6 +1,7 @@
 /** One GPU device: buffers, pipelines and small constants, all counted and all freed by `destroy`. */
 import { type AdapterSpec, operandsKey, requestAdapter, type Traits, traitsOf } from "./adapter.ts";
 import { paperDevice } from "./paper.ts";
+import { fill, type Texts } from "./shader.ts";
 
 /** Names of variants by kernel and shape. */
 export type Choices = Readonly<Record<string, string>>;
@@ -156,26 +157,21 @@ export class Gpu {
     return this.#shared.get(name) as T;
   }
 
-  /** A compute pipeline for the entry point `main`, made once per code and overridable constants. */
-  pipeline(
-    label: string,
-    code: string,
-    constants: Record<string, number> = {},
-  ): GPUComputePipeline {
-    const key = JSON.stringify([constants, code]);
-    let pipeline = this.#pipelines.get(key);
+  /** A compute pipeline for the entry point `main` of a template (see `fill`), made once per text.
+   *
+   * @throws RangeError as `fill` does. */
+  pipeline(label: string, template: string, texts: Texts = {}): GPUComputePipeline {
+    const code = fill(template, texts);
+    let pipeline = this.#pipelines.get(code);
     if (!pipeline) {
       this.device.pushErrorScope("validation");
       const module = this.device.createShaderModule({ label, code });
-      pipeline = this.device.createComputePipeline({
-        label,
-        layout: "auto",
-        compute: { module, entryPoint: "main", constants },
-      });
+      const compute = { module, entryPoint: "main" };
+      pipeline = this.device.createComputePipeline({ label, layout: "auto", compute });
       this.device.popErrorScope().then((error) => {
         if (error) this.#error ??= `kernel ${label}: ${error.message}`;
       });
-      this.#pipelines.set(key, pipeline);
+      this.#pipelines.set(code, pipeline);
     }
     return pipeline;
   }

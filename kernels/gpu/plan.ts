@@ -67,16 +67,24 @@ export function copy(label: string, source: Tensor, target: Tensor): Copy {
   };
 }
 
-/** Makes a dispatch: bindings in the order of `@binding(0..)` in group 0. */
+/**
+ * Makes a dispatch.
+ *
+ * @param bindings In the order of `@binding(0..)` in group 0.
+ * @param grid Workgroups; or a number of items, one invocation each in workgroups of `lanes`: an
+ * invocation's item is id.y * num_workgroups.x * lanes + id.x.
+ * @throws RangeError when there are no workgroups, or more than the adapter can run.
+ */
 export function dispatch(
   gpu: Gpu,
   label: string,
   pipeline: GPUComputePipeline,
   bindings: readonly (Tensor | GPUBufferBinding | GPUTextureView)[],
-  groups: readonly [number, number, number],
+  grid: readonly [x: number, y: number, z: number] | { items: number; lanes: number },
   cost: Partial<Pick<Dispatch, "flops" | "bytes" | "tuned">> = {},
 ): Dispatch {
   const limit = gpu.device.limits.maxComputeWorkgroupsPerDimension;
+  const groups = "items" in grid ? inRows(Math.ceil(grid.items / grid.lanes), limit) : grid;
   if (groups.some((count) => count < 1 || count > limit || !Number.isInteger(count))) {
     throw new RangeError(`${label}: workgroups [${groups}] must each be 1 to ${limit}`);
   }
@@ -92,6 +100,12 @@ export function dispatch(
     bytes: 0,
     ...cost,
   };
+}
+
+/** A grid of as many workgroups: one row while that fits. */
+function inRows(groups: number, limit: number): [number, number, number] {
+  const rows = Math.ceil(groups / limit);
+  return [Math.ceil(groups / rows), rows, 1];
 }
 
 /** The kernel that a launch is of: its label begins with it. */
@@ -113,7 +127,7 @@ function bind(
 }
 
 export class Plan {
-  constructor(readonly label: string, readonly steps: readonly Step[]) {}
+  constructor(readonly steps: readonly Step[]) {}
 
   /** Encodes every step; consecutive dispatches share one compute pass. */
   encode(encoder: GPUCommandEncoder): void {
@@ -141,7 +155,7 @@ export class Plan {
         ? step
         : { ...step, bindGroup: bind(gpu, step.label, step.pipeline, step.bindings) }
     );
-    new Plan(this.label, steps).encode(encoder);
+    new Plan(steps).encode(encoder);
   }
 }
 

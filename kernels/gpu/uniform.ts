@@ -18,8 +18,20 @@ export interface ArraySource {
   binding: GPUBufferBinding;
   /** Where the tensor starts, in vec4. */
   start: number;
-  /** WGSL of the variable, to follow its attributes. */
+  /** WGSL as from `textureReader`. */
   declaration: string;
+  code: string;
+}
+
+/** WGSL for reading a storage array, as `textureReader` gives it for a texture. */
+export function arrayReader(
+  variable: string,
+  type: string,
+): { declaration: string; code: string } {
+  return {
+    declaration: `var<storage, read> ${variable}: array<${type}>;`,
+    code: `fn ${variable}_at(i: u32) -> ${type} { return ${variable}[i]; }`,
+  };
 }
 
 /** Binds a tensor as a storage array. Its offset is a multiple of 16 bytes. */
@@ -27,7 +39,7 @@ export function storageSource(tensor: Tensor, variable: string, type: string): A
   return {
     binding: { buffer: tensor.buffer },
     start: byteOffset(tensor) / 16,
-    declaration: `var<storage, read> ${variable}: array<${type}>;`,
+    ...arrayReader(variable, type),
   };
 }
 
@@ -51,6 +63,7 @@ export function uniformSource(
   return {
     binding: { buffer: tensor.buffer, offset, size },
     start,
+    ...arrayReader(variable, type),
     declaration: `var<uniform> ${variable}: array<${type}, ${size / 16}>;`,
   };
 }

@@ -5,13 +5,11 @@
  *
  * Its error is that of rounding x: up to 1/254 of the largest magnitude of a block per input.
  *
- * Tile: as in matmul_registers.ts, up to 9 rows x 8 outputs. A dispatch before it quantizes, one
+ * Tile: as of matmulRegisters, up to 9 rows x 8 outputs. A dispatch before it quantizes, one
  * invocation per row and block; an RMSNorm's sum of squares comes along.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { scratchTensor, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { storageSource, uniformSource } from "../gpu/uniform.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
@@ -50,9 +48,9 @@ export function quantizeRows(gpu: Gpu, label: string, x: Tensor, y: Tensor): Dis
   return dispatch(
     gpu,
     `quantize ${label}`,
-    gpu.pipeline("quantize rows", fill(quantizeCode, { sizes, lanes })),
+    gpu.pipeline("quantize rows", quantizeCode, { sizes, lanes }),
     [sizes.bind(gpu, { rows, quads: inputs / 4, x: x.offset / 4 }), x, y],
-    dispatchGrid(gpu, rows * Math.ceil(inputs / blockInputs), lanes),
+    { items: rows * Math.ceil(inputs / blockInputs), lanes },
     { bytes: tensorBytes(x) + tensorBytes(y) },
   );
 }
@@ -74,16 +72,15 @@ export function matmulDot(
   const [rows = 0] = args.x.shape;
   const words = quantizedBytes(rows, inputs) / 4;
   const quantized = scratchTensor(gpu, "quantized rows", [words], "u32");
-  const source = x === "uniform"
-    ? uniformSource(gpu, quantized, "x", "vec4u")
-    : storageSource(quantized, "x", "vec4u");
   const steps = productSteps(gpu, args, {
     kernel: "matmul dot",
     code,
     texts: { lanes },
     tile,
     sums: 2 * tile,
-    x: { ...source, code: "fn x_at(i: u32) -> vec4u { return x[i]; }" },
+    x: x === "uniform"
+      ? uniformSource(gpu, quantized, "x", "vec4u")
+      : storageSource(quantized, "x", "vec4u"),
     lanes,
     invocations: (outputs) => Math.ceil(outputs / 8) * Math.ceil(rows / tile),
   });

@@ -1,8 +1,7 @@
 /** What the forms of the matrix product share: what they are asked, their constants, text and cost. */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import { fill, type Texts } from "../gpu/shader.ts";
+import type { Texts } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import partsCode from "./matmul_parts.wgsl" with { type: "text" };
@@ -89,7 +88,7 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
   const unit = scalar ? 1 : 4;
   const reader = weightReader(weight, "weight");
   const quantized = isQuantized(dtype);
-  const text = fill(partsCode + form.code, {
+  const pipeline = gpu.pipeline(form.kernel, partsCode + form.code, {
     ...form.texts,
     sizes,
     scalar,
@@ -106,7 +105,6 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
     readers: `${form.x.code}\n\n${reader.code}`,
     y_type: scalar ? "f32" : "vec4f",
   });
-  const pipeline = gpu.pipeline(form.kernel, text);
   return weight.parts.map((part) => {
     const halved = gated ? 2 : 1;
     const [first, width] = [part.first / halved, part.outputs / halved];
@@ -132,7 +130,7 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
       pipeline,
       // Where there is no bias, something has to be bound.
       [constants, form.x.binding, panelBinding(part.panels), y, bias ?? x],
-      dispatchGrid(gpu, form.invocations(part.outputs), form.lanes),
+      { items: form.invocations(part.outputs), lanes: form.lanes },
       {
         flops: 2 * rows * part.outputs * inputs,
         bytes: tensorBytes(x) + 4 * rows * width + part.outputs * outputBytes(dtype, inputs),

@@ -1,5 +1,5 @@
 // y[rows, outputs] (+)= f(x[rows, inputs] W^T + bias), f the activation or the gate, summed in
-// registers. matmul_parts.wgsl stands before this text; matmul_registers.ts has the tile.
+// registers. matmul_parts.wgsl stands before this text; matmul.ts has the tile.
 //
 // Grid: {{split}} invocations per {{tile}} rows x 8 outputs, neighbours along the inputs, then the outputs.
 

@@ -1,5 +1,5 @@
 // y[rows, outputs] (+)= f(x[rows, inputs] W^T + bias) by tiles in workgroup memory. matmul_parts.wgsl
-// stands before this text; matmul_tiles.ts has the tile.
+// stands before this text; matmul.ts has the tile.
 //
 // Grid: a workgroup of 64 per {{tile}} x 8 rows x 64 outputs, neighbours along the outputs.
 

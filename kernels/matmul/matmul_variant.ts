@@ -2,10 +2,25 @@
 import type { Gpu } from "../gpu/device.ts";
 import { type DotVariant, quantizedBytes } from "./matmul_dot.ts";
 import type { ProductShape } from "./matmul_parts.ts";
-import type { RegisterVariant } from "./matmul_registers.ts";
-import type { TileVariant } from "./matmul_tiles.ts";
 import { isQuantized } from "./packed_weight.ts";
 import { fitsUniform } from "../gpu/uniform.ts";
+
+export interface RegisterVariant {
+  form: "registers";
+  /** Rows of a tile. */
+  tile: number;
+  /** Invocations of a workgroup, and of them those that share a tile. */
+  lanes: number;
+  split: number;
+  /** Where x is read: copied into a texture, where it is, or (small ones) as a uniform. */
+  x: "texture" | "buffer" | "uniform";
+}
+
+export interface TileVariant {
+  form: "tiles";
+  /** Rows of a workgroup. */
+  rows: 16 | 32 | 64;
+}
 
 export type MatmulVariant = RegisterVariant | TileVariant | DotVariant;
 

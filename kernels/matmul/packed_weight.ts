@@ -17,6 +17,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { rowBytes, type TextureFormat, textureFrom, textureReader } from "../gpu/texture.ts";
 import { blockInputs, quantize, type QuantizedType } from "./quantize.ts";
 import { type FloatType, type Tensor, tensorFrom } from "../gpu/tensor.ts";
+import { arrayReader } from "../gpu/uniform.ts";
 
 export type WeightType = FloatType | QuantizedType;
 
@@ -222,9 +223,5 @@ export function weightReader(
   name: string,
 ): { declaration: string; code: string } {
   if (texture) return textureReader(name, texelFormat(dtype));
-  const type = dtype === "f32" ? "vec4f" : "vec4u";
-  return {
-    declaration: `var<storage, read> ${name}: array<${type}>;`,
-    code: `fn ${name}_at(i: u32) -> ${type} { return ${name}[i]; }`,
-  };
+  return arrayReader(name, dtype === "f32" ? "vec4f" : "vec4u");
 }

@@ -87,7 +87,7 @@ export class Stopwatch {
     repeats = 1,
   ): Promise<{ wallMs: number; gpuMs?: number }> {
     const start = performance.now();
-    const plan = new Plan("timed", Array.from({ length: repeats }, () => steps).flat());
+    const plan = new Plan(Array.from({ length: repeats }, () => steps).flat());
     const [bytes] = await this.#readback.run({
       encode: (encoder) => {
         this.#stamp(encoder, { beginningOfPassWriteIndex: 0 });

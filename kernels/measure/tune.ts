@@ -220,7 +220,7 @@ async function reasonAgainst(
   // What the steps don't write stays NaN.
   const words = new Uint32Array(output.buffer.size / 4).fill(0xffffffff);
   gpu.device.queue.writeBuffer(output.buffer, 0, words);
-  const values = await readTensor(gpu, output, new Plan("variant", steps));
+  const values = await readTensor(gpu, output, new Plan(steps));
   try {
     await gpu.check();
   } catch (error) {

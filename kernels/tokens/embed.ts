@@ -7,7 +7,6 @@
 import type { Gpu } from "../gpu/device.ts";
 import embedCode from "./embed.wgsl" with { type: "text" };
 import fillRowsCode from "./fill_rows.wgsl" with { type: "text" };
-import { dispatchGrid } from "../gpu/grid.ts";
 import {
   isQuantized,
   type PackedWeight,
@@ -15,7 +14,6 @@ import {
   weightReader,
 } from "../matmul/packed_weight.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { checkTensors, elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
@@ -60,7 +58,12 @@ export function embed(
   }
   const { declaration, code } = weightReader(table, "table");
   const half = table.dtype === "f16";
-  const shader = fill(embedCode, { sizes: embedSizes, table: declaration, reader: code, half });
+  const pipeline = gpu.pipeline("embed", embedCode, {
+    sizes: embedSizes,
+    table: declaration,
+    reader: code,
+    half,
+  });
   return table.parts.map(({ first, outputs, panels }) => {
     const constants = embedSizes.bind(gpu, {
       rows,
@@ -75,9 +78,9 @@ export function embed(
     return dispatch(
       gpu,
       name,
-      gpu.pipeline("embed", shader),
+      pipeline,
       [constants, ids, panelBinding(panels), add, y],
-      dispatchGrid(gpu, elements(y.shape) / 4, 64),
+      { items: elements(y.shape) / 4, lanes: 64 },
       { flops: elements(y.shape), bytes: 2 * tensorBytes(y) },
     );
   });
@@ -113,9 +116,9 @@ export function fillRows(
   return dispatch(
     gpu,
     name,
-    gpu.pipeline("fillRows", fill(fillRowsCode, { sizes: fillSizes, adds: add !== undefined })),
+    gpu.pipeline("fillRows", fillRowsCode, { sizes: fillSizes, adds: add !== undefined }),
     [constants, row, y, ...(add ? [add] : [])],
-    dispatchGrid(gpu, elements(y.shape) / 4, 64),
+    { items: elements(y.shape) / 4, lanes: 64 },
     { flops: elements(y.shape), bytes: tensorBytes(y) },
   );
 }

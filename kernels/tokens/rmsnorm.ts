@@ -8,7 +8,6 @@
 import type { Gpu } from "../gpu/device.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import code from "./rmsnorm.wgsl" with { type: "text" };
-import { fill } from "../gpu/shader.ts";
 import { checkTensors, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
@@ -42,8 +41,7 @@ export function rmsnorm(
   }
   const { lanes } = gpu.traits;
   const quads = width / 4;
-  const text = fill(code, { sizes, lanes, share: Math.ceil(quads / lanes) });
-  const pipeline = gpu.pipeline("rmsnorm", text);
+  const pipeline = gpu.pipeline("rmsnorm", code, { sizes, lanes, share: Math.ceil(quads / lanes) });
   const starts = { x: x.offset / 4, y: y.offset / 4, weight: weight.offset / 4 };
   const constants = sizes.bind(gpu, { quads, ...starts, eps });
   const cost = { flops: 4 * rows * width, bytes: 2 * tensorBytes(x) + tensorBytes(weight) };

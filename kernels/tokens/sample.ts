@@ -11,7 +11,6 @@ import type { Gpu } from "../gpu/device.ts";
 import { philoxCode, philoxKey, philoxStream } from "../gpu/philox.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import code from "./sample.wgsl" with { type: "text" };
-import { fill } from "../gpu/shader.ts";
 import { checkTensors, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
@@ -70,7 +69,7 @@ export function sample(gpu: Gpu, args: SampleArguments): Dispatch[] {
   });
   // On a CPU one SIMD register's invocations, since a workgroup has one core to itself.
   const lanes = gpu.traits.cpu ? gpu.traits.lanes : 256;
-  const shader = fill(code, {
+  const pipeline = gpu.pipeline("sample", code, {
     sizes,
     lanes,
     draws: temperature > 0,
@@ -83,7 +82,7 @@ export function sample(gpu: Gpu, args: SampleArguments): Dispatch[] {
     dispatch(
       gpu,
       `sample ${label}`,
-      gpu.pipeline("sample", shader),
+      pipeline,
       [constants, logits, unit, id],
       [1, 1, 1],
       { bytes: tensorBytes(logits) },

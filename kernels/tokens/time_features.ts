@@ -1,8 +1,6 @@
 /** Small kernels that no product can take along. */
 import type { Gpu } from "../gpu/device.ts";
-import { dispatchGrid } from "../gpu/grid.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import { fill } from "../gpu/shader.ts";
 import { checkTensors, type Tensor, tensorFrom } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import timeFeaturesCode from "./time_features.wgsl" with { type: "text" };
@@ -31,13 +29,13 @@ export function timeFeatures(
   return dispatch(
     gpu,
     `timeFeatures ${label}`,
-    gpu.pipeline("timeFeatures", fill(timeFeaturesCode, { sizes })),
+    gpu.pipeline("timeFeatures", timeFeaturesCode, { sizes }),
     [
       sizes.bind(gpu, { count, half, y: y.offset }),
       tensorFrom(gpu, "tau", [count], Float32Array.from(tau)),
       tensorFrom(gpu, "turns per tau", [half], turns),
       y,
     ],
-    dispatchGrid(gpu, count * half, 64),
+    { items: count * half, lanes: 64 },
   );
 }

@@ -102,7 +102,7 @@ async function runner(
   const readback = await new Readback(gpu, [out]).prepare();
   return async (times) => {
     const all = Array.from({ length: times }, () => steps).flat();
-    const [bytes] = await readback.run(new Plan("peers", all));
+    const [bytes] = await readback.run(new Plan(all));
     return new Float32Array(bytes);
   };
 }

@@ -247,7 +247,7 @@ async function compare(
     const unitTensor = tensorFrom(gpu, "unit", [1], Uint32Array.of(unit));
     submit(
       gpu,
-      new Plan("noise", [noise(gpu, { label: "z", y: z, unit: unitTensor, seed: settings.seed })]),
+      new Plan([noise(gpu, { label: "z", y: z, unit: unitTensor, seed: settings.seed })]),
     );
     const velocityOf = (point: readonly number[], tau: number, conditional: boolean) => {
       const sight = noisySight(unit, slots, conditional);

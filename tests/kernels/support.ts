@@ -52,7 +52,7 @@ export function withGpu(name: string, fn: (gpu: Gpu) => void | Promise<void>): v
 
 /** Runs steps in one submit. */
 export function run(gpu: Gpu, ...steps: readonly Step[]): void {
-  submit(gpu, new Plan("test", steps));
+  submit(gpu, new Plan(steps));
 }
 
 /** A tensor full of NaN (u32: all ones) that starts `offset` elements into its buffer, with `room` for

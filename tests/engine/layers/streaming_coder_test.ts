@@ -70,7 +70,7 @@ function coder(gpu: Gpu, { prefix, layers, input: [t, ...rest], tensors }: Model
 /** Runs a coder over a span. */
 async function run(gpu: Gpu, coder: StreamingCoder, x: Float32Array): Promise<Float32Array> {
   upload(gpu, coder.input, x);
-  return Float32Array.from(await readTensor(gpu, coder.output, new Plan("span", coder.steps)));
+  return Float32Array.from(await readTensor(gpu, coder.output, new Plan(coder.steps)));
 }
 
 /** Runs a recording in spans of these many units, the state handed from coder to coder. */

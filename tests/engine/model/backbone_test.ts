@@ -82,7 +82,7 @@ async function runSpans(
     const part = rows(x, first, end - first);
     submit(
       gpu,
-      new Plan("span", [
+      new Plan([
         ...backbone.span(history, {
           label: "span",
           x: part,

@@ -54,7 +54,7 @@ withGpu("ResponseCodec gives unit by unit what encoder and decoder give at once"
         : units.flatMap(({ frames }) => [...frames].map((byte) => byte / 127.5 - 1));
       upload(gpu, encode.input, Float32Array.from(values));
       const latents = copy("latents", encode.output, reshape(decode.input, encode.output.shape));
-      submit(gpu, new Plan("all", [...encode.steps, latents, ...decode.steps]));
+      submit(gpu, new Plan([...encode.steps, latents, ...decode.steps]));
       const whole = [...await readTensor(gpu, decode.output)];
       const clamped = whole.map((x) => Math.min(1, Math.max(-1, x)));
       if (isAudio) {

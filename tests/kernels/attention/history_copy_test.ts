@@ -1,10 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
-import {
-  gatherSlice,
-  scatterSlice,
-  type SliceArguments,
-} from "../../../kernels/attention/history_copy.ts";
+import { copySlice, type SliceArguments } from "../../../kernels/attention/history_copy.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
 import { integer, normal, random, roundToHalf } from "../../reference/random.ts";
 import { poisoned, run, surrounded, withGpu } from "../support.ts";
@@ -54,22 +50,22 @@ function row(data: ArrayLike<number>, slot: number): number[] {
 
 for (const dtype of ["f32", "f16"] as const) {
   for (const rows of [1, 27]) {
-    withGpu(`gatherSlice() collects ${rows} ${dtype} rows of every layer`, async (gpu) => {
+    withGpu(`copySlice() collects ${rows} ${dtype} rows of every layer`, async (gpu) => {
       const { args, slots, data } = problem(gpu, random(31), rows, dtype);
-      run(gpu, ...gatherSlice(gpu, args));
+      run(gpu, ...copySlice(gpu, "gather", args));
       const expected = data.flat().flatMap((cache) => slots.flatMap((slot) => row(cache, slot)));
       assertEquals([...await readTensor(gpu, args.slice)], expected);
     });
 
     withGpu(
-      `scatterSlice() puts ${rows} ${dtype} rows of every layer back elsewhere`,
+      `copySlice() puts ${rows} ${dtype} rows of every layer back elsewhere`,
       async (gpu) => {
         const source = problem(gpu, random(32), rows, dtype);
         const target = problem(gpu, random(33), rows, dtype);
         run(
           gpu,
-          ...gatherSlice(gpu, source.args),
-          ...scatterSlice(gpu, { ...target.args, slice: source.args.slice }),
+          ...copySlice(gpu, "gather", source.args),
+          ...copySlice(gpu, "scatter", { ...target.args, slice: source.args.slice }),
         );
         for (let layer = 0; layer < sizes.layers; layer++) {
           for (const [i, name] of (["keys", "values"] as const).entries()) {
@@ -87,7 +83,7 @@ for (const dtype of ["f32", "f16"] as const) {
   }
 }
 
-withGpu("gatherSlice() refuses shapes that don't fit", (gpu) => {
+withGpu("copySlice() refuses shapes that don't fit", (gpu) => {
   const { args } = problem(gpu, random(34), 4, "f32");
   const { slice, caches } = args;
   const wrong: Partial<SliceArguments>[] = [
@@ -98,6 +94,6 @@ withGpu("gatherSlice() refuses shapes that don't fit", (gpu) => {
     { slice: { ...slice, shape: [3, 2, 64, 4] } },
   ];
   for (const change of wrong) {
-    assertThrows(() => gatherSlice(gpu, { ...args, ...change }), RangeError, "slice test");
+    assertThrows(() => copySlice(gpu, "gather", { ...args, ...change }), RangeError, "slice test");
   }
 });

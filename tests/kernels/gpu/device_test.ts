@@ -32,7 +32,7 @@ function scaled(gpu: Gpu, factor: number, n = 16) {
   const constants = struct.bind(gpu, { count: n, source: x.offset, target_at: y.offset, factor });
   const pipeline = gpu.pipeline("scale", scale);
   const step = dispatch(gpu, "scale", pipeline, [x, y, constants], [Math.ceil(n / 8), 1, 1]);
-  return { x, y, plan: new Plan("scale", [step]) };
+  return { x, y, plan: new Plan([step]) };
 }
 
 withGpu("Readback at once gives what an awaited one gives, round after round", async (gpu) => {
@@ -69,7 +69,7 @@ withGpu("Plan runs copies between dispatches in order", async (gpu) => {
   const first = scaled(gpu, 2);
   const second = scaled(gpu, 5);
   const between = copy("y to x", first.y, second.x);
-  submit(gpu, new Plan("chain", [...first.plan.steps, between, ...second.plan.steps]));
+  submit(gpu, new Plan([...first.plan.steps, between, ...second.plan.steps]));
   assertEquals((await readTensor(gpu, second.y))[9], 10 * 2 * 5);
   assertThrows(() => copy("wrong", first.y, rows(second.x, 0, 4)), RangeError, "copy wrong");
 });
@@ -184,7 +184,7 @@ withGpu("UniformStruct puts every field where its WGSL reads it", async (gpu) =>
   const y = makeTensor(gpu, "y", [12]);
   submit(
     gpu,
-    new Plan("mixed", [
+    new Plan([
       dispatch(gpu, "mixed", gpu.pipeline("mixed", code), [constants, y], [1, 1, 1]),
     ]),
   );
