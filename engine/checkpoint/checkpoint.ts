@@ -12,7 +12,7 @@ import { InputError } from "../config/errors.ts";
 import { errorText, valueText } from "../config/error_text.ts";
 import type { Parameter } from "../weights/parameter.ts";
 import { dtypeBytes, type FileDtype, headerLength, parseHeader } from "../weights/safetensors.ts";
-import type { CheckpointTensor } from "../weights/weights.ts";
+import { type CheckpointTensor, firstNotFinite, toF32 } from "../weights/weights.ts";
 import { nameMapFor, ownName } from "./name_maps.ts";
 import { backboneTensors, expectedTensors } from "./tensors.ts";
 
@@ -51,7 +51,7 @@ export async function openCheckpoint(folder: string | URL): Promise<Checkpoint> 
   const hash = createHash("sha256");
   hash.update(`wanstream checkpoint\n${canonicalJson(config)}\n`);
   const tensors = new Map<string, CheckpointTensor>();
-  for (const [name, { dtype, shape, length }] of weights.entries) {
+  for (const [name, { dtype, shape, length, path: file }] of weights.entries) {
     hash.update(`${JSON.stringify([name, dtype, shape])}\n`);
     const bytes = new Uint8Array(new SharedArrayBuffer(length));
     for (let at = 0; at < length; at += chunkBytes) {
@@ -59,7 +59,17 @@ export async function openCheckpoint(folder: string | URL): Promise<Checkpoint> 
       await weights.read(name, at, chunk);
       hash.update(chunk);
     }
-    tensors.set(name, { dtype, shape, bytes });
+    const tensor = { dtype, shape, bytes };
+    const wrong = firstNotFinite(tensor);
+    if (wrong >= 0) {
+      throw new InputError(
+        `${file}: tensor ${valueText(name)} holds ${
+          toF32(tensor)[wrong]
+        } at index ${wrong}; every ` +
+          `weight must be finite: export the checkpoint again`,
+      );
+    }
+    tensors.set(name, tensor);
   }
   return { config, tensors, tokenizer, digest: hash.digest("hex") };
 }
@@ -175,6 +185,11 @@ export class WeightFiles {
     this.#files.push(file);
     const prefix = new Uint8Array(8);
     if (size >= 8) await readFully(file, 0, prefix, path);
+    if (new TextDecoder().decode(prefix) === "version ") {
+      throw new InputError(
+        `${path}: is a Git LFS pointer, not the weights: run 'git lfs pull' in its repository`,
+      );
+    }
     const header = new Uint8Array(headerLength(prefix, size, path));
     await readFully(file, 8, header, path);
     return [...parseHeader(header, size, path)].map(([name, { dtype, shape, begin, end }]) => [
@@ -329,7 +344,8 @@ async function readJson(path: string, maxBytes: number): Promise<unknown> {
   }
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    // A byte-order mark, which some editors write, is read over.
+    text = (await Deno.readTextFile(path)).replace(/^\uFEFF/, "");
   } catch (error) {
     throw unreadable(path, error);
   }

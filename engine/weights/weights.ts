@@ -55,6 +55,23 @@ export class Weights {
   }
 }
 
+/** Bits that are all set in a number that is infinite or none. */
+const exponentBits: Readonly<Record<FileDtype, number>> = {
+  F32: 0x7f800000,
+  F16: 0x7c00,
+  BF16: 0x7f80,
+};
+
+/** Index of a tensor's first value that is infinite or not a number; -1 where all are finite. */
+export function firstNotFinite({ dtype, bytes }: CheckpointTensor): number {
+  const { buffer, byteOffset, byteLength } = bytes;
+  const exponent = exponentBits[dtype];
+  const words = dtype === "F32"
+    ? new Uint32Array(buffer, byteOffset, byteLength / 4)
+    : new Uint16Array(buffer, byteOffset, byteLength / 2);
+  return words.findIndex((word) => (word & exponent) === exponent);
+}
+
 /** A tensor's values as f32. An F32 tensor isn't copied: the result views its shared memory. */
 export function toF32({ dtype, bytes }: CheckpointTensor): Float32Array {
   const { buffer, byteOffset, byteLength } = bytes;

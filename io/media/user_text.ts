@@ -1,4 +1,5 @@
-/** Text that the user types while the recording plays: `{"at": seconds, "text": "..."}` per line. */
+/** Text that the user types while the recording plays: `{"at": seconds, "text": "..."}` per line, or a
+ * JSON array of such objects. */
 import { InputError } from "../../engine/config/errors.ts";
 import { valueText } from "../../engine/config/error_text.ts";
 
@@ -33,9 +34,7 @@ export async function readUserText(path: string, unitMs: number): Promise<UserTe
 /** Parses timed text; `path` is for messages. @throws InputError */
 export function parseUserText(content: string, path: string, unitMs: number): UserText {
   const typed: UserText = new Map();
-  for (const [i, line] of content.split("\n").entries()) {
-    if (line.trim() === "") continue;
-    const { at, text } = parseLine(line, `${path}: line ${i + 1}`);
+  for (const { at, text } of entriesOf(content.replace(/^\uFEFF/, ""), path)) {
     // A time at a unit's border belongs to the later unit; the small term undoes float rounding.
     const unit = Math.floor((at * 1000) / unitMs + 1e-9);
     const before = typed.get(unit);
@@ -44,13 +43,33 @@ export function parseUserText(content: string, path: string, unitMs: number): Us
   return typed;
 }
 
-function parseLine(line: string, where: string): { at: number; text: string } {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    throw new InputError(`${where} is not JSON: it should look like {"at": 1.5, "text": "Hello"}`);
+interface Entry {
+  at: number;
+  text: string;
+}
+
+function entriesOf(content: string, path: string): Entry[] {
+  if (content.trimStart().startsWith("[")) {
+    const list = parseJson(content, path);
+    return (Array.isArray(list) ? list : []).map((value, i) =>
+      checkEntry(value, `${path}: entry ${i + 1}`)
+    );
   }
+  return content.split("\n").flatMap((line, i) => {
+    const where = `${path}: line ${i + 1}`;
+    return line.trim() === "" ? [] : [checkEntry(parseJson(line, where), where)];
+  });
+}
+
+function parseJson(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InputError(`${where} is no JSON: it should look like {"at": 1.5, "text": "Hello"}`);
+  }
+}
+
+function checkEntry(value: unknown, where: string): Entry {
   const { at, text } = (value ?? {}) as Record<string, unknown>;
   if (typeof at !== "number" || !(at >= 0)) {
     throw new InputError(`${where}: "at" is ${valueText(at)}: it should be seconds, 0 or more`);

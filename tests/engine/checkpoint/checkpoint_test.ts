@@ -147,6 +147,33 @@ Deno.test("openCheckpoint() refuses files that are no JSON", async () => {
   });
 });
 
+Deno.test("openCheckpoint() refuses a weight that is infinite or not a number, by its tensor", async () => {
+  const name = "response.audio.input.weight";
+  for (const value of [NaN, Infinity, -Infinity]) {
+    const damage = (tensors: Awaited<ReturnType<typeof tinyTensors>>) => {
+      const tensor = tensors.get(name);
+      assert(tensor);
+      new DataView(tensor.bytes.buffer).setFloat32(4 * 7, value, true);
+    };
+    await withTensors(damage, async (folder) => {
+      await assertInputError(() => openCheckpoint(folder), name, `holds ${value} at index 7`);
+    });
+  }
+});
+
+Deno.test("openCheckpoint() names a Git LFS pointer, and reads over a byte-order mark", async () => {
+  await withCheckpoint(tinyConfig(), async (folder) => {
+    for (const name of ["config.json", "tokenizer.json"]) {
+      const text = await Deno.readTextFile(`${folder}/${name}`);
+      await Deno.writeTextFile(`${folder}/${name}`, `\uFEFF${text}`);
+    }
+    await openCheckpoint(folder);
+    const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
+    await Deno.writeTextFile(`${folder}/${weights}`, pointer);
+    await assertInputError(() => openCheckpoint(folder), "Git LFS pointer", "git lfs pull");
+  });
+});
+
 Deno.test("openCheckpoint() refuses weights that are cut off at any place", async () => {
   await withCheckpoint(tinyConfig(), async (folder) => {
     const bytes = await Deno.readFile(`${folder}/${weights}`);
