@@ -123,7 +123,18 @@ export function resolveSettings(
       }`,
     );
   }
-  const { agentSamples } = unitLayout(config);
+  const { agentSamples, tokens } = unitLayout(config);
+  const promptIds = options.prompt
+    ? (tokenizer ?? openTokenizer(checkpoint.tokenizer, config)).encode(options.prompt)
+    : [];
+  if (promptIds.length > historyUnits * tokens) {
+    throw new InputError(
+      `prompt: ${promptIds.length} tokens are more than the ${
+        historyUnits * tokens
+      } that history ` +
+        `holds (${historyUnits} units): shorten it, or allow more history units`,
+    );
+  }
   return {
     seed,
     solver: checkSolver({ ...config.solver, ...options.solver }),
@@ -132,9 +143,7 @@ export function resolveSettings(
     ...storageFor(checkpoint.tensors, options.precision ?? "auto"),
     historyUnits,
     sinkUnits,
-    promptIds: options.prompt
-      ? (tokenizer ?? openTokenizer(checkpoint.tokenizer, config)).encode(options.prompt)
-      : [],
+    promptIds,
     personaFrame: frame,
     voice: options.voice ? wholeUnits(options.voice, agentSamples) : null,
   };
