@@ -1,4 +1,5 @@
 /** The bar that is drawn while a replay works: on a terminal only. */
+import { draw } from "../system/terminal.ts";
 
 /** How far a replay is. */
 export interface Position {
@@ -49,15 +50,11 @@ export class Progress {
     this.#last = now;
     const elapsed = (now - this.#start) / 1000;
     const position = { units, seconds, total: this.#total, elapsed };
-    write(`\r\x1b[K${progressLine(position, Deno.consoleSize().columns || 80)}`);
+    draw(`\r\x1b[K${progressLine(position, Deno.consoleSize().columns || 80)}`);
   }
 
   /** Clears the line, so that what follows stands alone. */
   clear(): void {
-    if (this.#shown) write("\r\x1b[K");
+    if (this.#shown) draw("\r\x1b[K");
   }
-}
-
-function write(text: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(text));
 }

@@ -17,7 +17,9 @@ export function report(summary: SummaryEvent): string {
     ...(felt ? [row("  interaction", percentiles(felt))] : []),
     ...(skipped > 0 ? [row("skipped", `${skipped} observations came too late to be heard`)] : []),
     ...(lost.up + lost.down > 0 ? [row("lost", `${lost.up} units up, ${lost.down} down`)] : []),
-    ...Object.entries(summary.outputs).map(([kind, path]) => row(kind.replaceAll("_", " "), path)),
+    ...Object.entries(summary.outputs).map(([kind, path]) =>
+      row(kind.replaceAll("_", " "), path.replaceAll("\n", "\\n"))
+    ),
   ];
   return `${rows.join("\n")}\n`;
 }

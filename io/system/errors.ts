@@ -38,10 +38,13 @@ export function isOsError(error: unknown): error is Error {
   return error instanceof Error && /\(os error \d+\)/.test(error.message);
 }
 
+const oneLine = (text: string) => text.replaceAll("\n", "\\n");
+
 /** The line and the exit code for an error that ends a command. */
 export function explain(error: unknown): { text: string; exitCode: number } {
-  if (error instanceof InputError) return { text: error.message, exitCode: 2 };
-  if (error instanceof RunError) return { text: error.message, exitCode: error.exitCode };
+  // A file's name may hold line ends: the message stays one line.
+  if (error instanceof InputError) return { text: oneLine(error.message), exitCode: 2 };
+  if (error instanceof RunError) return { text: oneLine(error.message), exitCode: error.exitCode };
   if (isOsError(error)) return { text: osReason(error), exitCode: 3 };
   // A stack trace is printed only for errors that no part of the program expects.
   return { text: Deno.inspect(error), exitCode: 1 };

@@ -18,8 +18,20 @@ export async function print(text: string): Promise<void> {
   }
 }
 
-/** Writes text to standard error as far as that is possible: a message never ends a run. */
+/** Characters that would command a terminal, but for the end of a line and the tab. */
+// deno-lint-ignore no-control-regex
+const commanding = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]/g;
+
+/**
+ * Writes text to standard error as far as that is possible: a message never ends a run. Names in it come
+ * from outside, so what would command a terminal is shown as a code.
+ */
 export function tell(text: string): void {
+  draw(text.replace(commanding, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`));
+}
+
+/** Writes text to standard error with the commands to a terminal that it holds. */
+export function draw(text: string): void {
   try {
     const bytes = encoder.encode(text);
     for (let at = 0; at < bytes.length;) at += Deno.stderr.writeSync(bytes.subarray(at));
@@ -35,5 +47,5 @@ export function say(line: string): void {
 
 /** Writes a line that the next one overwrites; it writes only to a terminal. */
 export function showStatus(what: string): void {
-  if (Deno.stderr.isTerminal()) tell(`\r\x1b[K${what}`);
+  if (Deno.stderr.isTerminal()) draw(`\r\x1b[K${what}`);
 }
