@@ -8,11 +8,12 @@ import { InputError } from "../../engine/config/errors.ts";
 import type { Event } from "../pace/events.ts";
 import { MatroskaMuxer } from "../media/matroska_muxer.ts";
 import { parseNetwork } from "../pace/network.ts";
-import { modelOptions } from "../run/model_options.ts";
+import { modelOptions } from "../cli/model_options.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { rawMedia } from "../ends/raw_input.ts";
 import { median, quantile } from "../../kernels/measure/quantile.ts";
-import { runStream } from "../run/stream.ts";
+import { LiveEnds } from "../ends/live_ends.ts";
+import { run as runEnds } from "../run/run.ts";
 import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
 import type { StreamOutput } from "../ends/stream_output.ts";
 import {
@@ -157,13 +158,11 @@ async function live(
       late: "wait",
       network: network === null ? null : parseNetwork(network),
     },
-    units,
-    quiet: true,
     saved: null,
-    options: {},
+    options: { quiet: true, units },
   } as const;
-  const { summary } = await runStream(
-    request,
+  const { signal } = new AbortController();
+  const ends = new LiveEnds(
     {
       input: () =>
         Promise.resolve({
@@ -189,6 +188,12 @@ async function live(
       },
       ffmpeg: () => Promise.reject(new InputError("a latency bench needs no FFmpeg")),
     },
+    user,
+    signal,
+  );
+  const { summary } = await runEnds(
+    request,
+    ends,
     async () => {
       const session = await openBenchSession(model, {
         schedule,
@@ -201,13 +206,15 @@ async function live(
       placed = info.placement;
       return { session, info, line: "", checkpointDigest: digest };
     },
-    new AbortController().signal,
+    signal,
   );
   if (summary?.units !== units) {
     throw new Error(`the stream ended after ${summary?.units ?? 0} of ${units} units`);
   }
-  const felt = events.flatMap((event) => event.type === "unit" ? [event] : []).slice(warmUnits);
-  const ms = felt.flatMap(({ interaction_ms }) => interaction_ms === null ? [] : [interaction_ms]);
+  const answered = events.flatMap((event) => event.type === "unit" ? [event] : []).slice(warmUnits);
+  const ms = answered.flatMap(({ interaction_ms }) =>
+    interaction_ms === null ? [] : [interaction_ms]
+  );
   const at = (p: number) => quantile(ms, p);
   return {
     run: {
@@ -215,7 +222,7 @@ async function live(
       placement: placed,
       network,
       units: counted,
-      lost: felt.length - ms.length,
+      lost: answered.length - ms.length,
       p50: at(0.5),
       p95: at(0.95),
       p99: at(0.99),

@@ -1,5 +1,5 @@
 /** `bench long`: a long stream, flat out: memory and tick time, minute by minute. */
-import { modelOptions } from "../run/model_options.ts";
+import { modelOptions } from "../cli/model_options.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { median, quantile } from "../../kernels/measure/quantile.ts";
 import { fitLine } from "../reports/line.ts";

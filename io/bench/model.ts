@@ -15,7 +15,8 @@ import {
 import { resolveSettings, type Settings } from "../../engine/model/settings.ts";
 import { tuneDevice } from "../../engine/roles/tuning.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
-import { modelOptions, openTuning, ownModel } from "../run/model_options.ts";
+import { modelOptions } from "../cli/model_options.ts";
+import { openTuning, ownModel } from "../run/open_model.ts";
 import type { Option, Parsed } from "../cli/options.ts";
 import type { CachedTuning } from "../cli/tune_cache.ts";
 import type { Status } from "./output.ts";

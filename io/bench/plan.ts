@@ -17,7 +17,7 @@ import {
 import { paperCheckpoint } from "../../engine/checkpoint/paper.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { allLaunches, tickOnPaper } from "../../engine/roles/tick_plan.ts";
-import { ownModel } from "../run/model_options.ts";
+import { ownModel } from "../run/open_model.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { checkChoice } from "./model.ts";
 import { outputOptions, runBench } from "./output.ts";

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
 import { unitLayout } from "../../engine/checkpoint/unit.ts";
 import { RunError } from "../system/errors.ts";
-import { ownModel } from "../run/model_options.ts";
+import { ownModel } from "../run/open_model.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
 import { median } from "../../kernels/measure/quantile.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";

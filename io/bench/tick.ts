@@ -13,7 +13,7 @@ import { type Observation, type Response, unitLayout } from "../../engine/checkp
 import { attentionOf } from "../../kernels/attention/attention.ts";
 import { elementBytes } from "../../kernels/gpu/tensor.ts";
 import { sleepCost } from "../../kernels/measure/ceilings.ts";
-import { modelOptions } from "../run/model_options.ts";
+import { modelOptions } from "../cli/model_options.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { median, quantile } from "../../kernels/measure/quantile.ts";
 import { fitLine, type Line } from "../reports/line.ts";

@@ -9,9 +9,18 @@ interface Described {
   help: string;
   /** One-letter name. */
   short?: string;
+  /** The field of a session's settings that it sets, e.g. "solver.steps": a saved session holds it. */
+  setting?: string;
+  /**
+   * What a resumed run does where the option isn't given: both take over the saved run's value. Where
+   * it is given, `fixed` refuses another value, because that would change what is answered.
+   */
+  onResume?: "kept" | "fixed";
 }
 
-/** One option of a command. `value` is the placeholder that `--help` shows. */
+/**
+ * One option of a command. `value` is the placeholder that `--help` shows; FILE and DIR stand for paths.
+ */
 export type Option =
   | Described & { kind: "flag" }
   | Described & { kind: "text"; value: string }
@@ -87,6 +96,11 @@ export function parseOptions<const T extends Record<string, Option>>(
   }
   if (!help && unknown !== undefined) throw unknownOption(unknown, entries);
   return { options: options as Parsed<T>["options"], operands, help };
+}
+
+/** Those of a command's options that were given; a flag counts when it is set. */
+export function givenOptions(options: object): [name: string, value: unknown][] {
+  return Object.entries(options).filter(([, value]) => value !== undefined && value !== false);
 }
 
 function one(name: string, option: Option, given: string[]): string | number | undefined {

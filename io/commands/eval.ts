@@ -8,9 +8,10 @@ import { type EvalHeader, EventsFile, readResults } from "../eval/events_file.ts
 import { chooseJobs, seedRange } from "../eval/jobs.ts";
 import type { RecordingResult } from "../eval/recording_result.ts";
 import { table } from "../eval/table.ts";
-import { type Ffmpeg, findFfmpeg } from "../ffmpeg/ffmpeg.ts";
+import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
-import { modelOptions, openModel, ownModel } from "../run/model_options.ts";
+import { modelOptions } from "../cli/model_options.ts";
+import { openModel, ownModel } from "../run/open_model.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
 import { program } from "../system/program.ts";
 import { print, say } from "../system/terminal.ts";
@@ -109,8 +110,7 @@ export async function run(
     options: answerOptions(options),
   };
   const earlier = await resultsBefore(options, header);
-  let found: Promise<Ffmpeg> | null = null;
-  const ffmpeg = () => found ??= findFfmpeg(options.ffmpeg);
+  const ffmpeg = ffmpegFinder(options.ffmpeg);
   using events = options.events === undefined
     ? null
     : await EventsFile.create(options.events, header, earlier);

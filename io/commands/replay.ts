@@ -1,16 +1,17 @@
 /** `replay`: answers a recording unit by unit and writes the response, its text, and what happened. */
-import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { Interrupt, interruptedCode } from "../system/interrupt.ts";
-import { modelOptions, openModel, ownModel } from "../run/model_options.ts";
-import { choosePace, paceOptions } from "../pace/pace_options.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
-import { Outputs } from "../system/output_file.ts";
-import { replayFile } from "../run/replay_file.ts";
+import { FileEnds } from "../ends/file_ends.ts";
+import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import { streamShapes } from "../media/stream_shape.ts";
 import { chooseTracks, trackOptions } from "../media/tracks.ts";
-import { SavedRun } from "../saved/saved_run.ts";
-import { chooseSaving, inMemory, savingOptions } from "../saved/saving_options.ts";
+import { openModel } from "../run/open_model.ts";
 import { report } from "../run/report.ts";
+import { run as runEnds } from "../run/run.ts";
+import { prepareRun, runOptions } from "../run/run_options.ts";
+import { Interrupt, interruptedCode } from "../system/interrupt.ts";
+import { Outputs } from "../system/output_file.ts";
+import { print, tell } from "../system/terminal.ts";
 
 export const summary = "answer a recording: picture, voice and text, unit by unit";
 
@@ -26,15 +27,8 @@ const spec = {
       help: "response: .mkv, .mp4, .mov, .webm; or .wav, .y4m (one medium, no FFmpeg)",
     },
     ...trackOptions,
-    ...modelOptions,
-    ...paceOptions,
-    units: { kind: "whole", min: 1, help: "answer the first N units only" },
-    ...savingOptions,
-    events: { kind: "text", value: "FILE", help: "what happened, as JSON lines" },
     "side-by-side": { kind: "text", value: "FILE", help: "user and agent in one picture" },
-    ffmpeg: { kind: "text", value: "PATH", help: "FFmpeg (FFMPEG_BIN, ffmpeg-static, PATH)" },
-    force: { kind: "flag", help: "replace outputs that exist" },
-    quiet: { kind: "flag", help: "say nothing but errors" },
+    ...runOptions,
     json: { kind: "flag", help: "summary as JSON on standard output" },
   },
   examples: [
@@ -50,13 +44,13 @@ const spec = {
 /**
  * Runs the command.
  *
- * @param open Opens the session; tests bring their own.
+ * @param openWith Opens the session; tests bring their own.
  * @returns The exit code: 0, 3 (recording cut off), 130 (interrupted).
  */
-export async function run(args: string[], open = openModel): Promise<number> {
+export async function run(args: string[], openWith = openModel): Promise<number> {
   const { options: asked, operands, help } = parseOptions(spec, args);
   if (help) {
-    await Deno.stdout.write(new TextEncoder().encode(helpText(spec)));
+    await print(helpText(spec));
     return 0;
   }
   const [input, surplus] = operands;
@@ -68,51 +62,37 @@ export async function run(args: string[], open = openModel): Promise<number> {
     throw new InputError("replay needs -o FILE, the response to write");
   }
 
-  const output = asked.output;
-  const { saving, options } = await chooseSaving(asked, "replay");
-  await using saved = saving && new SavedRun(saving);
-  const pacing = choosePace(options);
-  const model = options.model ?? await ownModel();
-  const config = await openConfig(model);
-  const given = Object.entries(options).filter(([, value]) =>
-    value !== undefined && value !== false
-  );
-  const inputs = [input, options.persona, options.voice, options["user-text"]];
-  const outputs = new Outputs(inputs.filter((path) => path !== undefined), options.force);
+  const { request, options, open } = await prepareRun(asked, "replay", openWith);
+  await using saved = request.saved;
+  const references = [options.persona, options.voice, options["user-text"]];
+  const inputs = [input, ...references].filter((path) => path !== undefined);
+  const outputs = new Outputs(inputs, options.force);
   using interrupt = new Interrupt(() => {
     outputs.discard().finally(() => Deno.exit(interruptedCode));
   });
+  const { signal } = interrupt;
+  const { events, "side-by-side": sideBySide } = options;
+  const paths = {
+    input,
+    tracks: chooseTracks(options),
+    output: asked.output,
+    events,
+    sideBySide,
+    references,
+  };
   try {
-    const { exitCode, summary } = await replayFile(
-      {
-        input,
-        output,
-        tracks: chooseTracks(options),
-        model,
-        config,
-        pacing,
-        schedule: options.schedule ?? saved?.schedule ?? "paper",
-        quiet: options.quiet,
-        events: options.events,
-        sideBySide: options["side-by-side"],
-        ffmpeg: options.ffmpeg,
-        userText: options["user-text"],
-        persona: options.persona,
-        voice: options.voice,
-        units: options.units,
-        saved,
-        options: Object.fromEntries(given),
-      },
-      outputs,
-      (references) => open(model, options, references, saved?.durability ?? inMemory),
-      interrupt.signal,
-    );
+    const ends = await FileEnds.claim(paths, outputs, {
+      ...streamShapes(request.config),
+      firstUnit: saved?.firstUnit ?? 0,
+      ffmpeg: ffmpegFinder(options.ffmpeg),
+      quiet: options.quiet,
+      signal,
+    });
+    const { exitCode, summary } = await runEnds(request, ends, open, signal);
     if (summary === null) return exitCode;
     await outputs.commit();
-    if (!options.quiet) await Deno.stderr.write(new TextEncoder().encode(report(summary)));
-    if (options.json) {
-      await Deno.stdout.write(new TextEncoder().encode(`${JSON.stringify(summary)}\n`));
-    }
+    if (!options.quiet) tell(report(summary));
+    if (options.json) await print(`${JSON.stringify(summary)}\n`);
     return exitCode;
   } finally {
     await outputs.discard();

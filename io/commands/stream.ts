@@ -1,13 +1,6 @@
 /** `stream`: answers what arrives through a pipe, unit by unit, into a pipe. */
 import { extname } from "node:path";
-import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { type ByteSource, openSink, openSource } from "../ends/endpoints.ts";
-import { findFfmpeg } from "../ffmpeg/ffmpeg.ts";
-import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
-import { Interrupt, interruptedCode } from "../system/interrupt.ts";
-import { modelOptions, openModel, ownModel } from "../run/model_options.ts";
-import type { FfmpegFinder } from "../ends/observe.ts";
 import {
   type CommandSpec,
   helpText,
@@ -15,16 +8,20 @@ import {
   type Parsed,
   parseOptions,
 } from "../cli/options.ts";
-import { choosePace, paceOptions } from "../pace/pace_options.ts";
+import { type ByteSource, openSink, openSource } from "../ends/endpoints.ts";
+import { LiveEnds, type LiveParts } from "../ends/live_ends.ts";
 import { rawMedia } from "../ends/raw_input.ts";
-import { report } from "../run/report.ts";
-import { SavedStream } from "../saved/saved_stream.ts";
-import { chooseSaving, inMemory, savingOptions } from "../saved/saving_options.ts";
-import { runStream, type StreamInput } from "../run/stream.ts";
 import { awaitHead, decodeStream } from "../ends/stream_decode.ts";
 import { muxedOutput, openLiveFiles, rawOutput, type StreamOutput } from "../ends/stream_output.ts";
-import { chooseTracks, trackOptions } from "../media/tracks.ts";
+import { type FfmpegFinder, ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
+import { chooseTracks, trackOptions } from "../media/tracks.ts";
+import { openModel } from "../run/open_model.ts";
+import { report } from "../run/report.ts";
+import { run as runEnds } from "../run/run.ts";
+import { prepareRun, runOptions } from "../run/run_options.ts";
+import { Interrupt, interruptedCode } from "../system/interrupt.ts";
+import { print, tell } from "../system/terminal.ts";
 
 export const summary = "answer a live stream: a container comes in, a container goes out";
 
@@ -50,16 +47,8 @@ const spec = {
     "raw-video-out": { kind: "text", value: "PATH", help: "RGB24 frames instead of -o" },
     "raw-audio-out": { kind: "text", value: "PATH", help: "mono f32le samples instead of -o" },
     ...trackOptions,
-    ...modelOptions,
-    ...paceOptions,
-    schedule: { kind: "choice", choices: ["paper", "eager"], help: "when y_k leaves (eager)" },
-    units: { kind: "whole", min: 1, help: "answer the first N units only" },
-    ...savingOptions,
-    events: { kind: "text", value: "FILE", help: "what happens, as JSON lines" },
     text: { kind: "text", value: "FILE", help: "what the agent says, as WebVTT" },
-    ffmpeg: { kind: "text", value: "PATH", help: "FFmpeg (FFMPEG_BIN, ffmpeg-static, PATH)" },
-    force: { kind: "flag", help: "replace files that exist" },
-    quiet: { kind: "flag", help: "say nothing but errors" },
+    ...runOptions,
   },
   examples: [
     "wanstream stream -i talk.mkv -o answer.mkv --pace live",
@@ -75,68 +64,36 @@ type Options = Parsed<typeof spec.options>["options"];
 /**
  * Runs the command.
  *
- * @param open Opens the session; tests bring their own.
+ * @param openWith Opens the session; tests bring their own.
  * @returns The exit code: 0 (the reader has gone: too), 3 (input broke off), 130 (interrupted).
  */
-export async function run(args: string[], open = openModel): Promise<number> {
+export async function run(args: string[], openWith = openModel): Promise<number> {
   const { options: asked, operands, help } = parseOptions(spec, args);
   if (help) {
-    await Deno.stdout.write(new TextEncoder().encode(helpText(spec)));
+    await print(helpText(spec));
     return 0;
   }
   if (operands[0] !== undefined) {
     throw new InputError(`stream takes no '${operands[0]}': give the input with -i`);
   }
   check(asked);
-  const { saving, options } = await chooseSaving(asked, "stream");
-  await using saved = saving && new SavedStream(saving);
-  const pacing = choosePace(options);
-  const model = options.model ?? await ownModel();
-  const config = await openConfig(model);
-  const { user, agent } = streamShapes(config);
-  let found: Promise<Ffmpeg> | null = null;
-  const ffmpeg = () => found ??= findFfmpeg(options.ffmpeg);
-  const given = Object.entries(options).filter(([, value]) =>
-    value !== undefined && value !== false
-  );
-  const request = {
-    model,
-    config,
-    pacing,
-    schedule: options.schedule ?? saving?.origin?.schedule ?? "eager",
-    quiet: options.quiet,
-    userText: options["user-text"],
-    persona: options.persona,
-    voice: options.voice,
-    units: options.units,
-    saved,
-    options: Object.fromEntries(given),
-  };
+  const { request, options, open } = await prepareRun(asked, "stream", openWith);
+  await using _saved = request.saved;
+  const { user, agent } = streamShapes(request.config);
+  const ffmpeg = ffmpegFinder(options.ffmpeg);
   using interrupt = new Interrupt(() => Deno.exit(interruptedCode));
-  if (saved && options.units !== undefined && options.units <= saved.firstUnit) {
-    throw new InputError(
-      `--units: ${options.units}, but the session was saved after ${saved.firstUnit} units: give more`,
-    );
-  }
-  const output = await openOutput(options, agent, ffmpeg);
-  const files = await openLiveFiles(options, options.force, ffmpeg);
+  const { signal } = interrupt;
   const sources: ByteSource[] = [];
+  const parts: LiveParts = {
+    input: () => openInput(options, user, ffmpeg, sources),
+    output: await openOutput(options, agent, ffmpeg),
+    files: await openLiveFiles(options, options.force, ffmpeg),
+    ffmpeg,
+  };
   try {
-    const { exitCode, summary } = await runStream(
-      request,
-      { input: () => openInput(options, user, ffmpeg, sources), output, files, ffmpeg },
-      (references) =>
-        open(
-          model,
-          { ...options, schedule: request.schedule },
-          references,
-          saved?.durability ?? inMemory,
-        ),
-      interrupt.signal,
-    );
-    if (summary && !options.quiet) {
-      await Deno.stderr.write(new TextEncoder().encode(report(summary)));
-    }
+    const ends = new LiveEnds(parts, user, signal);
+    const { exitCode, summary } = await runEnds(request, ends, open, signal);
+    if (summary && !options.quiet) tell(report(summary));
     return exitCode;
   } finally {
     for (const source of sources) await source.close();
@@ -168,7 +125,7 @@ async function openInput(
   shape: StreamShape,
   ffmpeg: FfmpegFinder,
   sources: ByteSource[],
-): Promise<StreamInput> {
+): ReturnType<LiveParts["input"]> {
   const source = async (path: string) => {
     const opened = await openSource(path, ffmpeg);
     sources.push(opened);

@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
 import { osReason, RunError } from "../system/errors.ts";
 import { FfmpegProcess } from "../ffmpeg/ffmpeg.ts";
-import type { FfmpegFinder } from "./observe.ts";
+import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 
 /** Bytes that come in. */
 export interface ByteSource {

@@ -1,11 +1,11 @@
 /** A response as one media file that FFmpeg writes, with its text as a subtitle track. */
 import { extname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
-import type { Response } from "../../engine/checkpoint/unit.ts";
 import { anyText, type Spoken, webVtt } from "../media/captions.ts";
 import { OutputError } from "../system/errors.ts";
 import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
 import { type Container, finishMedia, MediaEncoder } from "../ffmpeg/ffmpeg_encode.ts";
+import type { Answer } from "./ends.ts";
 import { openInput } from "./observe.ts";
 import { type OutputFile, remove } from "../system/output_file.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
@@ -29,7 +29,7 @@ export class MediaResponse {
   #encoder: MediaEncoder;
   #spoken: Spoken[] = [];
   #units = 0;
-  readonly #recent: Pick<Response, "unit" | "frames" | "audio">[] = [];
+  readonly #recent: Pick<Answer, "unit" | "frames" | "audio">[] = [];
   /** All units are in the file; what is missing is its last form. */
   #encoded = false;
 
@@ -54,7 +54,7 @@ export class MediaResponse {
   }
 
   /** Appends a unit. @throws OutputError when FFmpeg has died. */
-  async write({ unit, text, frames, audio }: Response): Promise<void> {
+  async write({ unit, text, frames, audio }: Answer): Promise<void> {
     this.#units = unit + 1;
     if (text !== "") this.#spoken.push({ unit, text });
     this.#recent.push({ unit, frames, audio });
@@ -133,7 +133,7 @@ export class MediaResponse {
   }
 
   /** The whole units of a file that stops somewhere. */
-  async *#written(pieces: string): AsyncGenerator<Pick<Response, "frames" | "audio">> {
+  async *#written(pieces: string): AsyncGenerator<Pick<Answer, "frames" | "audio">> {
     let observations;
     try {
       ({ observations } = await openInput(

@@ -1,7 +1,7 @@
 /** Files as the user's side of the stream: observations, a reference image, a reference voice. */
 import { InputError } from "../../engine/config/errors.ts";
 import { errorText } from "../../engine/config/error_text.ts";
-import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
+import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { decodeMedia, decodePicture } from "../ffmpeg/ffmpeg_decode.ts";
 import { probe } from "../ffmpeg/ffmpeg_probe.ts";
 import { type MediaSource, ObservationReader } from "../media/observation_reader.ts";
@@ -19,9 +19,6 @@ export interface InputFacts extends TakenFacts {
   /** Length by its header; null when it doesn't say. */
   seconds: number | null;
 }
-
-/** Finds FFmpeg when it is first needed. */
-export type FfmpegFinder = () => Promise<Ffmpeg>;
 
 /**
  * Opens a recording as observations of the shape. WAV and Y4M are known by their content,
@@ -46,7 +43,7 @@ async function openMedia(
   ffmpeg: FfmpegFinder,
   choice: TrackChoice,
 ): Promise<{ source: MediaSource; facts: InputFacts }> {
-  const { bytes, kind } = await look(path);
+  const { bytes, kind } = await fileKind(path);
   if (kind === "wav") {
     const format = await readWavHeader(path);
     if (format) {
@@ -92,11 +89,11 @@ function checkLength(path: string, bytes: number, seconds: number | null): void 
 
 /** Makes sure that a file is there, has content, and may be read. @throws InputError */
 export async function checkInput(path: string): Promise<void> {
-  await look(path);
+  await fileKind(path);
 }
 
 /** Refuses anything but a file with content, and tells by its first bytes what it is. */
-async function look(path: string): Promise<{ bytes: number; kind: "wav" | "y4m" | "other" }> {
+async function fileKind(path: string): Promise<{ bytes: number; kind: "wav" | "y4m" | "other" }> {
   const info = await fileInfo(path);
   if (info.isDirectory) throw new InputError(`${path}: is a folder: give a recording in it`);
   if (!info.isFile) {
@@ -154,7 +151,7 @@ export async function readPicture(
   shape: StreamShape,
   ffmpeg: FfmpegFinder,
 ): Promise<Uint8Array> {
-  await look(path);
+  await fileKind(path);
   const found = await ffmpeg();
   const streams = await probe(found, path, { ...defaultTracks, audio: "none" });
   return await decodePicture(found, path, streams, shape.width, shape.height);

@@ -1,9 +1,9 @@
 /** Where a stream's answers go: Matroska on one way out, or pictures and samples on two. */
-import type { Response } from "../../engine/checkpoint/unit.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { type ByteSink, openSink } from "./endpoints.ts";
 import { MatroskaMuxer } from "../media/matroska_muxer.ts";
-import type { FfmpegFinder } from "./observe.ts";
+import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import type { Answer } from "./ends.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 
 /** Takes responses in order; each is out when its call resolves. */
@@ -13,7 +13,7 @@ export interface StreamOutput {
   /** What stands before the first unit. Like the others it gives the moment (performance.now) at which
    * its first bytes were taken. @throws ReaderGone */
   start(): Promise<number>;
-  write(response: Response): Promise<number>;
+  write(answer: Answer): Promise<number>;
   /** Completes what was written. */
   end(): Promise<number>;
 }
@@ -24,7 +24,7 @@ export function muxedOutput(sink: ByteSink, shape: StreamShape): StreamOutput {
   return {
     names: { response: sink.name },
     start: () => sink.write(muxer.start()),
-    write: (response) => sink.write(muxer.unit(response)),
+    write: (answer) => sink.write(muxer.unit(answer)),
     async end() {
       await sink.close();
       return performance.now();

@@ -1,7 +1,7 @@
 /** Runs all recordings of an evaluation and gathers what they gave. */
 import type { ModelConfig } from "../../engine/config/config.ts";
 import type { ResponseCodec } from "../../engine/model/response_codec.ts";
-import type { FfmpegFinder } from "../ends/observe.ts";
+import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { Progress } from "../cli/progress.ts";
 import { beforeAbort, type OpenedSession } from "../run/run_model.ts";
 import { say } from "../system/terminal.ts";

@@ -4,8 +4,9 @@ import { InputError } from "../../engine/config/errors.ts";
 import type { ResponseCodec } from "../../engine/model/response_codec.ts";
 import type { Media } from "../../engine/model/unit_coders.ts";
 import type { ModelConfig } from "../../engine/config/config.ts";
-import { type FfmpegFinder, openInput } from "../ends/observe.ts";
-import { replay, type ReplaySession } from "../pace/replay.ts";
+import { openInput } from "../ends/observe.ts";
+import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import { pump, type UnitSession } from "../pace/pump.ts";
 import { streamShapes } from "../media/stream_shape.ts";
 import { Measurement } from "./measurement.ts";
 import type { RecordingResult } from "./recording_result.ts";
@@ -16,7 +17,7 @@ export interface Run {
   recording: Recording;
   config: ModelConfig;
   /** A new session; closed at the end. */
-  session: ReplaySession;
+  session: UnitSession;
   /** Gives the floor of what the truth could sound and look like; null: isn't wanted. */
   codec: Pick<ResponseCodec, "reset" | "roundTrip"> | null;
   ffmpeg: FfmpegFinder;
@@ -49,7 +50,7 @@ export async function runRecording(run: Run): Promise<RecordingResult | null> {
   }
 
   try {
-    await replay({
+    await pump({
       session,
       observations,
       userText: new Map(

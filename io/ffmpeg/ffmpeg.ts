@@ -36,6 +36,15 @@ export async function findFfmpeg(asked?: string): Promise<Ffmpeg> {
   );
 }
 
+/** Finds FFmpeg when it is first needed. */
+export type FfmpegFinder = () => Promise<Ffmpeg>;
+
+/** A finder that looks once. @param asked As for `findFfmpeg`. */
+export function ffmpegFinder(asked: string | undefined): FfmpegFinder {
+  let found: Promise<Ffmpeg> | null = null;
+  return () => found ??= findFfmpeg(asked);
+}
+
 function env(name: string): string | undefined {
   try {
     return Deno.env.get(name);

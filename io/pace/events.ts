@@ -5,10 +5,11 @@
  */
 import { createHash } from "node:crypto";
 import type { Response } from "../../engine/checkpoint/unit.ts";
-import type { Felt } from "./pace.ts";
+import type { PerceivedLatency } from "./pace.ts";
 import type { PaceChoice } from "./pace_options.ts";
 import type { Cut } from "../media/observation_reader.ts";
-import { type Percentiles, round, type RunTotals, type UnitTimes } from "./statistics.ts";
+import type { UnitTimes } from "./pump.ts";
+import { type Percentiles, round } from "./statistics.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import type { TakenFacts } from "../media/tracks.ts";
 
@@ -58,10 +59,10 @@ export interface UnitEvent {
   history_tokens: number;
   /** Whether the engine had the unit's observation: `skipped` because it was late, `lost` by the
    * network. */
-  observation: Felt["observation"];
+  observation: PerceivedLatency["observation"];
   /** False: the network lost the response. */
   heard: boolean;
-  /** What the user felt: from the capture of the unit's last sample to the response's first bytes. */
+  /** What the user perceived: from the capture of the unit's last sample to the response's first bytes. */
   interaction_ms: number | null;
   /** Latency by stage in ms. */
   ms: Record<string, number>;
@@ -116,7 +117,7 @@ export function sideShape({ width, height, sampleRate }: StreamShape): SideShape
 export function unitEvent(
   response: Response,
   times: UnitTimes,
-  felt: Felt,
+  perceived: PerceivedLatency,
   unitMs: number,
 ): UnitEvent {
   const { unit, text, tokens, audio, digest, historyTokens } = response;
@@ -133,39 +134,10 @@ export function unitEvent(
     audio_rms: round(rms, 6),
     digest,
     history_tokens: historyTokens,
-    observation: felt.observation,
-    heard: felt.heard,
-    interaction_ms: felt.interactionMs === null ? null : round(felt.interactionMs, 3),
+    observation: perceived.observation,
+    heard: perceived.heard,
+    interaction_ms: perceived.interactionMs === null ? null : round(perceived.interactionMs, 3),
     ms: snakeCase(Object.fromEntries(rounded)) as Record<string, number>,
-  };
-}
-
-/** How a run went, at its end. */
-export function summaryEvent(run: {
-  ended: SummaryEvent["ended"];
-  totals: RunTotals;
-  unitMs: number;
-  wallMs: number;
-  cut: Cut | null;
-  outputs: Record<string, string>;
-}): SummaryEvent {
-  const { totals } = run;
-  const { units, skipped, lost } = totals;
-  const seconds = (units * run.unitMs) / 1000;
-  return {
-    type: "summary",
-    ended: run.ended,
-    units,
-    seconds: round(seconds, 6),
-    cut: run.cut && { seconds: round(run.cut.seconds, 3), reason: run.cut.reason },
-    digest: totals.digest(),
-    outputs: run.outputs,
-    wall_seconds: round(run.wallMs / 1000, 3),
-    real_time_factor: round(run.wallMs / 1000 / seconds, 4),
-    skipped,
-    lost,
-    interaction_ms: totals.interaction.percentiles(),
-    latency_ms: snakeCase(totals.latency()) as SummaryEvent["latency_ms"],
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * When units go in and responses come out: flat out, or paced like a call; and what the user feels,
- * from the moment when the last sample of u_k was captured to the moment when the first bytes of y_k
+ * When units go in and responses come out: flat out, or paced like a call; and the latency
+ * that the user perceives: from the moment when the last sample of u_k was captured to the moment when the first bytes of y_k
  * are there.
  *
  * `live` waits on the wall clock, for captured samples and for the simulated network, and measures.
@@ -10,8 +10,7 @@
 import { Queue } from "../../engine/roles/queue.ts";
 import type { Observation, Response } from "../../engine/checkpoint/unit.ts";
 import { Link, type Network } from "./network.ts";
-import type { ReplaySession } from "./replay.ts";
-import type { UnitTimes } from "./statistics.ts";
+import { type UnitSession, type UnitTimes, wrapSession } from "./pump.ts";
 
 export type Pace = "live" | "max";
 
@@ -34,8 +33,8 @@ export interface Pacing {
   arriving: boolean;
 }
 
-/** What became of a unit. */
-export interface Felt {
+/** What the user perceived of a unit. */
+export interface PerceivedLatency {
   /** `skipped`: the engine was late; `lost`: the network lost it. The engine got an absent one. */
   observation: "given" | "skipped" | "lost";
   /** False: the network lost the response. */
@@ -78,7 +77,7 @@ const absent: Observation = { audio: null, frames: null };
  * leaves in the next tick. What waits inside the engine could not be skipped any more. */
 const skippingDepth = { eager: 1, paper: 2 };
 
-/** Paces one run: put it around the observations and the session, and ask it what was felt. */
+/** Paces one run: put it around the observations and the session, and ask it what the user perceived. */
 export class Pacer {
   readonly #pacing: Pacing;
   readonly #clock: Clock;
@@ -86,7 +85,10 @@ export class Pacer {
   readonly #down: Link;
   readonly #model: StreamClock;
   /** Units given and not yet answered. */
-  readonly #given = new Map<number, { captured: number; observation: Felt["observation"] }>();
+  readonly #given = new Map<
+    number,
+    { captured: number; observation: PerceivedLatency["observation"] }
+  >();
   readonly #heard = new Map<number, boolean>();
 
   constructor(pacing: Pacing, clock: Clock) {
@@ -124,19 +126,18 @@ export class Pacer {
   }
 
   /** The session as it is seen through the network. */
-  session(session: ReplaySession): ReplaySession {
+  session(session: UnitSession): UnitSession {
     const { pace, late, schedule } = this.#pacing;
     const depth = pace === "live" && late === "skip" ? skippingDepth[schedule] : Infinity;
     let underWay = 0;
     let room: (() => void) | null = null;
     const responses = () => this.#delayed(session);
-    return {
+    return wrapSession(session, {
       async push(observation) {
         underWay++;
         await session.push(observation);
         if (underWay >= depth) await new Promise<void>((resolve) => room = resolve);
       },
-      end: () => session.end(),
       async close() {
         await session.close();
         room?.();
@@ -148,11 +149,11 @@ export class Pacer {
           yield response;
         }
       },
-    };
+    });
   }
 
   /** Responses when they arrive at the user's end. */
-  async *#delayed(session: ReplaySession): AsyncGenerator<Response> {
+  async *#delayed(session: UnitSession): AsyncGenerator<Response> {
     const { pace, network, unitMs } = this.#pacing;
     if (pace === "max" || network === null) {
       for await (const response of session) {
@@ -184,11 +185,11 @@ export class Pacer {
   }
 
   /**
-   * What the user felt of a unit; to be asked once per unit, in order.
+   * What the user perceived of a unit; to be asked once per unit, in order.
    *
    * @param firstBytes When its first bytes were written, on the clock.
    */
-  felt(unit: number, times: UnitTimes, firstBytes: number): Felt {
+  perceived(unit: number, times: UnitTimes, firstBytes: number): PerceivedLatency {
     const given = this.#given.get(unit);
     const heard = this.#heard.get(unit) ?? true;
     this.#given.delete(unit);

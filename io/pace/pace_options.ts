@@ -1,4 +1,4 @@
-/** The options that pace a run, the same for every command that answers a stream. */
+/** The options that pace and limit a run, the same for every command that answers a stream. */
 import { InputError } from "../../engine/config/errors.ts";
 import { type Network, parseNetwork } from "./network.ts";
 import type { Option, Parsed } from "../cli/options.ts";
@@ -7,20 +7,24 @@ import type { Late, Pace } from "./pace.ts";
 /** The options' declarations. */
 export const paceOptions = {
   pace: {
+    onResume: "kept",
     kind: "choice",
     choices: ["live", "max"],
     help: "units as they would be captured, or as fast as possible (max)",
   },
   late: {
+    onResume: "fixed",
     kind: "choice",
     choices: ["wait", "skip"],
     help: "units the machine is late for: answer later, or unheard, which saves encoding (wait)",
   },
   network: {
+    onResume: "fixed",
     kind: "text",
     value: "DELAY",
     help: "round trip between the ends, e.g. 350ms±80ms,loss=1%,seed=7 (none)",
   },
+  units: { onResume: "kept", kind: "whole", min: 1, help: "answer the first N units only" },
 } as const satisfies Record<string, Option>;
 
 /** What was asked for. */
@@ -31,7 +35,9 @@ export interface PaceChoice {
 }
 
 /** Reads the options. @throws InputError */
-export function choosePace(options: Parsed<typeof paceOptions>["options"]): PaceChoice {
+export function choosePace(
+  options: Omit<Parsed<typeof paceOptions>["options"], "units">,
+): PaceChoice {
   const { pace = "max", late = "wait", network } = options;
   if (late === "skip" && pace === "max") {
     throw new InputError("--late skip: without --pace live no unit is late: add it");

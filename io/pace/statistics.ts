@@ -1,23 +1,4 @@
-/** What the units of a run add up to: counts, and percentiles of their stages. */
-import { createHash } from "node:crypto";
-import type { StageTimes } from "../../engine/checkpoint/unit.ts";
-import type { Felt } from "./pace.ts";
-
-/** Milliseconds of one unit by stage; `write` is handing it to the output, and `total` includes it. */
-export type UnitTimes = StageTimes & { write: number };
-
-/** Stages in the order in which a unit passes them. */
-export const stages = [
-  "encode",
-  "pass",
-  "sendSlice",
-  "solve",
-  "sendLatents",
-  "decode",
-  "wait",
-  "write",
-  "total",
-] as const satisfies (keyof UnitTimes)[];
+/** Percentiles of values, exact or in little memory. */
 
 /** Values below this count as 0. */
 const smallest = 1e-3;
@@ -72,44 +53,6 @@ export class Quantiles {
     if (this.#count === 0) return null;
     const [p50 = 0, p95 = 0, p99 = 0] = [0.5, 0.95, 0.99].map((p) => round(this.at(p), 3));
     return { p50, p95, p99 };
-  }
-}
-
-/** What a run adds up to, unit by unit; its memory doesn't grow with the units. */
-export class RunTotals {
-  units = 0;
-  /** Observations that were skipped; packets that were lost. */
-  skipped = 0;
-  readonly lost = { up: 0, down: 0 };
-  /** Of the units that were heard. */
-  readonly interaction = new Quantiles();
-  readonly #stages = new Map(stages.map((stage) => [stage, new Quantiles()]));
-  readonly #digest = createHash("sha256");
-
-  /** Adds the next unit. */
-  add(times: UnitTimes, { observation, heard, interactionMs }: Felt, digest: string): void {
-    this.units++;
-    if (observation === "skipped") this.skipped++;
-    if (observation === "lost") this.lost.up++;
-    if (!heard) this.lost.down++;
-    if (interactionMs !== null) this.interaction.add(interactionMs);
-    for (const [stage, quantiles] of this.#stages) quantiles.add(times[stage]);
-    this.#digest.update(digest);
-  }
-
-  /** By stage, in ms. */
-  latency(): Partial<Record<typeof stages[number], Percentiles>> {
-    return Object.fromEntries(
-      [...this.#stages].flatMap(([stage, quantiles]) => {
-        const percentiles = quantiles.percentiles();
-        return percentiles ? [[stage, percentiles]] : [];
-      }),
-    );
-  }
-
-  /** SHA-256 over the units' digests so far. */
-  digest(): string {
-    return this.#digest.copy().digest("hex");
   }
 }
 

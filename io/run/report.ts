@@ -5,7 +5,7 @@ import type { Percentiles } from "../pace/statistics.ts";
 /** The closing table: units, speed, latency by stage, files. */
 export function report(summary: SummaryEvent): string {
   const { units, seconds, wall_seconds, real_time_factor: factor, latency_ms } = summary;
-  const { interaction_ms: felt, skipped, lost } = summary;
+  const { interaction_ms: interaction, skipped, lost } = summary;
   const speed = factor > 0 ? `, ${(1 / factor).toFixed(2)} times as fast as real time` : "";
   const rows = [
     row("units", `${units} (${seconds.toFixed(2)} s of stream)`),
@@ -14,7 +14,7 @@ export function report(summary: SummaryEvent): string {
     ...Object.entries(latency_ms).map(([stage, of]) =>
       row(`  ${stage.replaceAll("_", " ")}`, percentiles(of))
     ),
-    ...(felt ? [row("  interaction", percentiles(felt))] : []),
+    ...(interaction ? [row("  interaction", percentiles(interaction))] : []),
     ...(skipped > 0 ? [row("skipped", `${skipped} observations came too late to be heard`)] : []),
     ...(lost.up + lost.down > 0 ? [row("lost", `${lost.up} units up, ${lost.down} down`)] : []),
     ...Object.entries(summary.outputs).map(([kind, path]) =>

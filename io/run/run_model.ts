@@ -1,13 +1,16 @@
 /** What every command does that lets a model answer a stream: references, session, header. */
 import type { ModelConfig } from "../../engine/config/config.ts";
 import type { Schedule, SessionInfo } from "../../engine/mod.ts";
-import { type HeaderEvent, type RecoveryEvent, sideShape, snakeCase } from "../pace/events.ts";
+import { givenOptions } from "../cli/options.ts";
+import { type HeaderEvent, sideShape, snakeCase } from "../pace/events.ts";
 import { aborted } from "../system/interrupt.ts";
 import { program } from "../system/program.ts";
 import { say } from "../system/terminal.ts";
-import { type FfmpegFinder, readPicture, readSound } from "../ends/observe.ts";
+import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import { readPicture, readSound } from "../ends/observe.ts";
 import type { PaceChoice } from "../pace/pace_options.ts";
-import type { ReplaySession } from "../pace/replay.ts";
+import type { UnitSession } from "../pace/pump.ts";
+import type { SavedRun } from "../saved/saved_run.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import { readUserText, type UserText } from "../media/user_text.ts";
 
@@ -16,19 +19,19 @@ export interface RunRequest {
   /** Checkpoint folder, for the header. */
   model: string;
   config: ModelConfig;
-  events?: string | undefined;
-  userText?: string | undefined;
-  persona?: string | undefined;
-  voice?: string | undefined;
   pacing: PaceChoice;
   schedule: Schedule;
-  /** Most units; all by default. */
-  units?: number | undefined;
-  /** Path of FFmpeg. */
-  ffmpeg?: string | undefined;
-  quiet: boolean;
-  /** The options as given, for the header. */
-  options: Record<string, unknown>;
+  /** Where the run is saved; null: nowhere. */
+  saved: SavedRun | null;
+  /** The command's options: these have a meaning here, all that were given stand in the header. */
+  options: {
+    quiet: boolean;
+    /** Most units; all by default. */
+    units?: number | undefined;
+    "user-text"?: string | undefined;
+    persona?: string | undefined;
+    voice?: string | undefined;
+  };
 }
 
 /** Reference image and voice, as a session takes them. */
@@ -39,7 +42,7 @@ export interface References {
 
 /** A session that is open, with what its events' header says of it. */
 export interface OpenedSession {
-  session: ReplaySession;
+  session: UnitSession;
   /** Printable facts. */
   info: Pick<SessionInfo, "placement"> & Partial<SessionInfo>;
   /** The same in one line for people. */
@@ -56,16 +59,16 @@ export async function readReferences(
   agent: StreamShape,
   ffmpeg: FfmpegFinder,
 ): Promise<{ userText: UserText; references: References }> {
-  const { config } = request;
-  const userText: UserText = request.userText === undefined
+  const { "user-text": typed, persona, voice } = request.options;
+  const userText: UserText = typed === undefined
     ? new Map()
-    : await readUserText(request.userText, config.unit_ms);
+    : await readUserText(typed, request.config.unit_ms);
   const references: References = {};
-  if (request.persona !== undefined) {
-    references.persona = { frame: await readPicture(request.persona, agent, ffmpeg) };
+  if (persona !== undefined) {
+    references.persona = { frame: await readPicture(persona, agent, ffmpeg) };
   }
-  if (request.voice !== undefined) {
-    references.voice = await readSound(request.voice, agent, voiceSeconds, ffmpeg);
+  if (voice !== undefined) {
+    references.voice = await readSound(voice, agent, voiceSeconds, ffmpeg);
   }
   return { userText, references };
 }
@@ -76,12 +79,6 @@ export function introduce({ model, config }: RunRequest, { line }: OpenedSession
   const seed = config.random_weights_seed;
   if (seed === undefined) return;
   say(`${model} has random weights (seed ${seed}), not trained ones: the response is noise`);
-}
-
-/** A recovery in one line for people. */
-export function mended({ unit, reason, snapshot, ms }: RecoveryEvent): string {
-  const from = snapshot < 0 ? "the beginning" : `the snapshot after unit ${snapshot}`;
-  return `unit ${unit}: ${reason}; the session was rebuilt from ${from} in ${Math.round(ms)} ms`;
 }
 
 /** What is opened, unless the signal comes first: then null, and it is closed when it opens. */
@@ -123,6 +120,6 @@ export function header(
     },
     pacing: request.pacing,
     session: snakeCase(performer ? { ...session, performer } : session),
-    options: request.options,
+    options: Object.fromEntries(givenOptions(request.options)),
   };
 }

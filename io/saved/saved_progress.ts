@@ -4,39 +4,38 @@ import { resolve } from "node:path";
 import { Fields } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import type { Snapshot } from "../../engine/mod.ts";
+import { modelOptions } from "../cli/model_options.ts";
+import { givenOptions, type Option, type Parsed } from "../cli/options.ts";
+import { paceOptions } from "../pace/pace_options.ts";
 
 /** Who saved it: a run over a file, which is read again, or over a stream, which has gone on. */
 export type SavingCommand = "replay" | "stream";
 
-/**
- * The options that a resumed run takes over from the one that was saved. Those that change what is
- * answered (`mustHold`) may be given again, but not others, unless the run is a fork. What the snapshot
- * itself holds (seed, solver, sampling, prompt, persona, voice, precision) isn't here.
- */
-export interface KeptOptions {
-  model?: string | undefined;
-  "user-text"?: string | undefined;
-  network?: string | undefined;
-  late?: "wait" | "skip" | undefined;
-  pace?: "live" | "max" | undefined;
-  placement?: "auto" | "split" | "fused" | undefined;
-  thinker?: string | undefined;
-  performer?: string | undefined;
-  units?: number | undefined;
-  "no-tune"?: boolean | undefined;
-  "tune-cache"?: string | undefined;
-}
+const runOptions = { ...modelOptions, ...paceOptions };
+type RunOptions = typeof runOptions;
+type Values = Parsed<RunOptions>["options"];
+/** The names of options whose declaration says so. */
+type Declaring<Property extends "setting" | "onResume"> = {
+  [Name in keyof RunOptions]: RunOptions[Name] extends Record<Property, string> ? Name : never;
+}[keyof RunOptions];
 
-export const mustHold = ["user-text", "network", "late"] as const satisfies (keyof KeptOptions)[];
+/** The options that a resumed run takes over from the one that was saved. */
+export type KeptOptions = { [Name in Declaring<"onResume">]?: Values[Name] | undefined };
 
-const texts = ["model", "user-text", "network", "thinker", "performer", "tune-cache"] as const;
-/** Names of files and folders. */
-const paths: string[] = ["model", "user-text", "tune-cache"];
-const choices = {
-  late: ["wait", "skip"],
-  pace: ["live", "max"],
-  placement: ["auto", "split", "fused"],
-} as const;
+/** The options that change what is answered and that the snapshot holds. */
+export type SettingOptions = Pick<Values, Declaring<"setting">>;
+
+const declarations: [name: string, option: Option][] = Object.entries(runOptions);
+
+/** Options that may be given again, but not others, unless the run is a fork. */
+export const fixedOptions = declarations.flatMap(([name, { onResume }]) =>
+  onResume === "fixed" ? [name as keyof KeptOptions] : []
+);
+
+/** The same of options that the snapshot holds, each with its field there. */
+export const settingOptions = declarations.flatMap(([name, { setting }]) =>
+  setting === undefined ? [] : [[name as keyof SettingOptions, setting] as const]
+);
 
 /** JSON. */
 export interface SavedProgress {
@@ -60,12 +59,13 @@ export interface SavedProgress {
 
 /** Those of a command's options that a resumed run takes over; paths from the root on. */
 export function keptOptions(options: KeptOptions): KeptOptions {
-  const names: string[] = [...texts, ...Object.keys(choices), "units", "no-tune"];
-  const given = Object.entries(options).filter(([name, value]) =>
-    names.includes(name) && value !== undefined && value !== false
-  );
   return Object.fromEntries(
-    given.map(([name, value]) => [name, paths.includes(name) ? resolve(`${value}`) : value]),
+    givenOptions(options).flatMap(([name, value]) => {
+      const option = declarations.find(([known]) => known === name)?.[1];
+      if (option?.onResume === undefined) return [];
+      const isPath = option.kind === "text" && ["FILE", "DIR"].includes(option.value);
+      return [[name, isPath ? resolve(`${value}`) : value]];
+    }),
   );
 }
 
@@ -88,32 +88,43 @@ export function readProgress(json: unknown, { meta }: Snapshot, path: string): S
     );
   }
   const top = new Fields(json, path, "progress.");
-  const text = (fields: Fields, key: string) => {
-    const value = fields.get(key);
-    if (typeof value !== "string") throw fields.error(key, "text");
-    return value;
-  };
   const last = new Fields(meta, path, "meta.").whole("unit", [0, 2 ** 40]);
   const units = top.whole("units", [last + 1, last + 1]);
   const command = top.oneOf("command", ["replay", "stream"]);
   const input = command === "replay" ? top.object("input") : null;
   const given = top.object("options");
-  const options: Record<string, unknown> = {};
-  for (const name of texts) if (given.has(name)) options[name] = text(given, name);
-  for (const [name, values] of Object.entries(choices)) {
-    if (given.has(name)) options[name] = given.oneOf<string>(name, values);
-  }
-  if (given.has("no-tune")) options["no-tune"] = given.boolean("no-tune");
-  if (given.has("units")) options["units"] = given.whole("units", [1, 2 ** 40]);
+  const options = declarations.flatMap(([name, option]) =>
+    option.onResume && given.has(name) ? [[name, readOption(given, name, option)]] : []
+  );
   return {
     command,
-    options,
-    userText: top.get("userText") === null ? null : text(top, "userText"),
-    input: input && { path: text(input, "path"), sha256: text(input, "sha256") },
+    options: Object.fromEntries(options),
+    userText: top.get("userText") === null ? null : readText(top, "userText"),
+    input: input && { path: readText(input, "path"), sha256: readText(input, "sha256") },
     first: top.whole("first", [0, units]),
     units,
     every: top.whole("every", [1, 1e6]),
     lineBytes: top.whole("lineBytes", [0, 2 ** 32]),
     wallMs: top.number("wallMs", [0, 1e12]),
   };
+}
+
+/** An option's value, of the kind and in the range that its declaration says. */
+function readOption(given: Fields, name: string, option: Option): unknown {
+  switch (option.kind) {
+    case "flag":
+      return given.boolean(name);
+    case "choice":
+      return given.oneOf(name, option.choices);
+    case "text":
+      return readText(given, name);
+    default:
+      return given[option.kind](name, [option.min ?? -Infinity, option.max ?? 2 ** 40]);
+  }
+}
+
+function readText(fields: Fields, key: string): string {
+  const value = fields.get(key);
+  if (typeof value !== "string") throw fields.error(key, "text");
+  return value;
 }

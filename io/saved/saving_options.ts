@@ -3,15 +3,16 @@ import { Fields } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import type { Durability, Snapshot } from "../../engine/mod.ts";
 import { valueText } from "../../engine/config/error_text.ts";
-import type { ModelOptions } from "../run/model_options.ts";
-import type { Option, Parsed } from "../cli/options.ts";
+import { givenOptions, type Option, type Parsed } from "../cli/options.ts";
 import {
+  fixedOptions,
   type KeptOptions,
   keptOptions,
-  mustHold,
   readProgress,
   type SavedProgress,
   type SavingCommand,
+  type SettingOptions,
+  settingOptions,
   textDigest,
 } from "./saved_progress.ts";
 import { defaultName, SessionFolder } from "../system/session_folder.ts";
@@ -31,17 +32,10 @@ export const savingOptions = {
 
 type SavingChoice = Parsed<typeof savingOptions>["options"] & { force: boolean };
 
-/** The options that change what is answered, which the snapshot holds: they may only be repeated but
- * for a fork. */
-type Answering = Pick<
-  ModelOptions,
-  "seed" | "solver" | "steps" | "shift" | "guidance" | "temperature" | "top-k" | "top-p"
->;
-
 const defaultEvery = 25;
 
-/** Of a run that isn't saved: snapshots in memory, from which it outlives a lost device or Worker. One
- * costs a quarter of a tick, and what came since is answered again. */
+/** How a session is opened that isn't saved: with snapshots in memory, from which it is rebuilt when a
+ * device or a Worker is lost. One costs a quarter of a tick; later units are computed again. */
 export const inMemory: Durability = { snapshotEvery: defaultEvery };
 
 /** Where a run that goes on stands. */
@@ -61,15 +55,8 @@ export interface Saving {
   origin: Origin | null;
   /** It goes on by itself, under another name than its origin's. */
   fork: boolean;
-  /** What whoever resumes it takes over. */
+  /** What a resumed run takes over. */
   kept: Pick<SavedProgress, "command" | "options" | "userText">;
-}
-
-/** How the engine opens the session of such a run. It takes the snapshots that it needs for a recovery
- * from those that are asked for, so that none is taken twice. */
-export function durability({ origin }: Saving): Durability {
-  const snapshotEvery = 1e9;
-  return origin ? { resume: origin.snapshot, snapshotEvery } : { snapshotEvery };
 }
 
 /**
@@ -78,7 +65,7 @@ export function durability({ origin }: Saving): Durability {
  * @returns `saving`: null when nothing is saved; `options`: with what a resumed run takes over.
  * @throws InputError when options don't go together, or with what was saved.
  */
-export async function chooseSaving<T extends SavingChoice & Answering & KeptOptions>(
+export async function chooseSaving<T extends SavingChoice & SettingOptions & KeptOptions>(
   choice: T,
   command: SavingCommand,
 ): Promise<{ saving: Saving | null; options: T }> {
@@ -129,17 +116,14 @@ export async function chooseSaving<T extends SavingChoice & Answering & KeptOpti
     );
   }
   const settings = new Fields(snapshot.meta, file, "meta.").object("settings");
-  const given = Object.entries(choice).filter(([, value]) =>
-    value !== undefined && value !== false
-  );
   const { units, ...others } = read.options;
   // A fork has an end of its own.
   const held = fork === undefined ? { ...others, units } : others;
-  const options: T = { ...choice, ...held, ...Object.fromEntries(given) };
+  const options: T = { ...choice, ...held, ...Object.fromEntries(givenOptions(choice)) };
   const kept = await keep(options);
   if (fork === undefined) {
-    checkSame(choice, settings);
-    checkHeld(choice, read, kept.userText);
+    checkSettings(choice, settings);
+    checkFixed(choice, read, kept.userText);
   }
   const schedule = settings.oneOf("schedule", ["paper", "eager"]);
   const origin = { snapshot, progress: read, schedule };
@@ -158,32 +142,22 @@ function conflict(name: string, is: unknown, was: unknown): InputError {
 }
 
 /** Compares with what the snapshot holds. */
-function checkSame(options: Answering, settings: Fields): void {
-  const solver = settings.object("solver");
-  const sampling = settings.object("sampling");
-  const saved: { [Name in keyof Answering]: unknown } = {
-    seed: settings.get("seed"),
-    solver: solver.get("name"),
-    steps: solver.get("steps"),
-    shift: solver.get("shift"),
-    guidance: solver.get("guidance"),
-    temperature: sampling.get("temperature"),
-    "top-k": sampling.get("topK"),
-    "top-p": sampling.get("topP"),
-  };
-  for (const [name, was] of Object.entries(saved)) {
-    const is = options[name as keyof Answering];
+function checkSettings(options: SettingOptions, settings: Fields): void {
+  for (const [name, setting] of settingOptions) {
+    const [field = "", inner] = setting.split(".");
+    const was = inner === undefined ? settings.get(field) : settings.object(field).get(inner);
+    const is = options[name];
     if (is !== undefined && is !== was) throw conflict(name, is, valueText(was));
   }
 }
 
 /** Compares with the options that were kept; of the typed text its content counts. */
-function checkHeld(
+function checkFixed(
   choice: KeptOptions,
   { options, userText }: SavedProgress,
   digest: string | null,
 ): void {
-  for (const name of mustHold) {
+  for (const name of fixedOptions) {
     const is = choice[name];
     const same = name === "user-text" ? digest === userText : is === options[name];
     if (is !== undefined && !same) throw conflict(name, is, options[name]);

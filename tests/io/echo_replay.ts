@@ -13,10 +13,10 @@ import {
   unitLayout,
 } from "../../engine/checkpoint/unit.ts";
 import { run } from "../../io/commands/replay.ts";
-import type { ModelOptions } from "../../io/run/model_options.ts";
+import type { ModelOptions } from "../../io/cli/model_options.ts";
 import { explain } from "../../io/system/errors.ts";
 import type { OpenedSession, References } from "../../io/run/run_model.ts";
-import type { ReplaySession } from "../../io/pace/replay.ts";
+import type { UnitSession } from "../../io/pace/pump.ts";
 
 /** What a session was given, for tests. */
 export interface Seen {
@@ -27,7 +27,7 @@ export interface Seen {
 }
 
 /** A session that echoes, with a little queue like the real one. */
-export class EchoSession implements ReplaySession {
+export class EchoSession implements UnitSession {
   readonly #config: ModelConfig;
   readonly #layout: UnitLayout;
   readonly #delay: number;

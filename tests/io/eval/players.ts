@@ -5,7 +5,7 @@ import type { ModelConfig } from "../../../engine/config/config.ts";
 import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
 import { openRecording, type Recording } from "../../../io/eval/recordings.ts";
 import { openInput } from "../../../io/ends/observe.ts";
-import type { ReplaySession } from "../../../io/pace/replay.ts";
+import type { UnitSession } from "../../../io/pace/pump.ts";
 import type { OpenedSession } from "../../../io/run/run_model.ts";
 import { streamShapes } from "../../../io/media/stream_shape.ts";
 import { finder } from "../media.ts";
@@ -72,7 +72,7 @@ export function player(parts: readonly Part[]): { open(): Promise<OpenedSession>
 }
 
 /** A session that answers unit by unit with its part, and says nothing beyond its end. */
-export function play({ texts, media }: Part): ReplaySession {
+export function play({ texts, media }: Part): UnitSession {
   const queue: Observation[] = [];
   let wake = () => {};
   let ended = false;

@@ -2,8 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
 import { parseNetwork } from "../../../io/pace/network.ts";
 import { type Clock, Pacer, type Pacing, StreamClock } from "../../../io/pace/pace.ts";
-import type { ReplaySession } from "../../../io/pace/replay.ts";
-import type { UnitTimes } from "../../../io/pace/statistics.ts";
+import type { UnitSession, UnitTimes } from "../../../io/pace/pump.ts";
 
 const pacing: Pacing = {
   unitMs: 160,
@@ -44,19 +43,19 @@ async function run(change: Partial<Pacing>, count: number, work: number) {
   const clock = fakeClock();
   const pacer = new Pacer({ ...pacing, ...change }, clock);
   const given: { at: number; audio: number | null }[] = [];
-  const felt = [];
+  const perceived = [];
   for await (const { audio } of pacer.observations(units(count))) {
     given.push({ at: clock.at - 1000, audio: audio?.[0] ?? null });
     clock.at += work;
-    felt.push(pacer.felt(given.length - 1, times, clock.at));
+    perceived.push(pacer.perceived(given.length - 1, times, clock.at));
   }
-  return { given, felt };
+  return { given, perceived };
 }
 
 Deno.test("live gives each unit when its last sample would have been captured", async () => {
-  const { given, felt } = await run({}, 5, 100);
+  const { given, perceived } = await run({}, 5, 100);
   assertEquals(given.map(({ at }) => at), [160, 320, 480, 640, 800]);
-  assertEquals(felt.map(({ interactionMs }) => interactionMs), [100, 100, 100, 100, 100]);
+  assertEquals(perceived.map(({ interactionMs }) => interactionMs), [100, 100, 100, 100, 100]);
 });
 
 Deno.test("live takes the first unit of a pipe as captured when it arrives", async () => {
@@ -70,14 +69,14 @@ Deno.test("max waits for nothing", async () => {
 });
 
 Deno.test("late units wait, and the latency grows by what the machine lacks", async () => {
-  const { given, felt } = await run({}, 5, 200);
+  const { given, perceived } = await run({}, 5, 200);
   assertEquals(given.map(({ audio }) => audio), [0, 1, 2, 3, 4]);
-  assertEquals(felt.map(({ interactionMs }) => interactionMs), [200, 240, 280, 320, 360]);
+  assertEquals(perceived.map(({ interactionMs }) => interactionMs), [200, 240, 280, 320, 360]);
 });
 
 Deno.test("late units are skipped, oldest first, and each is answered and reported", async () => {
-  const { given, felt } = await run({ late: "skip" }, 40, 240);
-  const skipped = felt.map(({ observation }) => observation === "skipped");
+  const { given, perceived } = await run({ late: "skip" }, 40, 240);
+  const skipped = perceived.map(({ observation }) => observation === "skipped");
   assertEquals(given.map(({ audio }) => audio === null), skipped);
   assertEquals(given.length, 40);
   assert(skipped.includes(true) && !skipped[0]);
@@ -88,16 +87,16 @@ Deno.test("late units are skipped, oldest first, and each is answered and report
 });
 
 Deno.test("a machine that keeps up skips nothing", async () => {
-  const { felt } = await run({ late: "skip" }, 40, 159);
-  assert(felt.every(({ observation }) => observation === "given"));
+  const { perceived } = await run({ late: "skip" }, 40, 159);
+  assert(perceived.every(({ observation }) => observation === "given"));
 });
 
 Deno.test("a lost unit is absent, with live and max at the same units", async () => {
   const network = parseNetwork("350ms±80ms,loss=20%,seed=3");
   const live = await run({ network }, 100, 10);
   const max = await run({ network, pace: "max" }, 100, 10);
-  const lost = live.felt.map(({ observation }) => observation);
-  assertEquals(max.felt.map(({ observation }) => observation), lost);
+  const lost = live.perceived.map(({ observation }) => observation);
+  assertEquals(max.perceived.map(({ observation }) => observation), lost);
   assertEquals(max.given.map(({ audio }) => audio), live.given.map(({ audio }) => audio));
   assertEquals(live.given.map(({ audio }) => audio === null), lost.map((x) => x === "lost"));
   const share = lost.filter((x) => x === "lost").length;
@@ -109,7 +108,7 @@ Deno.test("a lost unit is absent, with live and max at the same units", async ()
 });
 
 /** A session that answers each unit when it is pushed. */
-function answering(clock: Clock & { at: number }, work: number): ReplaySession & { most: number } {
+function answering(clock: Clock & { at: number }, work: number): UnitSession & { most: number } {
   const queue: Response[] = [];
   let wake = Promise.withResolvers<void>();
   let ended = false;
@@ -143,7 +142,7 @@ function answering(clock: Clock & { at: number }, work: number): ReplaySession &
   return session;
 }
 
-/** Runs units through a session on a fake clock; what was felt. */
+/** Runs units through a session on a fake clock; what was perceived. */
 async function converse(change: Partial<Pacing>, count: number, work: number) {
   const clock = fakeClock();
   const pacer = new Pacer({ ...pacing, ...change }, clock);
@@ -156,26 +155,26 @@ async function converse(change: Partial<Pacing>, count: number, work: number) {
     session.end();
   };
   const feeding = feed();
-  const felt = [];
-  for await (const { unit } of session) felt.push(pacer.felt(unit, times, clock.now()));
+  const perceived = [];
+  for await (const { unit } of session) perceived.push(pacer.perceived(unit, times, clock.now()));
   await feeding;
-  return { felt, inner };
+  return { perceived, inner };
 }
 
 Deno.test("a session behind a network answers every unit, and those lost down are not heard", async () => {
   const network = parseNetwork("400ms±100ms,loss=10%,seed=5");
   for (const pace of ["live", "max"] as const) {
-    const { felt } = await converse({ pace, network }, 100, 1);
-    assertEquals(felt.length, 100);
-    const unheard = felt.filter(({ heard }) => !heard);
+    const { perceived } = await converse({ pace, network }, 100, 1);
+    assertEquals(perceived.length, 100);
+    const unheard = perceived.filter(({ heard }) => !heard);
     assert(unheard.length > 2 && unheard.length < 25, `${unheard.length}`);
-    assert(felt.every(({ heard, interactionMs }) => heard === (interactionMs !== null)));
+    assert(perceived.every(({ heard, interactionMs }) => heard === (interactionMs !== null)));
   }
 });
 
 Deno.test("with skipping no more units are under way than can be worked on", async () => {
-  const { felt, inner } = await converse({ late: "skip" }, 20, 1);
-  assertEquals(felt.length, 20);
+  const { perceived, inner } = await converse({ late: "skip" }, 20, 1);
+  assertEquals(perceived.length, 20);
   assertEquals(inner.most, 1);
 });
 

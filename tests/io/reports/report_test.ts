@@ -1,11 +1,13 @@
-import type { Felt } from "../../../io/pace/pace.ts";
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import type { Response } from "../../../engine/checkpoint/unit.ts";
-import { snakeCase, summaryEvent, unitEvent } from "../../../io/pace/events.ts";
+import { snakeCase, type UnitEvent, unitEvent } from "../../../io/pace/events.ts";
 import { progressLine } from "../../../io/cli/progress.ts";
 import { report } from "../../../io/run/report.ts";
 import { quantile } from "../../../kernels/measure/quantile.ts";
-import { Quantiles, RunTotals, type UnitTimes } from "../../../io/pace/statistics.ts";
+import type { PerceivedLatency } from "../../../io/pace/pace.ts";
+import type { UnitTimes } from "../../../io/pace/pump.ts";
+import { Quantiles } from "../../../io/pace/statistics.ts";
+import { RunTotals } from "../../../io/pace/totals.ts";
 import { random } from "../../reference/random.ts";
 
 const times = (total: number): UnitTimes => ({
@@ -49,51 +51,60 @@ Deno.test("Quantiles gives the nearest rank within 0.2 % of any number of values
   assertEquals(new Quantiles().percentiles(), null);
 });
 
-const given: Felt = { observation: "given", heard: true, interactionMs: 200 };
+const given: PerceivedLatency = { observation: "given", heard: true, interactionMs: 200 };
+
+const response = (level: number): Response => ({
+  unit: 3,
+  text: "hi",
+  tokens: [4],
+  audio: new Float32Array(2560).fill(level),
+  frames: new Uint8Array(),
+  digest: "ab",
+  historyTokens: 9,
+  stages: times(20),
+});
+
+/** The event of a unit that took so many ms. */
+const event = (total: number, perceived = given): UnitEvent =>
+  unitEvent(response(0), times(total), perceived, 160);
 
 Deno.test("RunTotals gives p50, p95 and p99 of every stage, and holds no unit", () => {
   const totals = new RunTotals();
-  for (let i = 0; i < 20; i++) totals.add(times(10 + i), given, "00");
+  for (let i = 0; i < 20; i++) totals.add(event(10 + i));
   const all = totals.latency();
-  assertEquals(all.total, { p50: 19, p95: 28, p99: 29 });
-  assertEquals(all.solve, { p50: 11, p95: 20, p99: 21 });
+  assertEquals(all["total"], { p50: 19, p95: 28, p99: 29 });
+  assertEquals(all["solve"], { p50: 11, p95: 20, p99: 21 });
   assertEquals(Object.keys(all).length, 9);
   const before = totals.interaction.bins;
-  for (let i = 0; i < 100_000; i++) totals.add(times(10), given, "00");
+  const same = event(10);
+  for (let i = 0; i < 100_000; i++) totals.add(same);
   assertEquals([totals.units, totals.interaction.bins], [100_020, before]);
 });
 
 Deno.test("unitEvent() tells a voice from silence by its level", () => {
-  const response = (level: number): Response => ({
-    unit: 3,
-    text: "hi",
-    tokens: [4],
-    audio: new Float32Array(2560).fill(level),
-    frames: new Uint8Array(),
-    digest: "ab",
-    historyTokens: 9,
-    stages: times(20),
-  });
-  const felt: Felt = { observation: "skipped", heard: true, interactionMs: 200.12345 };
-  const loud = unitEvent(response(0.01), times(20), felt, 160);
+  const perceived: PerceivedLatency = {
+    observation: "skipped",
+    heard: true,
+    interactionMs: 200.12345,
+  };
+  const loud = unitEvent(response(0.01), times(20), perceived, 160);
   assertEquals([loud.audio_active, loud.audio_rms, loud.start, loud.end], [true, 0.01, 0.48, 0.64]);
   assertEquals(loud.ms["send_slice"], 0.25);
   assertEquals([loud.observation, loud.heard, loud.interaction_ms], ["skipped", true, 200.123]);
-  assertEquals(unitEvent(response(0.001), times(20), felt, 160).audio_active, false);
+  assertEquals(unitEvent(response(0.001), times(20), perceived, 160).audio_active, false);
 });
 
 Deno.test("report() shows units, speed, stages and files", () => {
   const totals = new RunTotals();
   for (let unit = 0; unit < 50; unit++) {
-    totals.add(times(120), {
+    totals.add(event(120, {
       observation: unit < 3 ? "skipped" : unit < 5 ? "lost" : "given",
       heard: unit !== 9,
       interactionMs: unit === 9 ? null : 200,
-    }, "00");
+    }));
   }
-  const summary = summaryEvent({
+  const summary = totals.summary({
     ended: "complete",
-    totals,
     unitMs: 160,
     wallMs: 4000,
     cut: null,

@@ -5,8 +5,8 @@ import { breakRole } from "../../engine/session/faults.ts";
 import { run as runReplay } from "../../../io/commands/replay.ts";
 import { run as runStream } from "../../../io/commands/stream.ts";
 import type { Event, HeaderEvent } from "../../../io/pace/events.ts";
-import { openModel } from "../../../io/run/model_options.ts";
-import type { ReplaySession } from "../../../io/pace/replay.ts";
+import { openModel } from "../../../io/run/open_model.ts";
+import type { UnitSession } from "../../../io/pace/pump.ts";
 import { WavWriter } from "../../../io/media/wav.ts";
 import { listAdapters } from "../../../kernels/gpu/probe.ts";
 import { normal, random } from "../../reference/random.ts";
@@ -40,7 +40,7 @@ function breaking(unit: number, ...what: Parameters<typeof breakRole>): typeof o
     const opened = await openModel(...args);
     const inner = opened.session as Session;
     let broken = false;
-    const session: ReplaySession = {
+    const session: UnitSession = {
       async push(observation) {
         // A role that is quick would be through before it hears of its end.
         while (broken && inner.recoveries.length === 0) await new Promise((r) => setTimeout(r, 20));

@@ -4,7 +4,7 @@ import type { Response } from "../../../engine/checkpoint/unit.ts";
 import { RunError } from "../../../io/system/errors.ts";
 import { findFfmpeg } from "../../../io/ffmpeg/ffmpeg.ts";
 import { Outputs } from "../../../io/system/output_file.ts";
-import { openResponse } from "../../../io/run/respond.ts";
+import { openResponse } from "../../../io/ends/response_file.ts";
 import type { StreamShape } from "../../../io/media/stream_shape.ts";
 import { count, digest, ffmpegTest, finder, folderTest, make, names } from "../media.ts";
 

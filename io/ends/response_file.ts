@@ -1,11 +1,11 @@
 /** The agent's side of the stream as files: one medium file, and its text as WebVTT. */
 import { extname } from "node:path";
-import type { Response } from "../../engine/checkpoint/unit.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { type Spoken, webVtt } from "../media/captions.ts";
 import { chooseContainer, mediaExtensions } from "../ffmpeg/ffmpeg_encode.ts";
-import { MediaResponse } from "../ends/media_response.ts";
-import type { FfmpegFinder } from "../ends/observe.ts";
+import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import type { Answer } from "./ends.ts";
+import { MediaResponse } from "./media_response.ts";
 import type { OutputFile } from "../system/output_file.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import { WavWriter } from "../media/wav.ts";
@@ -14,7 +14,7 @@ import { Y4mWriter } from "../media/y4m.ts";
 /** Takes responses in order. */
 export interface ResponseWriter {
   /** Appends a unit. */
-  write(response: Response): Promise<void>;
+  write(response: Answer): Promise<void>;
   /** Completes the file after at least one unit. @throws OutputError when FFmpeg died over it. */
   finish(): Promise<void>;
   /**
@@ -60,7 +60,7 @@ export async function openResponse(
   const extension = extname(file.path).toLowerCase();
   const spoken: Spoken[] = [];
   let units = 0;
-  const note = ({ unit, text }: Response) => {
+  const note = ({ unit, text }: Answer) => {
     units = unit + 1;
     if (text !== "") spoken.push({ unit, text });
   };

@@ -1,31 +1,33 @@
-/** The loop of a replay: observations go in, responses come out and are written, until one side ends. */
+/** The loop of a run: observations go in, responses come out and are written, until one side ends. */
 import type { Recovery, Snapshot } from "../../engine/mod.ts";
-import type { Observation, Response } from "../../engine/checkpoint/unit.ts";
-import type { UnitTimes } from "./statistics.ts";
+import type { Observation, Response, StageTimes } from "../../engine/checkpoint/unit.ts";
 import type { UserText } from "../media/user_text.ts";
 
-/** What a replay needs of a session. */
-export interface ReplaySession extends AsyncIterable<Response> {
+/** Milliseconds of one unit by stage; `write` is handing it to the output, and `total` includes it. */
+export type UnitTimes = StageTimes & { write: number };
+
+/** What a run needs of a session. */
+export interface UnitSession extends AsyncIterable<Response> {
   push(observation: Observation): Promise<void>;
   /** The state after the last unit that was pushed; sessions that can't be saved lack it. */
   snapshot?(): Promise<Snapshot>;
-  /** What failed and was mended so far. */
+  /** Failures after which the session was rebuilt, so far. */
   readonly recoveries?: readonly Recovery[];
   end(): void;
   close(): Promise<void>;
 }
 
-/** What is replayed, and where its responses go. */
-export interface Replay {
-  session: ReplaySession;
+/** What is pumped: from where, through which session, and to where. */
+export interface Pumped {
+  session: UnitSession;
   observations: AsyncIterable<Observation>;
   /** The unit of the first observation; 0 by default. */
   firstUnit?: number;
   /** Text typed in each unit. */
   userText: UserText;
-  /** The unit before which the replay ends; the rest of the input is left. */
+  /** The unit before which the loop ends; the rest of the input is left. */
   maxUnits: number;
-  /** Ends the replay after the response that is being written. */
+  /** Ends the loop after the response that is being written. */
   signal: AbortSignal;
   write(response: Response): Promise<void>;
   /** Called after each unit was written. */
@@ -33,12 +35,12 @@ export interface Replay {
 }
 
 /**
- * Replays until the input, `maxUnits` or the signal ends it, and closes the session.
+ * Works until the input, `maxUnits` or the signal ends it, and closes the session.
  *
  * @returns Milliseconds from the first observation to the last written response; 0: there was none.
  * @throws Whatever the input, the session or the writer throws first.
  */
-export async function replay(run: Replay): Promise<number> {
+export async function pump(run: Pumped): Promise<number> {
   const { session } = run;
   const stop = new AbortController();
   const signal = AbortSignal.any([run.signal, stop.signal]);
@@ -84,6 +86,24 @@ export async function replay(run: Replay): Promise<number> {
   const failed = inputError as { error: unknown } | null;
   if (failed !== null && !run.signal.aborted) throw failed.error;
   return Number.isNaN(end) ? 0 : end - start;
+}
+
+/**
+ * A session that does some things in its own way, and everything else as `inner` does it: snapshots and
+ * recoveries pass through every wrapper.
+ */
+export function wrapSession(inner: UnitSession, own: Partial<UnitSession>): UnitSession {
+  return {
+    push: (observation) => inner.push(observation),
+    ...(inner.snapshot ? { snapshot: inner.snapshot.bind(inner) } : {}),
+    get recoveries() {
+      return inner.recoveries ?? [];
+    },
+    end: () => inner.end(),
+    close: () => inner.close(),
+    [Symbol.asyncIterator]: () => inner[Symbol.asyncIterator](),
+    ...own,
+  };
 }
 
 /** What comes first; null: the signal. Not Promise.race, which would keep a reaction for every unit. */

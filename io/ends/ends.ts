@@ -1,0 +1,54 @@
+/** The two ends of a run: what comes in, and where the answers go. */
+import type { Response } from "../../engine/checkpoint/unit.ts";
+import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import type { Cut, ObservationReader } from "../media/observation_reader.ts";
+import type { HeaderEvent, SummaryEvent } from "../pace/events.ts";
+
+/** What an output takes of a response. */
+export type Answer = Pick<Response, "unit" | "text" | "audio" | "frames">;
+
+/** What comes in, once it is known what it is. */
+export interface Input {
+  reader: ObservationReader;
+  facts: HeaderEvent["input"];
+}
+
+/** What the outputs hold at the end. */
+export interface Finished {
+  /** Paths by kind. */
+  outputs: Record<string, string>;
+  /** Whether they hold every answered unit. */
+  ended: Extract<SummaryEvent["ended"], "complete" | "output broke off" | "reader gone">;
+  /** Where and why the response broke off, if it did. */
+  cut: Cut | null;
+}
+
+/** File ends or live ends; `close` is called last, however the run goes. */
+export interface Ends {
+  /** The input is captured while it is read (a stream), not before (a recording). */
+  readonly arriving: boolean;
+  readonly ffmpeg: FfmpegFinder;
+  /** Opens the input; of a stream it waits for the head. @throws InputError */
+  open(): Promise<Input>;
+  /** Writes what stands before the first unit. @throws ReaderGone */
+  begin(): Promise<void>;
+  /**
+   * Writes a unit's answer; in order.
+   *
+   * @returns When its first bytes were taken, on performance.now().
+   * @throws OutputError when FFmpeg died over it, ReaderGone when its reader has gone.
+   */
+  write(answer: Answer): Promise<number>;
+  /** Appends a line to the events. */
+  writeEvent(line: string): Promise<void>;
+  /**
+   * Completes the outputs.
+   *
+   * @param units Units that were answered.
+   * @param broken Why `write` failed, if it did.
+   * @returns null when nothing was answered: then nothing is written.
+   * @throws OutputError when nothing of a broken output can be kept.
+   */
+  finish(units: number, broken: Error | null): Promise<Finished | null>;
+  close(): Promise<void>;
+}
