@@ -49,7 +49,7 @@ ffmpegTest("replay writes response, text, events and both ends, each complete", 
   assertEquals([frames, samples], [60, 15 * 2560]);
   assertStringIncludes(
     await Deno.readTextFile(`${folder}/deep/out.vtt`),
-    "00:00:00.480 --> 00:00:00.640\nw3\n",
+    "00:00:00.480 --> 00:00:00.960\nw0<00:00:00.480> w3\n",
   );
 
   const [header, ...rest] = await events(`${folder}/e.jsonl`);
