@@ -19,8 +19,8 @@ from train.tokenizer import CONTINUES, FILLER
 
 REPOSITORY = os.path.join(os.path.dirname(__file__), "../../..")
 OPEN = """
-import { openCheckpoint } from "./engine/checkpoint.ts";
-import { openTokenizer } from "./engine/tokenizer.ts";
+import { openCheckpoint } from "./engine/checkpoint/checkpoint.ts";
+import { openTokenizer } from "./engine/checkpoint/tokenizer.ts";
 const { config, tokenizer, tensors } = await openCheckpoint(Deno.args[0] ?? "");
 const { encode, decode } = openTokenizer(tokenizer, config);
 const ids = encode("what colour is it");
