@@ -260,13 +260,12 @@ function merge(
   splits: number,
   vectors: number,
 ): Dispatch {
-  const lanes = 64;
   return dispatch(
     gpu,
     `attention merge ${label}`,
-    gpu.pipeline("attention merge", mergeCode, { sizes: mergeSizes, lanes }),
+    gpu.pipeline("attention merge", mergeCode, { sizes: mergeSizes }),
     [mergeSizes.bind(gpu, { rows, splits, vectors, results: out.offset / 4 }), parts, out],
-    { items: rows * vectors, lanes },
+    { items: rows * vectors },
     { flops: 8 * rows * splits * vectors, bytes: 16 * rows * (splits + 1) * (vectors + 1) },
   );
 }

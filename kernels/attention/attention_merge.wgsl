@@ -10,15 +10,7 @@
 @group(0) @binding(1) var<storage, read> partials: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> results: array<vec4f>;
 
-@compute @workgroup_size({{lanes}})
-fn main(
-  @builtin(global_invocation_id) id: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-) {
-  let i = id.y * groups.x * {{lanes}}u + id.x;
-  if (i >= sizes.rows * sizes.vectors) {
-    return;
-  }
+#items i < sizes.rows * sizes.vectors
   let at = i / sizes.vectors * sizes.splits * (sizes.vectors + 1u);
   var highest = -1e30;
   var sum = 0.0;
@@ -34,4 +26,4 @@ fn main(
     highest = maximum;
   }
   results[sizes.results + i] = select(vec4f(), total / sum, sum > 0.0);
-}
+#end

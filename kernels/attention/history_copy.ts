@@ -35,11 +35,9 @@ const sizes = new UniformStruct("Sizes", { u32: "rows row token_table keys value
 export function copySlice(gpu: Gpu, way: "gather" | "scatter", args: SliceArguments): Dispatch[] {
   const { label, caches, tokenTable, slice } = args;
   const rows = check(way, args);
-  const lanes = 64;
   const gather = way === "gather";
   const pipeline = gpu.pipeline(`${way} slice`, code, {
     sizes,
-    lanes,
     gather,
     caches: gather ? "read" : "read_write",
     slice: gather ? "read_write" : "read",
@@ -60,7 +58,7 @@ export function copySlice(gpu: Gpu, way: "gather" | "scatter", args: SliceArgume
       `${way} slice ${label} ${layer}`,
       pipeline,
       [constants, tokenTable, keys, values, slice],
-      { items: 2 * rows * row, lanes },
+      { items: 2 * rows * row },
       { bytes: 2 * layerBytes + rows * 4 },
     );
   });

@@ -13,15 +13,7 @@
 @group(0) @binding(3) var<storage, {{caches}}> values: array<vec4u>;
 @group(0) @binding(4) var<storage, {{slice}}> slice: array<vec4u>;
 
-@compute @workgroup_size({{lanes}})
-fn main(
-  @builtin(global_invocation_id) id: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-) {
-  let i = id.y * groups.x * {{lanes}}u + id.x;
-  if (i >= 2u * sizes.rows * sizes.row) {
-    return;
-  }
+#items i < 2u * sizes.rows * sizes.row
   let token = i / sizes.row % sizes.rows;
   let at = u32(token_table[sizes.token_table + token * 8u]) * sizes.row + i % sizes.row;
   if (i < sizes.rows * sizes.row) {
@@ -37,4 +29,4 @@ fn main(
     values[sizes.values + at] = slice[sizes.slice + i];
 #end
   }
-}
+#end

@@ -36,7 +36,7 @@ export function carry(gpu: Gpu, { label, x, state }: {
     name,
     gpu.pipeline(name, code, { sizes }),
     [sizes.bind(gpu, { columns, kept, frames, ...at }), x, state],
-    { items: columns, lanes: 64 },
+    { items: columns },
     { bytes: 2 * tensorBytes(state) },
   );
 }

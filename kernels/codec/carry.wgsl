@@ -9,12 +9,7 @@
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> state: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let column = id.y * groups.x * 64u + id.x;
-  if (column >= sizes.columns) {
-    return;
-  }
+#items column < sizes.columns
   for (var s = 0u; s < sizes.kept; s++) {
     let source = s + sizes.frames;
     var value = 0.0;
@@ -25,4 +20,4 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     }
     state[sizes.state_at + s * sizes.columns + column] = value;
   }
-}
+#end

@@ -44,10 +44,10 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
   const values = vector ? 4 : 1;
   const format = vector ? "rgba32float" : "r32float";
   const source = textureSource(gpu, name, "x", format, weight ? [x, weight] : [x]);
-  const workgroup = gpu.traits.lanes;
+  const { lanes } = gpu.traits;
   const pipeline = gpu.pipeline(name, code, {
     sizes,
-    workgroup,
+    lanes,
     values,
     vector,
     normed: weight !== undefined,
@@ -73,7 +73,7 @@ export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation
       name,
       pipeline,
       [constants, source.binding, y],
-      { items: positions, lanes: workgroup },
+      { items: positions, lanes },
       { flops: 4 * count, bytes: 2 * tensorBytes(x) },
     ),
   ];

@@ -11,12 +11,7 @@
 
 {{reader}}
 
-@compute @workgroup_size({{workgroup}})
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let position = id.y * groups.x * {{workgroup}}u + id.x;
-  if (position >= sizes.positions) {
-    return;
-  }
+#items position < sizes.positions
   let from_x = sizes.x + position * sizes.units;
   let to = sizes.y + position * sizes.units;
 #if normed
@@ -41,4 +36,4 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 #end
     y[to + c] = v;
   }
-}
+#end

@@ -246,13 +246,13 @@ export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: 
     stride: [taps[0] > 1 ? stride[0] : 1, stride[1], taps[2] > 1 ? stride[2] : 1],
     pad: [(kernel[1] - stride[1]) / 2, (kernel[2] - stride[2]) / 2],
   });
-  const workgroup = gpu.traits.lanes;
+  const { lanes } = gpu.traits;
   const half = weight.dtype === "f16";
   const xReader = textureReader("x", format);
   const weightReader = textureReader("weight", weightFormat(weight.dtype));
   const pipeline = gpu.pipeline(name, code, {
     shape,
-    workgroup,
+    lanes,
     tile,
     vector,
     half,
@@ -273,7 +273,7 @@ export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: 
       name,
       pipeline,
       [constants, texture.createView(), weight.texture.createView(), y],
-      { items: items, lanes: workgroup },
+      { items: items, lanes },
       {
         flops: 2 * rows * weights,
         bytes: tensorBytes(x) + stateBytes + tensorBytes(y) + weights * elementBytes(weight.dtype),

@@ -51,9 +51,9 @@ fn finish(m: u32, n: u32, sum: vec4f) {
 #end
 }
 
-@compute @workgroup_size({{workgroup}})
+@compute @workgroup_size({{lanes}})
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let item = id.y * groups.x * {{workgroup}}u + id.x;
+  let item = id.y * groups.x * {{lanes}}u + id.x;
   let panel = item % shape.panels;
   let first = item / shape.panels * {{tile}}u;
   // Positions past the end compute the last one again and store nothing.

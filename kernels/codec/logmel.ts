@@ -132,10 +132,10 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
   }
   const source = textureSource(gpu, name, "spectrum", "rgba32float", [spectrum]);
   const filters = textureReader("filters", "rgba32float");
-  const workgroup = gpu.traits.lanes;
+  const { lanes } = gpu.traits;
   const pipeline = gpu.pipeline(name, code, {
     sizes,
-    workgroup,
+    lanes,
     spectrum: source.declaration,
     filters: filters.declaration,
     readers: `${source.code}\n${filters.code}`,
@@ -160,7 +160,7 @@ export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
         tables.filters.createView(),
         y,
       ],
-      { items: frames * mels, lanes: workgroup },
+      { items: frames * mels, lanes },
       { flops: 6 * frames * texels * 4, bytes: tensorBytes(spectrum) + tensorBytes(y) },
     ),
   ];

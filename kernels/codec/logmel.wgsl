@@ -13,12 +13,7 @@
 
 {{readers}}
 
-@compute @workgroup_size({{workgroup}})
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let item = id.y * groups.x * {{workgroup}}u + id.x;
-  if (item >= sizes.frames * sizes.mels) {
-    return;
-  }
+#items item < sizes.frames * sizes.mels
   let filter_row = vec4u(filters_at(item % sizes.mels));
   let source = sizes.spectrum + item / sizes.mels * sizes.texels + filter_row.x;
   var power = 0.0;
@@ -27,4 +22,4 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     power += dot(z * z, filters_at(filter_row.z + i));
   }
   y[sizes.y + item] = log(power + 1e-5);
-}
+#end

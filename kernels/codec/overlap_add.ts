@@ -38,7 +38,7 @@ export function overlapAdd(gpu: Gpu, { label, x, tail, y }: {
       name,
       gpu.pipeline(name, code, { sizes }),
       [sizes.bind(gpu, { samples, hop, ...at }), x, tail, y],
-      { items: samples, lanes: 64 },
+      { items: samples },
       { flops: samples, bytes: tensorBytes(x) + tensorBytes(y) },
     ),
     copy(`${name} tail`, last, { ...tail, shape: [hop] }),

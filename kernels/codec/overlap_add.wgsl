@@ -9,12 +9,7 @@
 @group(0) @binding(2) var<storage, read> tail: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let sample = id.y * groups.x * 64u + id.x;
-  if (sample >= sizes.samples) {
-    return;
-  }
+#items sample < sizes.samples
   let frame = sample / sizes.hop;
   let i = sample % sizes.hop;
   var before = 0.0;
@@ -24,4 +19,4 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     before = x[sizes.x_at + (2u * frame - 1u) * sizes.hop + i];
   }
   y[sizes.y_at + sample] = x[sizes.x_at + 2u * frame * sizes.hop + i] + before;
-}
+#end

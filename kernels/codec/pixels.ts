@@ -107,7 +107,7 @@ function convert(
     name,
     pipeline,
     [sizes.bind(gpu, { count, x: start, y: y.offset }), binding, y],
-    { items: Math.ceil(count / 4), lanes: 64 },
+    { items: Math.ceil(count / 4) },
     { bytes: tensorBytes(x) + tensorBytes(y) },
   );
 }

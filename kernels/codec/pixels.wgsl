@@ -11,13 +11,8 @@
 
 {{reader}}
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let word = id.y * groups.x * 64u + id.x;
+#items word < (sizes.count + 3u) / 4u
   let first = word * 4u;
-  if (first >= sizes.count) {
-    return;
-  }
 #if pack
 #if vector
   let values = x_at(sizes.x + word);
@@ -40,4 +35,4 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   }
 #end
 #end
-}
+#end

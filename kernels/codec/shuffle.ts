@@ -89,10 +89,10 @@ function stridedCopy(gpu: Gpu, name: string, x: Tensor, y: Tensor, copy: {
   const vector = run % 4 === 0 && y.offset % 4 === 0;
   const source = textureSource(gpu, name, "x", "r32float", [x]);
   const values = vector ? 4 : 1;
-  const workgroup = gpu.traits.lanes;
+  const { lanes } = gpu.traits;
   const pipeline = gpu.pipeline(name, code, {
     sizes,
-    workgroup,
+    lanes,
     values,
     vector,
     x: source.declaration,
@@ -117,7 +117,7 @@ function stridedCopy(gpu: Gpu, name: string, x: Tensor, y: Tensor, copy: {
       name,
       pipeline,
       [constants, source.binding, y],
-      { items: runs, lanes: workgroup },
+      { items: runs, lanes },
       { bytes: 2 * tensorBytes(x) },
     ),
   ];

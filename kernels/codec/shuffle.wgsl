@@ -11,12 +11,7 @@
 
 {{reader}}
 
-@compute @workgroup_size({{workgroup}})
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let item = id.y * groups.x * {{workgroup}}u + id.x;
-  if (item >= sizes.runs) {
-    return;
-  }
+#items item < sizes.runs
   var outer = item;
   var source = sizes.x + outer % sizes.outer.w * sizes.strides.w;
   outer /= sizes.outer.w;
@@ -56,4 +51,4 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 #end
     y[to + i] = v;
   }
-}
+#end

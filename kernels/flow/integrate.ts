@@ -67,7 +67,7 @@ export function integrate(gpu: Gpu, { label, z, a = 1, terms, y }: {
     name,
     pipeline,
     [constants, y, ...read],
-    { items: count, lanes: 64 },
+    { items: count },
     { flops: 2 * (terms.length + (z ? 1 : 0)) * count, bytes: (read.length + 1) * tensorBytes(y) },
   );
 }

@@ -13,15 +13,11 @@
 @group(0) @binding(2 + {{count}}) var<storage, read> z: array<f32>;
 #end
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let i = id.y * groups.x * 64u + id.x;
-  if (i < terms.count) {
+#items i < terms.count
 #if has_z
-    let before = terms.a * {{z}}[terms.z_at + i];
-    y[terms.y_at + i] = before + {{sum i < count: terms.c[$i] * v$i[terms.v_at[$i] + i]}};
+  let before = terms.a * {{z}}[terms.z_at + i];
+  y[terms.y_at + i] = before + {{sum i < count: terms.c[$i] * v$i[terms.v_at[$i] + i]}};
 #else
-    y[terms.y_at + i] = {{sum i < count: terms.c[$i] * v$i[terms.v_at[$i] + i]}};
+  y[terms.y_at + i] = {{sum i < count: terms.c[$i] * v$i[terms.v_at[$i] + i]}};
 #end
-  }
-}
+#end

@@ -45,7 +45,7 @@ export function noise(gpu: Gpu, { label, y, unit, seed }: {
     name,
     gpu.pipeline(name, philoxCode + code, { settings }),
     [constants, unit, y],
-    { items: Math.ceil(count / 4), lanes: 64 },
+    { items: Math.ceil(count / 4) },
     { bytes: tensorBytes(y) },
   );
 }

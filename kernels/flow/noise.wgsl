@@ -8,16 +8,11 @@
 @group(0) @binding(1) var<storage, read> unit: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let four = id.y * groups.x * 64u + id.x;
+#items four < (settings.count + 3u) / 4u
   let first = four * 4u;
-  if (first >= settings.count) {
-    return;
-  }
   let counter = vec4u(unit[settings.unit_at], 0u, four, settings.stream);
   let normal = philox_normal(philox(counter, settings.key));
   for (var i = 0u; i < min(4u, settings.count - first); i++) {
     y[settings.offset + first + i] = normal[i];
   }
-}
+#end

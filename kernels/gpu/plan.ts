@@ -4,6 +4,7 @@
  * lives in buffers. This is the engine's answer to CUDA graphs.
  */
 import type { Gpu } from "./device.ts";
+import { defaultLanes } from "./shader.ts";
 import { byteOffset, type Tensor, tensorBytes } from "./tensor.ts";
 
 /** One kernel launch, ready to encode. */
@@ -71,8 +72,8 @@ export function copy(label: string, source: Tensor, target: Tensor): Copy {
  * Makes a dispatch.
  *
  * @param bindings In the order of `@binding(0..)` in group 0.
- * @param grid Workgroups; or a number of items, one invocation each in workgroups of `lanes`: an
- * invocation's item is id.y * num_workgroups.x * lanes + id.x.
+ * @param grid Workgroups; or a number of items, one invocation each (`#items` in a template), in
+ * workgroups of as many lanes as the template was told.
  * @throws RangeError when there are no workgroups, or more than the adapter can run.
  */
 export function dispatch(
@@ -80,11 +81,13 @@ export function dispatch(
   label: string,
   pipeline: GPUComputePipeline,
   bindings: readonly (Tensor | GPUBufferBinding | GPUTextureView)[],
-  grid: readonly [x: number, y: number, z: number] | { items: number; lanes: number },
+  grid: readonly [x: number, y: number, z: number] | { items: number; lanes?: number },
   cost: Partial<Pick<Dispatch, "flops" | "bytes" | "tuned">> = {},
 ): Dispatch {
   const limit = gpu.device.limits.maxComputeWorkgroupsPerDimension;
-  const groups = "items" in grid ? inRows(Math.ceil(grid.items / grid.lanes), limit) : grid;
+  const groups = "items" in grid
+    ? inRows(Math.ceil(grid.items / (grid.lanes ?? defaultLanes)), limit)
+    : grid;
   if (groups.some((count) => count < 1 || count > limit || !Number.isInteger(count))) {
     throw new RangeError(`${label}: workgroups [${groups}] must each be 1 to ${limit}`);
   }

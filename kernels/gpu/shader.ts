@@ -16,8 +16,10 @@ type Node =
  *   {{sum j < n: f($j)}}         f(0) + f(1) + ...; `list` in place of `sum` puts commas
  *   #for r < n ... #end          these lines n times; $r in them is the number: `a$r`, `$ru`
  *   #if flag ... #else ... #end  these lines where the flag is set (#if !flag: where it isn't)
+ *   #items i < count ... #end    `main`, which runs these lines for every item, one invocation each in
+ *                                workgroups of `lanes`, on the grid that `dispatch` makes for them
  *
- * n is a name or a number; r is one letter.
+ * n is a name or a number; r is one letter; count is an expression.
  *
  * @throws RangeError when the template names what has no text, when a text has no name in it, or when
  * a block isn't closed.
@@ -29,13 +31,16 @@ export function fill(template: string, texts: Texts): string {
   return text;
 }
 
+/** Invocations of a workgroup where the template isn't told `lanes`. */
+export const defaultLanes = 64;
+
 /** What was filled in before: the layers of a model ask for the same texts again and again. */
 const filled = new Map<string, string>();
 
 function fillAnew(template: string, texts: Texts): string {
   const names = new Set<string>();
   const valueOf = (name: string) => {
-    const text = texts[name];
+    const text = name === "lanes" ? texts[name] ?? defaultLanes : texts[name];
     if (text === undefined) throw new RangeError(`{{${name}}} has no text`);
     return typeof text === "object" ? text.wgsl : text;
   };
@@ -55,6 +60,7 @@ function fillAnew(template: string, texts: Texts): string {
   for (const [, name = ""] of template.matchAll(/(?:\{\{|#if !?| < )([a-z]\w*)(?=\}\}|:|\n)/g)) {
     names.add(name);
   }
+  if (/^#items /m.test(template)) names.add("lanes");
   const unused = Object.keys(texts).filter((name) => !names.has(name));
   if (unused.length > 0) throw new RangeError(`no {{${unused.join("}}, {{")}}} in the template`);
   const nodes = parse(lines);
@@ -79,7 +85,20 @@ function parse(lines: string[]): Node[] {
     lines.pop();
     const [, letter, count = ""] = line.match(/^\s*#for (\w) < (\w+)$/) ?? [];
     const [, not, flag] = line.match(/^\s*#if (!?)(\w+)$/) ?? [];
-    if (letter) {
+    const [, item, items] = line.match(/^#items (\w+) < (.+)$/) ?? [];
+    if (item) {
+      nodes.push(
+        "@compute @workgroup_size({{lanes}})",
+        "fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {",
+        `  let ${item} = id.y * groups.x * {{lanes}}u + id.x;`,
+        `  if (${item} >= ${items}) {`,
+        "    return;",
+        "  }",
+        ...parse(lines),
+        "}",
+      );
+      end();
+    } else if (letter) {
       nodes.push({ letter, count, body: parse(lines) });
       end();
     } else if (flag) {

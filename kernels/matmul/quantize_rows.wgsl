@@ -13,13 +13,8 @@
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> quantized: array<vec4u>;
 
-@compute @workgroup_size({{lanes}})
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let item = id.y * groups.x * {{lanes}}u + id.x;
+#items item < sizes.rows * ((sizes.quads + 7u) / 8u)
   let blocks = (sizes.quads + 7u) / 8u;
-  if (item >= sizes.rows * blocks) {
-    return;
-  }
   let first = item % blocks * 8u;
   let start = sizes.x + item / blocks * sizes.quads;
   var largest = vec4f();
@@ -46,4 +41,4 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     bitcast<u32>(sum.x + sum.y + sum.z + sum.w),
     0u,
   );
-}
+#end

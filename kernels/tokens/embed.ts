@@ -80,7 +80,7 @@ export function embed(
       name,
       pipeline,
       [constants, ids, panelBinding(panels), add, y],
-      { items: elements(y.shape) / 4, lanes: 64 },
+      { items: elements(y.shape) / 4 },
       { flops: elements(y.shape), bytes: 2 * tensorBytes(y) },
     );
   });
@@ -118,7 +118,7 @@ export function fillRows(
     name,
     gpu.pipeline("fillRows", fillRowsCode, { sizes: fillSizes, adds: add !== undefined }),
     [constants, row, y, ...(add ? [add] : [])],
-    { items: elements(y.shape) / 4, lanes: 64 },
+    { items: elements(y.shape) / 4 },
     { flops: elements(y.shape), bytes: tensorBytes(y) },
   );
 }

@@ -24,12 +24,7 @@ fn value(row: u32, input: u32) -> f32 {
 #end
 }
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let i = id.y * groups.x * 64u + id.x;
-  if (i >= sizes.rows * sizes.quads) {
-    return;
-  }
+#items i < sizes.rows * sizes.quads
   let quad = i % sizes.quads;
   let row = min(ids[sizes.ids + i / sizes.quads], sizes.last) - sizes.first;
   // Rows of other dispatches wrap round to large numbers or lie past the end.
@@ -38,4 +33,4 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     let values = vec4f(value(row, k), value(row, k + 1u), value(row, k + 2u), value(row, k + 3u));
     y[sizes.y + i] = values + add[sizes.add + quad];
   }
-}
+#end

@@ -11,15 +11,11 @@
 @group(0) @binding(3) var<storage, read> add: array<vec4f>;
 #end
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let i = id.y * groups.x * 64u + id.x;
-  if (i < sizes.rows * sizes.quads) {
-    let quad = i % sizes.quads;
-    var value = vector[sizes.vector + quad];
+#items i < sizes.rows * sizes.quads
+  let quad = i % sizes.quads;
+  var value = vector[sizes.vector + quad];
 #if adds
-    value += add[sizes.add + quad];
+  value += add[sizes.add + quad];
 #end
-    y[sizes.y + i] = value;
-  }
-}
+  y[sizes.y + i] = value;
+#end

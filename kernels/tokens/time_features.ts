@@ -36,6 +36,6 @@ export function timeFeatures(
       tensorFrom(gpu, "turns per tau", [half], turns),
       y,
     ],
-    { items: count * half, lanes: 64 },
+    { items: count * half },
   );
 }
