@@ -12,8 +12,6 @@
 //   keys      [slots][kv_heads][head_dim]: vec4 of floats, or of eight halves; values likewise
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> token_table: array<vec4i>;
 @group(0) @binding(2) var<storage, read> held: array<vec4i>;
 @group(0) @binding(3) var<storage, read_write> results: array<vec4f>;

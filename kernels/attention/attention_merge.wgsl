@@ -5,8 +5,6 @@
 //   results   [rows * heads][vectors]
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> partials: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> results: array<vec4f>;
 

@@ -6,8 +6,6 @@
 //   slice     [layers][2][rows][row]
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> token_table: array<i32>;
 @group(0) @binding(2) var<storage, {{caches}}> keys: array<vec4u>;
 @group(0) @binding(3) var<storage, {{caches}}> values: array<vec4u>;

@@ -12,8 +12,6 @@
 // Weights, turns and axes are uniforms: on llvmpipe a load from a storage buffer takes 30 times as long.
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(2) var<uniform> q_norm: array<vec4f, {{vectors}}>;
 @group(0) @binding(3) var<uniform> k_norm: array<vec4f, {{vectors}}>;

@@ -6,7 +6,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { copy, dispatch, type Step } from "../gpu/plan.ts";
-import { elements, rows, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { elements, rows, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./carry.wgsl" with { type: "text" };
 
@@ -17,11 +17,7 @@ const sizes = new UniformStruct("Sizes", { u32: "columns kept frames state_at x_
  * @param state f32 [S, ...] with the same extents after the first.
  * @throws RangeError when they have others.
  */
-export function carry(gpu: Gpu, { label, x, state }: {
-  label: string;
-  x: Tensor;
-  state: Tensor;
-}): Step {
+export function carry(gpu: Gpu, { label, x, state }: Tensors<"x" | "state">): Step {
   const name = `carry ${label}`;
   const [frames = 0, ...column] = x.shape;
   const [kept = 0, ...same] = state.shape;

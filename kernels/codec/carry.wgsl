@@ -4,8 +4,6 @@
 // Grid: one invocation per column. state [kept][columns], x [frames][columns]; from their offsets.
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> state: array<f32>;
 

@@ -9,7 +9,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
-import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { elements, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./channel_norm.wgsl" with { type: "text" };
 
@@ -26,14 +26,14 @@ const sizes = new UniformStruct("Sizes", {
  * @param y f32 of x's shape; may be x itself.
  * @throws RangeError when shapes don't fit.
  */
-export function channelNorm(gpu: Gpu, { label, x, weight, eps = 1e-6, activation, y }: {
-  label: string;
-  x: Tensor;
-  weight?: Tensor;
-  eps?: number;
-  activation?: "silu";
-  y: Tensor;
-}): Step[] {
+export function channelNorm(
+  gpu: Gpu,
+  { label, x, weight, eps = 1e-6, activation, y }: Tensors<"x" | "y"> & {
+    weight?: Tensor;
+    eps?: number;
+    activation?: "silu";
+  },
+): Step[] {
   const name = `channelNorm ${label}`;
   const channels = x.shape.at(-1) ?? 0;
   const count = elements(x.shape);

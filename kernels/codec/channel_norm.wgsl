@@ -4,8 +4,6 @@
 // weight in the same texture [units], y [positions][units]; each from where `sizes` says.
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) {{x}}
 @group(0) @binding(2) var<storage, read_write> y: array<{{type}}>;
 

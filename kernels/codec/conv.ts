@@ -37,6 +37,7 @@ import {
   type FloatType,
   type Tensor,
   tensorBytes,
+  type Tensors,
 } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./conv.wgsl" with { type: "text" };
@@ -174,15 +175,15 @@ function weightFormat(dtype: FloatType): TextureFormat {
  * @param add f32 of y's shape, added last; may be y itself.
  * @throws RangeError when shapes don't fit.
  */
-export function conv(gpu: Gpu, { label, x, state, weight, y, activation, add }: {
-  label: string;
-  x: Tensor;
-  state?: Tensor;
-  weight: ConvWeight;
-  y: Tensor;
-  activation?: "silu";
-  add?: Tensor;
-}): Step[] {
+export function conv(
+  gpu: Gpu,
+  { label, x, state, weight, y, activation, add }: Tensors<"x" | "y"> & {
+    state?: Tensor;
+    weight: ConvWeight;
+    activation?: "silu";
+    add?: Tensor;
+  },
+): Step[] {
   const name = `conv ${label}`;
   checkShapes(name, { x, state, weight, y, add });
   const { kernel, stride, dilation, taps, run, columns, outputs } = weight;

@@ -9,8 +9,6 @@
 //   y       [rows][outputs]
 
 {{shape}}
-
-@group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) {{x}}
 @group(0) @binding(2) {{weight}}
 @group(0) @binding(3) var<storage, read_write> y: array<{{y_type}}>;

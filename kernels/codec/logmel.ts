@@ -17,7 +17,7 @@ import { conv, type ConvWeight, packConv } from "./conv.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { textureFrom, textureReader, textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
-import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./logmel.wgsl" with { type: "text" };
 
@@ -116,14 +116,13 @@ export function freeTables(gpu: Gpu, { transform, filters }: LogmelTables): void
  * @param spectrum f32 [T / hop, 1, 1, spectrumChannels]: what lies between the two dispatches.
  * @throws RangeError when shapes don't fit.
  */
-export function logmel(gpu: Gpu, { label, x, state, tables, spectrum, y }: {
-  label: string;
-  x: Tensor;
-  state?: Tensor;
-  tables: LogmelTables;
-  spectrum: Tensor;
-  y: Tensor;
-}): Step[] {
+export function logmel(
+  gpu: Gpu,
+  { label, x, state, tables, spectrum, y }: Tensors<"x" | "spectrum" | "y"> & {
+    state?: Tensor;
+    tables: LogmelTables;
+  },
+): Step[] {
   const name = `logmel ${label}`;
   const { mels } = tables;
   const frames = spectrum.shape[0] ?? 0;

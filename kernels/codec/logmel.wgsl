@@ -5,8 +5,6 @@
 // weights, each for both parts of a number.
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) {{spectrum}}
 @group(0) @binding(2) {{filters}}
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;

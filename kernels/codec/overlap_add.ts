@@ -6,7 +6,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { copy, dispatch, type Step } from "../gpu/plan.ts";
-import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { elements, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./overlap_add.wgsl" with { type: "text" };
 
@@ -17,12 +17,7 @@ const sizes = new UniformStruct("Sizes", { u32: "samples hop x_at tail_at y_at" 
  *
  * @param tail f32 [hop], zeros at the start of a stream; updated.
  */
-export function overlapAdd(gpu: Gpu, { label, x, tail, y }: {
-  label: string;
-  x: Tensor;
-  tail: Tensor;
-  y: Tensor;
-}): Step[] {
+export function overlapAdd(gpu: Gpu, { label, x, tail, y }: Tensors<"x" | "tail" | "y">): Step[] {
   const name = `overlapAdd ${label}`;
   const hop = elements(tail.shape);
   const samples = elements(y.shape);

@@ -3,8 +3,6 @@
 // Grid: one invocation per sample. x [frames][2 hop], tail [hop], y [frames hop]; from their offsets.
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> tail: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;

@@ -8,7 +8,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
-import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { elements, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./pixels.wgsl" with { type: "text" };
 
@@ -26,11 +26,7 @@ export function pixelWords(pixels: number): number {
  * @param pixels u32 [words]; y f32 of at most 4 x words values.
  * @throws RangeError when there are other words than y has values.
  */
-export function unpackPixels(gpu: Gpu, { label, pixels, y }: {
-  label: string;
-  pixels: Tensor;
-  y: Tensor;
-}): Dispatch {
+export function unpackPixels(gpu: Gpu, { label, pixels, y }: Tensors<"pixels" | "y">): Dispatch {
   const name = `unpackPixels ${label}`;
   checkWords(name, pixels, y);
   const declaration = "var<storage, read> x: array<u32>;";
@@ -44,11 +40,7 @@ export function unpackPixels(gpu: Gpu, { label, pixels, y }: {
  * @param x f32 of at most 4 x words values; pixels u32 [words].
  * @throws RangeError when there are other words than x has values.
  */
-export function packPixels(gpu: Gpu, { label, x, pixels }: {
-  label: string;
-  x: Tensor;
-  pixels: Tensor;
-}): Step[] {
+export function packPixels(gpu: Gpu, { label, x, pixels }: Tensors<"x" | "pixels">): Step[] {
   const name = `packPixels ${label}`;
   checkWords(name, pixels, x);
   const format = x.offset % 4 === 0 ? "rgba32float" : "r32float";
@@ -57,11 +49,7 @@ export function packPixels(gpu: Gpu, { label, x, pixels }: {
 }
 
 /** y = x clamped to [-1, 1]; f32, in another buffer. @throws RangeError when their sizes differ. */
-export function clampSamples(gpu: Gpu, { label, x, y }: {
-  label: string;
-  x: Tensor;
-  y: Tensor;
-}): Dispatch {
+export function clampSamples(gpu: Gpu, { label, x, y }: Tensors<"x" | "y">): Dispatch {
   const name = `clampSamples ${label}`;
   if (elements(x.shape) !== elements(y.shape)) {
     throw new RangeError(`${name}: [${x.shape}] to [${y.shape}]`);

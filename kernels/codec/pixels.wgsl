@@ -4,8 +4,6 @@
 // where `sizes` says.
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) {{x}}
 @group(0) @binding(2) var<storage, read_write> y: array<{{y_type}}>;
 

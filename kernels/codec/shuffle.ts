@@ -10,7 +10,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
-import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./shuffle.wgsl" with { type: "text" };
 
@@ -27,10 +27,7 @@ type Triple = readonly [time: number, height: number, width: number];
 type Five = [number, number, number, number, number];
 
 /** x [T, H, W, C] -> y [T / ft, H / fh, W / fw, C ft fh fw]; f32. @throws RangeError where not. */
-export function unshuffle(gpu: Gpu, { label, x, y, factor }: {
-  label: string;
-  x: Tensor;
-  y: Tensor;
+export function unshuffle(gpu: Gpu, { label, x, y, factor }: Tensors<"x" | "y"> & {
   factor: Triple;
 }): Step[] {
   const name = `unshuffle ${label}`;
@@ -47,10 +44,7 @@ export function unshuffle(gpu: Gpu, { label, x, y, factor }: {
 }
 
 /** x [T, H, W, C] -> y [T ft, H fh, W fw, C / (ft fh fw)]; f32. @throws RangeError where not. */
-export function shuffle(gpu: Gpu, { label, x, y, factor }: {
-  label: string;
-  x: Tensor;
-  y: Tensor;
+export function shuffle(gpu: Gpu, { label, x, y, factor }: Tensors<"x" | "y"> & {
   factor: Triple;
 }): Step[] {
   const name = `shuffle ${label}`;

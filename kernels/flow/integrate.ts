@@ -7,7 +7,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { elements, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./integrate.wgsl" with { type: "text" };
 
@@ -27,12 +27,10 @@ const struct = new UniformStruct("Terms", {
  * @param terms One to four tensors of y's size; they lie in other buffers than y.
  * @throws RangeError when counts or sizes differ, or z is another part of y's buffer.
  */
-export function integrate(gpu: Gpu, { label, z, a = 1, terms, y }: {
-  label: string;
+export function integrate(gpu: Gpu, { label, z, a = 1, terms, y }: Tensors<"y"> & {
   z?: Tensor;
   a?: number;
   terms: readonly { v: Tensor; coefficient: number }[];
-  y: Tensor;
 }): Dispatch {
   const name = `integrate ${label}`;
   const count = elements(y.shape);

@@ -3,8 +3,6 @@
 // Grid: one invocation per element. All tensors f32 [count] from their offsets.
 
 {{terms}}
-
-@group(0) @binding(0) var<uniform> terms: Terms;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 #for i < count
 @group(0) @binding(2 + $i) var<storage, read> v$i: array<f32>;

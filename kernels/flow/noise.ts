@@ -8,7 +8,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { philoxCode, philoxKey, philoxStream } from "../gpu/philox.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import { elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { elements, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./noise.wgsl" with { type: "text" };
 
@@ -25,10 +25,7 @@ const settings = new UniformStruct("Settings", {
  * @param seed A whole number from 0 to 2^53 - 1.
  * @throws RangeError for another seed.
  */
-export function noise(gpu: Gpu, { label, y, unit, seed }: {
-  label: string;
-  y: Tensor;
-  unit: Tensor;
+export function noise(gpu: Gpu, { label, y, unit, seed }: Tensors<"y" | "unit"> & {
   seed: number;
 }): Dispatch {
   const name = `noise ${label}`;

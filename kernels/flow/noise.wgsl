@@ -3,8 +3,6 @@
 // Grid: one invocation per four elements. y [count] from `offset`.
 
 {{settings}}
-
-@group(0) @binding(0) var<uniform> settings: Settings;
 @group(0) @binding(1) var<storage, read> unit: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 

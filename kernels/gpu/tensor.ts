@@ -54,6 +54,9 @@ export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
   return { ...tensor, shape };
 }
 
+/** A kernel's arguments: a label and tensors by name. */
+export type Tensors<Names extends string> = { label: string } & Record<Names, Tensor>;
+
 /** What a kernel asks of a tensor: its type, its shape, and of what its offset is a multiple (1). */
 type Wanted = readonly [
   tensor: Tensor | undefined,

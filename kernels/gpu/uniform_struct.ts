@@ -34,7 +34,8 @@ export type FieldValues<F extends Fields> = {
 };
 
 export class UniformStruct<const F extends Fields> {
-  /** WGSL of the struct's declaration. */
+  /** WGSL of the struct and of the variable that has it: at binding 0, named as the struct is but in
+   * small letters. */
   readonly wgsl: string;
   readonly #fields: { name: string; type: FieldType; offset: number }[] = [];
   readonly #size: number;
@@ -52,7 +53,8 @@ export class UniformStruct<const F extends Fields> {
     }
     this.#size = Math.ceil(at / 16) * 16;
     const lines = this.#fields.map(({ name, type }) => `  ${name}: ${type},`);
-    this.wgsl = `struct ${name} {\n${lines.join("\n")}\n}`;
+    this.wgsl = `struct ${name} {\n${lines.join("\n")}\n}\n\n` +
+      `@group(0) @binding(0) var<uniform> ${name.toLowerCase()}: ${name};`;
   }
 
   /**

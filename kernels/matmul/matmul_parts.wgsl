@@ -7,8 +7,6 @@
 //   bias      [outputs]; anything where `has_bias` is 0
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) {{x}}
 @group(0) @binding(2) {{weight}}
 @group(0) @binding(3) var<storage, read_write> y: array<{{y_type}}>;

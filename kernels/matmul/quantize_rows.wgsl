@@ -8,8 +8,6 @@
 //   quantized  [rows][blocks][3]
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> quantized: array<vec4u>;
 

@@ -14,7 +14,7 @@ import {
   weightReader,
 } from "../matmul/packed_weight.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import { checkTensors, elements, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { checkTensors, elements, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
 /** In vec4, but ids in elements. `first` and `count`: table rows of this dispatch; `last`: the table's
@@ -37,12 +37,8 @@ export type EmbeddingTable = PackedWeight;
  */
 export function embed(
   gpu: Gpu,
-  { label, ids, table, add, y }: {
-    label: string;
-    ids: Tensor;
+  { label, ids, table, add, y }: Tensors<"ids" | "add" | "y"> & {
     table: EmbeddingTable;
-    add: Tensor;
-    y: Tensor;
   },
 ): Dispatch[] {
   const [rows = 0] = y.shape;

@@ -4,8 +4,6 @@
 //   ids [rows] u32, table panels (packed_weight.ts), add [quads] vec4, y [rows][quads] vec4
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> ids: array<u32>;
 @group(0) @binding(2) {{table}}
 @group(0) @binding(3) var<storage, read> add: array<vec4f>;

@@ -3,8 +3,6 @@
 // Grid: one invocation per vec4 of y.
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> vector: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 #if adds

@@ -8,7 +8,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import code from "./rmsnorm.wgsl" with { type: "text" };
-import { checkTensors, type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { checkTensors, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
 /** In vec4: the length of a row, and where each tensor starts. */
@@ -22,12 +22,8 @@ const sizes = new UniformStruct("Sizes", { u32: "quads x y weight", f32: "eps" }
  */
 export function rmsnorm(
   gpu: Gpu,
-  { label, x, weight, eps, y }: {
-    label: string;
-    x: Tensor;
-    weight: Tensor;
+  { label, x, weight, eps, y }: Tensors<"x" | "weight" | "y"> & {
     eps: number;
-    y: Tensor;
   },
 ): Dispatch {
   const [rows = 0, width = 0] = x.shape;

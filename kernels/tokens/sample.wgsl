@@ -4,8 +4,6 @@
 //   logits [vocabulary] from `sizes.logits`, unit [1], id [1]
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> unit: array<u32>;
 @group(0) @binding(3) var<storage, read_write> id: array<u32>;

@@ -4,8 +4,6 @@
 //   tau [count], turns [half] (turns per unit of tau), y [count][2 half]: cosines, then sines
 
 {{sizes}}
-
-@group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> tau: array<f32>;
 @group(0) @binding(2) var<storage, read> turns: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;

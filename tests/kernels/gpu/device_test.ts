@@ -16,9 +16,8 @@ import { withGpu } from "../support.ts";
 
 const struct = new UniformStruct("Constants", { u32: "count source target_at", f32: "factor" });
 const scale = `${struct.wgsl}
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<uniform> constants: Constants;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @compute @workgroup_size(8) fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x < constants.count) {
     y[constants.target_at + id.x] = x[constants.source + id.x] * constants.factor;
@@ -31,7 +30,7 @@ function scaled(gpu: Gpu, factor: number, n = 16) {
   const y = makeTensor(gpu, "y", [n]);
   const constants = struct.bind(gpu, { count: n, source: x.offset, target_at: y.offset, factor });
   const pipeline = gpu.pipeline("scale", scale);
-  const step = dispatch(gpu, "scale", pipeline, [x, y, constants], [Math.ceil(n / 8), 1, 1]);
+  const step = dispatch(gpu, "scale", pipeline, [constants, x, y], [Math.ceil(n / 8), 1, 1]);
   return { x, y, plan: new Plan([step]) };
 }
 
@@ -111,7 +110,7 @@ withGpu("what is too large for the adapter is refused with both numbers", (gpu) 
   const constants = struct.bind(gpu, { count: 1, source: 0, target_at: 0, factor: 1 });
   for (const groups of [0, 1.5, most + 1]) {
     assertThrows(
-      () => dispatch(gpu, "wide", pipeline, [x, y, constants], [groups, 1, 1]),
+      () => dispatch(gpu, "wide", pipeline, [constants, x, y], [groups, 1, 1]),
       RangeError,
       `1 to ${most}`,
     );
@@ -163,13 +162,12 @@ const mixed = new UniformStruct("Mixed", {
 withGpu("UniformStruct puts every field where its WGSL reads it", async (gpu) => {
   const code = fill(
     `{{struct}}
-@group(0) @binding(0) var<uniform> all: Mixed;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @compute @workgroup_size(1) fn main() {
-  y[0] = all.scale; y[1] = f32(all.key.x); y[2] = f32(all.key.y); y[3] = f32(all.on);
-  for (var i = 0; i < 3; i++) { y[4 + i] = f32(all.place[i]); }
-  y[7] = f32(all.lead);
-  for (var i = 0; i < 4; i++) { y[8 + i] = all.weights[i]; }
+  y[0] = mixed.scale; y[1] = f32(mixed.key.x); y[2] = f32(mixed.key.y); y[3] = f32(mixed.on);
+  for (var i = 0; i < 3; i++) { y[4 + i] = f32(mixed.place[i]); }
+  y[7] = f32(mixed.lead);
+  for (var i = 0; i < 4; i++) { y[8 + i] = mixed.weights[i]; }
 }`,
     { struct: mixed },
   );
