@@ -11,7 +11,7 @@ import { tauFeatures } from "../checkpoint/tensors.ts";
 import { TokenType, tokenTypes, type UnitLayout } from "../checkpoint/unit.ts";
 import { coderOutput } from "../layers/coder.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import { timeFeatures } from "../../kernels/tokens/time_features.ts";
+import { timeFeatures } from "../../kernels/tokens/embed.ts";
 import { embed, fillRows } from "../../kernels/tokens/embed.ts";
 import { matmul, type PackedWeight, packWeight } from "../../kernels/matmul/matmul.ts";
 import { Plan, type Step, submit } from "../../kernels/gpu/plan.ts";

@@ -140,6 +140,8 @@ const sizes = new UniformStruct("Sizes", {
   u32: "tiles splits queries keys values ranks token_table held results",
 });
 
+const mergeSizes = new UniformStruct("Sizes", { u32: "rows splits vectors results" });
+
 /**
  * Steps for attention; a row that sees no key gives zeros. What lies in unseen slots is never used,
  * so empty ones may hold anything.
@@ -221,8 +223,18 @@ export function attention(
       },
     ),
   ];
-  if (!whole) steps.push(merge(gpu, label, results, out, rows * heads, splits, headDim / 4));
-  return steps;
+  if (whole) return steps;
+  const merged = { rows: rows * heads, splits, vectors: headDim / 4, results: out.offset / 4 };
+  const items = merged.rows * merged.vectors;
+  const merge = dispatch(
+    gpu,
+    `attention merge ${label}`,
+    gpu.pipeline("attention merge", mergeCode, { sizes: mergeSizes }),
+    [mergeSizes.bind(gpu, merged), results, out],
+    { items },
+    { flops: 8 * items * splits, bytes: 16 * merged.rows * (splits + 1) * (merged.vectors + 1) },
+  );
+  return [...steps, merge];
 }
 
 /** Checks the arguments; gives what their speed depends on. */
@@ -247,25 +259,4 @@ function checkedShape(args: AttentionArguments): AttentionShape {
   });
   if (out.buffer === q.buffer) throw new RangeError(`${name}: q and out share a buffer`);
   return { rows, slots, heads, kvHeads, headDim, dtype };
-}
-
-const mergeSizes = new UniformStruct("Sizes", { u32: "rows splits vectors results" });
-
-function merge(
-  gpu: Gpu,
-  label: string,
-  parts: Tensor,
-  out: Tensor,
-  rows: number,
-  splits: number,
-  vectors: number,
-): Dispatch {
-  return dispatch(
-    gpu,
-    `attention merge ${label}`,
-    gpu.pipeline("attention merge", mergeCode, { sizes: mergeSizes }),
-    [mergeSizes.bind(gpu, { rows, splits, vectors, results: out.offset / 4 }), parts, out],
-    { items: rows * vectors },
-    { flops: 8 * rows * splits * vectors, bytes: 16 * rows * (splits + 1) * (vectors + 1) },
-  );
 }

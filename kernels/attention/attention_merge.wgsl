@@ -1,6 +1,5 @@
 // Joins the splits of attention.wgsl: a mean of theirs, weighted by each one's sum under one maximum.
 //
-// Grid: one lane per row, head and vec4 of the head.
 //   partials  [rows * heads][splits][vectors + 1]: unnormalised sums, then {maximum, sum, 0, 0}
 //   results   [rows * heads][vectors]
 

@@ -1,6 +1,5 @@
 // One layer's rows between the caches and a slice: the row of each token's slot.
 //
-// Grid: one lane per 16 bytes of this layer's part of the slice.
 //   token_table [rows][8]: {slot, ...}
 //   keys      [slots][row]: 16 bytes each, whatever they hold; values likewise
 //   slice     [layers][2][rows][row]

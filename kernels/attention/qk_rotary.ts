@@ -13,16 +13,9 @@ import code from "./qk_rotary.wgsl" with { type: "text" };
 import { byteOffset, checkTensors, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
-/** Rotary frequencies of the pairs (i, i + headDim / 2). */
-export interface RotaryTurns {
-  /** Turns per position times 2^32: round(inv_freq / (2 pi) 2^32), [headDim / 2]. */
-  turns: Uint32Array<ArrayBuffer>;
-  /** Which position turns a pair: 0 time, 1 height, 2 width, [headDim / 2]. */
-  axes: Uint32Array<ArrayBuffer>;
-}
-
 /**
- * Frequencies theta^(-2i / headDim) as turns, and their axes.
+ * Rotary frequencies theta^(-2i / headDim) of the pairs (i, i + headDim / 2), [headDim / 2] each: turns
+ * per position times 2^32, and which position turns a pair (0 time, 1 height, 2 width).
  *
  * @param sections Pairs that turn with [time, height, width], interleaved as in Qwen3-VL: of the first
  * 3 sections[a] pairs every third, from a on, turns with axis a = 1, 2; all others with time. Absent: all
@@ -32,7 +25,7 @@ export function rotaryTurns(
   headDim: number,
   theta: number,
   sections?: readonly [time: number, height: number, width: number],
-): RotaryTurns {
+): { turns: Uint32Array<ArrayBuffer>; axes: Uint32Array<ArrayBuffer> } {
   const pairs = headDim / 2;
   const turns = Uint32Array.from(
     { length: pairs },

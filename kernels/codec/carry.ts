@@ -6,7 +6,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { copy, dispatch, type Step } from "../gpu/plan.ts";
-import { elements, rows, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
+import { elements, rows, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./carry.wgsl" with { type: "text" };
 

@@ -165,6 +165,13 @@ function weightFormat(dtype: FloatType): TextureFormat {
   return dtype === "f32" ? "rgba32float" : "rgba32uint";
 }
 
+type ConvArguments = Tensors<"x" | "y"> & {
+  state?: Tensor;
+  weight: ConvWeight;
+  activation?: "silu";
+  add?: Tensor;
+};
+
 /**
  * Steps of a convolution: copies of its inputs into a texture, and the product.
  *
@@ -175,17 +182,10 @@ function weightFormat(dtype: FloatType): TextureFormat {
  * @param add f32 of y's shape, added last; may be y itself.
  * @throws RangeError when shapes don't fit.
  */
-export function conv(
-  gpu: Gpu,
-  { label, x, state, weight, y, activation, add }: Tensors<"x" | "y"> & {
-    state?: Tensor;
-    weight: ConvWeight;
-    activation?: "silu";
-    add?: Tensor;
-  },
-): Step[] {
+export function conv(gpu: Gpu, args: ConvArguments): Step[] {
+  const { label, x, state, weight, y, activation, add } = args;
   const name = `conv ${label}`;
-  checkShapes(name, { x, state, weight, y, add });
+  checkShapes(name, args);
   const { kernel, stride, dilation, taps, run, columns, outputs } = weight;
   const [, height = 1, width = 1, inputs = 1] = x.shape;
   const [frames = 1, lines = 1, positions = 1] = y.shape;
@@ -283,25 +283,15 @@ export function conv(
   ];
 }
 
-function checkShapes(
-  name: string,
-  { x, state, weight, y, add }: {
-    x: Tensor;
-    state: Tensor | undefined;
-    weight: ConvWeight;
-    y: Tensor;
-    add: Tensor | undefined;
-  },
-): void {
+function checkShapes(name: string, { x, state, weight, y, add }: ConvArguments): void {
   const [t = 0, h = 0, w = 0] = x.shape;
   const [st, sh, sw] = weight.stride;
   const past = historyFrames(weight);
   if ((past > 0 && !state) || (weight.line && h * w !== 1)) {
+    const before = state ? `[${state.shape}]` : "nothing";
+    const sound = weight.line ? ", and it is a line of sound" : "";
     throw new RangeError(
-      `${name}: [${x.shape}] after ${
-        state ? `[${state.shape}]` : "nothing"
-      }: ${past} frames are read ` +
-        `before it${weight.line ? ", and it is a line of sound" : ""}`,
+      `${name}: [${x.shape}] after ${before}: ${past} frames are read before it${sound}`,
     );
   }
   checkTensors(name, {

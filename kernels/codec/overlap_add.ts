@@ -1,8 +1,6 @@
 /**
  * Frames of 2 hop samples into hop samples each: the second half of every frame is added to the first
  * half of the next one. The last frame's second half is carried over as `tail`.
- *
- * One invocation per sample; a few thousand per unit, so nothing is tuned.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { copy, dispatch, type Step } from "../gpu/plan.ts";

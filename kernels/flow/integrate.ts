@@ -2,8 +2,6 @@
  * Linear combinations of the solver: y = a z + c_0 v_0 + ... with fixed coefficients. Steps of
  * Euler, midpoint, Heun and Adams-Bashforth are such, and so is classifier-free guidance,
  * v = v_u + g (v_c - v_u) = g v_c + (1 - g) v_u.
- *
- * One invocation per element; a few thousand elements per unit, so nothing is tuned.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";

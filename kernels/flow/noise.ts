@@ -2,13 +2,11 @@
  * Standard normal noise for the solver, made where it is used. Element i of unit k depends on the
  * seed, k and i only: Philox's counter is [k, 0, i / 4, stream], and Box-Muller makes four normals of
  * its four words.
- *
- * One invocation per four elements; a few thousand elements per unit, so nothing is tuned.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { philoxCode, philoxKey, philoxStream } from "../gpu/philox.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import { elements, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
+import { elements, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./noise.wgsl" with { type: "text" };
 

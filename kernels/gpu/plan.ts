@@ -20,13 +20,7 @@ export interface Dispatch {
   readonly flops: number;
   readonly bytes: number;
   /** Where the kernel has variants: what one is chosen by (kernels/measure). */
-  readonly tuned?: TunedShape;
-}
-
-/** A kernel, and its problem's shape as the kernel's own files type it. */
-export interface TunedShape {
-  readonly kernel: string;
-  readonly shape: object;
+  readonly tuned?: { readonly kernel: string; readonly shape: object };
 }
 
 /** A copy between two buffers. */

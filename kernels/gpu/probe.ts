@@ -14,13 +14,10 @@ export interface AdapterDescription extends AdapterFacts {
 export async function listAdapters(): Promise<AdapterDescription[]> {
   const found: AdapterDescription[] = [];
   const files = driverFiles();
-  for (const file of files) {
-    const reply = await inTurn(() => probe(file));
-    if (reply) found.push({ spec: shortest(file, files), driverFile: file, ...reply });
-  }
-  if (files.length === 0) {
-    const reply = await inTurn(() => probe("default"));
-    if (reply) found.push({ spec: "default", driverFile: null, ...reply });
+  for (const file of files.length > 0 ? files : [null]) {
+    const reply = await inTurn(() => probe(file ?? "default"));
+    const spec = file === null ? "default" : shortest(file, files);
+    if (reply) found.push({ spec, driverFile: file, ...reply });
   }
   return found;
 }

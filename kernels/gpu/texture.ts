@@ -146,22 +146,12 @@ export function copyToTexture(
   return steps;
 }
 
-/** Tensors that a kernel reads from one scratch texture. */
-export interface TextureSource {
-  /** Copies that run right before the kernel. */
-  steps: TextureCopy[];
-  binding: GPUTextureView;
-  /** The texel where each tensor starts. */
-  starts: number[];
-  /** WGSL as from `textureReader`. */
-  declaration: string;
-  code: string;
-}
-
 /**
  * Copies tensors into a scratch texture, each from a row of its own; their bits are kept, whatever they
  * mean.
  *
+ * @returns The copies that run right before the kernel, the texel where each tensor starts, and WGSL as
+ * from `textureReader`.
  * @throws RangeError as `copyToTexture` does.
  */
 export function textureSource(
@@ -170,7 +160,7 @@ export function textureSource(
   variable: string,
   format: "rgba32float" | "r32float",
   tensors: readonly Tensor[],
-): TextureSource {
+) {
   const texel = texelBytes(format);
   const rowCounts = tensors.map((tensor) => textureRows(tensorBytes(tensor)));
   const texture = scratchTexture(gpu, format, rowCounts.reduce((a, b) => a + b, 0) * rowBytes);

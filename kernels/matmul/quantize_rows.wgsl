@@ -3,7 +3,6 @@
 // q whole numbers from -127 to 127, four to a word, x = scale q; floats as their bits. Zeros fill up
 // the last block.
 //
-// Grid: an invocation per row and block.
 //   x          [rows][inputs] in vec4, from `sizes.x`
 //   quantized  [rows][blocks][3]
 

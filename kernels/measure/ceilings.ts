@@ -88,16 +88,9 @@ export async function matmulFigures(
   return figures;
 }
 
-/** What Deno's sleep after an awaited map costs on this device. */
-export interface SleepCost {
-  /** Reads skip it (readback.ts). */
-  skipped: boolean;
-  /** Milliseconds that awaiting adds to one read. */
-  ms: number;
-}
-
-/** Times reading nothing, awaited and not, on an idle device. */
-export async function sleepCost(gpu: Gpu): Promise<SleepCost> {
+/** What Deno's sleep after an awaited map costs on this device: whether reads skip it (readback.ts),
+ * and the milliseconds that it adds to one read. */
+export async function sleepCost(gpu: Gpu): Promise<{ skipped: boolean; ms: number }> {
   const nothing = makeTensor(gpu, "nothing", [4]);
   const direct = await new Readback(gpu, [nothing]).prepare();
   const awaited = await new Readback(gpu, [nothing], { skipsSleep: false }).prepare();

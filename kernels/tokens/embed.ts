@@ -1,5 +1,5 @@
 /**
- * Rows of the residual stream from a table, and from one vector.
+ * Rows of the residual stream from a table, and from one vector; features of the solver's time.
  *
  * The table is a packed weight, so that tied embeddings are held once for the lookup and the head;
  * a row lies strided in its panel, which costs little beside the products.
@@ -7,6 +7,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import embedCode from "./embed.wgsl" with { type: "text" };
 import fillRowsCode from "./fill_rows.wgsl" with { type: "text" };
+import timeFeaturesCode from "./time_features.wgsl" with { type: "text" };
 import {
   isQuantized,
   type PackedWeight,
@@ -14,7 +15,14 @@ import {
   weightReader,
 } from "../matmul/packed_weight.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
-import { checkTensors, elements, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
+import {
+  checkTensors,
+  elements,
+  type Tensor,
+  tensorBytes,
+  tensorFrom,
+  type Tensors,
+} from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
 /** In vec4, but ids in elements. `first` and `count`: table rows of this dispatch; `last`: the table's
@@ -24,13 +32,12 @@ const embedSizes = new UniformStruct("Sizes", { u32: "rows quads ids add y first
 /** In vec4. */
 const fillSizes = new UniformStruct("Sizes", { u32: "rows quads vector add y" });
 
-/** A table [vocabulary, D] packed as a weight of `vocabulary` outputs and D inputs. */
-export type EmbeddingTable = PackedWeight;
+const timeSizes = new UniformStruct("Sizes", { u32: "count half y" });
 
 /**
  * y[m] = table[ids[m]] + add. An id past the table's end reads its last row.
  *
- * @param args ids u32 [M], add f32 [D] (the type embedding), y f32 [M, D]; offsets of add and y are
+ * @param args table [vocabulary, D], packed as a weight of `vocabulary` outputs; ids u32 [M], add f32 [D] (the type embedding), y f32 [M, D]; offsets of add and y are
  * multiples of 4; y in a buffer of its own.
  * @returns One step per part of the table; every row of y is written by exactly one of them.
  * @throws RangeError when shapes don't fit.
@@ -38,7 +45,7 @@ export type EmbeddingTable = PackedWeight;
 export function embed(
   gpu: Gpu,
   { label, ids, table, add, y }: Tensors<"ids" | "add" | "y"> & {
-    table: EmbeddingTable;
+    table: PackedWeight;
   },
 ): Dispatch[] {
   const [rows = 0] = y.shape;
@@ -116,5 +123,38 @@ export function fillRows(
     [constants, row, y, ...(add ? [add] : [])],
     { items: elements(y.shape) / 4 },
     { flops: elements(y.shape), bytes: tensorBytes(y) },
+  );
+}
+
+/**
+ * Sinusoidal features of 1000 tau: cosines, then sines, at the frequencies exp(-ln(10000) i / half)
+ * with half = C / 2 (the time embedding of DiT, Peebles and Xie 2023). Used at set-up only: it makes
+ * two small buffers that live as long as the device.
+ *
+ * @param args tau in [0, 1], n of them; y f32 [n, C], C even.
+ * @throws RangeError when shapes don't fit.
+ */
+export function timeFeatures(
+  gpu: Gpu,
+  { label, tau, y }: { label: string; tau: readonly number[]; y: Tensor },
+): Dispatch {
+  const [count = 0, width = 0] = y.shape;
+  checkTensors(`timeFeatures ${label}`, { y: [y, "f32", [tau.length, 2 * Math.ceil(width / 2)]] });
+  const half = width / 2;
+  const turns = Float32Array.from(
+    { length: half },
+    (_, i) => (1000 * Math.exp((-Math.log(10000) * i) / half)) / (2 * Math.PI),
+  );
+  return dispatch(
+    gpu,
+    `timeFeatures ${label}`,
+    gpu.pipeline("timeFeatures", timeFeaturesCode, { sizes: timeSizes }),
+    [
+      timeSizes.bind(gpu, { count, half, y: y.offset }),
+      tensorFrom(gpu, "tau", [count], Float32Array.from(tau)),
+      tensorFrom(gpu, "turns per tau", [half], turns),
+      y,
+    ],
+    { items: count * half },
   );
 }

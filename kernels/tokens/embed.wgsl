@@ -1,6 +1,5 @@
 // y[row] = table[ids[row]] + add, read from a packed weight's panels (see embed.ts).
 //
-// Grid: one invocation per vec4 of y.
 //   ids [rows] u32, table panels (packed_weight.ts), add [quads] vec4, y [rows][quads] vec4
 
 {{sizes}}

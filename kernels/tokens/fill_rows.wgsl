@@ -1,6 +1,4 @@
 // y[row] = vector (+ add), the same for every row (see embed.ts).
-//
-// Grid: one invocation per vec4 of y.
 
 {{sizes}}
 @group(0) @binding(1) var<storage, read> vector: array<vec4f>;

@@ -8,7 +8,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import code from "./rmsnorm.wgsl" with { type: "text" };
-import { checkTensors, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
+import { checkTensors, tensorBytes, type Tensors } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 
 /** In vec4: the length of a row, and where each tensor starts. */

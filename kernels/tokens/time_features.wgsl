@@ -1,6 +1,5 @@
-// Sinusoidal features of tau (see time_features.ts).
+// Sinusoidal features of tau (see embed.ts).
 //
-// Grid: one invocation per feature pair.
 //   tau [count], turns [half] (turns per unit of tau), y [count][2 half]: cosines, then sines
 
 {{sizes}}

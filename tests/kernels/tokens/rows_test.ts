@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { timeFeatures } from "../../../kernels/tokens/time_features.ts";
+import { timeFeatures } from "../../../kernels/tokens/embed.ts";
 import { embed, fillRows } from "../../../kernels/tokens/embed.ts";
 import { freeWeight, packWeight } from "../../../kernels/matmul/packed_weight.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
