@@ -10,7 +10,7 @@ import type { StreamShape } from "../media/stream_shape.ts";
 import type { TrackChoice } from "../media/tracks.ts";
 import { fileDigest } from "../pace/events.ts";
 import { writeAll } from "../system/bytes.ts";
-import { OutputError, RunError } from "../system/errors.ts";
+import { OutputError, outputError, RunError } from "../system/errors.ts";
 import type { OutputFile, Outputs } from "../system/output_file.ts";
 import { say } from "../system/terminal.ts";
 import type { Answer, Ends, Finished, Input } from "./ends.ts";
@@ -66,6 +66,8 @@ export class FileEnds implements Ends {
   /** What is said in the side-by-side picture. */
   readonly #spoken: Spoken[] = [];
   #writer: ResponseWriter | null = null;
+  /** The response itself could not be written: what is there of it has to be rescued. */
+  #isResponseBroken = false;
   #events: Deno.FsFile | null = null;
 
   private constructor(paths: ReplayPaths, files: ReplayFiles, outputs: Outputs, choice: Choice) {
@@ -138,16 +140,31 @@ export class FileEnds implements Ends {
     const unit = answer.unit - this.#choice.firstUnit;
     const { text } = answer;
     if (this.#files.sideBySide && text !== "") this.#spoken.push({ unit, text });
-    await this.#writer?.write({ ...answer, unit });
+    try {
+      await this.#writer?.write({ ...answer, unit });
+    } catch (error) {
+      this.#isResponseBroken = true;
+      throw outputError(this.#files.response.path, error);
+    }
     return performance.now();
   }
 
   async writeEvent(line: string): Promise<void> {
-    if (this.#events) await writeAll(this.#events, new TextEncoder().encode(line));
+    const file = this.#events;
+    if (!file) return;
+    try {
+      await writeAll(file, new TextEncoder().encode(line));
+    } catch (error) {
+      // What is there stays; the response doesn't depend on it.
+      this.#events = null;
+      file.close();
+      throw outputError(this.#files.events?.path ?? "events", error);
+    }
   }
 
   async finish(units: number, broken: Error | null): Promise<Finished | null> {
-    if (units === 0 && !broken) return null;
+    if (units === 0 && broken) throw broken;
+    if (units === 0) return null;
     const { kept, reason } = await this.#completeResponse(units, broken);
     const { response, captions, events, sideBySide: both } = this.#files;
     const outputs: Record<string, string> = {
@@ -174,9 +191,10 @@ export class FileEnds implements Ends {
     if (!writer) throw new Error("the ends aren't open");
     let kept = units;
     try {
-      if (broken) throw broken;
+      if (broken && this.#isResponseBroken) throw broken;
       await writer.finish();
-    } catch (error) {
+    } catch (reason) {
+      const error = outputError(this.#files.response.path, reason);
       if (!(error instanceof OutputError)) throw error;
       broken = error;
       kept = await writer.rescue?.(units) ?? 0;

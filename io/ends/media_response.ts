@@ -2,7 +2,7 @@
 import { extname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
 import { anyText, type Spoken, webVtt } from "../media/captions.ts";
-import { OutputError } from "../system/errors.ts";
+import { isOsError, OutputError } from "../system/errors.ts";
 import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
 import { type Container, finishMedia, MediaEncoder } from "../ffmpeg/ffmpeg_encode.ts";
 import type { Answer } from "./ends.ts";
@@ -86,8 +86,9 @@ export class MediaResponse {
 
   /**
    * After an OutputError: reads again what FFmpeg had written, adds the units that it had not, and
-   * completes the file by another FFmpeg. Where only the last form failed, the file stays as it is:
-   * it plays, without a subtitle track.
+   * completes the file by another FFmpeg. Where that fails too (the disk is full, say), the file stays as
+   * the first one left it; where only the last form failed, it stays as it is: both play, without a
+   * subtitle track.
    *
    * @param units Units that were answered. @returns How many of them are kept.
    */
@@ -106,11 +107,21 @@ export class MediaResponse {
       await this.finish();
       return kept;
     } catch (error) {
-      if (error instanceof OutputError) return this.#encoded ? kept : 0;
-      throw error;
+      if (!(error instanceof OutputError) && !isOsError(error)) throw error;
+      if (this.#encoded) return kept;
+      await this.#encoder.abort();
+      await Deno.rename(pieces, this.#file.temporary);
+      return await this.#wholeUnits(units);
     } finally {
       await remove(pieces);
     }
+  }
+
+  /** How many whole units the file holds as it is, at most `units`. */
+  async #wholeUnits(units: number): Promise<number> {
+    let whole = 0;
+    for await (const _ of this.#written(this.#file.temporary)) if (++whole === units) break;
+    return whole;
   }
 
   /** Writes again the first `units` units: from the file as far as it has to, then from memory. */

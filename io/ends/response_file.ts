@@ -10,6 +10,7 @@ import type { OutputFile } from "../system/output_file.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import { WavWriter } from "../media/wav.ts";
 import { Y4mWriter } from "../media/y4m.ts";
+import { isOsError } from "../system/errors.ts";
 
 /** Takes responses in order. */
 export interface ResponseWriter {
@@ -66,12 +67,24 @@ export async function openResponse(
   };
   const writeCaptions = () =>
     Deno.writeTextFile(captions.temporary, webVtt(spoken, shape.unitMs, units));
+  /** The captions of the units that a full disk leaves, where it takes them. */
+  const writeWhole = async (kept: number) => {
+    units = kept;
+    await writeCaptions().catch((error) => {
+      if (!isOsError(error)) throw error;
+    });
+  };
 
   if (extension === ".wav") {
     const wav = await WavWriter.create(file.temporary, shape.sampleRate);
     return {
       write: (response) => (note(response), wav.write(response.audio)),
       finish: () => Promise.all([wav.close(), writeCaptions()]).then(() => {}),
+      rescue: async () => {
+        const kept = await wav.keepWhole(shape.samples);
+        await writeWhole(kept);
+        return kept;
+      },
       abort: () => wav.close(),
     };
   }
@@ -80,6 +93,11 @@ export async function openResponse(
     return {
       write: (response) => (note(response), y4m.write(response.frames)),
       finish: () => (y4m.close(), writeCaptions()),
+      rescue: async () => {
+        const kept = await y4m.keepWhole(shape.frames);
+        await writeWhole(kept);
+        return kept;
+      },
       abort: () => Promise.resolve(y4m.close()),
     };
   }

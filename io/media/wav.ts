@@ -238,6 +238,20 @@ export class WavWriter {
     this.#bytes += view.byteLength;
   }
 
+  /**
+   * Cuts off what isn't a whole unit, after a write that failed, and closes the file.
+   *
+   * @param samples Of a unit. @returns How many units are whole.
+   */
+  async keepWhole(samples: number): Promise<number> {
+    const { size } = await this.#file.stat();
+    const units = Math.max(0, Math.floor((size - 44) / (samples * 2)));
+    this.#bytes = units * samples * 2;
+    await this.#file.truncate(44 + this.#bytes);
+    await this.close();
+    return units;
+  }
+
   /** Puts the lengths into the header and closes the file; once is enough. */
   async close(): Promise<void> {
     if (!this.#open) return;

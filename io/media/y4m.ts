@@ -259,6 +259,7 @@ async function* readFrames(file: Y4mFile, format: Y4mFormat): AsyncGenerator<Uin
 export class Y4mWriter {
   readonly #file: Deno.FsFile;
   readonly #frameBytes: number;
+  #headBytes = 0;
   #open = true;
 
   private constructor(file: Deno.FsFile, frameBytes: number) {
@@ -271,9 +272,9 @@ export class Y4mWriter {
     const writer = new Y4mWriter(file, frameBytes(shape));
     const { width, height, fps } = shape;
     const rate = Number.isInteger(fps) ? `${fps}:1` : `${Math.round(fps * 1000)}:1000`;
-    await writer.#text(
-      `YUV4MPEG2 W${width} H${height} F${rate} Ip A1:1 C444 XCOLORRANGE=LIMITED\n`,
-    );
+    const head = `YUV4MPEG2 W${width} H${height} F${rate} Ip A1:1 C444 XCOLORRANGE=LIMITED\n`;
+    writer.#headBytes = head.length;
+    await writer.#text(head);
     return writer;
   }
 
@@ -284,6 +285,20 @@ export class Y4mWriter {
       const planar = rgbToPlanar(frames.subarray(at, at + this.#frameBytes));
       await writeAll(this.#file, new Uint8Array(planar.buffer));
     }
+  }
+
+  /**
+   * Cuts off what isn't a whole unit, after a write that failed, and closes the file.
+   *
+   * @param frames Of a unit. @returns How many units are whole.
+   */
+  async keepWhole(frames: number): Promise<number> {
+    const unitBytes = frames * (this.#frameBytes + "FRAME\n".length);
+    const { size } = await this.#file.stat();
+    const units = Math.max(0, Math.floor((size - this.#headBytes) / unitBytes));
+    await this.#file.truncate(this.#headBytes + units * unitBytes);
+    this.close();
+    return units;
   }
 
   /** Closes the file; once is enough. */

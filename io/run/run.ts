@@ -16,7 +16,7 @@ import { pump, type UnitSession } from "../pace/pump.ts";
 import type { SavedRun } from "../saved/saved_run.ts";
 import { round } from "../pace/statistics.ts";
 import { RunTotals } from "../pace/totals.ts";
-import { OutputError } from "../system/errors.ts";
+import { OutputError, outputError } from "../system/errors.ts";
 import { aborted, interruptedCode } from "../system/interrupt.ts";
 import { say } from "../system/terminal.ts";
 import {
@@ -110,7 +110,13 @@ async function answer(work: Work): Promise<RunResult> {
   const { config: { unit_ms: unitMs }, saved, options } = request;
   const totals = new RunTotals();
   if (saved) await repeatEarlier(saved, ends, totals);
-  const { wallMs, broken } = await pumpUnits(work, totals);
+  const pumped = await pumpUnits(work, totals);
+  const { wallMs } = pumped;
+  const broken = pumped.broken ??
+    await saving(saved?.settle()).then(() => null, (error: unknown) => {
+      if (error instanceof OutputError) return error;
+      throw error;
+    });
   const { units } = totals;
   const cut = broken || signal.aborted ? null : reader.cut;
   const answered = units === 1 ? "1 whole unit" : `${units || "no"} whole units`;
@@ -136,7 +142,6 @@ async function answer(work: Work): Promise<RunResult> {
   }
 
   const finished = await ends.finish(units, broken);
-  await saved?.settle();
   const outputs = finished?.ended ?? "complete";
   const ended = signal.aborted
     ? "interrupted"
@@ -214,7 +219,10 @@ async function pumpUnits(
       signal,
       async write(response) {
         try {
-          [firstBytes] = await Promise.all([ends.write(response), saved?.write(response)]);
+          [firstBytes] = await Promise.all([
+            ends.write(response),
+            saving(saved?.write(response)),
+          ]);
         } catch (error) {
           await reader.close();
           throw error;
@@ -230,13 +238,13 @@ async function pumpUnits(
             ms: round(recovery.ms, 3),
           };
           await ends.writeEvent(eventLine(event));
-          await saved?.keep(event);
+          await saving(saved?.keep(event));
           if (!quiet) say(recoveryLine(event));
         }
         const event = unitEvent(response, times, perceived, unitMs);
         totals.add(event);
         await ends.writeEvent(eventLine(event));
-        await saved?.keep(event);
+        await saving(saved?.keep(event));
         progress.update(totals.units, (totals.units * unitMs) / 1000);
       },
     });
@@ -246,6 +254,17 @@ async function pumpUnits(
     return { wallMs: earlierMs + performance.now() - start, broken: error };
   } finally {
     progress.clear();
+  }
+}
+
+/** Waits for what is saved. Answers don't depend on it: where it fails, they are finished all the same. */
+async function saving(work: Promise<void> | undefined): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    throw error instanceof InputError
+      ? new OutputError(error.message, 3)
+      : outputError("the saved session", error);
   }
 }
 

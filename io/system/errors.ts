@@ -13,7 +13,7 @@ export class RunError extends Error {
   }
 }
 
-/** The FFmpeg that writes an output is gone; units that it was given can be kept. */
+/** An output can't be written further: its FFmpeg is gone, its disk is full. What was written is kept. */
 export class OutputError extends RunError {
   override name = "OutputError";
 }
@@ -36,6 +36,16 @@ export function osReason(error: unknown): string {
 /** True for what the operating system refused: a disk that is full, a file that isn't there. */
 export function isOsError(error: unknown): error is Error {
   return error instanceof Error && /\(os error \d+\)/.test(error.message);
+}
+
+/**
+ * An error of writing a file: what the operating system refused becomes an OutputError that names the
+ * file; any other error stays what it is.
+ */
+export function outputError(path: string, error: unknown): unknown {
+  return isOsError(error)
+    ? new OutputError(`${path}: can't be written: ${osReason(error)}`, 3)
+    : error;
 }
 
 const oneLine = (text: string) => text.replaceAll("\n", "\\n");
