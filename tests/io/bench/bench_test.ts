@@ -11,8 +11,8 @@ Deno.test("bench lists its measurements, and each lists its options with an exam
   for (const name of listed) {
     const help = await bench([name, "--help"]);
     assertEquals([help.code, help.stderr], [0, ""], name);
-    assertStringIncludes(help.stdout, `Usage: deno task bench ${name}`);
-    assert(/Examples?:\n {2}deno task bench /.test(help.stdout), name);
+    assertStringIncludes(help.stdout, `Usage: wanstream bench ${name}`);
+    assert(/Examples?:\n {2}wanstream bench /.test(help.stdout), name);
   }
 });
 
