@@ -32,9 +32,27 @@ const sizes = new UniformStruct("Sizes", { u32: "rows row token_table keys value
  *
  * @throws RangeError when shapes don't fit.
  */
-export function copySlice(gpu: Gpu, way: "gather" | "scatter", args: SliceArguments): Dispatch[] {
-  const { label, caches, tokenTable, slice } = args;
-  const rows = check(way, args);
+export function copySlice(
+  gpu: Gpu,
+  way: "gather" | "scatter",
+  { label, caches, tokenTable, slice }: SliceArguments,
+): Dispatch[] {
+  const name = `${way} slice ${label}`;
+  const [, , rows = 0, width = 0] = slice.shape;
+  const dtype = slice.dtype === "f16" ? "f16" : "f32";
+  const texel = dtype === "f16" ? 8 : 4;
+  if (width % texel !== 0) throw new RangeError(`${name}: rows of ${width} are no whole 16 bytes`);
+  checkTensors(name, {
+    slice: [slice, dtype, [caches.length, 2, rows, width], texel],
+    tokenTable: [tokenTable, "i32", [rows, 8]],
+  });
+  for (const { keys, values } of caches) {
+    const cache = [keys.shape[0] ?? 0, width];
+    checkTensors(name, {
+      keys: [keys, dtype, cache, texel],
+      values: [values, dtype, cache, texel],
+    });
+  }
   const gather = way === "gather";
   const pipeline = gpu.pipeline(`${way} slice`, code, {
     sizes,
@@ -55,32 +73,11 @@ export function copySlice(gpu: Gpu, way: "gather" | "scatter", args: SliceArgume
     });
     return dispatch(
       gpu,
-      `${way} slice ${label} ${layer}`,
+      `${name} ${layer}`,
       pipeline,
       [constants, tokenTable, keys, values, slice],
       { items: 2 * rows * row },
       { bytes: 2 * layerBytes + rows * 4 },
     );
   });
-}
-
-/** Checks shapes; gives the number of tokens. */
-function check(way: string, { label, caches, tokenTable, slice }: SliceArguments): number {
-  const name = `${way} slice ${label}`;
-  const [, , rows = 0, width = 0] = slice.shape;
-  const dtype = slice.dtype === "f16" ? "f16" : "f32";
-  const texel = dtype === "f16" ? 8 : 4;
-  if (width % texel !== 0) throw new RangeError(`${name}: rows of ${width} are no whole 16 bytes`);
-  checkTensors(name, {
-    slice: [slice, dtype, [caches.length, 2, rows, width], texel],
-    tokenTable: [tokenTable, "i32", [rows, 8]],
-  });
-  for (const { keys, values } of caches) {
-    const cache = [keys.shape[0] ?? 0, width];
-    checkTensors(name, {
-      keys: [keys, dtype, cache, texel],
-      values: [values, dtype, cache, texel],
-    });
-  }
-  return rows;
 }

@@ -82,10 +82,26 @@ export interface QkRotaryArguments {
 export function qkRotary(gpu: Gpu, args: QkRotaryArguments): Dispatch {
   const { label, qkv, qNorm, kNorm, turns, axes, tokenTable, q, keys, values } = args;
   const { heads, kvHeads, headDim, eps } = args;
-  const rows = check(args);
+  const [rows = 0] = qkv.shape;
+  const [slots = 0] = keys.shape;
+  const name = `qk rotary ${label}`;
+  if (headDim % 8 !== 0) throw new RangeError(`${name}: heads of ${headDim}, no multiple of 8`);
+  const dtype = keys.dtype === "f16" ? "f16" : "f32";
+  const cache = [slots, kvHeads * headDim];
+  checkTensors(name, {
+    qkv: [qkv, "f32", [rows, (heads + 2 * kvHeads) * headDim], 4],
+    qNorm: [qNorm, "f32", [headDim], 64],
+    kNorm: [kNorm, "f32", [headDim], 64],
+    turns: [turns, "u32", [headDim / 2], 64],
+    axes: [axes, "u32", [headDim / 2], 64],
+    tokenTable: [tokenTable, "i32", [rows, 8], 4],
+    q: [q, "f32", [rows, heads * headDim], 4],
+    keys: [keys, dtype, cache, 4],
+    values: [values, dtype, cache, 4],
+  });
   // A SIMD register of a CPU; a GPU wants whole warps.
   const lanes = Math.min(32, gpu.traits.lanes);
-  const half = keys.dtype === "f16";
+  const half = dtype === "f16";
   const pipeline = gpu.pipeline("qk rotary", code, {
     sizes,
     half,
@@ -124,29 +140,6 @@ export function qkRotary(gpu: Gpu, args: QkRotaryArguments): Dispatch {
       bytes: tensorBytes(qkv) + tensorBytes(q) + kv * (half ? 2 : 4),
     },
   );
-}
-
-function check(args: QkRotaryArguments): number {
-  const { label, qkv, qNorm, kNorm, turns, axes, tokenTable, q, keys, values } = args;
-  const { heads, kvHeads, headDim } = args;
-  const [rows = 0] = qkv.shape;
-  const [slots = 0] = keys.shape;
-  const name = `qk rotary ${label}`;
-  if (headDim % 8 !== 0) throw new RangeError(`${name}: heads of ${headDim}, no multiple of 8`);
-  const dtype = keys.dtype === "f16" ? "f16" : "f32";
-  const cache = [slots, kvHeads * headDim];
-  checkTensors(name, {
-    qkv: [qkv, "f32", [rows, (heads + 2 * kvHeads) * headDim], 4],
-    qNorm: [qNorm, "f32", [headDim], 64],
-    kNorm: [kNorm, "f32", [headDim], 64],
-    turns: [turns, "u32", [headDim / 2], 64],
-    axes: [axes, "u32", [headDim / 2], 64],
-    tokenTable: [tokenTable, "i32", [rows, 8], 4],
-    q: [q, "f32", [rows, heads * headDim], 4],
-    keys: [keys, dtype, cache, 4],
-    values: [values, dtype, cache, 4],
-  });
-  return rows;
 }
 
 function uniform(tensor: Tensor): GPUBufferBinding {

@@ -1,7 +1,6 @@
 // state[s] = state[s + frames], for frames that are fewer than the state's: a column at a time, in
 // place, ascending; what lies past the state's end comes from x (see carry.ts).
-//
-// Grid: one invocation per column. state [kept][columns], x [frames][columns]; from their offsets.
+// state [kept][columns], x [frames][columns]; from their offsets.
 
 {{sizes}}
 @group(0) @binding(1) var<storage, read> x: array<f32>;

@@ -1,6 +1,5 @@
 // RMSNorm over channels at every position, or nothing, and then SiLU, or nothing (see channel_norm.ts).
-//
-// Grid: one invocation per position. In units of {{values}} values: x texture [positions][units],
+// In units of {{values}} values: x texture [positions][units],
 // weight in the same texture [units], y [positions][units]; each from where `sizes` says.
 
 {{sizes}}

@@ -23,7 +23,7 @@ import {
   rowBytes,
   scratchTexture,
   texelBytes,
-  type TextureFormat,
+  texelFormat,
   textureFrom,
   textureReader,
   textureRows,
@@ -145,7 +145,7 @@ export function packConv(
       }
     }
   }
-  const format = weightFormat(dtype);
+  const format = texelFormat(dtype);
   const texture = textureFrom(gpu, label, format, new Uint32Array(words));
   return { texture, inputs, outputs, dtype, taps, run, columns, line, kernel, stride, dilation };
 }
@@ -159,10 +159,6 @@ function mergeTaps(
   if (line && kh === 1 && kw === 1 && dilation === 1) return { taps: [1, 1, 1], run: kt * inputs };
   if (kw === stride[2]) return { taps: [kt, kh, 1], run: kw * inputs };
   return { taps: [kt, kh, kw], run: inputs };
-}
-
-function weightFormat(dtype: FloatType): TextureFormat {
-  return dtype === "f32" ? "rgba32float" : "rgba32uint";
 }
 
 type ConvArguments = Tensors<"x" | "y"> & {
@@ -250,7 +246,7 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
   const { lanes } = gpu.traits;
   const half = weight.dtype === "f16";
   const xReader = textureReader("x", format);
-  const weightReader = textureReader("weight", weightFormat(weight.dtype));
+  const weightReader = textureReader("weight", texelFormat(weight.dtype));
   const pipeline = gpu.pipeline(name, code, {
     shape,
     lanes,

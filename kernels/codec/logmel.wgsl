@@ -1,6 +1,5 @@
 // log(mel power + 1e-5) of spectra (see logmel.ts).
-//
-// Grid: one invocation per frame and mel. spectrum texture [frames][bins / 2]: two complex numbers per
+// spectrum texture [frames][bins / 2]: two complex numbers per
 // texel; filters texture: by mel (first texel of a spectrum, texels, where its weights start, 0), then the
 // weights, each for both parts of a number.
 

@@ -1,6 +1,5 @@
 // y[t hop + i] = x[t][i] + x[t - 1][hop + i], where `tail` stands for x[-1] (see overlap_add.ts).
-//
-// Grid: one invocation per sample. x [frames][2 hop], tail [hop], y [frames hop]; from their offsets.
+// x [frames][2 hop], tail [hop], y [frames hop]; from their offsets.
 
 {{sizes}}
 @group(0) @binding(1) var<storage, read> x: array<f32>;

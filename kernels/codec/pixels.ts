@@ -9,6 +9,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
 import { elements, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
+import { arrayReader } from "../gpu/uniform.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./pixels.wgsl" with { type: "text" };
 
@@ -27,10 +28,8 @@ export function pixelWords(pixels: number): number {
  * @throws RangeError when there are other words than y has values.
  */
 export function unpackPixels(gpu: Gpu, { label, pixels, y }: Tensors<"pixels" | "y">): Dispatch {
-  const name = `unpackPixels ${label}`;
-  checkWords(name, pixels, y);
-  const declaration = "var<storage, read> x: array<u32>;";
-  return convert(gpu, name, "unpack", pixels, y, { binding: pixels, declaration });
+  const source = { binding: pixels, ...arrayReader("x", "u32") };
+  return convert(gpu, `unpackPixels ${label}`, "unpack", pixels, y, source);
 }
 
 /**
@@ -42,7 +41,6 @@ export function unpackPixels(gpu: Gpu, { label, pixels, y }: Tensors<"pixels" | 
  */
 export function packPixels(gpu: Gpu, { label, x, pixels }: Tensors<"x" | "pixels">): Step[] {
   const name = `packPixels ${label}`;
-  checkWords(name, pixels, x);
   const format = x.offset % 4 === 0 ? "rgba32float" : "r32float";
   const { steps, ...source } = textureSource(gpu, name, "x", format, [x]);
   return [...steps, convert(gpu, name, "pack", x, pixels, { ...source, start: source.starts[0] })];
@@ -50,20 +48,8 @@ export function packPixels(gpu: Gpu, { label, x, pixels }: Tensors<"x" | "pixels
 
 /** y = x clamped to [-1, 1]; f32, in another buffer. @throws RangeError when their sizes differ. */
 export function clampSamples(gpu: Gpu, { label, x, y }: Tensors<"x" | "y">): Dispatch {
-  const name = `clampSamples ${label}`;
-  if (elements(x.shape) !== elements(y.shape)) {
-    throw new RangeError(`${name}: [${x.shape}] to [${y.shape}]`);
-  }
-  const declaration = "var<storage, read> x: array<f32>;";
-  return convert(gpu, name, "clamp", x, y, { binding: x, declaration });
-}
-
-function checkWords(name: string, pixels: Tensor, values: Tensor): void {
-  const count = elements(values.shape);
-  const words = elements(pixels.shape);
-  if (Math.ceil(count / 4) !== words) {
-    throw new RangeError(`${name}: ${count} values and ${words} words of four bytes`);
-  }
+  const source = { binding: x, ...arrayReader("x", "f32") };
+  return convert(gpu, `clampSamples ${label}`, "clamp", x, y, source);
 }
 
 /** @param source How x is read: its binding and WGSL, and where it starts (at its offset). */
@@ -73,14 +59,19 @@ function convert(
   way: "unpack" | "pack" | "clamp",
   x: Tensor,
   y: Tensor,
-  { binding, start = x.offset, declaration, code: reader = "" }: {
+  { binding, start = x.offset, declaration, code: reader }: {
     binding: Tensor | GPUTextureView;
     start?: number | undefined;
     declaration: string;
-    code?: string;
+    code: string;
   },
 ): Dispatch {
-  const count = elements(way === "unpack" ? y.shape : x.shape);
+  const [values, others] = way === "unpack" ? [y, x] : [x, y];
+  const count = elements(values.shape);
+  const words = elements(others.shape);
+  if (words !== (way === "clamp" ? count : Math.ceil(count / 4))) {
+    throw new RangeError(`${name}: ${count} values and ${words} words`);
+  }
   const pipeline = gpu.pipeline(name, code, {
     sizes,
     unpack: way === "unpack",

@@ -1,7 +1,5 @@
 // Packed RGB24 bytes to values in [-1, 1] and back, and samples clamped (see pixels.ts).
-//
-// Grid: one invocation per four values. Words [count / 4] of four bytes, values [count]; x and y from
-// where `sizes` says.
+// Words [count / 4] of four bytes, values [count]; x and y from where `sizes` says.
 
 {{sizes}}
 @group(0) @binding(1) {{x}}
@@ -23,13 +21,13 @@
   y[sizes.y + word] = pack4xU8(select(vec4u(), v, inside));
 #else
 #if unpack
-  let v = vec4f(unpack4xU8(x[sizes.x + word])) / 127.5 - 1.0;
+  let v = vec4f(unpack4xU8(x_at(sizes.x + word))) / 127.5 - 1.0;
   for (var i = 0u; i < min(4u, sizes.count - first); i++) {
     y[sizes.y + first + i] = v[i];
   }
 #else
   for (var i = first; i < min(first + 4u, sizes.count); i++) {
-    y[sizes.y + i] = clamp(x[sizes.x + i], -1.0, 1.0);
+    y[sizes.y + i] = clamp(x_at(sizes.x + i), -1.0, 1.0);
   }
 #end
 #end

@@ -1,6 +1,5 @@
 // Blocks of time, height and width into channels or back: a strided copy (see shuffle.ts).
-//
-// Grid: one invocation per run of neighbouring outputs. The output is [outer][inner], row-major; its
+// The output is [outer][inner], row-major; its
 // element's place in x is the sum of index x stride.
 
 {{sizes}}

@@ -1,6 +1,5 @@
 // y = a z + c_0 v_0 + c_1 v_1 + ..., or the sum alone (see integrate.ts).
-//
-// Grid: one invocation per element. All tensors f32 [count] from their offsets.
+// All tensors f32 [count] from their offsets.
 
 {{terms}}
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;

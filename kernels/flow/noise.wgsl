@@ -1,6 +1,5 @@
 // Standard normal noise (see noise.ts; philox.wgsl stands before this text).
-//
-// Grid: one invocation per four elements. y [count] from `offset`.
+// y [count] from `offset`.
 
 {{settings}}
 @group(0) @binding(1) var<storage, read> unit: array<u32>;

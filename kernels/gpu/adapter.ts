@@ -41,15 +41,7 @@ function isDriver(folder: string, name: string): boolean {
   if (!name.endsWith(".json") || !(folder.endsWith("icd.d") || name.includes("icd"))) return false;
   // Mesa's hardware drivers complain on stderr where the kernel shows no graphics device.
   return !/^(intel|radeon|nouveau|asahi|freedreno|panfrost|broadcom|virtio|powervr)/.test(name) ||
-    hasGraphicsDevice();
-}
-
-function hasGraphicsDevice(): boolean {
-  try {
-    return Deno.statSync("/dev/dri").isDirectory;
-  } catch {
-    return false;
-  }
+    facts("/dev/dri")?.isDirectory === true;
 }
 
 /** The driver file that a spec names; undefined for "default".
@@ -57,7 +49,7 @@ function hasGraphicsDevice(): boolean {
  * @throws InputError when no file, or more than one, matches. */
 export function driverFile(spec: AdapterSpec): string | undefined {
   if (spec === "default") return undefined;
-  if (spec.includes("/") && isFile(spec)) return spec;
+  if (spec.includes("/") && facts(spec)?.isFile) return spec;
   const files = driverFiles();
   const matches = files.filter((file) => stem(file).toLowerCase().includes(spec.toLowerCase()));
   const match = matches.find((file) => stem(file) === spec) ?? matches[0];
@@ -141,11 +133,11 @@ export function inTurn<T>(open: () => Promise<T>): Promise<T> {
 /** The Vulkan loader's variable, and its name in older loaders. */
 const driverVariables = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
 
-function isFile(path: string): boolean {
+function facts(path: string): Deno.FileInfo | undefined {
   try {
-    return Deno.statSync(path).isFile;
+    return Deno.statSync(path);
   } catch {
-    return false;
+    return undefined;
   }
 }
 

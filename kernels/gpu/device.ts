@@ -18,8 +18,8 @@ export class Gpu {
   /** The variant of each kernel and shape that measurement chose (kernels/measure/tune.ts); where it names
    * none, kernels take their static default. Set it before anything is built. */
   choices: Choices = {};
-  #buffers = new Set<GPUBuffer>();
-  #textures = new Map<GPUTexture, number>();
+  /** The bytes of what is live. */
+  #resources = new Map<GPUBuffer | GPUTexture, number>();
   #pipelines = new Map<string, GPUComputePipeline>();
   #shared = new Map<string, unknown>();
   #arena: { buffer: GPUBuffer; used: number } | undefined;
@@ -104,10 +104,7 @@ export class Gpu {
         `${label}: ${size} bytes are over this adapter's limit of ${maxBufferSize} for one buffer`,
       );
     }
-    const buffer = this.device.createBuffer({ label, size, usage });
-    this.#buffers.add(buffer);
-    this.allocatedBytes += size;
-    return buffer;
+    return this.#counted(this.device.createBuffer({ label, size, usage }), size);
   }
 
   /**
@@ -130,22 +127,19 @@ export class Gpu {
     const { TEXTURE_BINDING, STORAGE_BINDING, COPY_DST } = GPUTextureUsage;
     const usage = TEXTURE_BINDING | STORAGE_BINDING | COPY_DST;
     const texture = this.device.createTexture({ label, size: [...size], format, usage });
-    const bytes = size[0] * size[1] * texelBytes;
-    this.#textures.set(texture, bytes);
+    return this.#counted(texture, size[0] * size[1] * texelBytes);
+  }
+
+  #counted<T extends GPUBuffer | GPUTexture>(resource: T, bytes: number): T {
+    this.#resources.set(resource, bytes);
     this.allocatedBytes += bytes;
-    return texture;
+    return resource;
   }
 
   /** Frees a buffer or texture now: they carry no garbage-collection pressure. */
   free(resource: GPUBuffer | GPUTexture): void {
-    if (resource instanceof GPUBuffer) {
-      if (!this.#buffers.delete(resource)) return;
-      this.allocatedBytes -= resource.size;
-    } else {
-      this.allocatedBytes -= this.#textures.get(resource) ?? 0;
-      if (!this.#textures.delete(resource)) return;
-    }
-    resource.destroy();
+    this.allocatedBytes -= this.#resources.get(resource) ?? 0;
+    if (this.#resources.delete(resource)) resource.destroy();
   }
 
   /**
@@ -208,11 +202,7 @@ export class Gpu {
 
   /** Frees everything. */
   destroy(): void {
-    for (const buffer of this.#buffers) buffer.destroy();
-    for (const texture of this.#textures.keys()) texture.destroy();
-    this.#buffers.clear();
-    this.#textures.clear();
-    this.allocatedBytes = 0;
+    for (const resource of this.#resources.keys()) this.free(resource);
     this.device.destroy();
   }
 }

@@ -18,8 +18,8 @@ type Contents<T extends readonly Tensor[]> = { -readonly [K in keyof T]: ArrayBu
 export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
   readonly #staging: GPUBuffer;
   readonly #offsets: readonly number[];
-  #prepared = false;
-  #skipsSleep = false;
+  /** Known once it is prepared. */
+  #skipsSleep: boolean | undefined;
 
   /**
    * @param tensors What is read together; whole 4-byte words each.
@@ -44,7 +44,6 @@ export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
     await this.#staging.mapAsync(GPUMapMode.READ);
     this.#staging.unmap();
     this.#skipsSleep = skipsSleep;
-    this.#prepared = true;
     return this;
   }
 
@@ -62,7 +61,7 @@ export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
    * tensor's bytes. Blocks the thread meanwhile.
    */
   async run(...work: readonly Work[]): Promise<Contents<T>> {
-    if (!this.#prepared) await this.prepare();
+    if (this.#skipsSleep === undefined) await this.prepare();
     submit(this.gpu, ...work, this);
     const mapped = this.#staging.mapAsync(GPUMapMode.READ);
     if (this.#skipsSleep) mapped.catch(() => {});
@@ -78,7 +77,7 @@ export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
 
   /** True when reads skip the sleep; known once it is prepared. */
   get skipsSleep(): boolean {
-    return this.#skipsSleep;
+    return this.#skipsSleep ?? false;
   }
 
   destroy(): void {

@@ -24,6 +24,11 @@ export function texelBytes(format: TextureFormat): number {
   return format === "r32float" ? 4 : 16;
 }
 
+/** The format of weights: floats as they are, all others as words. */
+export function texelFormat(dtype: string): TextureFormat {
+  return dtype === "f32" ? "rgba32float" : "rgba32uint";
+}
+
 /** Rows that `bytes` take. */
 export function textureRows(bytes: number): number {
   return Math.ceil(bytes / rowBytes);

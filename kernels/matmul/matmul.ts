@@ -33,19 +33,7 @@ export { freeWeight, type PackedWeight, type PackOptions, packWeight } from "./p
  * @throws RangeError when shapes don't fit, or y shares its buffer with what is read.
  */
 export function matmul(gpu: Gpu, args: MatmulArguments, variant?: MatmulVariant): Step[] {
-  check(args);
-  const chosen = variant ?? matmulVariant(gpu, productShape(args));
-  switch (chosen.form) {
-    case "registers":
-      return matmulRegisters(gpu, args, chosen);
-    case "tiles":
-      return matmulTiles(gpu, args, chosen);
-    case "dot":
-      return matmulDot(gpu, args, chosen);
-  }
-}
-
-function check({ label, x, weight, y, bias }: MatmulArguments): void {
+  const { label, x, weight, y, bias } = args;
   const { inputs, gated } = weight;
   const outputs = gated ? weight.outputs / 2 : weight.outputs;
   const rows = x.shape[0] ?? 0;
@@ -57,6 +45,15 @@ function check({ label, x, weight, y, bias }: MatmulArguments): void {
   });
   if ([x, bias].some((tensor) => tensor?.buffer === y.buffer)) {
     throw new RangeError(`matmul ${label}: y shares a buffer with what is read (use accumulate)`);
+  }
+  const chosen = variant ?? matmulVariant(gpu, productShape(args));
+  switch (chosen.form) {
+    case "registers":
+      return matmulRegisters(gpu, args, chosen);
+    case "tiles":
+      return matmulTiles(gpu, args, chosen);
+    case "dot":
+      return matmulDot(gpu, args, chosen);
   }
 }
 

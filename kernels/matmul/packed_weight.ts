@@ -14,7 +14,7 @@
  * texture.ts); one that is larger than a binding is split along its outputs into parts.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { rowBytes, type TextureFormat, textureFrom, textureReader } from "../gpu/texture.ts";
+import { rowBytes, texelFormat, textureFrom, textureReader } from "../gpu/texture.ts";
 import { blockInputs, quantize, type QuantizedType } from "./quantize.ts";
 import { type FloatType, type Tensor, tensorFrom } from "../gpu/tensor.ts";
 import { arrayReader } from "../gpu/uniform.ts";
@@ -205,10 +205,6 @@ function quantizedPanels(
     }
   }
   return words;
-}
-
-function texelFormat(dtype: WeightType): TextureFormat {
-  return dtype === "f32" ? "rgba32float" : "rgba32uint";
 }
 
 /** What is bound to read a part's panels. */

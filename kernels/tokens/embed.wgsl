@@ -1,6 +1,5 @@
 // y[row] = table[ids[row]] + add, read from a packed weight's panels (see embed.ts).
-//
-//   ids [rows] u32, table panels (packed_weight.ts), add [quads] vec4, y [rows][quads] vec4
+// ids [rows] u32, table panels (packed_weight.ts), add [quads] vec4, y [rows][quads] vec4
 
 {{sizes}}
 @group(0) @binding(1) var<storage, read> ids: array<u32>;
