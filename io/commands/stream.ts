@@ -54,7 +54,7 @@ const spec = {
     "wanstream stream -i talk.mkv -o answer.mkv --pace live",
     "ffmpeg -re -i talk.mp4 -f nut - | wanstream stream | ffplay -",
     "wanstream stream -i unix:/tmp/in -o unix:/tmp/out --pace live --late skip",
-    "wanstream stream --raw-video /dev/fd/3 --raw-audio /dev/fd/4 -o answer.mkv",
+    "wanstream stream --raw-video video.fifo --raw-audio audio.fifo -o answer.mkv",
     "ffmpeg ... -f nut - | wanstream stream --resume saved | ffplay -",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;

@@ -1,5 +1,5 @@
 /**
- * Where a stream comes from and goes to: a path (file, FIFO, /dev/fd/N), `-` (standard input and
+ * Where a stream comes from and goes to: a path (file, FIFO), `-` (standard input and
  * output), or `unix:PATH`, a Unix socket that somebody listens on.
  */
 import { dirname } from "node:path";
