@@ -16,6 +16,7 @@ import { openSource } from "../io/ends/endpoints.ts";
 import { openInput } from "../io/ends/observe.ts";
 import { ObservationReader } from "../io/media/observation_reader.ts";
 import { keptOptions, readProgress, type SavedProgress } from "../io/saved/saved_progress.ts";
+import { concat } from "../io/system/bytes.ts";
 import { SessionFolder } from "../io/system/session_folder.ts";
 import { awaitHead, decodeStream } from "../io/ends/stream_decode.ts";
 import type { StreamShape } from "../io/media/stream_shape.ts";
@@ -160,7 +161,7 @@ export function makeCase(seed: number, number: number, corpus: Corpus) {
   if (kind === "y4m" && next() < 0.6) {
     const end = whole.indexOf(10);
     const head = mutateText(whole.subarray(0, end), next);
-    return { kind, bytes: joined(head, whole.subarray(end)) };
+    return { kind, bytes: concat([head, whole.subarray(end)]) };
   }
   return { kind, bytes: mutateBytes(whole, next) };
 }
@@ -172,17 +173,7 @@ function mutateHeader(whole: Uint8Array<ArrayBuffer>, next: () => number) {
   const prefix = new DataView(new ArrayBuffer(8));
   const lie = next() < 0.1 ? BigInt(Math.floor(next() * 2 ** 40)) : 0n;
   prefix.setBigUint64(0, BigInt(header.length) + lie, true);
-  return joined(new Uint8Array(prefix.buffer), header, whole.subarray(8 + length));
-}
-
-function joined(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  return concat([new Uint8Array(prefix.buffer), header, whole.subarray(8 + length)]);
 }
 
 /** Writes a case into an empty folder. @returns What to open: a file, or the folder. */

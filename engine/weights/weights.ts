@@ -69,7 +69,11 @@ export function firstNotFinite({ dtype, bytes }: CheckpointTensor): number {
   const words = dtype === "F32"
     ? new Uint32Array(buffer, byteOffset, byteLength / 4)
     : new Uint16Array(buffer, byteOffset, byteLength / 2);
-  return words.findIndex((word) => (word & exponent) === exponent);
+  // A plain loop: a call for each of millions of weights would be felt at every start.
+  for (let i = 0; i < words.length; i++) {
+    if (((words[i] ?? 0) & exponent) === exponent) return i;
+  }
+  return -1;
 }
 
 /** A tensor's values as f32. An F32 tensor isn't copied: the result views its shared memory. */
