@@ -1,6 +1,5 @@
 /** Measures the kernels of a tick one by one: every distinct launch, with the copies that feed it. */
-import type { StagePlans } from "../roles/tick_plan.ts";
-import { type TickStage, tickStages } from "../roles/tick_stages.ts";
+import { type StagePlans, type TickStage, tickStages } from "../roles/tick_plan.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { copyCeiling, launchCost, multiplyAddCeiling } from "../../kernels/measure/ceilings.ts";
 import { timeSteps } from "../../kernels/measure/stopwatch.ts";

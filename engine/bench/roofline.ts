@@ -3,8 +3,7 @@
  * them, under a roof of operations and bytes per second.
  */
 import type { Model } from "../model/model.ts";
-import { launches, type StagePlans } from "../roles/tick_plan.ts";
-import { type TickStage, tickStages } from "../roles/tick_stages.ts";
+import { launches, type StagePlans, type TickStage, tickStages } from "../roles/tick_plan.ts";
 import { type Dispatch, kernelName } from "../../kernels/gpu/plan.ts";
 import { productOf } from "../../kernels/matmul/matmul_parts.ts";
 

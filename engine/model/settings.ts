@@ -1,5 +1,7 @@
 /** What a session is asked for, and the resolved form that both roles build themselves from. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { parameterCount } from "../checkpoint/tensors.ts";
+import type { ModelConfig } from "../config/config.ts";
 import type { FloatType } from "../../kernels/gpu/tensor.ts";
 import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
 import type { Range } from "../config/config_fields.ts";
@@ -8,7 +10,6 @@ import { type SolverConfig, solverNames, solverRanges } from "../config/solver.t
 import { openTokenizer, type Tokenizer } from "../checkpoint/tokenizer.ts";
 import { unitLayout } from "../checkpoint/unit.ts";
 import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
-import { elements } from "../../kernels/gpu/tensor.ts";
 import type { TuneRecord, Tuning } from "../../kernels/measure/tune.ts";
 
 export type Schedule = "paper" | "eager";
@@ -98,7 +99,7 @@ export const maxVoiceUnits = 25;
  * @throws InputError that names the option, its value and what it may be.
  */
 export function resolveSettings(
-  checkpoint: Pick<Checkpoint, "config" | "tensors" | "tokenizer">,
+  checkpoint: Pick<Checkpoint, "config" | "tokenizer">,
   options: SessionOptions,
   tokenizer?: Tokenizer,
 ): Settings {
@@ -135,12 +136,25 @@ export function resolveSettings(
         `holds (${historyUnits} units): shorten it, or allow more history units`,
     );
   }
+  const solver = { ...config.solver, ...options.solver };
+  if (!solverNames.includes(solver.name)) {
+    throw new InputError(
+      `solver '${solver.name}' is unknown: it may be ${solverNames.join(", ")}`,
+    );
+  }
+  requireWhole("solver steps", solver.steps, solverRanges.steps);
+  requireNumber("solver shift", solver.shift, solverRanges.shift);
+  requireNumber("guidance", solver.guidance, solverRanges.guidance);
+  const sampling = { temperature: 0, topK: 0, topP: 1, ...options.sampling };
+  requireNumber("temperature", sampling.temperature, samplingRanges.temperature);
+  requireWhole("top-k", sampling.topK, samplingRanges.topK);
+  requireNumber("top-p", sampling.topP, samplingRanges.topP);
   return {
     seed,
-    solver: checkSolver({ ...config.solver, ...options.solver }),
-    sampling: checkSampling({ temperature: 0, topK: 0, topP: 1, ...options.sampling }),
+    solver,
+    sampling,
     schedule: options.schedule ?? "paper",
-    ...storageFor(checkpoint.tensors, options.precision ?? "auto"),
+    ...storageFor(config, options.precision ?? "auto"),
     historyUnits,
     sinkUnits,
     promptIds,
@@ -152,14 +166,12 @@ export function resolveSettings(
 /** Small checkpoints in f32, which llvmpipe reads faster; large ones in f16, which halves their
  * bytes. */
 function storageFor(
-  tensors: Checkpoint["tensors"],
+  config: ModelConfig,
   precision: Precision,
 ): Pick<Settings, "storage" | "weights"> {
   if (precision === "int8" || precision === "int4") return { storage: "f16", weights: precision };
   if (precision !== "auto") return { storage: precision, weights: precision };
-  let parameters = 0;
-  for (const { shape } of tensors.values()) parameters += elements(shape);
-  const storage = parameters < 100e6 ? "f32" : "f16";
+  const storage = parameterCount(config) < 100e6 ? "f32" : "f16";
   return { storage, weights: storage };
 }
 
@@ -170,27 +182,6 @@ function wholeUnits(samples: Float32Array, unitSamples: number): Float32Array | 
   const whole = new Float32Array(units * unitSamples);
   whole.set(samples.subarray(0, whole.length));
   return whole;
-}
-
-/** Checks the numbers of a solver. @throws InputError */
-export function checkSolver(solver: SolverConfig): SolverConfig {
-  if (!solverNames.includes(solver.name)) {
-    throw new InputError(
-      `solver '${solver.name}' is unknown: it may be ${solverNames.join(", ")}`,
-    );
-  }
-  requireWhole("solver steps", solver.steps, solverRanges.steps);
-  requireNumber("solver shift", solver.shift, solverRanges.shift);
-  requireNumber("guidance", solver.guidance, solverRanges.guidance);
-  return solver;
-}
-
-/** Checks the numbers of sampling. @throws InputError */
-export function checkSampling(sampling: Sampling): Sampling {
-  requireNumber("temperature", sampling.temperature, samplingRanges.temperature);
-  requireWhole("top-k", sampling.topK, samplingRanges.topK);
-  requireNumber("top-p", sampling.topP, samplingRanges.topP);
-  return sampling;
 }
 
 /** @throws InputError unless the value is in the range */

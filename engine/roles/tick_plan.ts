@@ -7,7 +7,10 @@ import { Gpu } from "../../kernels/gpu/device.ts";
 import type { Dispatch, Plan } from "../../kernels/gpu/plan.ts";
 import { Performer } from "./performer.ts";
 import { Thinker } from "./thinker.ts";
-import { type TickStage, tickStages } from "./tick_stages.ts";
+
+/** Stages of a tick in their order. */
+export const tickStages = ["encode", "pass", "solve", "decode"] as const;
+export type TickStage = typeof tickStages[number];
 
 /** The plans that each stage encodes. */
 export type StagePlans = Record<TickStage, readonly Plan[]>;

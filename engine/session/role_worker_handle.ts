@@ -1,14 +1,6 @@
 /** A role's Worker as the session sees it. */
 import { InputError } from "../config/errors.ts";
-import type {
-  Build,
-  FromThinker,
-  FromWorker,
-  Reply,
-  ToThinker,
-  ToWorker,
-  Tune,
-} from "../roles/messages.ts";
+import type { Build, FromThinker, FromWorker, Reply, ToWorker, Tune } from "../roles/messages.ts";
 import { Queue } from "../roles/queue.ts";
 import { beatMs, Heartbeat } from "./heartbeat.ts";
 import { type AdapterSpec, inTurn } from "../../kernels/gpu/adapter.ts";
@@ -40,7 +32,7 @@ export class RoleWorker {
       this.#replies.fail(error);
       fail(error);
     };
-    this.heartbeat = new Heartbeat(() => this.#send({ type: "ping" }), (beats) => {
+    this.heartbeat = new Heartbeat(() => this.send({ type: "ping" }), (beats) => {
       const seconds = Math.round((beats * beatMs(patience)) / 1000);
       stop(new Error(`${name}: gave no sign of life for ${seconds} s`));
     });
@@ -67,11 +59,7 @@ export class RoleWorker {
     };
   }
 
-  post(message: ToThinker, transfer: Transferable[]): void {
-    this.#send(message, transfer);
-  }
-
-  #send(message: ToWorker, transfer: Transferable[] = []): void {
+  send(message: ToWorker, transfer: Transferable[] = []): void {
     this.#worker.postMessage(message, transfer);
   }
 
@@ -79,7 +67,7 @@ export class RoleWorker {
   openAdapter(spec: AdapterSpec): Promise<string> {
     return inTurn(async () => {
       this.#isChoosing = true;
-      this.#send({ type: "adapter", spec });
+      this.send({ type: "adapter", spec });
       try {
         const reply = await this.#replies.take();
         return reply.type === "adapter" ? reply.name : "";
@@ -94,7 +82,7 @@ export class RoleWorker {
     // The request's functions can't be sent.
     const { record, budgetMs } = request;
     const sent = { record, ...(budgetMs === undefined ? {} : { budgetMs }) };
-    this.#send({ type: "tune", tune: { ...rest, request: sent } });
+    this.send({ type: "tune", tune: { ...rest, request: sent } });
     for (;;) {
       const reply = await this.#replies.take();
       if (reply.type === "tuned") return reply.tuning;
@@ -104,7 +92,7 @@ export class RoleWorker {
 
   /** Builds the model; gives the bytes allocated on the adapter. */
   async build(build: Omit<Build, "role">): Promise<number> {
-    this.#send({ type: "build", build: { ...build, role: this.role } }, build.ports);
+    this.send({ type: "build", build: { ...build, role: this.role } }, build.ports);
     const reply = await this.#replies.take();
     return reply.type === "ready" ? reply.allocatedBytes : 0;
   }

@@ -143,7 +143,7 @@ export class Roles {
 
   /** Sends to the thinker, in order. */
   post(message: ToThinker, transfer: Transferable[] = []): void {
-    this.#workers[0]?.post(message, transfer);
+    this.#workers[0]?.send(message, transfer);
   }
 
   /** Stops the Workers and frees the adapters. */

@@ -3,6 +3,7 @@
  * in Workers. It can be saved between two units and resumed, and survives the loss of its Workers.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { parameterCount } from "../checkpoint/tensors.ts";
 import { openTokenizer, TextStream, type Tokenizer } from "../checkpoint/tokenizer.ts";
 import {
   type Observation,
@@ -29,7 +30,6 @@ import { Journal } from "./journal.ts";
 import { Recoveries, type Recovery } from "./recovery.ts";
 import { checkSnapshot, resumeSettings } from "./resume.ts";
 import { placeRoles, type Places, type RoleInfos, Roles } from "./roles.ts";
-import { TypedText } from "./typed_text.ts";
 import { driversUnloaded } from "../../kernels/gpu/adapter.ts";
 
 /** A stream of observations that is answered with a stream of responses. What stands between a session
@@ -143,7 +143,8 @@ export class WorkerSession implements Session {
     isOver: () => this.#isClosed || this.#failure !== undefined,
   });
   readonly #responses = new Queue<Response | null>();
-  readonly #typed: TypedText;
+  /** Tokens of typed text that have no slot yet: they come in the next units. */
+  readonly #typed: number[];
   readonly #text: TextStream;
   #info: SessionInfo | undefined;
   #roles: Roles | undefined;
@@ -165,7 +166,7 @@ export class WorkerSession implements Session {
     const { checkpoint, settings, tokenizer, snapshotEvery } = opening;
     this.layout = unitLayout(checkpoint.config);
     this.#journal = new Journal(checkpoint.digest, settings, resume, snapshotEvery > 0);
-    this.#typed = new TypedText(this.layout.userText, resume?.meta.waiting);
+    this.#typed = [...resume?.meta.waiting ?? []];
     this.#text = new TextStream(tokenizer, Uint8Array.from(resume?.meta.unfinished ?? []));
     this.#nextIn = this.#nextOut = resume ? resume.meta.unit + 1 : 0;
   }
@@ -174,17 +175,13 @@ export class WorkerSession implements Session {
   async open(): Promise<void> {
     const { checkpoint, settings, places } = this.opening;
     const { promptIds: _, personaFrame: __, voice: ___, ...shown } = settings;
-    let parameters = 0;
-    for (const { shape } of checkpoint.tensors.values()) {
-      parameters += shape.reduce((a, b) => a * b, 1);
-    }
     this.#info = {
       placement: places.placement,
       ...await this.#start(),
       storage: settings.storage,
       weights: settings.weights,
       checkpointDigest: checkpoint.digest,
-      parameters,
+      parameters: parameterCount(checkpoint.config),
       tokensPerUnit: this.layout.tokens,
       prefillTokens: historyWindow(this.layout, settings).prefillTokens,
       firstUnit: this.#nextOut,
@@ -222,15 +219,15 @@ export class WorkerSession implements Session {
     if (this.#failure) throw this.#failure;
     if (this.#hasEnded) throw new Error("the session's input has ended");
     const { checkpoint, tokenizer, snapshotEvery } = this.opening;
-    const { userSamples, frames: count } = this.layout;
+    const { userText, userSamples, frames: count } = this.layout;
     const { width, height } = checkpoint.config.observation.video;
     requireLength("audio samples", audio, userSamples);
     requireLength("frame bytes", frames, count * width * height * 3);
-    if (text) this.#typed.type(tokenizer.encode(text));
+    if (text) this.#typed.push(...tokenizer.encode(text));
     const input = {
       audio: audio?.slice() ?? null,
       frames: frames?.slice() ?? null,
-      typed: this.#typed.take(),
+      typed: this.#typed.splice(0, userText),
       arrived: clock(),
     };
     this.#underWay++;
@@ -305,7 +302,7 @@ export class WorkerSession implements Session {
   }
 
   #requestSnapshot(): Promise<Snapshot> {
-    const { message, snapshot } = this.#journal.request(this.#typed.waiting);
+    const { message, snapshot } = this.#journal.request([...this.#typed]);
     this.#send(message);
     return snapshot;
   }

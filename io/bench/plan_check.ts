@@ -2,7 +2,7 @@
 import { classEfficiency, kernelTimes, measureCeiling } from "../../engine/bench/kernel_bench.ts";
 import { type Machine, stageTimes, type WorkKind } from "../../engine/bench/roofline.ts";
 import { TickBench, type TickTimes } from "../../engine/bench/tick_bench.ts";
-import type { TickStage } from "../../engine/roles/tick_stages.ts";
+import type { TickStage } from "../../engine/roles/tick_plan.ts";
 import { median } from "../../kernels/measure/quantile.ts";
 import { ceilingTable } from "./kernels.ts";
 import { type BenchModelOptions, modelFacts, openBenchGpu, openBenchModel } from "./model.ts";

@@ -7,8 +7,7 @@ import {
   tickGrowth,
   type TickTimes,
 } from "../../engine/bench/tick_bench.ts";
-import { allLaunches, type StagePlans } from "../../engine/roles/tick_plan.ts";
-import { tickStages } from "../../engine/roles/tick_stages.ts";
+import { allLaunches, type StagePlans, tickStages } from "../../engine/roles/tick_plan.ts";
 import { type Observation, type Response, unitLayout } from "../../engine/checkpoint/unit.ts";
 import { attentionOf } from "../../kernels/attention/attention.ts";
 import { elementBytes } from "../../kernels/gpu/tensor.ts";

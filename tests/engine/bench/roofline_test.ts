@@ -11,8 +11,7 @@ import {
   workTime,
 } from "../../../engine/bench/roofline.ts";
 import { preset } from "../../../engine/models/presets.ts";
-import { launches, tickOnPaper } from "../../../engine/roles/tick_plan.ts";
-import type { TickStage } from "../../../engine/roles/tick_stages.ts";
+import { launches, tickOnPaper, type TickStage } from "../../../engine/roles/tick_plan.ts";
 import { settingsFor } from "../support.ts";
 
 const product = (rows: number) => ({ tuned: { kernel: "matmul", shape: { rows } } });

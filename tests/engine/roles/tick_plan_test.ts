@@ -12,8 +12,9 @@ import {
   type StagePlans,
   stagePlans,
   tickOnPaper,
+  type TickStage,
+  tickStages,
 } from "../../../engine/roles/tick_plan.ts";
-import { type TickStage, tickStages } from "../../../engine/roles/tick_stages.ts";
 import { Gpu } from "../../../kernels/gpu/device.ts";
 import { withGpu } from "../../kernels/support.ts";
 import { randomCheckpoint, settingsFor, tinyConfig } from "../support.ts";
