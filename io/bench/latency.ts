@@ -182,7 +182,11 @@ async function live(
       files: {
         text: null,
         events: {
-          write: (line) => Promise.resolve(void events.push(JSON.parse(line))),
+          name: "memory",
+          write(line) {
+            events.push(JSON.parse(new TextDecoder().decode(line)));
+            return Promise.resolve(performance.now());
+          },
           close: () => Promise.resolve(),
         },
       },

@@ -71,27 +71,19 @@ export async function run(args: string[], openWith = openModel): Promise<number>
     outputs.discard().finally(() => Deno.exit(interruptedCode));
   });
   const { signal } = interrupt;
-  const { events, "side-by-side": sideBySide } = options;
-  const paths = {
-    input,
-    tracks: chooseTracks(options),
-    output: asked.output,
-    events,
-    sideBySide,
-    references,
-  };
+  const { events, "side-by-side": sideBySide, quiet } = options;
   try {
-    const ends = await FileEnds.claim(paths, outputs, {
+    const ends = await FileEnds.claim({
+      ...{ input, output: asked.output, events, sideBySide, references, quiet, signal },
       ...streamShapes(request.config),
+      tracks: chooseTracks(options),
       firstUnit: saved?.firstUnit ?? 0,
       ffmpeg: ffmpegFinder(options.ffmpeg),
-      quiet: options.quiet,
-      signal,
-    });
+    }, outputs);
     const { exitCode, summary } = await runEnds(request, ends, open, signal);
     if (summary === null) return exitCode;
     await outputs.commit();
-    if (!options.quiet) tell(report(summary));
+    if (!quiet) tell(report(summary));
     if (options.json) await print(`${JSON.stringify(summary)}\n`);
     return exitCode;
   } finally {

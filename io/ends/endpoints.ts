@@ -6,6 +6,7 @@ import { dirname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
 import { osReason, RunError } from "../system/errors.ts";
 import { FfmpegProcess } from "../ffmpeg/ffmpeg.ts";
+import { orAborted } from "../system/interrupt.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 
 /** Bytes that come in. */
@@ -51,45 +52,30 @@ export async function openSource(spec: string, ffmpeg: FfmpegFinder): Promise<By
     };
   }
   const file = spec === "-" ? Deno.stdin : await open(spec, { read: true });
-  const stop = new Stop();
+  const stop = new AbortController();
   return {
     name: spec === "-" ? "standard input" : spec,
-    chunks: chunksOf(file, stop),
+    chunks: chunksOf(file, stop.signal),
     close() {
-      if (!stop.stopped && spec !== "-") file.close();
-      stop.now();
+      if (!stop.signal.aborted && spec !== "-") file.close();
+      stop.abort();
       return Promise.resolve();
     },
   };
 }
 
-/** Ends the wait for a read that may never return. */
-class Stop {
-  stopped = false;
-  #end: (() => void) | null = null;
-
-  /** What the read gives, or null when `now` comes first. */
-  orNull<T>(reading: Promise<T>): Promise<T | null> {
-    // Not Promise.race, which would keep a reaction for every chunk of the stream.
-    return new Promise((resolve, reject) => {
-      this.#end = () => resolve(null);
-      reading.then(resolve, (error) => this.stopped ? resolve(null) : reject(error));
-    });
-  }
-
-  now(): void {
-    this.stopped = true;
-    this.#end?.();
-  }
-}
-
 async function* chunksOf(
   file: { read(p: Uint8Array): Promise<number | null> },
-  stop: Stop,
+  signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  while (!stop.stopped) {
+  while (!signal.aborted) {
     const chunk = new Uint8Array(65536);
-    const read = await stop.orNull(file.read(chunk));
+    // A file that is closed while it is read fails; that is no error of the input.
+    const reading = file.read(chunk).catch((error) => {
+      if (signal.aborted) return null;
+      throw error;
+    });
+    const read = await orAborted(reading, signal);
     if (read === null) return;
     yield chunk.subarray(0, read);
   }

@@ -8,8 +8,7 @@ import { mediaExtensions } from "../ffmpeg/ffmpeg_encode.ts";
 import type { Spoken } from "../media/captions.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import type { TrackChoice } from "../media/tracks.ts";
-import { fileDigest } from "../pace/events.ts";
-import { writeAll } from "../system/bytes.ts";
+import { fileDigest, writeAll } from "../system/bytes.ts";
 import { OutputError, outputError, RunError } from "../system/errors.ts";
 import type { OutputFile, Outputs } from "../system/output_file.ts";
 import { say } from "../system/terminal.ts";
@@ -26,7 +25,7 @@ import {
 import { sideBySide } from "./side_by_side.ts";
 
 /** What a replay reads and writes. */
-export interface ReplayPaths {
+export interface ReplayFiles {
   input: string;
   /** What is taken of the input. */
   tracks: TrackChoice;
@@ -35,18 +34,7 @@ export interface ReplayPaths {
   events?: string | undefined;
   /** What else is read. */
   references: readonly (string | undefined)[];
-}
-
-/** Outputs without their names. */
-interface ReplayFiles {
-  response: OutputFile;
-  captions: OutputFile;
-  events: OutputFile | null;
-  sideBySide: OutputFile | null;
-}
-
-/** How a replay works on its files. */
-interface Choice {
+  /** The shape of both sides. */
   user: StreamShape;
   agent: StreamShape;
   /** The unit at which the outputs begin: 0, or where the run was forked. */
@@ -56,13 +44,17 @@ interface Choice {
   signal: AbortSignal;
 }
 
+/** Outputs without their names. */
+interface Claimed {
+  response: OutputFile;
+  captions: OutputFile;
+  events: OutputFile | null;
+  sideBySide: OutputFile | null;
+}
+
 export class FileEnds implements Ends {
   readonly arriving = false;
   readonly ffmpeg: FfmpegFinder;
-  readonly #paths: ReplayPaths;
-  readonly #files: ReplayFiles;
-  readonly #outputs: Outputs;
-  readonly #choice: Choice;
   /** What is said in the side-by-side picture. */
   readonly #spoken: Spoken[] = [];
   #writer: ResponseWriter | null = null;
@@ -70,12 +62,12 @@ export class FileEnds implements Ends {
   #isResponseBroken = false;
   #events: Deno.FsFile | null = null;
 
-  private constructor(paths: ReplayPaths, files: ReplayFiles, outputs: Outputs, choice: Choice) {
-    this.ffmpeg = choice.ffmpeg;
-    this.#paths = paths;
-    this.#files = files;
-    this.#outputs = outputs;
-    this.#choice = choice;
+  private constructor(
+    private readonly replay: ReplayFiles,
+    private readonly claimed: Claimed,
+    private readonly outputs: Outputs,
+  ) {
+    this.ffmpeg = replay.ffmpeg;
   }
 
   /**
@@ -83,8 +75,8 @@ export class FileEnds implements Ends {
    *
    * @throws InputError
    */
-  static async claim(paths: ReplayPaths, outputs: Outputs, choice: Choice): Promise<FileEnds> {
-    const { input, output, sideBySide: both, events, references } = paths;
+  static async claim(replay: ReplayFiles, outputs: Outputs): Promise<FileEnds> {
+    const { input, output, sideBySide: both, events, references, firstUnit } = replay;
     checkExtension("-o", output, responseExtensions);
     if (both !== undefined) {
       checkExtension("--side-by-side", both, mediaExtensions);
@@ -94,9 +86,9 @@ export class FileEnds implements Ends {
             `them: let -o end in ${mediaExtensions.join(", ")}`,
         );
       }
-      if (choice.firstUnit > 0) {
+      if (firstUnit > 0) {
         throw new InputError(
-          `--side-by-side: a fork's response begins at unit ${choice.firstUnit} of the ` +
+          `--side-by-side: a fork's response begins at unit ${firstUnit} of the ` +
             "recording: leave it out",
         );
       }
@@ -108,20 +100,15 @@ export class FileEnds implements Ends {
       events: events === undefined ? null : await outputs.claim(events, true),
       sideBySide: both === undefined ? null : await outputs.claim(both),
     };
-    if (needsFfmpeg(output) || files.sideBySide) await choice.ffmpeg();
-    return new FileEnds(paths, files, outputs, choice);
+    if (needsFfmpeg(output) || files.sideBySide) await replay.ffmpeg();
+    return new FileEnds(replay, files, outputs);
   }
 
   async open(): Promise<Input> {
-    const { user, agent, ffmpeg } = this.#choice;
-    const { observations: reader, facts } = await openInput(
-      this.#paths.input,
-      user,
-      ffmpeg,
-      this.#paths.tracks,
-    );
+    const { input, tracks, user, agent, ffmpeg } = this.replay;
+    const { observations: reader, facts } = await openInput(input, user, ffmpeg, tracks);
     try {
-      const { response, captions, events } = this.#files;
+      const { response, captions, events } = this.claimed;
       const sha256 = await fileDigest(facts.path);
       this.#writer = await openResponse(response, captions, agent, ffmpeg);
       this.#events = events && await Deno.open(events.temporary, { write: true });
@@ -137,14 +124,14 @@ export class FileEnds implements Ends {
   }
 
   async write(answer: Answer): Promise<number> {
-    const unit = answer.unit - this.#choice.firstUnit;
+    const unit = answer.unit - this.replay.firstUnit;
     const { text } = answer;
-    if (this.#files.sideBySide && text !== "") this.#spoken.push({ unit, text });
+    if (this.claimed.sideBySide && text !== "") this.#spoken.push({ unit, text });
     try {
       await this.#writer?.write({ ...answer, unit });
     } catch (error) {
       this.#isResponseBroken = true;
-      throw outputError(this.#files.response.path, error);
+      throw outputError(this.claimed.response.path, error);
     }
     return performance.now();
   }
@@ -158,7 +145,7 @@ export class FileEnds implements Ends {
       // What is there stays; the response doesn't depend on it.
       this.#events = null;
       file.close();
-      throw outputError(this.#files.events?.path ?? "events", error);
+      throw outputError(this.claimed.events?.path ?? "events", error);
     }
   }
 
@@ -166,7 +153,7 @@ export class FileEnds implements Ends {
     if (units === 0 && broken) throw broken;
     if (units === 0) return null;
     const { kept, reason } = await this.#completeResponse(units, broken);
-    const { response, captions, events, sideBySide: both } = this.#files;
+    const { response, captions, events, sideBySide: both } = this.claimed;
     const outputs: Record<string, string> = {
       response: response.path,
       text: captions.path,
@@ -174,7 +161,7 @@ export class FileEnds implements Ends {
     };
     const isWhole = both === null || await this.#putSideBySide(both, kept);
     if (both && isWhole) outputs["side_by_side"] = both.path;
-    const seconds = (kept * this.#choice.agent.unitMs) / 1000;
+    const seconds = (kept * this.replay.agent.unitMs) / 1000;
     return {
       outputs,
       ended: reason === null && isWhole ? "complete" : "output broke off",
@@ -194,7 +181,7 @@ export class FileEnds implements Ends {
       if (broken && this.#isResponseBroken) throw broken;
       await writer.finish();
     } catch (reason) {
-      const error = outputError(this.#files.response.path, reason);
+      const error = outputError(this.claimed.response.path, reason);
       if (!(error instanceof OutputError)) throw error;
       broken = error;
       kept = await writer.rescue?.(units) ?? 0;
@@ -202,7 +189,7 @@ export class FileEnds implements Ends {
     }
     this.#writer = null;
     if (broken === null) return { kept, reason: null };
-    const seconds = ((kept * this.#choice.agent.unitMs) / 1000).toFixed(2);
+    const seconds = ((kept * this.replay.agent.unitMs) / 1000).toFixed(2);
     const all = kept === units ? "all" : `the first ${kept}`;
     say(`${broken.message}; ${all} of ${units} answered units are kept (${seconds} s)`);
     return { kept, reason: broken.message };
@@ -210,15 +197,15 @@ export class FileEnds implements Ends {
 
   /** Makes the side-by-side picture. @returns False where that failed or was interrupted. */
   async #putSideBySide(output: OutputFile, units: number): Promise<boolean> {
-    const { agent, ffmpeg, quiet, signal } = this.#choice;
+    const { input, tracks, agent, ffmpeg, quiet, signal } = this.replay;
     let isWhole = false;
     if (!signal.aborted) {
       if (!quiet) say(`putting both ends side by side in ${output.path}`);
       try {
         const missing = await sideBySide(await ffmpeg(), {
-          input: this.#paths.input,
-          tracks: this.#paths.tracks,
-          response: this.#files.response.temporary,
+          input,
+          tracks,
+          response: this.claimed.response.temporary,
           output,
           agent,
           units,
@@ -234,7 +221,7 @@ export class FileEnds implements Ends {
       }
     }
     // Half of it would be of no use.
-    if (!isWhole) await this.#outputs.drop(output);
+    if (!isWhole) await this.outputs.drop(output);
     return isWhole;
   }
 

@@ -7,6 +7,7 @@ import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { Captions, webVttCue, webVttHead } from "../media/captions.ts";
 import { type MediaSource, ObservationReader } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
+import { aborted, orAborted } from "../system/interrupt.ts";
 import { ReaderGone } from "./endpoints.ts";
 import type { Answer, Ends, Finished, Input } from "./ends.ts";
 import type { LiveFiles, StreamOutput } from "./stream_output.ts";
@@ -28,47 +29,53 @@ export interface LiveParts {
 export class LiveEnds implements Ends {
   readonly arriving = true;
   readonly ffmpeg: FfmpegFinder;
-  readonly #parts: LiveParts;
-  readonly #user: StreamShape;
-  readonly #signal: AbortSignal;
   readonly #captions: Captions;
+  readonly #impatience = new AbortController();
 
   /** @param user The shape of what comes in. @param signal Interrupts the run. */
-  constructor(parts: LiveParts, user: StreamShape, signal: AbortSignal) {
+  constructor(
+    private readonly parts: LiveParts,
+    private readonly user: StreamShape,
+    signal: AbortSignal,
+  ) {
     this.ffmpeg = parts.ffmpeg;
-    this.#parts = parts;
-    this.#user = user;
-    this.#signal = signal;
     this.#captions = new Captions(user.unitMs);
+    aborted(signal).then(() =>
+      Deno.unrefTimer(setTimeout(() => this.#impatience.abort(), patience))
+    );
   }
 
   async open(): Promise<Input> {
-    const { source, facts } = await this.#parts.input();
-    const pause = Math.ceil(longestPause / this.#user.unitMs);
-    return { reader: new ObservationReader(source, this.#user, undefined, pause), facts };
+    const { source, facts } = await this.parts.input();
+    const pause = Math.ceil(longestPause / this.user.unitMs);
+    return { reader: new ObservationReader(source, this.user, undefined, pause), facts };
   }
 
   async begin(): Promise<void> {
-    await this.#parts.files.text?.write(webVttHead);
-    await this.#patiently(this.#parts.output.start());
+    await this.#writeText("text", webVttHead);
+    await this.#patiently(this.parts.output.start());
   }
 
   async write(answer: Answer): Promise<number> {
-    const firstBytes = await this.#patiently(this.#parts.output.write(answer));
+    const firstBytes = await this.#patiently(this.parts.output.write(answer));
     await this.#writeCaption(this.#captions.add(answer));
     return firstBytes;
   }
 
   async #writeCaption(caption: ReturnType<Captions["end"]>): Promise<void> {
-    if (caption) await this.#parts.files.text?.write(webVttCue(caption));
+    if (caption) await this.#writeText("text", webVttCue(caption));
+  }
+
+  async #writeText(file: keyof LiveFiles, text: string): Promise<void> {
+    await this.parts.files[file]?.write(new TextEncoder().encode(text));
   }
 
   async writeEvent(line: string): Promise<void> {
-    await this.#parts.files.events?.write(line);
+    await this.#writeText("events", line);
   }
 
   async finish(units: number, broken: Error | null): Promise<Finished | null> {
-    const { output } = this.#parts;
+    const { output } = this.parts;
     if (broken && !(broken instanceof ReaderGone)) throw broken;
     let isGone = broken !== null;
     try {
@@ -85,23 +92,14 @@ export class LiveEnds implements Ends {
   }
 
   async close(): Promise<void> {
-    await this.#parts.files.text?.close();
-    await this.#parts.files.events?.close();
+    await this.parts.files.text?.close();
+    await this.parts.files.events?.close();
   }
 
-  /** What is being written; when the run is interrupted, waited for only a moment longer. */
-  #patiently(writing: Promise<number>): Promise<number> {
-    return new Promise((resolve, reject) => {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const start = () => {
-        timer = setTimeout(() => reject(new ReaderGone("it doesn't read")), patience);
-      };
-      if (this.#signal.aborted) start();
-      else this.#signal.addEventListener("abort", start);
-      writing.then(resolve, reject).finally(() => {
-        clearTimeout(timer);
-        this.#signal.removeEventListener("abort", start);
-      });
-    });
+  /** What is being written; when the run is interrupted, it is waited for only a moment longer. */
+  async #patiently(writing: Promise<number>): Promise<number> {
+    const at = await orAborted(writing, this.#impatience.signal);
+    if (at === null) throw new ReaderGone("it doesn't read");
+    return at;
   }
 }

@@ -21,11 +21,6 @@ const recentUnits = 16;
  * last form at the end. After K units it holds exactly K units of frames and samples.
  */
 export class MediaResponse {
-  readonly #ffmpeg: Ffmpeg;
-  readonly #container: Container;
-  readonly #shape: StreamShape;
-  readonly #file: OutputFile;
-  readonly #captions: OutputFile;
   #encoder: MediaEncoder;
   #spoken: Spoken[] = [];
   #units = 0;
@@ -34,23 +29,18 @@ export class MediaResponse {
   #encoded = false;
 
   constructor(
-    ffmpeg: Ffmpeg,
-    container: Container,
-    shape: StreamShape,
-    file: OutputFile,
-    captions: OutputFile,
+    private readonly ffmpeg: Ffmpeg,
+    private readonly container: Container,
+    private readonly shape: StreamShape,
+    private readonly file: OutputFile,
+    private readonly captions: OutputFile,
   ) {
-    this.#ffmpeg = ffmpeg;
-    this.#container = container;
-    this.#shape = shape;
-    this.#file = file;
-    this.#captions = captions;
     this.#encoder = this.#open();
   }
 
   #open(): MediaEncoder {
-    const { temporary, path } = this.#file;
-    return new MediaEncoder(this.#ffmpeg, this.#container, this.#shape, temporary, path);
+    const { temporary, path } = this.file;
+    return new MediaEncoder(this.ffmpeg, this.container, this.shape, temporary, path);
   }
 
   /** Appends a unit. @throws OutputError when FFmpeg has died. */
@@ -66,19 +56,19 @@ export class MediaResponse {
   async finish(): Promise<void> {
     await this.#encoder.finish();
     this.#encoded = true;
-    const { temporary } = this.#captions;
-    await Deno.writeTextFile(temporary, webVtt(this.#spoken, this.#shape.unitMs, this.#units));
+    const { temporary } = this.captions;
+    await Deno.writeTextFile(temporary, webVtt(this.#spoken, this.shape.unitMs, this.#units));
     const said = anyText(this.#spoken);
-    if (!said && !this.#container.rewritten) return;
+    if (!said && !this.container.rewritten) return;
     // The text is known only now, and a container's tracks are fixed at its start: copy and add.
-    const pieces = this.#file.beside(extname(this.#file.path));
-    await Deno.rename(this.#file.temporary, pieces);
+    const pieces = this.file.beside(extname(this.file.path));
+    await Deno.rename(this.file.temporary, pieces);
     try {
       const captions = said ? temporary : null;
-      const { temporary: output } = this.#file;
-      await finishMedia(this.#ffmpeg, this.#container, pieces, captions, output);
+      const { temporary: output } = this.file;
+      await finishMedia(this.ffmpeg, this.container, pieces, captions, output);
     } catch (error) {
-      await Deno.rename(pieces, this.#file.temporary);
+      await Deno.rename(pieces, this.file.temporary);
       throw error;
     }
     await remove(pieces);
@@ -95,8 +85,8 @@ export class MediaResponse {
   async rescue(units: number): Promise<number> {
     if (this.#encoded) return units;
     await this.#encoder.abort();
-    const pieces = this.#file.beside(extname(this.#file.path));
-    await Deno.rename(this.#file.temporary, pieces);
+    const pieces = this.file.beside(extname(this.file.path));
+    await Deno.rename(this.file.temporary, pieces);
     let kept = 0;
     try {
       this.#encoder = this.#open();
@@ -110,7 +100,7 @@ export class MediaResponse {
       if (!(error instanceof OutputError) && !isOsError(error)) throw error;
       if (this.#encoded) return kept;
       await this.#encoder.abort();
-      await Deno.rename(pieces, this.#file.temporary);
+      await Deno.rename(pieces, this.file.temporary);
       return await this.#wholeUnits(units);
     } finally {
       await remove(pieces);
@@ -120,7 +110,7 @@ export class MediaResponse {
   /** How many whole units the file holds as it is, at most `units`. */
   async #wholeUnits(units: number): Promise<number> {
     let whole = 0;
-    for await (const _ of this.#written(this.#file.temporary)) if (++whole === units) break;
+    for await (const _ of this.#written(this.file.temporary)) if (++whole === units) break;
     return whole;
   }
 
@@ -149,8 +139,8 @@ export class MediaResponse {
     try {
       ({ observations } = await openInput(
         pieces,
-        this.#shape,
-        () => Promise.resolve(this.#ffmpeg),
+        this.shape,
+        () => Promise.resolve(this.ffmpeg),
       ));
     } catch (error) {
       if (error instanceof InputError) return;

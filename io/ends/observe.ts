@@ -1,9 +1,9 @@
 /** Files as the user's side of the stream: observations, a reference image, a reference voice. */
 import { InputError } from "../../engine/config/errors.ts";
-import { errorText } from "../../engine/config/error_text.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { decodeMedia, decodePicture } from "../ffmpeg/ffmpeg_decode.ts";
 import { probe } from "../ffmpeg/ffmpeg_probe.ts";
+import { readError } from "../system/errors.ts";
 import { type MediaSource, ObservationReader } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import { defaultTracks, type TakenFacts, takenTracks, type TrackChoice } from "../media/tracks.ts";
@@ -94,7 +94,9 @@ export async function checkInput(path: string): Promise<void> {
 
 /** Refuses anything but a file with content, and tells by its first bytes what it is. */
 async function fileKind(path: string): Promise<{ bytes: number; kind: "wav" | "y4m" | "other" }> {
-  const info = await fileInfo(path);
+  const info = await Deno.stat(path).catch((error) => {
+    throw readError(path, error);
+  });
   if (info.isDirectory) throw new InputError(`${path}: is a folder: give a recording in it`);
   if (!info.isFile) {
     throw new InputError(
@@ -116,28 +118,6 @@ async function fileKind(path: string): Promise<{ bytes: number; kind: "wav" | "y
     ? "y4m"
     : "other";
   return { bytes: info.size, kind };
-}
-
-async function fileInfo(path: string): Promise<Deno.FileInfo> {
-  try {
-    return await Deno.stat(path);
-  } catch (error) {
-    throw readError(path, error);
-  }
-}
-
-function readError(path: string, error: unknown): InputError {
-  if (error instanceof Deno.errors.NotFound) {
-    return new InputError(`${path}: there is no such file: check its name`);
-  }
-  if (error instanceof Deno.errors.PermissionDenied) {
-    return new InputError(`${path}: may not be read: change its permissions`);
-  }
-  if (error instanceof Deno.errors.NotCapable) {
-    return new InputError(`${path}: may not be read: run with Deno's --allow-read`);
-  }
-  // A link to itself, a name that is too long, a file used as a folder.
-  return new InputError(`${path}: can't be read (${errorText(error)}): check its name`);
 }
 
 /**

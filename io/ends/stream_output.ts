@@ -53,16 +53,10 @@ export function rawOutput(video: ByteSink | null, audio: ByteSink | null): Strea
   };
 }
 
-/** A file that grows while the stream runs; made when the first line comes. */
-export interface LiveFile {
-  write(text: string): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** Events as JSON lines, text as WebVTT. */
+/** Events as JSON lines, and text as WebVTT: files that grow while the stream runs. */
 export interface LiveFiles {
-  events: LiveFile | null;
-  text: LiveFile | null;
+  events: ByteSink | null;
+  text: ByteSink | null;
 }
 
 /** Opens them. @throws InputError when one exists and `force` is not given. */
@@ -71,17 +65,10 @@ export async function openLiveFiles(
   force: boolean,
   ffmpeg: FfmpegFinder,
 ): Promise<LiveFiles> {
-  const encoder = new TextEncoder();
-  const open = async (path: string | undefined): Promise<LiveFile | null> => {
+  const open = async (path: string | undefined): Promise<ByteSink | null> => {
     if (path === undefined) return null;
-    if (path === "-" || path.startsWith("unix:")) {
-      throw new InputError(`'${path}': events and text need a file, standard output is for media`);
-    }
-    const sink = await openSink(path, force, ffmpeg);
-    return {
-      write: (text) => sink.write(encoder.encode(text)).then(() => {}),
-      close: () => sink.close(),
-    };
+    if (path !== "-" && !path.startsWith("unix:")) return await openSink(path, force, ffmpeg);
+    throw new InputError(`'${path}': events and text need a file, standard output is for media`);
   };
   return { events: await open(paths.events), text: await open(paths.text) };
 }

@@ -1,6 +1,7 @@
 /** Text that the user types while the recording plays: `{"at": seconds, "text": "..."}` per line, or a
  * JSON array of such objects. */
 import { InputError } from "../../engine/config/errors.ts";
+import { readError } from "../system/errors.ts";
 import { valueText } from "../../engine/config/error_text.ts";
 
 /** Text by the unit in which it is typed. */
@@ -22,11 +23,9 @@ export async function readUserText(path: string, unitMs: number): Promise<UserTe
     }
     content = new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(path));
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      throw new InputError(`${path}: there is no such file: check its name`);
-    }
+    if (error instanceof InputError) throw error;
     if (error instanceof TypeError) throw new InputError(`${path}: is not UTF-8 text`);
-    throw error;
+    throw readError(path, error);
   }
   return parseUserText(content, path, unitMs);
 }

@@ -1,9 +1,9 @@
 /**
  * events.jsonl: what happened in a replay, one JSON object per line. A header, one object per unit, a
  * summary. The same input, seed and options give the same lines but for the fields that hold times
- * (see `withoutTimings`).
+ * .
  */
-import { createHash } from "node:crypto";
+import type { Recovery } from "../../engine/mod.ts";
 import type { Response } from "../../engine/checkpoint/unit.ts";
 import type { PerceivedLatency } from "./pace.ts";
 import type { PaceChoice } from "./pace_options.ts";
@@ -93,15 +93,7 @@ export interface SummaryEvent {
 }
 
 /** The session lost a device or a Worker and was rebuilt; stands before the unit that it delayed. */
-export interface RecoveryEvent {
-  type: "recovery";
-  /** The first unit that the failure delayed. */
-  unit: number;
-  reason: string;
-  /** The unit after which the snapshot was taken; -1: the session began anew. */
-  snapshot: number;
-  ms: number;
-}
+export type RecoveryEvent = { type: "recovery" } & Recovery;
 
 export type Event = HeaderEvent | UnitEvent | RecoveryEvent | SummaryEvent;
 
@@ -141,14 +133,6 @@ export function unitEvent(
   };
 }
 
-/** An event without the fields that differ from run to run. */
-export function withoutTimings(event: Event): Record<string, unknown> {
-  const timings = new Set([
-    ...["ms", "wall_seconds", "real_time_factor", "latency_ms", "interaction_ms"],
-  ]);
-  return Object.fromEntries(Object.entries(event).filter(([key]) => !timings.has(key)));
-}
-
 /** An event as a line of the file. */
 export function eventLine(event: Event): string {
   return `${JSON.stringify(event)}\n`;
@@ -164,13 +148,4 @@ export function snakeCase(value: unknown): unknown {
       snakeCase(inner),
     ]),
   );
-}
-
-/** SHA-256 (hex) of a file, read piece by piece. */
-export async function fileDigest(path: string): Promise<string> {
-  using file = await Deno.open(path);
-  const hash = createHash("sha256");
-  const piece = new Uint8Array(1 << 20);
-  for (let read; (read = await file.read(piece));) hash.update(piece.subarray(0, read));
-  return hash.digest("hex");
 }

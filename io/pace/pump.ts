@@ -1,6 +1,7 @@
 /** The loop of a run: observations go in, responses come out and are written, until one side ends. */
 import type { Recovery, Snapshot } from "../../engine/mod.ts";
 import type { Observation, Response, StageTimes } from "../../engine/checkpoint/unit.ts";
+import { orAborted } from "../system/interrupt.ts";
 import type { UserText } from "../media/user_text.ts";
 
 /** Milliseconds of one unit by stage; `write` is handing it to the output, and `total` includes it. */
@@ -69,7 +70,7 @@ export async function pump(run: Pumped): Promise<number> {
   try {
     const responses = session[Symbol.asyncIterator]();
     for (;;) {
-      const next = await orStopped(responses.next(), signal);
+      const next = await orAborted(responses.next(), signal);
       if (next === null || next.done) break;
       const before = performance.now();
       await run.write(next.value);
@@ -104,14 +105,4 @@ export function wrapSession(inner: UnitSession, own: Partial<UnitSession>): Unit
     [Symbol.asyncIterator]: () => inner[Symbol.asyncIterator](),
     ...own,
   };
-}
-
-/** What comes first; null: the signal. Not Promise.race, which would keep a reaction for every unit. */
-function orStopped<T>(coming: Promise<T>, signal: AbortSignal): Promise<T | null> {
-  return new Promise((resolve, reject) => {
-    const stop = () => resolve(null);
-    if (signal.aborted) stop();
-    signal.addEventListener("abort", stop);
-    coming.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
 }

@@ -8,14 +8,11 @@
 import { createHash } from "node:crypto";
 import { Fields } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import type { Response } from "../../engine/checkpoint/unit.ts";
+import type { Media } from "../../engine/model/unit_coders.ts";
 import { frameBytes, type StreamShape } from "../media/stream_shape.ts";
 import type { RecoveryEvent, UnitEvent } from "../pace/events.ts";
 import { concat, readFully, writeAll } from "../system/bytes.ts";
 import { remove } from "../system/output_file.ts";
-
-/** Picture and sound of one unit. */
-type Media = Pick<Response, "frames" | "audio">;
 
 /** Something that was kept; a unit with its frames and samples. */
 export type Kept = { event: UnitEvent; media: Media } | { event: RecoveryEvent; media: null };

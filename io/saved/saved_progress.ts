@@ -1,5 +1,4 @@
 /** What a saved run says of itself in its session's file: where it stands, and which options hold. */
-import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { Fields } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
@@ -7,6 +6,8 @@ import type { Snapshot } from "../../engine/mod.ts";
 import { modelOptions } from "../cli/model_options.ts";
 import { givenOptions, type Option, type Parsed } from "../cli/options.ts";
 import { paceOptions } from "../pace/pace_options.ts";
+import { fileDigest } from "../system/bytes.ts";
+import { readError } from "../system/errors.ts";
 
 /** Who saved it: a run over a file, which is read again, or over a stream, which has gone on. */
 export type SavingCommand = "replay" | "stream";
@@ -72,12 +73,9 @@ export function keptOptions(options: KeptOptions): KeptOptions {
 /** SHA-256 (hex) of a file of typed text; null when there is none. */
 export async function textDigest(path: string | undefined): Promise<string | null> {
   if (path === undefined) return null;
-  try {
-    return createHash("sha256").update(await Deno.readFile(path)).digest("hex");
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new InputError(`${path}: there is no such file: check its name`);
-  }
+  return await fileDigest(path).catch((error) => {
+    throw readError(path, error);
+  });
 }
 
 /** Checks a progress that was loaded. @throws InputError */

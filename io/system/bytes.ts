@@ -1,4 +1,5 @@
 /** Bytes joined, written whole and read whole. */
+import { createHash } from "node:crypto";
 
 /** Byte strings one after the other. */
 export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
@@ -31,4 +32,13 @@ export async function readFully(
     at += read;
   }
   return at;
+}
+
+/** SHA-256 (hex) of a file, read piece by piece. */
+export async function fileDigest(path: string): Promise<string> {
+  using file = await Deno.open(path);
+  const hash = createHash("sha256");
+  const piece = new Uint8Array(1 << 20);
+  for (let read; (read = await file.read(piece));) hash.update(piece.subarray(0, read));
+  return hash.digest("hex");
 }

@@ -59,3 +59,18 @@ export function explain(error: unknown): { text: string; exitCode: number } {
   // A stack trace is printed only for errors that no part of the program expects.
   return { text: Deno.inspect(error), exitCode: 1 };
 }
+
+/** Why a file that was named can't be read, and the remedy. */
+export function readError(path: string, error: unknown): InputError {
+  if (error instanceof Deno.errors.NotFound) {
+    return new InputError(`${path}: there is no such file: check its name`);
+  }
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return new InputError(`${path}: may not be read: change its permissions`);
+  }
+  if (error instanceof Deno.errors.NotCapable) {
+    return new InputError(`${path}: may not be read: run with Deno's --allow-read`);
+  }
+  // A link to itself, a name that is too long, a file used as a folder.
+  return new InputError(`${path}: can't be read (${osReason(error)}): check its name`);
+}

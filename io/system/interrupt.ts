@@ -45,3 +45,16 @@ export function aborted(signal: AbortSignal): Promise<void> {
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }
+
+/**
+ * What is coming, or null when the signal is aborted before. Not Promise.race, which would keep a
+ * reaction for every unit or chunk until the signal's end.
+ */
+export function orAborted<T>(coming: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  return new Promise((resolve, reject) => {
+    const stop = () => resolve(null);
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop);
+    coming.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
+import type { Snapshot } from "../../../engine/mod.ts";
 import { parseNetwork } from "../../../io/pace/network.ts";
 import { type Clock, Pacer, type Pacing, StreamClock } from "../../../io/pace/pace.ts";
 import type { UnitSession, UnitTimes } from "../../../io/pace/pump.ts";
@@ -202,4 +203,21 @@ Deno.test("StreamClock lets y_k leave in the next tick with schedule paper", () 
   for (let unit = 0; unit < 5; unit++) assertEquals(fused.answer(unit, times), 160 + 76);
   const split = new StreamClock({ ...paper, placement: "split" });
   for (let unit = 0; unit < 5; unit++) assertEquals(split.answer(unit, times), 160 + 36);
+});
+
+Deno.test("a session behind the pacer still gives snapshots and tells of recoveries", async () => {
+  const clock = fakeClock();
+  const recovery = { unit: 3, reason: "the device was lost", snapshot: 2, ms: 5 };
+  const snapshot = { meta: {}, blobs: new Map() } as unknown as Snapshot;
+  const recoveries = [recovery];
+  const inner = {
+    ...answering(clock, 1),
+    recoveries,
+    snapshot: () => Promise.resolve(snapshot),
+  };
+  const session = new Pacer(pacing, clock).session(inner);
+  assertEquals(await session.snapshot?.(), snapshot);
+  recoveries.push({ ...recovery, unit: 8 });
+  assertEquals(session.recoveries?.map(({ unit }) => unit), [3, 8]);
+  assertEquals(new Pacer(pacing, clock).session(answering(clock, 1)).snapshot, undefined);
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { run } from "../../../io/commands/replay.ts";
-import { type Event, withoutTimings } from "../../../io/pace/events.ts";
+import type { Event } from "../../../io/pace/events.ts";
 import { Y4mWriter } from "../../../io/media/y4m.ts";
 import { explain, RunError } from "../../../io/system/errors.ts";
 import { echo, EchoSession } from "../echo_replay.ts";
@@ -22,6 +22,14 @@ import { noise, user } from "../stream_process.ts";
 /** Runs `replay` with an echo, quietly. */
 async function replay(args: string[], session = echo()): Promise<number> {
   return await run([...args, "--quiet"], session.open);
+}
+
+/** An event without the fields that differ from run to run. */
+function withoutTimings(event: Event): Record<string, unknown> {
+  const timings = new Set([
+    ...["ms", "wall_seconds", "real_time_factor", "latency_ms", "interaction_ms"],
+  ]);
+  return Object.fromEntries(Object.entries(event).filter(([key]) => !timings.has(key)));
 }
 
 async function events(path: string): Promise<Event[]> {
