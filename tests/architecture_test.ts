@@ -61,7 +61,6 @@ const house: Record<string, string[][]> = {
     ["media"],
     ["cli", "reports"],
     ["system"],
-    ["std"],
   ],
   engine: [
     ["mod"],
