@@ -1,7 +1,5 @@
 /** What is kept of a recording that was run: plain JSON, from which every figure can be made. */
-import type { Figure, Outcome } from "./measures/outcomes.ts";
-import { f1, overlap } from "./measures/activity.ts";
-import { figure } from "./measures/outcomes.ts";
+import type { Outcome } from "./measures/outcomes.ts";
 import type { LipSeries } from "./measures/lips.ts";
 import type { Moments } from "./measures/picture.ts";
 import type { Swap } from "./measures/truth.ts";
@@ -49,21 +47,3 @@ export function spanUnits(span: Span, units: number, unitMs: number): [number, n
 
 export const flags = (active: readonly boolean[]) => active.map((on) => on ? "1" : "0").join("");
 export const unflag = (active: string) => [...active].map((letter) => letter === "1");
-
-/** F1 of activity over units of all recordings in a span. */
-export function activityF1(
-  results: readonly RecordingResult[],
-  span: Span,
-  unitMs: number,
-): Figure {
-  const total = { both: 0, agentOnly: 0, truthOnly: 0 };
-  for (const { active, truth_active, units } of results) {
-    const range = spanUnits(span, units, unitMs);
-    if (!range) continue;
-    const counts = overlap(unflag(active), unflag(truth_active), ...range);
-    total.both += counts.both;
-    total.agentOnly += counts.agentOnly;
-    total.truthOnly += counts.truthOnly;
-  }
-  return figure(f1(total), total.both + total.agentOnly + total.truthOnly);
-}

@@ -86,18 +86,7 @@ function bestDistance(
   return best;
 }
 
-/** Level of active units [from, to) in dB of full scale, from RMS per unit; NaN: none is active. */
-export function levelDb(
-  rms: readonly number[],
-  active: readonly boolean[],
-  from: number,
-  to: number,
-): number {
-  let [energy, count] = [0, 0];
-  for (let unit = from; unit < to; unit++) {
-    if (!active[unit]) continue;
-    energy += (rms[unit] ?? 0) ** 2;
-    count++;
-  }
-  return 10 * Math.log10(energy / count);
+/** Level in dB of full scale of units with these RMS; NaN of none. */
+export function levelDb(rms: readonly number[]): number {
+  return 10 * Math.log10(rms.reduce((sum, value) => sum + value ** 2, 0) / rms.length);
 }

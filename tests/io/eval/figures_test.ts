@@ -1,5 +1,5 @@
 /** Figures of several recordings: counterfactual pairs, spans, bars, the table. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Row, rowsOf } from "../../../io/eval/bars.ts";
 import { counterfactual } from "../../../io/eval/measures/counterfactual.ts";
 import type { Outcome } from "../../../io/eval/measures/outcomes.ts";
@@ -130,4 +130,14 @@ Deno.test("stability holds the last 30 s against the first", () => {
   assert(Math.abs((fading.get("level_drift_db")?.value ?? 0) + 6.02) < 0.1);
   assertEquals(fading.get("level_drift_db")?.bar?.met, false);
   assertEquals(rows([result("short", [])]).get("long_recordings"), undefined);
+  // What the voice says while it is silent doesn't count for its level; swapped recordings are counted.
+  const hushed = result("hushed", [], {
+    units,
+    active: "10".repeat(units / 2),
+    rms: Array.from({ length: units }, (_, unit) => unit % 2 === 0 ? 0.1 : unit / units),
+  });
+  const swapped = { ...hushed, name: "hushed-card", swap: { kind: "card", of: "hushed" } as const };
+  const both = rows([hushed, swapped]);
+  assertAlmostEquals(both.get("level_drift_db")?.value ?? NaN, 0, 1e-9);
+  assertEquals(both.get("long_recordings")?.value, 2);
 });
