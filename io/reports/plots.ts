@@ -1,15 +1,13 @@
 /** What a page draws: Vega-Lite specifications, data included. */
 
-/** A Vega-Lite specification (vega.github.io/vega-lite); draw/ turns it into SVG. */
-export type PlotSpec = Record<string, unknown>;
-
 export interface Plot {
   /** Names the figure in the page. */
   id: string;
   title: string;
   /** What to see in it. */
   note: string;
-  spec: PlotSpec;
+  /** A Vega-Lite specification (vega.github.io/vega-lite); draw/ turns it into SVG. */
+  spec: Record<string, unknown>;
 }
 
 const width = 640;
@@ -26,28 +24,27 @@ const rowsOf = (field: string, sort: object | null) => ({
 });
 
 /** Where numbers stand along an axis. */
-const numbers = (field: string, title: string | null, more: object = {}) => ({
+const numbers = (field: string, title?: string | null, more: object = {}) => ({
   field,
   type: "quantitative",
-  title,
+  ...(title === undefined ? {} : { title }),
   ...more,
 });
 
 /** The same with an axis of powers of ten. */
-const logarithmic = (field: string, title: string, [low, high]: [number, number], more = {}) =>
-  numbers(field, title, {
-    scale: { type: "log", nice: false, ...more },
-    axis: decades(low, high),
-  });
-
-/** An axis of powers of ten. */
-function decades(low: number, high: number) {
+function logarithmic(field: string, title: string, [low, high]: [number, number], more = {}) {
   const [from, to] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
-  return {
-    format: "~g",
-    values: Array.from({ length: to - from + 1 }, (_, i) => 10 ** (from + i)),
-  };
+  const values = Array.from({ length: to - from + 1 }, (_, i) => 10 ** (from + i));
+  const scale = { type: "log", nice: false, ...more };
+  return numbers(field, title, { scale, axis: { format: "~g", values } });
 }
+
+/** Marks of data; several of them are the layers of one plot. */
+const marks = (values: readonly object[], mark: object, encoding: object) => ({
+  data: { values },
+  mark,
+  encoding,
+});
 
 /** One kernel at one shape: what a launch takes, and how often a tick launches it. */
 interface MeasuredKernel {
@@ -74,17 +71,17 @@ export function rooflinePlot(
   }));
   const intensities = points.map(({ intensity }) => intensity);
   const ridge = gigaflops / gigabytes;
-  const [low, high] = [
-    Math.min(ridge / 4, ...intensities) / 1.5,
-    Math.max(ridge * 4, ...intensities) * 1.5,
-  ];
+  const low = Math.min(ridge / 4, ...intensities) / 1.5;
+  const high = Math.max(ridge * 4, ...intensities) * 1.5;
   const roof = [low, ridge, high].map((intensity) => ({
     intensity,
     gigaflops: Math.min(gigaflops, intensity * gigabytes),
   }));
-  const x = logarithmic("intensity", "operations per byte", [low, high], { domain: [low, high] });
   const least = Math.min(...points.map((point) => point.gigaflops));
-  const y = logarithmic("gigaflops", "GFLOP/s", [least, gigaflops]);
+  const axes = {
+    x: logarithmic("intensity", "operations per byte", [low, high], { domain: [low, high] }),
+    y: logarithmic("gigaflops", "GFLOP/s", [least, gigaflops]),
+  };
   return {
     id: "roofline",
     title: "Roofline",
@@ -96,27 +93,13 @@ export function rooflinePlot(
       width,
       height: 340,
       layer: [
-        {
-          data: { values: roof },
-          mark: { type: "line", strokeWidth: 2, color: palette[5] },
-          encoding: { x, y },
-        },
-        {
-          data: { values: points },
-          mark: { type: "circle", opacity: 0.75 },
-          encoding: {
-            x,
-            y,
-            color: colors("kind"),
-            size: {
-              field: "msPerTick",
-              type: "quantitative",
-              scale: { range: [12, 500] },
-              legend: null,
-            },
-            tooltip: { field: "label" },
-          },
-        },
+        marks(roof, { type: "line", strokeWidth: 2, color: palette[5] }, axes),
+        marks(points, { type: "circle", opacity: 0.75 }, {
+          ...axes,
+          color: colors("kind"),
+          size: { ...numbers("msPerTick"), scale: { range: [12, 500] }, legend: null },
+          tooltip: { field: "label" },
+        }),
       ],
     },
   };
@@ -134,13 +117,11 @@ export function growthPlot(
     spec: {
       width,
       height: 280,
-      data: { values: points },
-      mark: { type: "line", point: { size: 40 }, strokeWidth: 2 },
-      encoding: {
+      ...marks(points, { type: "line", point: { size: 40 }, strokeWidth: 2 }, {
         x: numbers("units", "units before the tick"),
         y: numbers("ms", "ms per tick", { scale: { zero: true } }),
         color: colors("series"),
-      },
+      }),
     },
   };
 }
@@ -156,15 +137,16 @@ interface StagesRun {
 
 /** Stages of each placement and schedule. */
 export function stagePlot(runs: readonly StagesRun[], unitMs: number): Plot {
+  const nameOf = (stage: string) => stage.replace(/[A-Z]/, (letter) => ` ${letter.toLowerCase()}`);
   const values = runs.flatMap(({ placement, schedule, stages: ms }) =>
     stages.map((stage, order) => ({
       run: `${placement}, ${schedule}`,
-      stage: stage.replace(/[A-Z]/, (letter) => ` ${letter.toLowerCase()}`),
+      stage: nameOf(stage),
       order,
       ms: ms[stage],
     }))
   );
-  const names = [...new Set(values.map(({ stage }) => stage))];
+  const scale = { domain: stages.map(nameOf), range: palette };
   return {
     id: "stages",
     title: "Stages by placement and schedule",
@@ -175,21 +157,15 @@ export function stagePlot(runs: readonly StagesRun[], unitMs: number): Plot {
       width,
       height: 40 * Math.max(2, runs.length),
       layer: [
-        {
-          data: { values },
-          mark: { type: "bar", height: { band: 0.65 } },
-          encoding: {
-            ...rowsOf("run", null),
-            x: numbers("ms", "ms", { stack: "zero" }),
-            color: { ...colors("stage"), scale: { domain: names, range: palette } },
-            order: { field: "order", type: "quantitative" },
-          },
-        },
-        {
-          data: { values: [{ at: unitMs }] },
-          mark: { type: "rule", strokeDash: [5, 4], color: palette[5] },
-          encoding: { x: { field: "at", type: "quantitative" } },
-        },
+        marks(values, { type: "bar", height: { band: 0.65 } }, {
+          ...rowsOf("run", null),
+          x: numbers("ms", "ms", { stack: "zero" }),
+          color: { ...colors("stage"), scale },
+          order: numbers("order"),
+        }),
+        marks([{ at: unitMs }], { type: "rule", strokeDash: [5, 4], color: palette[5] }, {
+          x: numbers("at"),
+        }),
       ],
     },
   };
@@ -211,16 +187,14 @@ export function latencyPlot(runs: readonly { name: string; ms: readonly number[]
     spec: {
       width,
       height: 280,
-      data: { values },
-      mark: { type: "line", interpolate: "step-after", strokeWidth: 2 },
-      encoding: {
+      ...marks(values, { type: "line", interpolate: "step-after", strokeWidth: 2 }, {
         x: numbers("ms", "ms from signal to signal"),
         y: numbers("part", "units answered", {
           axis: { format: ".0%" },
           scale: { domain: [0, 1] },
         }),
         color: colors("run"),
-      },
+      }),
     },
   };
 }
@@ -259,6 +233,7 @@ export function peersPlot(
   rows: readonly { work: string; library: string; ratio: number }[],
 ): Plot {
   const ratios = rows.map(({ ratio }) => ratio);
+  const ends: [number, number] = [Math.min(1, ...ratios), Math.max(...ratios)];
   return {
     id: "peers",
     title: "Beside other libraries",
@@ -267,13 +242,11 @@ export function peersPlot(
     spec: {
       width,
       height: { step: 26 },
-      data: { values: rows },
-      mark: { type: "circle", size: 90, opacity: 0.9 },
-      encoding: {
-        x: logarithmic("ratio", "times as long", [Math.min(1, ...ratios), Math.max(...ratios)]),
+      ...marks(rows, { type: "circle", size: 90, opacity: 0.9 }, {
+        x: logarithmic("ratio", "times as long", ends),
         ...rowsOf("work", null),
         color: colors("library"),
-      },
+      }),
     },
   };
 }
@@ -288,12 +261,10 @@ export function startPlot(parts: readonly { what: string; ms: number }[]): Plot 
     spec: {
       width,
       height: { step: 24 },
-      data: { values },
-      mark: { type: "bar", color: palette[0] },
-      encoding: {
+      ...marks(values, { type: "bar", color: palette[0] }, {
         x: numbers("ms", "ms"),
         ...rowsOf("what", { field: "order" }),
-      },
+      }),
     },
   };
 }
