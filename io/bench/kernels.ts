@@ -21,7 +21,7 @@ import {
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { rooflinePlot } from "../reports/plots.ts";
-import { figure, percent, type Table } from "../reports/table.ts";
+import { figure, percent, range, type Table, tableOf } from "../reports/table.ts";
 
 export const summary = "every kernel at a model's shapes, and what part of the adapter it uses";
 
@@ -39,7 +39,7 @@ export function run(args: string[]): Promise<number> {
     const model = await openBenchModel(options, status);
     const gpu = await openBenchGpu(model, options.adapter);
     try {
-      return [await benchKernels(gpu, model, status)];
+      return await benchKernels(gpu, model, status);
     } finally {
       gpu.destroy();
     }
@@ -127,22 +127,19 @@ export function chosenVariants(
 }
 
 function variantTable(variants: readonly Variant[]): Table {
-  return {
-    title: "Variants, as measured when this adapter was first used",
-    columns: ["kernel and shape", "chosen", "ms", "candidates", "wrong", "best / chosen"],
-    rows: variants.map(({ problem, chosen, times, ofBest }) => {
-      const all = Object.values(times);
-      const ms = times[chosen];
-      return [
-        problem,
-        chosen,
-        typeof ms === "number" ? figure(ms) : null,
-        `${all.length}`,
-        `${all.filter((time) => typeof time === "string").length}`,
-        percent(ofBest),
-      ];
-    }),
+  const all = ({ times }: Variant) => Object.values(times);
+  const ms = ({ times, chosen }: Variant) => {
+    const found = times[chosen];
+    return typeof found === "number" ? found : null;
   };
+  return tableOf("Variants, as measured when this adapter was first used", variants, [
+    ["kernel and shape", ({ problem }) => problem],
+    ["chosen", ({ chosen }) => chosen],
+    ["ms", (one) => figure(ms(one))],
+    ["candidates", (one) => `${all(one).length}`],
+    ["wrong", (one) => `${all(one).filter((time) => typeof time === "string").length}`],
+    ["best / chosen", ({ ofBest }) => percent(ofBest)],
+  ]);
 }
 
 /** What the adapter can do at most. */
@@ -158,66 +155,53 @@ export function ceilingTable({ gigaflops, gigabytes, launchMs }: Ceiling): Table
   };
 }
 
+/** A kernel at one shape, or all the shapes that cost next to nothing. */
+type KernelRow = Partial<KernelFigure> & { name: string; launches: number; tickMs: number };
+
 function kernelTable(kernels: readonly KernelFigure[], tickMs: number): Table {
-  // The many launches that cost next to nothing share a line.
-  const shown = kernels.filter(({ ms, launches }) => ms * launches >= 0.005 * tickMs);
-  const others = kernels.slice(shown.length);
-  const stamped = kernels.some(({ gpuMs }) => gpuMs !== undefined);
-  const launches = others.reduce((sum, kernel) => sum + kernel.launches, 0);
-  const rest = others.reduce((sum, { ms, launches }) => sum + ms * launches, 0);
-  const columns = ["stage: kernel, first launch of the shape", "launches", "ms each", "quartiles"]
-    .concat(stamped ? ["GPU ms"] : [], "ms/tick", "GFLOP/s", "GB/s", "of ceiling");
-  return {
-    title: "Kernels",
-    columns,
-    rows: [
-      ...shown.map((k) => [
-        `${k.stage}: ${k.label}`,
-        `${k.launches}`,
-        figure(k.ms),
-        k.quartiles.map(figure).join(" - "),
-        ...(stamped ? [figure(k.gpuMs)] : []),
-        figure(k.ms * k.launches),
-        k.flops > 0 ? figure(k.gigaflops) : null,
-        k.bytes > 0 ? figure(k.gigabytes) : null,
-        k.flops + k.bytes > 0 ? percent(k.ceilingFraction) : null,
-      ]),
-      ...(others.length === 0 ? [] : [[
-        `${others.length} smaller shapes`,
-        `${launches}`,
-        ...Array(stamped ? 3 : 2).fill(null),
-        figure(rest),
-        null,
-        null,
-        null,
-      ]]),
-    ],
-    notes: [
-      `A tick's kernels, launched one by one, take ${figure(tickMs)} ms.`,
-      "of ceiling: time of the work at this adapter's ceilings, of the time it took; small data " +
-      "that stays in caches can pass 100 %.",
-    ],
+  const rows = kernels.map((one): KernelRow => ({
+    ...one,
+    name: `${one.stage}: ${one.label}`,
+    tickMs: one.ms * one.launches,
+  }));
+  const shown = rows.filter((row) => row.tickMs >= 0.005 * tickMs);
+  const others = rows.slice(shown.length);
+  const sum = (key: "launches" | "tickMs") => others.reduce((all, row) => all + row[key], 0);
+  const rest: KernelRow = {
+    name: `${others.length} smaller shapes`,
+    launches: sum("launches"),
+    tickMs: sum("tickMs"),
   };
+  return tableOf("Kernels", others.length === 0 ? shown : [...shown, rest], [
+    ["stage: kernel, first launch of the shape", ({ name }) => name],
+    ["launches", ({ launches }) => `${launches}`],
+    ["ms each", ({ ms }) => figure(ms)],
+    ["quartiles", ({ quartiles }) => quartiles ? range(quartiles) : null],
+    ...(kernels.some(({ gpuMs }) => gpuMs !== undefined)
+      ? [["GPU ms", ({ gpuMs }: KernelRow) => figure(gpuMs)] as const]
+      : []),
+    ["ms/tick", (row) => figure(row.tickMs)],
+    ["GFLOP/s", ({ flops = 0, gigaflops }) => flops > 0 ? figure(gigaflops) : null],
+    ["GB/s", ({ bytes = 0, gigabytes }) => bytes > 0 ? figure(gigabytes) : null],
+    [
+      "of ceiling",
+      ({ flops = 0, bytes = 0, ceilingFraction }) =>
+        flops + bytes > 0 ? percent(ceilingFraction) : null,
+    ],
+  ], [
+    `A tick's kernels, launched one by one, take ${figure(tickMs)} ms.`,
+    "of ceiling: time of the work at this adapter's ceilings, of the time it took; small data " +
+    "that stays in caches can pass 100 %.",
+  ]);
 }
 
 function productTable(products: readonly MatmulFigure[], ceiling: Ceiling): Table {
-  return {
-    title: "Matrix products",
-    columns: [
-      "rows x outputs x inputs",
-      "storage",
-      "ms each",
-      "quartiles",
-      "GFLOP/s",
-      "of ceiling",
-    ],
-    rows: products.map(({ rows, outputs, inputs, dtype, ms, quartiles, gigaflops }) => [
-      `${rows} x ${outputs} x ${inputs}`,
-      dtype,
-      figure(ms),
-      quartiles.map(figure).join(" - "),
-      figure(gigaflops),
-      percent(gigaflops / ceiling.gigaflops),
-    ]),
-  };
+  return tableOf("Matrix products", products, [
+    ["rows x outputs x inputs", (one) => `${one.rows} x ${one.outputs} x ${one.inputs}`],
+    ["storage", ({ dtype }) => dtype],
+    ["ms each", ({ ms }) => figure(ms)],
+    ["quartiles", ({ quartiles }) => range(quartiles)],
+    ["GFLOP/s", ({ gigaflops }) => figure(gigaflops)],
+    ["of ceiling", ({ gigaflops }) => percent(gigaflops / ceiling.gigaflops)],
+  ]);
 }

@@ -20,14 +20,14 @@ import {
   type BenchModel,
   benchModelOptions,
   modelFacts,
+  observations,
   openBenchModel,
   openBenchSession,
 } from "./model.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { latencyPlot } from "../reports/plots.ts";
-import { figure, type Table } from "../reports/table.ts";
-import { observations } from "./tick.ts";
+import { figure, type Table, tableOf } from "../reports/table.ts";
 
 export const summary = "signal to signal, paced live, with and without a network (minutes)";
 
@@ -69,8 +69,7 @@ export function run(args: string[]): Promise<number> {
   return runBench(spec, args, async (options, status) => {
     const { network } = options;
     if (network !== undefined && network !== "none") parseNetwork(network);
-    const model = await openBenchModel(options, status);
-    return [await benchLatency(model, options, status)];
+    return await benchLatency(await openBenchModel(options, status), options, status);
   });
 }
 
@@ -105,7 +104,7 @@ export async function benchLatency(
   let adapter = "";
   for (const one of schedules) {
     for (const net of networks) {
-      status(`${one}, ${net === null ? "no network" : `network ${net}`}`);
+      status(runName({ schedule: one, network: net }));
       const { run, on } = await live(model, one, net, options);
       adapter = on;
       runs.push(run);
@@ -124,9 +123,7 @@ export async function benchLatency(
       runs,
     },
     tables: [latencyTable(runs)],
-    plots: [
-      latencyPlot(runs.map(({ ms, ...run }) => ({ name: runName(run), ms }))),
-    ],
+    plots: [latencyPlot(runs.map((run) => ({ name: runName(run), ms: run.ms })))],
     model: modelFacts(model, adapter),
   };
 }
@@ -273,22 +270,20 @@ function memoryOutput(shape: StreamShape): StreamOutput {
 }
 
 function latencyTable(runs: readonly LatencyRun[]): Table {
-  return {
-    title: "From a unit's last sample to the first bytes of its answer (ms)",
-    columns: ["schedule, network", "placement", "p50", "p95", "p99", "max", "units", "lost"],
-    rows: runs.map((run) => [
-      runName(run),
-      run.placement,
-      ...[run.p50, run.p95, run.p99, run.max].map(figure),
-      `${run.units}`,
-      `${run.lost}`,
-    ]),
-    notes: [
-      `The first ${warmUnits} units of each run don't count. The design's paper gives about 200 ms ` +
-      "for its own model and schedule, and 350 ms of network.",
-      ...runs.filter(({ growing }) => growing).map((run) =>
-        `${runName(run)}: latency grew through the run: this machine did not keep up.`
-      ),
-    ],
-  };
+  return tableOf("From a unit's last sample to the first bytes of its answer (ms)", runs, [
+    ["schedule, network", runName],
+    ["placement", ({ placement }) => placement],
+    ["p50", ({ p50 }) => figure(p50)],
+    ["p95", ({ p95 }) => figure(p95)],
+    ["p99", ({ p99 }) => figure(p99)],
+    ["max", ({ max }) => figure(max)],
+    ["units", ({ units }) => `${units}`],
+    ["lost", ({ lost }) => `${lost}`],
+  ], [
+    `The first ${warmUnits} units of each run don't count. The design's paper gives about 200 ms ` +
+    "for its own model and schedule, and 350 ms of network.",
+    ...runs.filter(({ growing }) => growing).map((run) =>
+      `${runName(run)}: latency grew through the run: this machine did not keep up.`
+    ),
+  ]);
 }

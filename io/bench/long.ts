@@ -7,15 +7,16 @@ import {
   type BenchModel,
   benchModelOptions,
   modelFacts,
+  observations,
   openBenchModel,
   openBenchSession,
   performerBytes,
+  timed,
 } from "./model.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { longPlot } from "../reports/plots.ts";
-import { figure, type Table } from "../reports/table.ts";
-import { observations } from "./tick.ts";
+import { figure, type Table, tableOf } from "../reports/table.ts";
 
 export const summary = "an hour of stream: memory and tick time per minute (half an hour)";
 
@@ -41,10 +42,12 @@ type LongOptions = Partial<Parsed<typeof spec.options>["options"]>;
 
 /** Runs the command. */
 export function run(args: string[]): Promise<number> {
-  return runBench(spec, args, async (options, status) => {
-    const model = await openBenchModel(options, status);
-    return [await benchLong(model, options, status)];
-  });
+  return runBench(
+    spec,
+    args,
+    async (options, status) =>
+      await benchLong(await openBenchModel(options, status), options, status),
+  );
 }
 
 /** One minute of stream; the last may be shorter. */
@@ -77,41 +80,37 @@ async function benchLong(
     schedule: options.schedule ?? "paper",
     thinker: options.adapter ?? "default",
   });
-  const start = performance.now();
-  const deadline = start + budget * 60_000;
-  let stop = false;
   const minutes: Minute[] = [];
-  let [last, done, began] = [start, 0, start];
+  let [done, wallMinutes] = [0, 0];
   let times: number[] = [];
+  const streamed = () => (done * config.unit_ms) / 60_000;
   const close = () => {
     const { rss, heapUsed } = Deno.memoryUsage();
     minutes.push({
-      minute: (done * config.unit_ms) / 60_000,
+      minute: streamed(),
       units: times.length,
-      tickMs: (last - began) / times.length,
+      tickMs: times.reduce((sum, ms) => sum + ms, 0) / times.length,
       p50: median(times),
       p95: quantile(times, 0.95),
       rssBytes: rss,
       heapBytes: heapUsed,
     });
-    [began, times] = [last, []];
+    times = [];
   };
-  function* untilStopped() {
+  function* withinBudget() {
     for (const observation of observations(config, units)) {
-      if (stop) return;
+      if (wallMinutes >= budget) return;
       yield observation;
     }
   }
-  for await (const _ of session.respond(untilStopped())) {
-    const now = performance.now();
-    times.push(now - last);
-    last = now;
+  for await (const { ms } of timed(session.respond(withinBudget()))) {
+    times.push(ms);
     done++;
+    wallMinutes += ms / 60_000;
     if (times.length === perMinute) close();
-    stop ||= now >= deadline;
     status(
-      `${((done * config.unit_ms) / 60_000).toFixed(1)} of ${wanted} minutes of stream, ` +
-        `${((now - start) / 60_000).toFixed(1)} of at most ${budget} of work`,
+      `${streamed().toFixed(1)} of ${wanted} minutes of stream, ` +
+        `${wallMinutes.toFixed(1)} of at most ${budget} of work`,
     );
   }
   if (times.length > 0) close();
@@ -119,8 +118,7 @@ async function benchLong(
   // The first minute compiles and fills the window.
   const settled = minutes.slice(1).filter((minute) => minute.units === perMinute);
   const drift = settled.length < fewestMinutes ? null : describeDrift(settled);
-  const minutesDone = (done * config.unit_ms) / 60_000;
-  const wallMinutes = (last - start) / 60_000;
+  const minutesDone = streamed();
   return {
     name: "long",
     headline: `${minutesDone.toFixed(1)} minutes of stream in ${
@@ -175,27 +173,25 @@ export function describeDrift(minutes: readonly Minute[]): Drift {
 /** At most so many rows are shown; JSON has them all. */
 const shownRows = 20;
 
+const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+
 function longTable(minutes: readonly Minute[], drift: Drift | null): Table {
   const every = Math.ceil(minutes.length / shownRows);
-  return {
-    title: "Minute by minute",
-    columns: ["minute of stream", "ms per unit", "p50", "p95", "memory, MB", "JS heap, MB"],
-    rows: minutes.filter((_, i) => i % every === 0 || i === minutes.length - 1).map((m) => [
-      m.minute.toFixed(1),
-      figure(m.tickMs),
-      figure(m.p50),
-      figure(m.p95),
-      (m.rssBytes / 1e6).toFixed(1),
-      (m.heapBytes / 1e6).toFixed(1),
-    ]),
-    notes: [
-      drift === null
-        ? `Too short for a trend: it takes ${fewestMinutes} whole minutes after the first.`
-        : `The ${drift.minutes} minutes after the first: memory ${
-          drift.rssBytes.map((bytes) => (bytes / 1e6).toFixed(1)).join(" to ")
-        } MB, by a line ${(drift.rssBytesPerMinute / 1000).toFixed(1)} kB a minute; p50 ${
-          drift.p50.map(figure).join(" to ")
-        } ms, by a line ${drift.msPerMinute.toFixed(3)} ms a minute.`,
-    ],
-  };
+  const shown = minutes.filter((_, i) => i % every === 0 || i === minutes.length - 1);
+  return tableOf("Minute by minute", shown, [
+    ["minute of stream", ({ minute }) => minute.toFixed(1)],
+    ["ms per unit", ({ tickMs }) => figure(tickMs)],
+    ["p50", ({ p50 }) => figure(p50)],
+    ["p95", ({ p95 }) => figure(p95)],
+    ["memory, MB", ({ rssBytes }) => megabytes(rssBytes)],
+    ["JS heap, MB", ({ heapBytes }) => megabytes(heapBytes)],
+  ], [
+    drift === null
+      ? `Too short for a trend: it takes ${fewestMinutes} whole minutes after the first.`
+      : `The ${drift.minutes} minutes after the first: memory ${
+        drift.rssBytes.map(megabytes).join(" to ")
+      } MB, by a line ${(drift.rssBytesPerMinute / 1000).toFixed(1)} kB a minute; p50 ${
+        drift.p50.map(figure).join(" to ")
+      } ms, by a line ${drift.msPerMinute.toFixed(3)} ms a minute.`,
+  ]);
 }

@@ -1,7 +1,7 @@
 /** Which model and adapter a bench measures. */
 import { type Checkpoint, openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { parameterCount } from "../../engine/checkpoint/tensors.ts";
-import { unitLayout } from "../../engine/checkpoint/unit.ts";
+import { type Observation, type Response, unitLayout } from "../../engine/checkpoint/unit.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { type PresetName, presetNames } from "../../engine/models/presets.ts";
 import { randomCheckpoint } from "../../engine/models/random_checkpoint.ts";
@@ -108,6 +108,33 @@ export async function openBenchSession(
   });
   await tuning?.keep();
   return session;
+}
+
+/** Loud noise, which keeps every stage at work. */
+export function* observations(
+  config: BenchModel["checkpoint"]["config"],
+  units: number,
+): Generator<Observation> {
+  const { userSamples, frames } = unitLayout(config);
+  const { width, height } = config.observation.video;
+  const pixels = new Uint8Array(frames * width * height * 3);
+  for (let at = 0; at < pixels.length; at += 65536) {
+    crypto.getRandomValues(pixels.subarray(at, at + 65536));
+  }
+  const audio = Float32Array.from({ length: userSamples }, () => Math.random() - 0.5);
+  for (let unit = 0; unit < units; unit++) yield { audio, frames: pixels };
+}
+
+/** Responses with the wall milliseconds since the one before, or since the beginning. */
+export async function* timed(
+  responses: AsyncIterable<Response>,
+): AsyncGenerator<{ response: Response; ms: number }> {
+  let last = performance.now();
+  for await (const response of responses) {
+    const now = performance.now();
+    yield { response, ms: now - last };
+    last = now;
+  }
 }
 
 /** A model's facts, as every bench's JSON and page have them. */

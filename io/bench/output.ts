@@ -1,12 +1,7 @@
 /** What a bench gives, and the ways out: text, JSON, and a page with plots. */
 import { InputError } from "../../engine/config/errors.ts";
-import {
-  type CommandSpec,
-  helpText,
-  type Option,
-  type Parsed,
-  parseOptions,
-} from "../cli/options.ts";
+import { runCommand } from "../cli/commands.ts";
+import { type CommandSpec, givenOptions, type Option, type Parsed } from "../cli/options.ts";
 import { program } from "../system/program.ts";
 import { print, showStatus } from "../system/terminal.ts";
 import { type Bench, writeReport } from "../reports/report.ts";
@@ -25,50 +20,44 @@ export const outputOptions = {
 type Options<T extends Record<string, Option>> = Parsed<T>["options"];
 
 /** A bench's command: parses, measures, prints. */
-export async function runBench<const T extends Record<string, Option>>(
+export function runBench<const T extends Record<string, Option>>(
   spec: CommandSpec<T & typeof outputOptions>,
   args: string[],
-  measure: (options: Options<T>, status: Status) => Promise<Bench[]>,
+  measure: (options: Options<T>, status: Status) => Promise<Bench | Bench[]>,
 ): Promise<number> {
-  const { options, operands, help } = parseOptions(spec, args);
-  if (help) {
-    await print(helpText(spec));
-    return 0;
-  }
-  if (operands[0] !== undefined) {
-    throw new InputError(`${spec.name} takes no '${operands[0]}': --help lists its options`);
-  }
-  const { json, report, force } = options as Options<typeof outputOptions>;
-  if (report !== undefined) await checkReport(report, force);
-  const started = new Date();
-  const benches = await measure(options as unknown as Options<T>, showStatus);
-  showStatus("");
-  const given = Object.fromEntries(
-    Object.entries(options).filter(([, value]) => value !== undefined && value !== false),
-  );
-  const configuration = {
-    ...machine(),
-    command: [spec.name, ...args].join(" "),
-    date: started.toISOString(),
-    seconds: (Date.now() - started.getTime()) / 1000,
-    options: given,
-    ...benches.find(({ model }) => model)?.model,
-  };
-  if (json) {
-    const figures = Object.fromEntries(benches.map(({ name, figures }) => [name, figures]));
-    await print(`${JSON.stringify({ configuration, ...figures }, null, 2)}\n`);
-  } else {
-    const texts = benches.map(({ headline, tables }) =>
-      [`${headline}\n`, ...tables.map(tableText)].join("\n")
-    );
-    await print(texts.join("\n"));
-  }
-  if (report !== undefined) {
-    showStatus(`drawing ${report}`);
-    await writeReport(report, { configuration, benches });
+  return runCommand(spec, args, async (options, operands) => {
+    if (operands[0] !== undefined) {
+      throw new InputError(`${spec.name} takes no '${operands[0]}': --help lists its options`);
+    }
+    const { json, report, force } = options as Options<typeof outputOptions>;
+    if (report !== undefined) await checkReport(report, force);
+    const started = new Date();
+    const benches = [await measure(options as unknown as Options<T>, showStatus)].flat();
     showStatus("");
-  }
-  return 0;
+    const configuration = {
+      ...machine(),
+      command: [spec.name, ...args].join(" "),
+      date: started.toISOString(),
+      seconds: (Date.now() - started.getTime()) / 1000,
+      options: Object.fromEntries(givenOptions(options)),
+      ...benches.find(({ model }) => model)?.model,
+    };
+    if (json) {
+      const figures = Object.fromEntries(benches.map(({ name, figures }) => [name, figures]));
+      await print(`${JSON.stringify({ configuration, ...figures }, null, 2)}\n`);
+    } else {
+      const texts = benches.map(({ headline, tables }) =>
+        [`${headline}\n`, ...tables.map(tableText)].join("\n")
+      );
+      await print(texts.join("\n"));
+    }
+    if (report !== undefined) {
+      showStatus(`drawing ${report}`);
+      await writeReport(report, { configuration, benches });
+      showStatus("");
+    }
+    return 0;
+  });
 }
 
 /** @throws InputError before any work, when the page could not be written. */

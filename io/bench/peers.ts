@@ -5,7 +5,7 @@ import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import type { Peers, PeerWork } from "./peer_figures.ts";
 import { peersPlot } from "../reports/plots.ts";
-import { figure, type Table } from "../reports/table.ts";
+import { figure, range, type Table, tableOf } from "../reports/table.ts";
 
 export const summary = "products and attention beside other WebGPU libraries (minutes, downloads)";
 
@@ -23,18 +23,12 @@ const spec = {
 
 /** Runs the command. @param programs `peers`: the folder of the program that runs the libraries. */
 export function run(args: string[], { peers }: { peers: string }): Promise<number> {
-  return runBench(spec, args, async ({ adapter, rounds }, status) => [
-    await benchPeers(peers, adapter ?? "default", rounds ?? 5, status),
-  ]);
+  return runBench(spec, args, async ({ adapter = "default", rounds = 5 }, status) => {
+    return bench(await runPeers(peers, adapter, rounds, status), rounds);
+  });
 }
 
-async function benchPeers(
-  folder: string,
-  adapter: string,
-  rounds: number,
-  status: Status,
-): Promise<Bench> {
-  const peers = await runPeers(folder, adapter, rounds, status);
+function bench(peers: Peers, rounds: number): Bench {
   return {
     name: "peers",
     headline: `beside other libraries on ${peers.adapter}, ${rounds} rounds in one run`,
@@ -97,18 +91,12 @@ async function runPeers(
 const lastLine = (text: string) => text.trimEnd().split("\n").at(-1) ?? "";
 
 function workTable({ work, figures }: PeerWork): Table {
-  return {
-    title: work,
-    columns: ["library", "version", "ms", "quartiles", "GFLOP/s", "times as long"],
-    rows: figures.map(({ library, version, failed, ...found }) =>
-      failed !== undefined ? [`${library}: ${failed}`, version, null, null, null, null] : [
-        library,
-        version,
-        figure(found.ms),
-        found.quartiles?.map(figure).join(" - ") ?? null,
-        figure(found.gigaflops),
-        figure(found.ratio),
-      ]
-    ),
-  };
+  return tableOf(work, figures, [
+    ["library", ({ library, failed }) => failed === undefined ? library : `${library}: ${failed}`],
+    ["version", ({ version }) => version],
+    ["ms", ({ ms }) => figure(ms)],
+    ["quartiles", ({ quartiles }) => quartiles ? range(quartiles) : null],
+    ["GFLOP/s", ({ gigaflops }) => figure(gigaflops)],
+    ["times as long", ({ ratio }) => figure(ratio)],
+  ]);
 }

@@ -23,7 +23,7 @@ import { checkChoice } from "./model.ts";
 import { outputOptions, runBench } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { benchPlanCheck } from "./plan_check.ts";
-import { bytesText, type Cell, figure, percent, type Table } from "../reports/table.ts";
+import { bytesText, type Cell, figure, percent, type Table, tableOf } from "../reports/table.ts";
 
 export const summary = "what a tick would cost on a machine that isn't here";
 
@@ -80,7 +80,7 @@ export function run(args: string[]): Promise<number> {
       if (excluded !== undefined) {
         throw new InputError(`--check measures this machine: leave --${excluded} out`);
       }
-      return [await benchPlanCheck(options, status)];
+      return await benchPlanCheck(options, status);
     }
     if (flops === undefined || bandwidth === undefined) {
       throw new InputError(
@@ -100,7 +100,7 @@ export function run(args: string[]): Promise<number> {
     const config = options.preset === undefined
       ? await openConfig(options.model ?? await ownModel())
       : preset(options.preset);
-    return [await plan(options.preset ?? options.model ?? "nano", config, machine, options)];
+    return await plan(options.preset ?? options.model ?? "nano", config, machine, options);
   });
 }
 
@@ -206,20 +206,14 @@ function rate(value: number): string {
 const ms = (seconds: number) => figure(1000 * seconds);
 
 function planTable(stages: readonly StageTime[], tick: Omit<StageTime, "stage">): Table {
-  const row = (name: string, one: Omit<StageTime, "stage">) => [
-    name,
-    figure(one.flops / 1e9),
-    figure(one.bytes / 1e9),
-    `${one.launches}`,
-    ms(one.computeSeconds),
-    ms(one.memorySeconds),
-    ms(one.seconds),
-    one.bound,
-  ];
-  return {
-    title: "Stages",
-    columns: ["stage", "GFLOP", "GB", "launches", "operations, ms", "bytes, ms", "ms", "bound by"],
-    rows: [...stages.map((one) => row(one.stage, one)), row("tick", tick)],
-    notes: ["ms: the sum over launches of the greater of both."],
-  };
+  return tableOf("Stages", [...stages, { ...tick, stage: "tick" }], [
+    ["stage", ({ stage }) => stage],
+    ["GFLOP", ({ flops }) => figure(flops / 1e9)],
+    ["GB", ({ bytes }) => figure(bytes / 1e9)],
+    ["launches", ({ launches }) => `${launches}`],
+    ["operations, ms", ({ computeSeconds }) => ms(computeSeconds)],
+    ["bytes, ms", ({ memorySeconds }) => ms(memorySeconds)],
+    ["ms", ({ seconds }) => ms(seconds)],
+    ["bound by", ({ bound }) => bound],
+  ], ["ms: the sum over launches of the greater of both."]);
 }

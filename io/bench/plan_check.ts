@@ -1,14 +1,14 @@
 /** `bench plan --check`: how well a plan fits the machine that is here. */
 import { classEfficiency, kernelTimes, measureCeiling } from "../../engine/bench/kernel_bench.ts";
-import { type Machine, stageTimes, type WorkKind } from "../../engine/bench/roofline.ts";
+import { type Machine, stageTimes } from "../../engine/bench/roofline.ts";
 import { TickBench, type TickTimes } from "../../engine/bench/tick_bench.ts";
 import type { TickStage } from "../../engine/roles/tick_plan.ts";
 import { median } from "../../kernels/measure/quantile.ts";
 import { ceilingTable } from "./kernels.ts";
 import { type BenchModelOptions, modelFacts, openBenchGpu, openBenchModel } from "./model.ts";
-import { type Status } from "./output.ts";
+import type { Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
-import { figure, percent, type Table } from "../reports/table.ts";
+import { figure, percent, tableOf } from "../reports/table.ts";
 
 /** What --check found of one stage. */
 export interface CheckedStage {
@@ -26,15 +26,12 @@ export async function benchPlanCheck(
   options: BenchModelOptions,
   status: Status,
 ): Promise<Bench> {
-  const model = await openBenchModel(
-    { ...options, precision: options.precision ?? "auto" },
-    status,
-  );
+  const model = await openBenchModel(options, status);
   const { settings } = model;
   const gpu = await openBenchGpu(model, options.adapter);
   try {
-    const bench = await TickBench.create(gpu, model.checkpoint, model.settings);
-    bench.jump(model.settings.historyUnits);
+    const bench = await TickBench.create(gpu, model.checkpoint, settings);
+    bench.jump(settings.historyUnits);
     await bench.run(3, () => status("first ticks"));
     const ticks: TickTimes[] = [];
     // Between the kernels: what disturbs a machine that others use hits both.
@@ -70,29 +67,26 @@ export async function benchPlanCheck(
         stages: [...checked, tick],
         within30Percent: within,
       },
-      tables: [ceilingTable(ceiling), efficiencyTable(efficiency), {
-        title: "Predicted and measured (ms per tick, history full)",
-        columns: [
-          "stage",
-          "predicted",
-          "kernels one by one",
-          "measured",
-          "ratio",
-        ],
-        rows: [...checked, tick].map((one) => [
-          one.stage,
-          figure(one.predictedMs),
-          figure(one.kernelsMs),
-          figure(one.measuredMs),
-          figure(one.ratio),
-        ]),
-        notes: [
+      tables: [
+        ceilingTable(ceiling),
+        tableOf(
+          "What classes of kernels reached of the ceilings, launched alone",
+          Object.entries(efficiency),
+          [["class", ([kind]) => kind], ["part", ([, part]) => percent(part)]],
+        ),
+        tableOf("Predicted and measured (ms per tick, history full)", [...checked, tick], [
+          ["stage", ({ stage }) => stage],
+          ["predicted", ({ predictedMs }) => figure(predictedMs)],
+          ["kernels one by one", ({ kernelsMs }) => figure(kernelsMs)],
+          ["measured", ({ measuredMs }) => figure(measuredMs)],
+          ["ratio", ({ ratio }) => figure(ratio)],
+        ], [
           `The tick is predicted ${within ? "within" : "NOT within"} 30 %.`,
           "Predicted: the operations and bytes of the tick's launches under this run's ceilings, by " +
           "the part of them that each class of kernels reached on average when launched alone in " +
           "this run. The tick itself is not used.",
-        ],
-      }],
+        ]),
+      ],
       plots: [],
       model: modelFacts(model, gpu.name),
     };
@@ -109,12 +103,4 @@ function compared(
 ): CheckedStage {
   const measuredMs = median(ticks.map((times) => times[stage]));
   return { stage, predictedMs, kernelsMs, measuredMs, ratio: predictedMs / measuredMs };
-}
-
-function efficiencyTable(efficiency: Partial<Record<WorkKind, number>>): Table {
-  return {
-    title: "What classes of kernels reached of the ceilings, launched alone",
-    columns: ["class", "part"],
-    rows: Object.entries(efficiency).map(([kind, part]) => [kind, percent(part)]),
-  };
 }

@@ -10,7 +10,7 @@ import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import type { ChildMarks } from "./start_child.ts";
 import { startPlot } from "../reports/plots.ts";
-import { figure, type Table } from "../reports/table.ts";
+import { figure, type Table, tableOf } from "../reports/table.ts";
 
 export const summary = "from the command to the first answer, and where that time goes";
 
@@ -39,7 +39,7 @@ export interface StartPrograms {
 export function run(args: string[], programs: StartPrograms): Promise<number> {
   return runBench(spec, args, async (options, status) => {
     const { model, rounds, "no-tune": off } = options;
-    return [await benchStart(programs, model, rounds ?? 3, off, status)];
+    return await benchStart(programs, model, rounds ?? 3, off, status);
   });
 }
 
@@ -184,19 +184,13 @@ function startTable(
   first: number,
   second: number,
 ): Table {
-  return {
-    title: "Where the time goes (medians in ms)",
-    columns: ["part", "ms"],
-    rows: [
-      ...parts.map(({ what, ms }) => [what, figure(ms)]),
-      ["from the command to the first answer", figure(totalMs)],
-    ],
-    notes: [
-      `The whole was measured on the command itself, its parts in one process without Workers; the ` +
-      `last part is what is left, below 0 where roles start side by side. The first unit takes ` +
-      `${figure(first)} ms, the second ${
-        figure(second)
-      }: the difference is pipelines' compilation.`,
-    ],
-  };
+  const whole = { what: "from the command to the first answer", ms: totalMs };
+  return tableOf("Where the time goes (medians in ms)", [...parts, whole], [
+    ["part", ({ what }) => what],
+    ["ms", ({ ms }) => figure(ms)],
+  ], [
+    `The whole was measured on the command itself, its parts in one process without Workers; the ` +
+    `last part is what is left, below 0 where roles start side by side. The first unit takes ` +
+    `${figure(first)} ms, the second ${figure(second)}: the difference is pipelines' compilation.`,
+  ]);
 }

@@ -8,7 +8,7 @@ import {
   type TickTimes,
 } from "../../engine/bench/tick_bench.ts";
 import { allLaunches, type StagePlans, tickStages } from "../../engine/roles/tick_plan.ts";
-import { type Observation, type Response, unitLayout } from "../../engine/checkpoint/unit.ts";
+import type { Response } from "../../engine/checkpoint/unit.ts";
 import { attentionOf } from "../../kernels/attention/attention.ts";
 import { elementBytes } from "../../kernels/gpu/tensor.ts";
 import { sleepCost } from "../../kernels/measure/ceilings.ts";
@@ -20,15 +20,17 @@ import {
   type BenchModel,
   benchModelOptions,
   modelFacts,
+  observations,
   openBenchGpu,
   openBenchModel,
   openBenchSession,
   performerBytes,
+  timed,
 } from "./model.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { growthPlot, type Plot, stagePlot } from "../reports/plots.ts";
-import { bytesText, figure, type Table } from "../reports/table.ts";
+import { bytesText, figure, range, type Table, tableOf } from "../reports/table.ts";
 
 export const summary = "a tick by stage, over history's length, by placement and schedule";
 
@@ -62,10 +64,12 @@ const growthTokens = 16384;
 
 /** Runs the command. */
 export function run(args: string[]): Promise<number> {
-  return runBench(spec, args, async (options, status) => {
-    const model = await openBenchModel(options, status);
-    return [await benchTick(model, options, status)];
-  });
+  return runBench(
+    spec,
+    args,
+    async (options, status) =>
+      await benchTick(await openBenchModel(options, status), options, status),
+  );
 }
 
 /** Milliseconds by stage, as one row of a table. */
@@ -257,15 +261,11 @@ async function runPlacement(
   const { config } = model.checkpoint;
   await using session = await openBenchSession(model, { placement, schedule, thinker, performer });
   const openingMs = performance.now() - start;
-  const responses: Response[] = [];
-  const left: number[] = [];
-  for await (const response of session.respond(observations(config, units))) {
-    responses.push(response);
-    left.push(performance.now());
-  }
-  const warm = responses.slice(warmUnits);
-  const of = (stage: keyof Response["stages"]) => median(warm.map(({ stages }) => stages[stage]));
-  const times = left.slice(warmUnits).map((at, i) => at - (left[warmUnits - 1 + i] ?? NaN));
+  const answers = await Array.fromAsync(timed(session.respond(observations(config, units))));
+  const warm = answers.slice(warmUnits);
+  const of = (stage: keyof Response["stages"]) =>
+    median(warm.map(({ response: { stages } }) => stages[stage]));
+  const times = warm.map(({ ms }) => ms);
   const unitMs = times.reduce((sum, ms) => sum + ms, 0) / times.length;
   const { info } = session;
   return {
@@ -286,21 +286,6 @@ async function runPlacement(
     thinkerBytes: info.thinker.allocatedBytes,
     performerBytes: performerBytes(info),
   };
-}
-
-/** Loud noise, which keeps every stage at work. */
-export function* observations(
-  config: BenchModel["checkpoint"]["config"],
-  units: number,
-): Generator<Observation> {
-  const { userSamples, frames } = unitLayout(config);
-  const { width, height } = config.observation.video;
-  const pixels = new Uint8Array(frames * width * height * 3);
-  for (let at = 0; at < pixels.length; at += 65536) {
-    crypto.getRandomValues(pixels.subarray(at, at + 65536));
-  }
-  const audio = Float32Array.from({ length: userSamples }, () => Math.random() - 0.5);
-  for (let unit = 0; unit < units; unit++) yield { audio, frames: pixels };
 }
 
 function stageTable(
@@ -349,25 +334,24 @@ function stageTable(
 function growthTable(
   { withWindow, withoutWindow, line, bytesPerToken, gigabytesPerSecond }: Growth,
 ): Table {
-  const rows = (points: readonly GrowthFigure[], what: string) =>
-    points.map(({ units, tokens, ms, quartiles }) => [
-      `${what}, ${units} units`,
-      `${tokens}`,
-      ...[ms.pass, ms.solve, ms.tick].map(figure),
-      quartiles.map(figure).join(" - "),
-    ]);
-  return {
-    title: "Growth with history (medians in ms)",
-    columns: ["history", "tokens", "pass", "solve", "tick", "quartiles"],
-    rows: [...rows(withWindow, "window"), ...rows(withoutWindow, "no window")],
-    notes: [
-      `Without a window: ${figure(line.intercept)} ms + ${
-        figure(1000 * line.slope)
-      } us per token (r2 ${figure(line.r2)}); a token is ${
-        bytesText(bytesPerToken)
-      } of K and V read per tick, so history is read at ${figure(gigabytesPerSecond)} GB/s.`,
-    ],
-  };
+  const points = [
+    ...withWindow.map((point) => ({ ...point, what: "window" })),
+    ...withoutWindow.map((point) => ({ ...point, what: "no window" })),
+  ];
+  return tableOf("Growth with history (medians in ms)", points, [
+    ["history", ({ what, units }) => `${what}, ${units} units`],
+    ["tokens", ({ tokens }) => `${tokens}`],
+    ["pass", ({ ms }) => figure(ms.pass)],
+    ["solve", ({ ms }) => figure(ms.solve)],
+    ["tick", ({ ms }) => figure(ms.tick)],
+    ["quartiles", ({ quartiles }) => range(quartiles)],
+  ], [
+    `Without a window: ${figure(line.intercept)} ms + ${
+      figure(1000 * line.slope)
+    } us per token (r2 ${figure(line.r2)}); a token is ${
+      bytesText(bytesPerToken)
+    } of K and V read per tick, so history is read at ${figure(gigabytesPerSecond)} GB/s.`,
+  ]);
 }
 
 function growthPlots(growth: Growth): Plot {
@@ -380,26 +364,23 @@ function growthPlots(growth: Growth): Plot {
 }
 
 function placementTable(runs: readonly PlacementRun[], unitMs: number): Table {
-  return {
-    title: "Placements and schedules, through sessions, flat out (medians in ms)",
-    columns: [
-      "placement, schedule",
-      ...["encode", "pass", "solve", "decode", "sends", "ms per unit", "p95"],
-      "real-time factor",
-      ...["memory", "opening"],
+  return tableOf("Placements and schedules, through sessions, flat out (medians in ms)", runs, [
+    ["placement, schedule", ({ placement, schedule }) => `${placement}, ${schedule}`],
+    ["encode", ({ stages }) => figure(stages.encode)],
+    ["pass", ({ stages }) => figure(stages.pass)],
+    ["solve", ({ stages }) => figure(stages.solve)],
+    ["decode", ({ stages }) => figure(stages.decode)],
+    ["sends", ({ stages }) => figure(stages.sendSlice + stages.sendLatents)],
+    ["ms per unit", (run) => figure(run.unitMs)],
+    ["p95", ({ p95Ms }) => figure(p95Ms)],
+    ["real-time factor", ({ realTimeFactor }) => figure(realTimeFactor)],
+    [
+      "memory",
+      ({ thinkerBytes, performerBytes }) =>
+        [thinkerBytes, performerBytes].filter((b) => b !== null).map(bytesText).join(" + "),
     ],
-    rows: runs.map(({ placement, schedule, stages, ...run }) => [
-      `${placement}, ${schedule}`,
-      ...[stages.encode, stages.pass, stages.solve, stages.decode].map(figure),
-      figure(stages.sendSlice + stages.sendLatents),
-      figure(run.unitMs),
-      figure(run.p95Ms),
-      figure(run.realTimeFactor),
-      [run.thinkerBytes, run.performerBytes].filter((b) => b !== null).map(bytesText).join(" + "),
-      figure(run.openingMs),
-    ]),
-    notes: [
-      `ms per unit is wall time; below ${unitMs} it keeps up. Stages that overlap add up to more.`,
-    ],
-  };
+    ["opening", ({ openingMs }) => figure(openingMs)],
+  ], [
+    `ms per unit is wall time; below ${unitMs} it keeps up. Stages that overlap add up to more.`,
+  ]);
 }

@@ -1,6 +1,14 @@
 /** Commands that are chosen by name: those of main.ts, and the measurements of `bench`. */
 import { InputError } from "../../engine/config/errors.ts";
-import { nearest } from "./options.ts";
+import { print } from "../system/terminal.ts";
+import {
+  type CommandSpec,
+  helpText,
+  nearest,
+  type Option,
+  type Parsed,
+  parseOptions,
+} from "./options.ts";
 
 /** What a command's module exports. `More`: what it gets beside its arguments. */
 export interface Command<More extends unknown[] = []> {
@@ -12,6 +20,18 @@ export interface Command<More extends unknown[] = []> {
 
 /** Commands by name; each is loaded when it is needed. */
 export type Commands<More extends unknown[] = []> = Record<string, () => Promise<Command<More>>>;
+
+/** Runs a command on what its arguments say, or prints its help. @returns The exit code. */
+export async function runCommand<const T extends Record<string, Option>>(
+  spec: CommandSpec<T>,
+  args: string[],
+  body: (options: Parsed<T>["options"], operands: string[]) => Promise<number>,
+): Promise<number> {
+  const { options, operands, help } = parseOptions(spec, args);
+  if (!help) return await body(options, operands);
+  await print(helpText(spec));
+  return 0;
+}
 
 /** Loads a command. @throws InputError that begins with `label` when no command has this name. */
 export async function findCommand<More extends unknown[]>(

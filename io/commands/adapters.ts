@@ -1,6 +1,7 @@
 /** `adapters`: lists every adapter that can be reached, with the SPEC that selects it. */
 import { driversUnloaded } from "../../kernels/gpu/adapter.ts";
-import { type CommandSpec, helpText, parseOptions } from "../cli/options.ts";
+import { runCommand } from "../cli/commands.ts";
+import type { CommandSpec, Option } from "../cli/options.ts";
 import { print } from "../system/terminal.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { type AdapterDescription, listAdapters } from "../../engine/mod.ts";
@@ -15,7 +16,7 @@ const command = {
     json: { kind: "flag", help: "print the list as JSON on stdout, with all limits" },
   },
   examples: ["wanstream adapters", "wanstream adapters --json"],
-} satisfies CommandSpec<Record<string, { kind: "flag"; help: string }>>;
+} as const satisfies CommandSpec<Record<string, Option>>;
 
 /** Limits that decide which checkpoints fit and how fast kernels can be. */
 const shownLimits = [
@@ -26,12 +27,9 @@ const shownLimits = [
 ] as const;
 
 /** Runs the command. @throws InputError when no adapter can be reached. */
-export async function run(args: string[]): Promise<number> {
-  const { options, operands, help } = parseOptions(command, args);
-  if (help) {
-    await print(helpText(command));
-    return 0;
-  }
+export const run = (args: string[]) => runCommand(command, args, list);
+
+async function list({ json }: { json: boolean }, operands: string[]): Promise<number> {
   if (operands[0] !== undefined) {
     throw new InputError(`adapters takes no arguments, but got '${operands[0]}'`);
   }
@@ -42,9 +40,7 @@ export async function run(args: string[]): Promise<number> {
       "no adapter can be reached: install a Vulkan driver ('apt-get install mesa-vulkan-drivers' for a CPU driver) or run 'deno task setup'",
     );
   }
-  await print(
-    options.json ? `${JSON.stringify(adapters, null, 2)}\n` : adapters.map(describe).join("\n"),
-  );
+  await print(json ? `${JSON.stringify(adapters, null, 2)}\n` : adapters.map(describe).join("\n"));
   return 0;
 }
 

@@ -12,7 +12,8 @@ import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
 import { modelOptions } from "../cli/model_options.ts";
 import { openModel, ownModel } from "../run/open_model.ts";
-import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
+import { runCommand } from "../cli/commands.ts";
+import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { program } from "../system/program.ts";
 import { print, say } from "../system/terminal.ts";
 
@@ -75,18 +76,26 @@ export type CodecOpener = (
  * @param openCodec The same for the codec.
  * @returns The exit code: 0, or 130 (interrupted).
  */
-export async function run(
+export function run(
   args: string[],
   sources: Sources,
   open = openModel,
   openCodec: CodecOpener = ResponseCodec.open,
 ): Promise<number> {
-  const { options, operands, help } = parseOptions(spec, args);
-  if (help) {
-    await print(helpText(spec));
-    return 0;
-  }
-  const [folder, surplus] = operands;
+  return runCommand(
+    spec,
+    args,
+    (options, operands) => evaluation(options, operands, sources, open, openCodec),
+  );
+}
+
+async function evaluation(
+  options: Options,
+  [folder, surplus]: string[],
+  sources: Sources,
+  open: typeof openModel,
+  openCodec: CodecOpener,
+): Promise<number> {
   if (surplus !== undefined) {
     throw new InputError(`eval takes one folder, '${surplus}' is one too many`);
   }
@@ -146,7 +155,7 @@ export async function run(
   return isWhole ? 0 : interruptedCode;
 }
 
-type Options = ReturnType<typeof parseOptions<typeof spec.options>>["options"];
+type Options = Parsed<typeof spec.options>["options"];
 
 function checkTogether(options: Options, folder: string | undefined): void {
   if (folder !== undefined && options.seeds !== undefined) {

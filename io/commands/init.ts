@@ -5,10 +5,11 @@ import { newCheckpoint } from "../../engine/models/new_checkpoint.ts";
 import { presetNames } from "../../engine/models/presets.ts";
 import { errorText } from "../../engine/config/error_text.ts";
 import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
-import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
+import { runCommand } from "../cli/commands.ts";
+import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { writeAll } from "../system/bytes.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
-import { print, say } from "../system/terminal.ts";
+import { say } from "../system/terminal.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
 
 export const summary = "make a checkpoint with seeded random weights";
@@ -38,12 +39,12 @@ const spec = {
 } as const satisfies CommandSpec<Record<string, Option>>;
 
 /** Runs the command; `args` are those after its name. @returns The exit code. */
-export async function run(args: string[]): Promise<number> {
-  const { options, operands, help } = parseOptions(spec, args);
-  if (help) {
-    await print(helpText(spec));
-    return 0;
-  }
+export const run = (args: string[]) => runCommand(spec, args, init);
+
+async function init(
+  options: Parsed<typeof spec.options>["options"],
+  operands: string[],
+): Promise<number> {
   if (operands[0] !== undefined) {
     throw new InputError(`init takes no operand '${operands[0]}': the folder is given with -o`);
   }

@@ -9,7 +9,8 @@ import { tokenBytes } from "../../engine/model/history.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { launches, tickOnPaper, tickStages } from "../../engine/roles/tick_plan.ts";
 import { elementBytes, elements } from "../../kernels/gpu/tensor.ts";
-import { type CommandSpec, helpText, type Option, parseOptions } from "../cli/options.ts";
+import { runCommand } from "../cli/commands.ts";
+import type { CommandSpec, Option } from "../cli/options.ts";
 import { print } from "../system/terminal.ts";
 
 export const summary = "show a checkpoint's shape, parameters, cost per unit and memory";
@@ -22,24 +23,21 @@ const spec = {
     json: { kind: "flag", help: "one JSON object on stdout instead of a table" },
   },
   examples: ["wanstream inspect engine/models/nano", "wanstream inspect out/big --json"],
-} satisfies CommandSpec<Record<string, Option>>;
+} as const satisfies CommandSpec<Record<string, Option>>;
 
 /** Runs the command; `args` are those after its name. @returns The exit code. */
-export async function run(args: string[]): Promise<number> {
-  const { options, operands, help } = parseOptions(spec, args);
-  if (help) {
-    await print(helpText(spec));
+export function run(args: string[]): Promise<number> {
+  return runCommand(spec, args, async ({ json }, operands) => {
+    const [model, ...more] = operands;
+    if (model === undefined || more.length > 0) {
+      throw new InputError(
+        `inspect takes one MODEL folder, not ${operands.length}: try 'inspect engine/models/nano'`,
+      );
+    }
+    const report = await inspect(model);
+    await print(json ? `${JSON.stringify(report)}\n` : inspectionText(model, report));
     return 0;
-  }
-  const [model, ...more] = operands;
-  if (model === undefined || more.length > 0) {
-    throw new InputError(
-      `inspect takes one MODEL folder, not ${operands.length}: try 'inspect engine/models/nano'`,
-    );
-  }
-  const report = await inspect(model);
-  await print(options.json ? `${JSON.stringify(report)}\n` : inspectionText(model, report));
-  return 0;
+  });
 }
 
 /** What `inspect --json` prints. */

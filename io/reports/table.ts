@@ -12,6 +12,21 @@ export interface Table {
   notes?: readonly string[];
 }
 
+/** A table with a row for each item, from its columns: what stands above, and an item's cell. */
+export function tableOf<T>(
+  title: string,
+  items: readonly T[],
+  columns: readonly (readonly [heading: string, cell: (item: T) => Cell])[],
+  notes: readonly string[] = [],
+): Table {
+  return {
+    title,
+    columns: columns.map(([heading]) => heading),
+    rows: items.map((item) => columns.map(([, cell]) => cell(item))),
+    notes,
+  };
+}
+
 /** Longest name of a row in text. */
 const longestName = 46;
 
@@ -43,6 +58,11 @@ export function figure(value: number | null | undefined): Cell {
   if (size >= 10) return value.toFixed(1);
   if (size >= 1) return value.toFixed(2);
   return value.toPrecision(2).includes("e") ? value.toExponential(1) : value.toPrecision(2);
+}
+
+/** Two numbers, from the lower to the higher. */
+export function range(ends: readonly [lower: number, upper: number]): string {
+  return ends.map(figure).join(" - ");
 }
 
 /** A fraction in percent. */
