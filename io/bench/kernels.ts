@@ -33,7 +33,6 @@ const spec = {
   examples: ["wanstream bench kernels", "wanstream bench kernels --preset nano --precision f16"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
-/** Runs the command. */
 export function run(args: string[]): Promise<number> {
   return runBench(spec, args, async (options, status) => {
     const model = await openBenchModel(options, status);

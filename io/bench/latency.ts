@@ -64,7 +64,6 @@ export type LatencyOptions = Partial<Parsed<typeof spec.options>["options"]>;
  * caught up with. */
 const warmUnits = 25;
 
-/** Runs the command. */
 export function run(args: string[]): Promise<number> {
   return runBench(spec, args, async (options, status) => {
     const { network } = options;
@@ -91,7 +90,6 @@ export interface LatencyRun {
   ms: number[];
 }
 
-/** Measures what `bench latency` shows. */
 export async function benchLatency(
   model: BenchModel,
   options: LatencyOptions,

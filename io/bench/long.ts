@@ -40,7 +40,6 @@ const spec = {
 
 type LongOptions = Partial<Parsed<typeof spec.options>["options"]>;
 
-/** Runs the command. */
 export function run(args: string[]): Promise<number> {
   return runBench(
     spec,
@@ -64,7 +63,6 @@ export interface Minute {
   heapBytes: number;
 }
 
-/** Measures what `bench long` shows. */
 async function benchLong(
   model: BenchModel,
   options: LongOptions,
@@ -153,7 +151,6 @@ export interface Drift {
   msPerMinute: number;
 }
 
-/** Describes minutes. */
 export function describeDrift(minutes: readonly Minute[]): Drift {
   const range = (values: readonly number[]): [number, number] => [
     Math.min(...values),

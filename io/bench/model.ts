@@ -21,7 +21,6 @@ import type { Option, Parsed } from "../cli/options.ts";
 import type { CachedTuning } from "../cli/tune_cache.ts";
 import type { Status } from "./output.ts";
 
-/** The options' declarations. */
 export const benchModelOptions = {
   model: modelOptions.model,
   preset: {
@@ -37,7 +36,6 @@ export const benchModelOptions = {
 
 export type BenchModelOptions = Partial<Parsed<typeof benchModelOptions>["options"]>;
 
-/** A model that is measured. */
 export interface BenchModel {
   name: string;
   checkpoint: Checkpoint;

@@ -68,7 +68,6 @@ const spec = {
 
 type Options = Parsed<typeof spec.options>["options"];
 
-/** Runs the command. */
 export function run(args: string[]): Promise<number> {
   return runBench(spec, args, async (options, status) => {
     const { flops, bandwidth, check } = options;

@@ -10,7 +10,6 @@ import type { Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { figure, percent, tableOf } from "../reports/table.ts";
 
-/** What --check found of one stage. */
 export interface CheckedStage {
   stage: TickStage | "tick";
   /** Milliseconds at the classes' efficiencies; of all kernels launched one by one; and of the stage

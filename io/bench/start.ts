@@ -35,7 +35,6 @@ export interface StartPrograms {
   stream: string;
 }
 
-/** Runs the command. */
 export function run(args: string[], programs: StartPrograms): Promise<number> {
   return runBench(spec, args, async (options, status) => {
     const { model, rounds, "no-tune": off } = options;
@@ -43,13 +42,11 @@ export function run(args: string[], programs: StartPrograms): Promise<number> {
   });
 }
 
-/** One part of a start. */
 export interface StartPart {
   what: string;
   ms: number;
 }
 
-/** Measures what `bench start` shows. */
 export async function benchStart(
   { root, stream }: StartPrograms,
   given: string | undefined,

@@ -62,7 +62,6 @@ export type TickOptions = Partial<Parsed<typeof spec.options>["options"]>;
  * gives drowns in a tick's noise (r2 0.15 up to 1,100 on llvmpipe). */
 const growthTokens = 16384;
 
-/** Runs the command. */
 export function run(args: string[]): Promise<number> {
   return runBench(
     spec,
@@ -92,7 +91,6 @@ export interface PlacementRun {
   performerBytes: number | null;
 }
 
-/** Measures everything that `bench tick` shows. */
 export async function benchTick(
   model: BenchModel,
   options: TickOptions,

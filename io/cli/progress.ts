@@ -1,7 +1,6 @@
 /** The bar that is drawn while a replay works: on a terminal only. */
 import { draw } from "../system/terminal.ts";
 
-/** How far a replay is. */
 export interface Position {
   units: number;
   /** Seconds of stream that were answered, of `total` (null: not known). */

@@ -9,6 +9,7 @@ import { chooseJobs, seedRange } from "../eval/jobs.ts";
 import type { RecordingResult } from "../eval/recording_result.ts";
 import { table } from "../eval/table.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import { ifThere } from "../system/errors.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
 import { modelOptions } from "../cli/model_options.ts";
 import { openModel, ownModel } from "../run/open_model.ts";
@@ -186,13 +187,7 @@ async function resultsBefore(
 ): Promise<RecordingResult[]> {
   if (events === undefined) return [];
   if (resume) return await readResults(events, header);
-  if (force) return [];
-  try {
-    await Deno.stat(events);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  if (force || await ifThere(Deno.stat(events)) === null) return [];
   throw new InputError(`${events}: exists: add --resume to go on with it, or --force`);
 }
 

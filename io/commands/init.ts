@@ -38,7 +38,6 @@ const spec = {
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
-/** Runs the command; `args` are those after its name. @returns The exit code. */
 export const run = (args: string[]) => runCommand(spec, args, init);
 
 async function init(

@@ -25,7 +25,6 @@ const spec = {
   examples: ["wanstream inspect engine/models/nano", "wanstream inspect out/big --json"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
-/** Runs the command; `args` are those after its name. @returns The exit code. */
 export function run(args: string[]): Promise<number> {
   return runCommand(spec, args, async ({ json }, operands) => {
     const [model, ...more] = operands;
@@ -40,7 +39,6 @@ export function run(args: string[]): Promise<number> {
   });
 }
 
-/** What `inspect --json` prints. */
 export type Inspection = Awaited<ReturnType<typeof inspect>>;
 
 /** Reads a checkpoint's config and headers. @throws InputError when they don't hold up. */
@@ -87,7 +85,6 @@ export async function inspect(model: string) {
   };
 }
 
-/** What `inspect` prints for people. */
 export function inspectionText(model: string, report: Inspection): string {
   const { config: c, tokensPerUnit: layout, flopsPerUnit: flops } = report;
   const { audio, video } = c.response;

@@ -3,6 +3,7 @@
  * and the figures. A run that was interrupted goes on with its file.
  */
 import { InputError } from "../../engine/config/errors.ts";
+import { ifThere } from "../system/errors.ts";
 import { writeOutput } from "../system/output_file.ts";
 import type { Row } from "./bars.ts";
 import type { RecordingResult } from "./recording_result.ts";
@@ -29,13 +30,8 @@ export interface EvalSummary {
  * @throws InputError when `eval` didn't write the file, or wrote it with another checkpoint or options.
  */
 export async function readResults(path: string, header: EvalHeader): Promise<RecordingResult[]> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  const text = await ifThere(Deno.readTextFile(path));
+  if (text === null) return [];
   const parsed = text.split("\n").flatMap((line): Record<string, unknown>[] => {
     try {
       const value: unknown = JSON.parse(line);
@@ -74,7 +70,6 @@ export class EventsFile {
     return new EventsFile(await Deno.open(path, { append: true }));
   }
 
-  /** Adds a line. */
   add(line: RecordingResult | EvalSummary): void {
     const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
     for (let at = 0; at < bytes.length;) at += this.file.writeSync(bytes.subarray(at));

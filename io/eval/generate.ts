@@ -2,7 +2,7 @@
 import { basename, dirname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
 import { valueText } from "../../engine/config/error_text.ts";
-import { RunError } from "../system/errors.ts";
+import { ifThere, RunError } from "../system/errors.ts";
 import { openRecording, type Recording } from "./recordings.ts";
 import { readTruth, type Swap } from "./measures/truth.ts";
 
@@ -25,7 +25,6 @@ export function parseSeeds(text: string): number[] {
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);
 }
 
-/** A conversation to make. */
 export interface Wanted {
   seed: number;
   seconds: number;
@@ -68,13 +67,9 @@ export async function generate(
 
 /** The truth record is written last: where it is, of this length, the rest is too. */
 async function isThere(folder: string, { seconds }: Wanted): Promise<boolean> {
-  try {
-    await Deno.stat(`${folder}/truth.json`);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-  return (await readTruth(`${folder}/truth.json`)).seconds === seconds;
+  const path = `${folder}/truth.json`;
+  if (await ifThere(Deno.stat(path)) === null) return false;
+  return (await readTruth(path)).seconds === seconds;
 }
 
 async function render(

@@ -50,7 +50,6 @@ export class Measurement {
     [this.#agent, this.#truth, this.#floor] = [stream(), stream(), stream()];
   }
 
-  /** Adds the next unit. */
   add({ text, solveMs, agent, truth, floor }: MeasuredUnit): void {
     this.#texts.push(text);
     this.#solveMs.push(round(solveMs, 2));

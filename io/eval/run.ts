@@ -12,7 +12,6 @@ import { Measurement } from "./measurement.ts";
 import type { RecordingResult } from "./recording_result.ts";
 import type { Recording } from "./recordings.ts";
 
-/** What a run needs. */
 export interface Run {
   recording: Recording;
   config: ModelConfig;

@@ -33,6 +33,17 @@ export function osReason(error: unknown): string {
   return text.replace(/ *\(os error.*/s, "").split("\n")[0]?.slice(0, 200) ?? "";
 }
 
+/** What a call gives of a file or folder; null where it isn't there. */
+export async function ifThere<T>(call: Promise<T>): Promise<T | null> {
+  try {
+    return await call;
+  } catch (error) {
+    const { NotFound, NotADirectory } = Deno.errors;
+    if (error instanceof NotFound || error instanceof NotADirectory) return null;
+    throw error;
+  }
+}
+
 /** True for what the operating system refused: a disk that is full, a file that isn't there. */
 export function isOsError(error: unknown): error is Error {
   return error instanceof Error && /\(os error \d+\)/.test(error.message);

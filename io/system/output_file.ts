@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
-import { osReason, RunError } from "./errors.ts";
+import { ifThere, osReason, RunError } from "./errors.ts";
 
 /** Names of files that a run writes before they get their own: hidden, and plain letters and digits, so
  * that FFmpeg's filters can name them too. */
@@ -205,7 +205,6 @@ export class OutputFile {
     }
   }
 
-  /** Removes what was written. */
   async discard(): Promise<void> {
     const place = this.#place;
     if (place instanceof Lock) {
@@ -252,7 +251,6 @@ class Lock {
     }
   }
 
-  /** Lets others have it. */
   async release(): Promise<void> {
     await remove(this.#path).catch(() => {});
     this.#file.close();
@@ -306,11 +304,7 @@ function plainExtension(path: string): string {
 
 /** Removes a file if it is there. */
 export async function remove(path: string): Promise<void> {
-  try {
-    await Deno.remove(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  await ifThere(Deno.remove(path));
 }
 
 /** Removes folders from the inside out, as long as they hold no file. */
@@ -329,24 +323,14 @@ async function removeEmpty(folder: string): Promise<void> {
 async function followLinks(path: string): Promise<string> {
   let at = path;
   for (let links = 0; links < 40; links++) {
-    const info = await Deno.lstat(at).catch((error) => {
-      if (error instanceof Deno.errors.NotFound) return null;
-      throw error;
-    });
+    const info = await ifThere(Deno.lstat(at));
     if (!info?.isSymlink) return at;
     at = resolve(dirname(at), await Deno.readLink(at));
   }
   throw new InputError(`${path}: leads from link to link without end: choose another output`);
 }
 
-async function statOf(path: string): Promise<Deno.FileInfo | null> {
-  try {
-    return await Deno.stat(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-}
+const statOf = (path: string) => ifThere(Deno.stat(path));
 
 /** The path without links; of a file that isn't there, its folder's. */
 async function realPath(path: string): Promise<string> {

@@ -17,7 +17,7 @@ import { Fields } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { writeAll } from "./bytes.ts";
 import type { Snapshot } from "../../engine/roles/snapshot.ts";
-import { osReason } from "./errors.ts";
+import { ifThere, osReason } from "./errors.ts";
 
 /** A session as it was saved. */
 export interface SavedSession {
@@ -171,7 +171,6 @@ export class SessionFolder {
     };
   }
 
-  /** Names of the sessions in the folder. */
   async names(): Promise<string[]> {
     const names: string[] = [];
     for (const file of await list(this.path)) {
@@ -316,22 +315,10 @@ async function flushFolder(path: string): Promise<void> {
   }
 }
 
-async function stat(path: string): Promise<Deno.FileInfo | null> {
-  try {
-    return await Deno.lstat(path);
-  } catch (error) {
-    const { NotFound, NotADirectory } = Deno.errors;
-    if (error instanceof NotFound || error instanceof NotADirectory) return null;
-    throw error;
-  }
-}
+const stat = (path: string) => ifThere(Deno.lstat(path));
 
+/** Names in a folder; none where it isn't there. */
 async function list(path: string): Promise<string[]> {
-  try {
-    return (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name);
-  } catch (error) {
-    const { NotFound, NotADirectory } = Deno.errors;
-    if (error instanceof NotFound || error instanceof NotADirectory) return [];
-    throw error;
-  }
+  const entries = await ifThere(Array.fromAsync(Deno.readDir(path)));
+  return entries?.map(({ name }) => name) ?? [];
 }

@@ -40,7 +40,6 @@ export function draw(text: string): void {
   }
 }
 
-/** Writes a line for people. */
 export function say(line: string): void {
   tell(`${line}\n`);
 }

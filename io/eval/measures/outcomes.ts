@@ -55,12 +55,10 @@ export function values(
     .map(({ value }) => value);
 }
 
-/** Mean of values. */
 export function meanFigure(list: readonly number[]): Figure {
   return figure(list.reduce((sum, value) => sum + value, 0) / list.length, list.length);
 }
 
-/** A quantile of values. */
 export function quantileFigure(list: readonly number[], p: number): Figure {
   return figure(quantile(list, p), list.length);
 }

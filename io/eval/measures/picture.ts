@@ -69,13 +69,11 @@ export interface Moments {
   products: number[];
 }
 
-/** No frame yet. */
 export function noMoments(): Moments {
   const zeros = (length: number) => new Array<number>(length).fill(0);
   return { count: 0, sum: zeros(features), products: zeros((features * (features + 1)) / 2) };
 }
 
-/** Adds a frame. */
 export function addFeatures(moments: Moments, x: Float64Array): void {
   const { sum, products } = moments;
   moments.count++;

@@ -5,7 +5,6 @@
 import { Fields, type Range } from "../../../engine/config/config_fields.ts";
 import { InputError } from "../../../engine/config/errors.ts";
 
-/** One unit as it should be. */
 export interface TruthUnit {
   /** The user's voice sounds (noises don't count). */
   user: boolean;
