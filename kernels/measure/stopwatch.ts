@@ -2,7 +2,8 @@
  * How long steps take on the GPU.
  *
  * A list of steps is run many times in one submit, so that the submit's own cost (about 0.1 ms, and
- * 10 ms more where reading back awaits, see readback.ts) is spread thin and then taken off.
+ * 10 ms more where reading back awaits, see readback.ts) is spread thin and then taken off. An empty
+ * submit stands beside every round, so that both meet the same load of the machine.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { Plan, type Step } from "../gpu/plan.ts";
@@ -39,16 +40,23 @@ export async function timeSteps(
   await stopwatch.run([]);
   await stopwatch.run(steps);
   const empty: number[] = [];
-  for (let i = 0; i < 5; i++) empty.push((await stopwatch.run([])).wallMs);
-  const once = Math.max(0.01, (await stopwatch.run(steps)).wallMs - median(empty));
-  const repeats = Math.max(1, Math.min(200, Math.round(roundMs / once)));
-  const walls: number[] = [];
+  const measureEmpty = async () => empty.push((await stopwatch.run([])).wallMs);
+  const once: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    await measureEmpty();
+    once.push((await stopwatch.run(steps)).wallMs);
+  }
+  const least = Math.max(0.01, Math.min(...once) - Math.min(...empty));
+  const repeats = Math.max(1, Math.min(200, Math.round(roundMs / least)));
+  const whole: number[] = [];
   const stamps: number[] = [];
   for (let round = 0; round < rounds; round++) {
+    await measureEmpty();
     const { wallMs, gpuMs } = await stopwatch.run(steps, repeats);
-    walls.push(Math.max(0, wallMs - Math.min(...empty)) / repeats);
+    whole.push(wallMs);
     if (gpuMs !== undefined) stamps.push(gpuMs / repeats);
   }
+  const walls = timesOfOneRun(whole, empty, repeats);
   stopwatch.destroy();
   const ms = median(walls);
   const gpuMs = median(stamps);
@@ -63,6 +71,26 @@ export async function timeSteps(
     gigaflops: rate("flops"),
     gigabytes: rate("bytes"),
   };
+}
+
+/** Milliseconds that the host's clock can tell apart. */
+const clockMs = 1e-3;
+
+/**
+ * Milliseconds of one run in each round: what the round took beyond the shortest empty submit, over its
+ * repeats. Where a disturbed machine leaves nothing, it is the least that the clock can tell, so that
+ * rates stay finite.
+ *
+ * @param whole Milliseconds of each round of `repeats` runs.
+ * @param empty Milliseconds of submits without a step, at least one.
+ */
+export function timesOfOneRun(
+  whole: readonly number[],
+  empty: readonly number[],
+  repeats: number,
+): number[] {
+  const submit = Math.min(...empty);
+  return whole.map((ms) => Math.max(clockMs, ms - submit) / repeats);
 }
 
 /** Runs steps in a submit of their own and says how long that took. */
