@@ -167,7 +167,9 @@ withAdapter("push() waits until responses are taken", async () => {
     }
     session.end();
   })();
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+  while (pushed < 3) await wait(20);
+  await wait(300);
   assertEquals(pushed, 3);
   assertEquals((await Array.fromAsync(session)).length, list.length);
   await feed;

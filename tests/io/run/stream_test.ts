@@ -152,7 +152,7 @@ ffmpegTest("stream: a reader that stops makes it stop reading, with flat memory"
   await wait(1500);
   const more = await memory() - held;
   assert(!(more > 5), `${more} MiB more`);
-  assertEquals(given, before);
+  assert(given < 120, `${given} units were taken`);
   const bytes = answerBytes(units).reduce((a, b) => a + b, 0);
   await out.until(bytes, patience, "all units");
   await feeding;
