@@ -2,11 +2,12 @@
  * Checks a checkpoint's `config.json`: each number has a range, numbers that belong together must fit
  * together, and sizes are limited so that a model of this config can be held in memory.
  */
-import type {
-  BackboneConfig,
-  CodecConfig,
-  ModelConfig,
-  ObservationEncoder,
+import {
+  type BackboneConfig,
+  type CodecConfig,
+  conditionings,
+  type ModelConfig,
+  type ObservationEncoder,
 } from "../config/config.ts";
 import { Fields } from "../config/config_fields.ts";
 import { InputError } from "../config/errors.ts";
@@ -68,6 +69,7 @@ export function validateConfig(json: unknown, where: string): ModelConfig {
       video: { ...readVideo(response.object("video")), ...readCodec(response.object("video")) },
     },
     solver: readSolver(top.object("solver")),
+    ...(top.has("trained_with") ? { trained_with: top.someOf("trained_with", conditionings) } : {}),
     ...random_weights_seed,
   };
   try {

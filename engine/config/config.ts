@@ -23,6 +23,11 @@ export interface CodecConfig {
  * encoder of their own whose last channels feed the projection. */
 export type ObservationEncoder = { encoder: "codec" } | { encoder: LayerConfig[] };
 
+/** What a session may be given beside sound and pictures; each is of use to a checkpoint that was trained
+ * with it. */
+export const conditionings = ["prompt", "persona", "voice", "user_text"] as const;
+export type Conditioning = typeof conditionings[number];
+
 /** `config.json` of a checkpoint. */
 export interface ModelConfig {
   model_type: "wanstream";
@@ -70,6 +75,8 @@ export interface ModelConfig {
     video: { width: number; height: number } & CodecConfig;
   };
   solver: SolverConfig;
+  /** What its training knew beside sound and pictures; absent: not known. Says nothing of the shape. */
+  trained_with?: readonly Conditioning[];
   /** Set by `init`: the weights are seeded random numbers, not trained. */
   random_weights_seed?: number;
 }

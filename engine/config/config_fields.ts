@@ -69,6 +69,14 @@ export class Fields {
     return found;
   }
 
+  /** A list of any of these names, each once. */
+  someOf<const T extends string>(key: string, names: readonly T[]): T[] {
+    const value = this.get(key);
+    const found = names.filter((name) => Array.isArray(value) && value.includes(name));
+    if (Array.isArray(value) && found.length === value.length) return found;
+    throw this.error(key, `a list of some of ${names.map(valueText).join(", ")}`);
+  }
+
   /** Three whole numbers along time, height, width. */
   triple(key: string, range: Range): [number, number, number] {
     const value = this.get(key);

@@ -20,7 +20,12 @@ export function preset(name: PresetName): ModelConfig {
     case "nano":
       // A preset doesn't say how weights are stored, nor how they were made.
       return validateConfig(
-        { ...nano, torch_dtype: undefined, random_weights_seed: undefined },
+        {
+          ...nano,
+          torch_dtype: undefined,
+          trained_with: undefined,
+          random_weights_seed: undefined,
+        },
         "nano/config.json",
       );
     case "v0.1-0.6b":

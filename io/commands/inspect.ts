@@ -85,6 +85,11 @@ export async function inspect(model: string) {
   };
 }
 
+/** What the checkpoint was trained with. */
+function knownText(known: readonly string[]): string {
+  return ["sound", "pictures", ...known.map((name) => name.replace("_", " "))].join(", ");
+}
+
 export function inspectionText(model: string, report: Inspection): string {
   const { config: c, tokensPerUnit: layout, flopsPerUnit: flops } = report;
   const { audio, video } = c.response;
@@ -124,6 +129,7 @@ export function inspectionText(model: string, report: Inspection): string {
         `${audio.sample_rate} Hz, units of ${c.unit_ms} ms`,
       ],
       ["solver", solver],
+      ...(c.trained_with ? [["knows", knownText(c.trained_with)]] : []),
     ]],
     ["Parameters", Object.entries(report.parameters).map(([part, n]) => [part, thousands(n)])],
     ["Tokens per unit", [

@@ -1,5 +1,5 @@
 /** What every command does that lets a model answer a stream: references, session, header. */
-import type { ModelConfig } from "../../engine/config/config.ts";
+import { conditionings, type ModelConfig } from "../../engine/config/config.ts";
 import type { Schedule, SessionInfo } from "../../engine/mod.ts";
 import { givenOptions } from "../cli/options.ts";
 import { type HeaderEvent, sideShape, snakeCase } from "../pace/events.ts";
@@ -31,6 +31,7 @@ export interface RunRequest {
     "user-text"?: string | undefined;
     persona?: string | undefined;
     voice?: string | undefined;
+    prompt?: string | undefined;
   };
 }
 
@@ -73,9 +74,24 @@ export async function readReferences(
   return { userText, references };
 }
 
+/** A line for each option whose content the checkpoint's training never knew; none where its config
+ * doesn't say what it knew. */
+export function untrained(
+  model: string,
+  { trained_with: known = conditionings }: ModelConfig,
+  options: RunRequest["options"],
+): string[] {
+  return conditionings.flatMap((name) => {
+    const option = name === "user_text" ? "user-text" : name;
+    if (options[option] === undefined || known.includes(name)) return [];
+    return [`--${option}: ${model} was not trained with it: answers may be worse than without it`];
+  });
+}
+
 /** Says what works here, and when it was never trained. */
-export function introduce({ model, config }: RunRequest, { line }: OpenedSession): void {
+export function introduce({ model, config, options }: RunRequest, { line }: OpenedSession): void {
   say(line);
+  for (const warning of untrained(model, config, options)) say(warning);
   const seed = config.random_weights_seed;
   if (seed === undefined) return;
   say(`${model} has random weights (seed ${seed}), not trained ones: the response is noise`);

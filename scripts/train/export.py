@@ -121,7 +121,7 @@ It speaks with one synthetic voice (espeak-ng) and one drawn face, about coloure
 
 Made again by `cd scripts && /usr/bin/python3 -m train.all --out FOLDER` (see `scripts/train/`).
 Minutes are wall time on the machine that trained it. Seeds 0-99999 of the world are for training,
-100000-199999 (with other voice bases) for evaluation.
+100000-199999 (with other voices of the same synthesizer) for evaluation.
 
 | stage | steps | minutes | last figures |
 |---|---:|---:|---|

@@ -25,6 +25,9 @@ Deno.test("validateConfig() returns the config and leaves Hugging Face's other k
   assertEquals(check({ ...nested, rope_parameters: { rope_theta: 5e5 } }).rope_theta, 5e5);
   const untyped = check(withValue("torch_dtype", undefined));
   assertEquals("torch_dtype" in untyped, false);
+  for (const known of [[], ["user_text"], ["prompt", "voice"]]) {
+    assertEquals<unknown>(check(withValue("trained_with", known)).trained_with, known);
+  }
 });
 
 Deno.test("validateConfig() takes every preset as it is", () => {
@@ -76,6 +79,9 @@ Deno.test("validateConfig() names key, value and range of impossible numbers", a
     ["rope_scaling.mrope_section", [4, 0], "three whole numbers"],
     ["rope_scaling", { rope_type: "yarn", factor: 4 }, 'rope_scaling has the key "factor"'],
     ["rope_scaling.rope_type", "yarn", 'rope_type is "yarn"; it may be "default"'],
+    ["trained_with", "prompt", 'trained_with is "prompt"; it may be a list of some of "prompt"'],
+    ["trained_with", ["voice", "faces"], "it may be a list of some of"],
+    ["trained_with", ["voice", "voice"], "it may be a list of some of"],
     ["vocab_size", 2 ** 40, "vocab_size is 1099511627776"],
     ["tie_word_embeddings", 1, "tie_word_embeddings is 1; it may be true or false"],
     ["torch_dtype", "int8", '"float32" or "float16" or "bfloat16"'],

@@ -45,7 +45,7 @@ Deno.test("the checkpoint in the repository has its preset's shape, and says whe
   const folder = new URL("../../../engine/models/nano/", import.meta.url);
   const { config, tokenizer, tensors } = await openCheckpoint(folder);
   openTokenizer(tokenizer, config);
-  const { random_weights_seed: seed, torch_dtype: _, ...shape } = config;
+  const { random_weights_seed: seed, torch_dtype: _, trained_with: _t, ...shape } = config;
   assertEquals<Partial<typeof config>>(shape, preset("nano"));
   let bytes = 0;
   for (const tensor of tensors.values()) bytes += tensor.bytes.length;
