@@ -29,6 +29,8 @@ export {
   type Observation,
   type Response,
   type StageTimes,
+  type StreamLayout,
+  type StreamShape,
   type UnitLayout,
   unitLayout,
 } from "./checkpoint/unit.ts";

@@ -101,12 +101,33 @@ export interface UnitLayout {
   agentSamples: number;
 }
 
+/** One unit of media on the user's or the agent's side of the stream. */
+export interface StreamShape {
+  /** Length of a unit in ms. */
+  unitMs: number;
+  /** Video frames per second, and per unit. */
+  fps: number;
+  frames: number;
+  /** Pixels of a frame. */
+  width: number;
+  height: number;
+  /** Mono samples per second, and per unit. */
+  sampleRate: number;
+  samples: number;
+}
+
+/** A unit's tokens, and its media: observations have the shape `user`, responses the shape `agent`. */
+export interface StreamLayout extends UnitLayout {
+  user: StreamShape;
+  agent: StreamShape;
+}
+
 /**
  * Counts the tokens, frames and samples of one unit of a checkpoint.
  *
  * @throws InputError when the shapes of its encoders and decoders don't fit together.
  */
-export function unitLayout(config: ModelConfig): UnitLayout {
+export function unitLayout(config: ModelConfig): StreamLayout {
   const observed = (medium: Medium) => coderOutput(observationEncoder(config, medium));
   const latents = (medium: Medium) => responseDecoder(config, medium).input;
   const grid = ([time, height, width]: Readonly<Shape4>): Grid => [time, height, width];
@@ -118,6 +139,22 @@ export function unitLayout(config: ModelConfig): UnitLayout {
   const agentVideo = elements(agentVideoGrid);
   const observation = config.user_text_slots + userAudio + userVideo;
   const response = agentAudio + agentVideo;
+  const { unit_ms: unitMs, fps } = config;
+  const frames = (unitMs * fps) / 1000;
+  const shape = ({ audio, video }: ModelConfig["observation" | "response"]): StreamShape => {
+    const { width, height } = video;
+    const { sample_rate: sampleRate } = audio;
+    return {
+      unitMs,
+      fps,
+      frames,
+      width,
+      height,
+      sampleRate,
+      samples: (unitMs * sampleRate) / 1000,
+    };
+  };
+  const [user, agent] = [shape(config.observation), shape(config.response)];
   return {
     userText: config.user_text_slots,
     userAudio,
@@ -130,9 +167,11 @@ export function unitLayout(config: ModelConfig): UnitLayout {
     tokens: observation + config.agent_text_slots + response,
     userVideoGrid,
     agentVideoGrid,
-    frames: (config.unit_ms * config.fps) / 1000,
-    userSamples: (config.unit_ms * config.observation.audio.sample_rate) / 1000,
-    agentSamples: (config.unit_ms * config.response.audio.sample_rate) / 1000,
+    frames,
+    userSamples: user.samples,
+    agentSamples: agent.samples,
+    user,
+    agent,
   };
 }
 

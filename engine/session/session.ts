@@ -8,7 +8,7 @@ import { openTokenizer, TextStream, type Tokenizer } from "../checkpoint/tokeniz
 import {
   type Observation,
   type Response,
-  type UnitLayout,
+  type StreamLayout,
   unitLayout,
 } from "../checkpoint/unit.ts";
 import type { FloatType } from "../../kernels/gpu/tensor.ts";
@@ -135,7 +135,8 @@ interface Opening {
 
 /** A session whose roles run in Workers of this process. Made by `openSession`. */
 export class WorkerSession implements Session {
-  readonly layout: UnitLayout;
+  /** What a unit holds: its tokens, and the shapes of observations and responses. */
+  readonly layout: StreamLayout;
   readonly #journal: Journal;
   readonly #recoveries = new Recoveries({
     stop: () => this.#roles?.close(),

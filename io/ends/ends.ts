@@ -15,6 +15,8 @@ export interface Input {
 
 /** What the outputs hold at the end. */
 export interface Finished {
+  /** Units that they hold. */
+  units: number;
   /** Paths by kind. */
   outputs: Record<string, string>;
   /** Whether they hold every answered unit. */
@@ -23,13 +25,8 @@ export interface Finished {
   cut: Cut | null;
 }
 
-/** File ends or live ends; `close` is called last, however the run goes. */
-export interface Ends {
-  /** The input is captured while it is read (a stream), not before (a recording). */
-  readonly arriving: boolean;
-  readonly ffmpeg: FfmpegFinder;
-  /** Opens the input; of a stream it waits for the head. @throws InputError */
-  open(): Promise<Input>;
+/** Where the answers go: files, or a stream; `close` is called last, however the run goes. */
+export interface Output {
   /** Writes what stands before the first unit. @throws ReaderGone */
   begin(): Promise<void>;
   /**
@@ -51,4 +48,13 @@ export interface Ends {
    */
   finish(units: number, broken: Error | null): Promise<Finished | null>;
   close(): Promise<void>;
+}
+
+/** File ends or live ends. */
+export interface Ends extends Output {
+  /** The input is captured while it is read (a stream), not before (a recording). */
+  readonly arriving: boolean;
+  readonly ffmpeg: FfmpegFinder;
+  /** Opens the input; of a stream it waits for the head. @throws InputError */
+  open(): Promise<Input>;
 }

@@ -3,71 +3,51 @@
  * run ends: complete, cut off, or interrupted.
  */
 import { InputError } from "../../engine/config/errors.ts";
-import { type FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { mediaExtensions } from "../ffmpeg/ffmpeg_encode.ts";
-import type { Spoken } from "../media/captions.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import type { TrackChoice } from "../media/tracks.ts";
-import { fileDigest, writeAll } from "../system/bytes.ts";
-import { OutputError, outputError, RunError } from "../system/errors.ts";
+import { fileDigest } from "../system/bytes.ts";
+import { RunError } from "../system/errors.ts";
 import type { OutputFile, Outputs } from "../system/output_file.ts";
 import { say } from "../system/terminal.ts";
-import type { Answer, Ends, Finished, Input } from "./ends.ts";
+import type { Ends, Finished, Input } from "./ends.ts";
+import { type ClaimedFiles, claimFiles, FileOutput, type ResponseFiles } from "./file_output.ts";
 import { checkInput, openInput } from "./observe.ts";
-import {
-  captionsPath,
-  checkExtension,
-  needsFfmpeg,
-  openResponse,
-  responseExtensions,
-  type ResponseWriter,
-} from "./response_file.ts";
+import { checkExtension, needsFfmpeg, responseExtensions } from "./response_file.ts";
 import { sideBySide } from "./side_by_side.ts";
 
 /** What a replay reads and writes. */
-export interface ReplayFiles {
+export interface ReplayFiles extends ResponseFiles {
   input: string;
   /** What is taken of the input. */
   tracks: TrackChoice;
-  output: string;
   sideBySide?: string | undefined;
-  events?: string | undefined;
   /** What else is read. */
   references: readonly (string | undefined)[];
-  /** The shape of both sides. */
+  /** The shape of observations. */
   user: StreamShape;
-  agent: StreamShape;
-  /** The unit at which the outputs begin: 0, or where the run was forked. */
-  firstUnit: number;
-  ffmpeg: FfmpegFinder;
   quiet: boolean;
   signal: AbortSignal;
 }
 
 /** Outputs without their names. */
-interface Claimed {
-  response: OutputFile;
-  captions: OutputFile;
-  events: OutputFile | null;
+interface Claimed extends ClaimedFiles {
   sideBySide: OutputFile | null;
 }
 
-export class FileEnds implements Ends {
+export class FileEnds extends FileOutput implements Ends {
   readonly arriving = false;
-  readonly ffmpeg: FfmpegFinder;
-  /** What is said in the side-by-side picture. */
-  readonly #spoken: Spoken[] = [];
-  #writer: ResponseWriter | null = null;
-  /** The response itself could not be written: what is there of it has to be rescued. */
-  #isResponseBroken = false;
-  #events: Deno.FsFile | null = null;
 
   private constructor(
     private readonly replay: ReplayFiles,
-    private readonly claimed: Claimed,
+    private readonly files: Claimed,
     private readonly outputs: Outputs,
   ) {
-    this.ffmpeg = replay.ffmpeg;
+    super(replay, files);
+  }
+
+  get ffmpeg() {
+    return this.replay.ffmpeg;
   }
 
   /**
@@ -76,7 +56,7 @@ export class FileEnds implements Ends {
    * @throws InputError
    */
   static async claim(replay: ReplayFiles, outputs: Outputs): Promise<FileEnds> {
-    const { input, output, sideBySide: both, events, references, firstUnit } = replay;
+    const { input, output, sideBySide: both, references, firstUnit } = replay;
     checkExtension("-o", output, responseExtensions);
     if (both !== undefined) {
       checkExtension("--side-by-side", both, mediaExtensions);
@@ -94,24 +74,18 @@ export class FileEnds implements Ends {
       }
     }
     for (const path of [input, ...references]) if (path !== undefined) await checkInput(path);
-    const files = {
-      response: await outputs.claim(output),
-      captions: await outputs.claim(captionsPath(output)),
-      events: events === undefined ? null : await outputs.claim(events, true),
-      sideBySide: both === undefined ? null : await outputs.claim(both),
-    };
-    if (needsFfmpeg(output) || files.sideBySide) await replay.ffmpeg();
-    return new FileEnds(replay, files, outputs);
+    const files = await claimFiles(replay, outputs);
+    const beside = both === undefined ? null : await outputs.claim(both);
+    if (beside) await replay.ffmpeg();
+    return new FileEnds(replay, { ...files, sideBySide: beside }, outputs);
   }
 
   async open(): Promise<Input> {
-    const { input, tracks, user, agent, ffmpeg } = this.replay;
+    const { input, tracks, user, ffmpeg } = this.replay;
     const { observations: reader, facts } = await openInput(input, user, ffmpeg, tracks);
     try {
-      const { response, captions, events } = this.claimed;
       const sha256 = await fileDigest(facts.path);
-      this.#writer = await openResponse(response, captions, agent, ffmpeg);
-      this.#events = events && await Deno.open(events.temporary, { write: true });
+      await this.openFiles();
       return { reader, facts: { ...facts, sha256 } };
     } catch (error) {
       await reader.close();
@@ -119,80 +93,19 @@ export class FileEnds implements Ends {
     }
   }
 
-  begin(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  async write(answer: Answer): Promise<number> {
-    const unit = answer.unit - this.replay.firstUnit;
-    const { text } = answer;
-    if (this.claimed.sideBySide && text !== "") this.#spoken.push({ unit, text });
-    try {
-      await this.#writer?.write({ ...answer, unit });
-    } catch (error) {
-      this.#isResponseBroken = true;
-      throw outputError(this.claimed.response.path, error);
+  override async finish(units: number, broken: Error | null): Promise<Finished | null> {
+    const finished = await super.finish(units, broken);
+    const { sideBySide: both } = this.files;
+    if (finished?.cut) {
+      const { units: kept, cut: { seconds, reason } } = finished;
+      const all = kept === units ? "all" : `the first ${kept}`;
+      say(`${reason}; ${all} of ${units} answered units are kept (${seconds.toFixed(2)} s)`);
     }
-    return performance.now();
-  }
-
-  async writeEvent(line: string): Promise<void> {
-    const file = this.#events;
-    if (!file) return;
-    try {
-      await writeAll(file, new TextEncoder().encode(line));
-    } catch (error) {
-      // What is there stays; the response doesn't depend on it.
-      this.#events = null;
-      file.close();
-      throw outputError(this.claimed.events?.path ?? "events", error);
+    if (finished === null || both === null) return finished;
+    if (!await this.#putSideBySide(both, finished.units)) {
+      return { ...finished, ended: "output broke off" };
     }
-  }
-
-  async finish(units: number, broken: Error | null): Promise<Finished | null> {
-    if (units === 0 && broken) throw broken;
-    if (units === 0) return null;
-    const { kept, reason } = await this.#completeResponse(units, broken);
-    const { response, captions, events, sideBySide: both } = this.claimed;
-    const outputs: Record<string, string> = {
-      response: response.path,
-      text: captions.path,
-      ...(events ? { events: events.path } : {}),
-    };
-    const isWhole = both === null || await this.#putSideBySide(both, kept);
-    if (both && isWhole) outputs["side_by_side"] = both.path;
-    const seconds = (kept * this.replay.agent.unitMs) / 1000;
-    return {
-      outputs,
-      ended: reason === null && isWhole ? "complete" : "output broke off",
-      cut: reason === null ? null : { seconds, reason },
-    };
-  }
-
-  /** Finishes the response; when its FFmpeg died, with what can be kept, and says so. */
-  async #completeResponse(
-    units: number,
-    broken: Error | null,
-  ): Promise<{ kept: number; reason: string | null }> {
-    const writer = this.#writer;
-    if (!writer) throw new Error("the ends aren't open");
-    let kept = units;
-    try {
-      if (broken && this.#isResponseBroken) throw broken;
-      await writer.finish();
-    } catch (reason) {
-      const error = outputError(this.claimed.response.path, reason);
-      if (!(error instanceof OutputError)) throw error;
-      broken = error;
-      kept = await writer.rescue?.(units) ?? 0;
-      if (kept === 0) throw error;
-    }
-    this.#writer = null;
-    if (broken === null) return { kept, reason: null };
-    const seconds = ((kept * this.replay.agent.unitMs) / 1000).toFixed(2);
-    const all = kept === units ? "all" : `the first ${kept}`;
-    say(`${broken.message}; ${all} of ${units} answered units are kept (${seconds} s)`);
-    return { kept, reason: broken.message };
+    return { ...finished, outputs: { ...finished.outputs, side_by_side: both.path } };
   }
 
   /** Makes the side-by-side picture. @returns False where that failed or was interrupted. */
@@ -205,11 +118,11 @@ export class FileEnds implements Ends {
         const missing = await sideBySide(await ffmpeg(), {
           input,
           tracks,
-          response: this.claimed.response.temporary,
+          response: this.files.response.temporary,
           output,
           agent,
           units,
-          spoken: this.#spoken,
+          spoken: this.spoken,
         }, signal);
         isWhole = !signal.aborted;
         if (missing !== null && isWhole) {
@@ -223,12 +136,5 @@ export class FileEnds implements Ends {
     // Half of it would be of no use.
     if (!isWhole) await this.outputs.drop(output);
     return isWhole;
-  }
-
-  async close(): Promise<void> {
-    await this.#writer?.abort();
-    this.#writer = null;
-    this.#events?.close();
-    this.#events = null;
   }
 }

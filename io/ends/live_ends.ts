@@ -9,7 +9,7 @@ import { type MediaSource, ObservationReader } from "../media/observation_reader
 import type { StreamShape } from "../media/stream_shape.ts";
 import { aborted, orAborted } from "../system/interrupt.ts";
 import { ReaderGone } from "./endpoints.ts";
-import type { Answer, Ends, Finished, Input } from "./ends.ts";
+import type { Answer, Ends, Finished, Input, Output } from "./ends.ts";
 import type { LiveFiles, StreamOutput } from "./stream_output.ts";
 
 /** A stream that pauses while the other goes on for this long is taken to be silent, in ms. */
@@ -17,47 +17,40 @@ const longestPause = 2000;
 /** How long an interrupted run waits for a reader that doesn't read, in ms. */
 const patience = 1000;
 
-/** What live ends are made of. */
-export interface LiveParts {
-  /** Waits for the input's head. */
-  input(): Promise<{ source: MediaSource; facts: Input["facts"] }>;
+/** Where a stream's answers go. */
+export interface LiveSinks {
   output: StreamOutput;
   files: LiveFiles;
+}
+
+/** What live ends are made of. */
+export interface LiveParts extends LiveSinks {
+  /** Waits for the input's head. */
+  input(): Promise<{ source: MediaSource; facts: Input["facts"] }>;
   ffmpeg: FfmpegFinder;
 }
 
-export class LiveEnds implements Ends {
-  readonly arriving = true;
-  readonly ffmpeg: FfmpegFinder;
+/** The answers to a stream, each out when its `write` resolves. */
+export class LiveOutput implements Output {
   readonly #captions: Captions;
   readonly #impatience = new AbortController();
 
-  /** @param user The shape of what comes in. @param signal Interrupts the run. */
-  constructor(
-    private readonly parts: LiveParts,
-    private readonly user: StreamShape,
-    signal: AbortSignal,
-  ) {
-    this.ffmpeg = parts.ffmpeg;
-    this.#captions = new Captions(user.unitMs);
+  /** @param unitMs Length of a unit. @param signal Interrupts the run. */
+  constructor(private readonly sinks: LiveSinks, unitMs: number, signal?: AbortSignal) {
+    this.#captions = new Captions(unitMs);
+    if (!signal) return;
     aborted(signal).then(() =>
       Deno.unrefTimer(setTimeout(() => this.#impatience.abort(), patience))
     );
   }
 
-  async open(): Promise<Input> {
-    const { source, facts } = await this.parts.input();
-    const pause = Math.ceil(longestPause / this.user.unitMs);
-    return { reader: new ObservationReader(source, this.user, undefined, pause), facts };
-  }
-
   async begin(): Promise<void> {
     await this.#writeText("text", webVttHead);
-    await this.#patiently(this.parts.output.start());
+    await this.#patiently(this.sinks.output.start());
   }
 
   async write(answer: Answer): Promise<number> {
-    const firstBytes = await this.#patiently(this.parts.output.write(answer));
+    const firstBytes = await this.#patiently(this.sinks.output.write(answer));
     await this.#writeCaption(this.#captions.add(answer));
     return firstBytes;
   }
@@ -67,7 +60,7 @@ export class LiveEnds implements Ends {
   }
 
   async #writeText(file: keyof LiveFiles, text: string): Promise<void> {
-    await this.parts.files[file]?.write(new TextEncoder().encode(text));
+    await this.sinks.files[file]?.write(new TextEncoder().encode(text));
   }
 
   async writeEvent(line: string): Promise<void> {
@@ -75,7 +68,7 @@ export class LiveEnds implements Ends {
   }
 
   async finish(units: number, broken: Error | null): Promise<Finished | null> {
-    const { output } = this.parts;
+    const { output } = this.sinks;
     if (broken && !(broken instanceof ReaderGone)) throw broken;
     let isGone = broken !== null;
     try {
@@ -88,12 +81,12 @@ export class LiveEnds implements Ends {
       isGone = true;
     }
     if (units === 0) return null;
-    return { outputs: output.names, ended: isGone ? "reader gone" : "complete", cut: null };
+    return { units, outputs: output.names, ended: isGone ? "reader gone" : "complete", cut: null };
   }
 
   async close(): Promise<void> {
-    await this.parts.files.text?.close();
-    await this.parts.files.events?.close();
+    await this.sinks.files.text?.close();
+    await this.sinks.files.events?.close();
   }
 
   /** What is being written; when the run is interrupted, it is waited for only a moment longer. */
@@ -102,4 +95,31 @@ export class LiveEnds implements Ends {
     if (at === null) throw new ReaderGone("it doesn't read");
     return at;
   }
+}
+
+export class LiveEnds extends LiveOutput implements Ends {
+  readonly arriving = true;
+
+  /** @param user The shape of what comes in. @param signal Interrupts the run. */
+  constructor(
+    private readonly parts: LiveParts,
+    private readonly user: StreamShape,
+    signal: AbortSignal,
+  ) {
+    super(parts, user.unitMs, signal);
+  }
+
+  get ffmpeg() {
+    return this.parts.ffmpeg;
+  }
+
+  async open(): Promise<Input> {
+    const { source, facts } = await this.parts.input();
+    return { reader: liveReader(source, this.user), facts };
+  }
+}
+
+/** Reads a stream as it arrives. */
+export function liveReader(source: MediaSource, shape: StreamShape): ObservationReader {
+  return new ObservationReader(source, shape, undefined, Math.ceil(longestPause / shape.unitMs));
 }
