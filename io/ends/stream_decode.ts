@@ -13,7 +13,7 @@ import type { ByteSource } from "./endpoints.ts";
 import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
 import { channelFilters, decode, inputLimits, pictures, samples } from "../ffmpeg/ffmpeg_source.ts";
 import { NutEnd } from "../media/nut.ts";
-import type { MediaSource } from "../media/observation_reader.ts";
+import type { Join, MediaSource } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import {
   defaultTracks,
@@ -75,13 +75,28 @@ const longestGap = 60;
 
 /**
  * An expression for FFmpeg's setpts and asetpts: a clock that begins with the stream, at 0. Where the
- * stream's own clock steps back, or jumps by more than `longestGap`, what follows is joined on.
+ * stream's own clock steps back, or jumps by more than `longestGap`, what follows is joined on, and
+ * FFmpeg prints (as a warning, level 24) the time of that, after a step back as a negative number.
  *
  * @param step The time from a frame to the next where that happens, in seconds.
  */
 function steadyClock(start: number, step: string): string {
   const same = `between((PTS-PREV_INPTS)*TB,0,${longestGap})`;
-  return `if(isnan(PREV_OUTPTS),PTS-${start}/TB,PREV_OUTPTS+if(${same},PTS-PREV_INPTS,${step}/TB))`;
+  const joined = `print((PREV_OUTPTS*TB+${step})*if(lt(PTS,PREV_INPTS),-1,1),24)`;
+  return `if(isnan(PREV_OUTPTS),PTS-${start}/TB,` +
+    `if(${same},PREV_OUTPTS+PTS-PREV_INPTS,abs(${joined})/TB))`;
+}
+
+/** Pictures and sound that are joined on within this time, in seconds, follow one step of their clock. */
+const sameStep = 1;
+
+/** Adds a join that FFmpeg prints. */
+function noteJoin(joins: Join[], line: string): void {
+  const printed = Number(/\[warning\] (-?\d+\.\d+)$/.exec(line)?.[1]);
+  if (Number.isNaN(printed)) return;
+  const [seconds, step] = [Math.abs(printed), printed < 0 ? "back" : "forward"] as const;
+  if (joins.some((join) => Math.abs(join.seconds - seconds) < sameStep)) return;
+  joins.push({ seconds, step });
 }
 
 /** Starts FFmpeg on a stream. */
@@ -94,13 +109,15 @@ export function decodeStream(
   const end = head.format === "nut" ? new NutEnd() : null;
   let fed: Promise<void> = Promise.resolve();
   let isFed = false;
+  const joins: Join[] = [];
   const atOnce = ["-flush_packets", "1"];
   const { video, audio, channel } = taken;
   const clock = `asetpts='${steadyClock(head.start, "NB_SAMPLES/SR")}'`;
   const heard = [...channelFilters(channel), clock];
   const seen = [`setpts='${steadyClock(head.start, `1/${shape.fps}`)}'`];
-  return decode(ffmpeg, {
+  const source = decode(ffmpeg, {
     name,
+    said: (line) => noteJoin(joins, line),
     input: [
       ...["-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0"],
       // FFmpeg keeps the stream's clock as it is: it looks at too little of the stream to know where it
@@ -125,6 +142,7 @@ export function decodeStream(
       return early ? "it ends within an element" : null;
     },
   });
+  return { ...source, joins };
 }
 
 /** Passes everything on; FFmpeg's pace is the pace at which the source is read. */

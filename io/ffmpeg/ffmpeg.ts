@@ -118,6 +118,8 @@ export interface FfmpegOptions {
   cwd?: string;
   /** What it prints: "warning" by default; "info" lists the input's streams. */
   loglevel?: "info" | "warning";
+  /** Called with each line that it prints. */
+  said?: (line: string) => void;
 }
 
 /** A running FFmpeg. */
@@ -127,10 +129,12 @@ export class FfmpegProcess {
   readonly lines: string[] = [];
   readonly #drained: Promise<void>;
   readonly #keep: number;
+  readonly #said: FfmpegOptions["said"];
 
   /** @throws InputError when it may not or can't be started. */
   constructor(ffmpeg: Ffmpeg, args: string[], options: FfmpegOptions = {}) {
     const { stdin = false, stdout = false, cwd, loglevel = "warning" } = options;
+    this.#said = options.said;
     this.#keep = loglevel === "info" ? 4000 : 40;
     try {
       this.child = new Deno.Command(ffmpeg.path, {
@@ -166,6 +170,7 @@ export class FfmpegProcess {
   #add(line: string): void {
     const clean = line.slice(0, 1000).replace(/\p{Cc}/gu, " ").trimEnd();
     if (clean === "") return;
+    this.#said?.(clean);
     this.lines.push(clean);
     if (this.lines.length > this.#keep) this.lines.shift();
   }

@@ -150,6 +150,8 @@ export interface Decoding {
   /** Silence is a fault (by default always), after so many ms. */
   watched?: () => boolean;
   patience?: number;
+  /** Called with each line that FFmpeg prints. */
+  said?: (line: string) => void;
   /** Lets go of where the input comes from. */
   close?: () => Promise<void>;
   /** Why the input is cut off; null: it isn't. `failure` is FFmpeg's own reason, if it failed. */
@@ -159,14 +161,15 @@ export interface Decoding {
 /** Starts FFmpeg: pictures on its standard output, sound there too or, beside pictures, on a loopback
  * connection. @throws InputError when it can't be started. */
 export function decode(ffmpeg: Ffmpeg, decoding: Decoding): MediaSource {
-  const { name, input, feed, lateSamples = 0 } = decoding;
+  const { name, input, feed, said, lateSamples = 0 } = decoding;
   const link = decoding.video && decoding.audio ? new Loopback() : null;
   const args = [...input];
   if (decoding.video) args.push(...decoding.video, "pipe:1");
   if (decoding.audio) args.push(...decoding.audio, link?.url ?? "pipe:1");
   let process: FfmpegProcess;
   try {
-    process = new FfmpegProcess(ffmpeg, args, { stdin: feed !== undefined, stdout: true });
+    const options = { stdin: feed !== undefined, stdout: true, ...(said ? { said } : {}) };
+    process = new FfmpegProcess(ffmpeg, args, options);
   } catch (error) {
     link?.close();
     throw error;

@@ -11,6 +11,13 @@ export interface Cut {
   reason: string;
 }
 
+/** Where a live clock stepped back, or jumped far ahead, and what follows was joined on. */
+export interface Join {
+  /** Seconds of stream before it. */
+  seconds: number;
+  step: "back" | "forward";
+}
+
 /** Media as it arrives: RGB24 frames and little-endian f32 mono samples of the shape, or null. */
 export interface MediaSource {
   video: ByteQueue | null;
@@ -20,6 +27,8 @@ export interface MediaSource {
    * for so many ms. Without it a side pauses as soon as the other is too far ahead.
    */
   pauseMs?: number;
+  /** Joins so far. */
+  joins?: readonly Join[];
   /**
    * Called once both have ended, with the seconds that arrived. @returns Why the recording is cut
    * off, or null when it ended as it should. @throws InputError when it couldn't be read at all.
@@ -79,6 +88,11 @@ export class ObservationReader implements AsyncIterable<Observation> {
   #needs() {
     const { frames, samples } = this.#shape;
     return { video: frames * frameBytes(this.#shape), audio: samples * 4 };
+  }
+
+  /** Joins so far, in order. */
+  get joins(): readonly Join[] {
+    return this.#source.joins ?? [];
   }
 
   /** Once only: the units, in order. */

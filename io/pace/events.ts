@@ -7,7 +7,7 @@ import type { Recovery } from "../../engine/mod.ts";
 import type { Response } from "../../engine/checkpoint/unit.ts";
 import type { PerceivedLatency } from "./pace.ts";
 import type { PaceChoice } from "./pace_options.ts";
-import type { Cut } from "../media/observation_reader.ts";
+import type { Cut, Join } from "../media/observation_reader.ts";
 import type { UnitTimes } from "./pump.ts";
 import { type Percentiles, round } from "./statistics.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
@@ -95,7 +95,17 @@ export interface SummaryEvent {
 /** The session lost a device or a Worker and was rebuilt; stands before the unit that it delayed. */
 export type RecoveryEvent = { type: "recovery" } & Recovery;
 
-export type Event = HeaderEvent | UnitEvent | RecoveryEvent | SummaryEvent;
+/** The clock of a live input stepped back or jumped, and what follows was joined on; stands before the
+ * unit in which that is. */
+export interface ClockEvent {
+  type: "clock";
+  unit: number;
+  /** Seconds of this run's input before it. */
+  at: number;
+  step: Join["step"];
+}
+
+export type Event = HeaderEvent | UnitEvent | RecoveryEvent | ClockEvent | SummaryEvent;
 
 /** -50 dB of full scale: quieter than a voice, louder than a codec's noise floor. */
 const activeRms = 10 ** (-50 / 20);

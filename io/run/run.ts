@@ -10,7 +10,13 @@ import { ReaderGone } from "../ends/endpoints.ts";
 import type { Ends, Input } from "../ends/ends.ts";
 import { streamShapes } from "../media/stream_shape.ts";
 import type { UserText } from "../media/user_text.ts";
-import { eventLine, type RecoveryEvent, type SummaryEvent, unitEvent } from "../pace/events.ts";
+import {
+  type ClockEvent,
+  eventLine,
+  type RecoveryEvent,
+  type SummaryEvent,
+  unitEvent,
+} from "../pace/events.ts";
 import { Pacer, wallClock } from "../pace/pace.ts";
 import { pump, type UnitSession } from "../pace/pump.ts";
 import type { SavedRun } from "../saved/saved_run.ts";
@@ -205,7 +211,19 @@ async function pumpUnits(
   // A recording's summary is of all of its units.
   const earlierMs = arriving ? 0 : saved?.earlierMs ?? 0;
   let recovered = 0;
+  let joined = 0;
   let firstBytes = NaN;
+  /** Says where the input's clock stepped before this unit's end. */
+  const noteJoins = async (end: number) => {
+    for (const { seconds, step } of reader.joins.slice(joined)) {
+      const unit = firstUnit + Math.floor((seconds * 1000) / unitMs);
+      if (unit >= end) return;
+      joined++;
+      const event: ClockEvent = { type: "clock", unit, at: round(seconds, 3), step };
+      await ends.writeEvent(eventLine(event));
+      if (!quiet) say(clockLine(event, facts.path));
+    }
+  };
   // An interrupted run doesn't wait for input that may never come, nor does one whose output is gone.
   aborted(signal).then(() => reader.close());
   try {
@@ -241,6 +259,7 @@ async function pumpUnits(
           await saving(saved?.keep(event));
           if (!quiet) say(recoveryLine(event));
         }
+        await noteJoins(response.unit + 1);
         const event = unitEvent(response, times, perceived, unitMs);
         totals.add(event);
         await ends.writeEvent(eventLine(event));
@@ -248,6 +267,7 @@ async function pumpUnits(
         progress.update(totals.units, (totals.units * unitMs) / 1000);
       },
     });
+    await noteJoins(Infinity);
     return { wallMs: earlierMs + wallMs, broken: null };
   } catch (error) {
     if (!(error instanceof OutputError || error instanceof ReaderGone)) throw error;
@@ -290,6 +310,12 @@ async function* skipUnits(
 function totalSeconds(seconds: number | null, maxUnits: number, unitMs: number): number | null {
   const least = Math.min(seconds ?? Infinity, (maxUnits * unitMs) / 1000);
   return least < Infinity ? least : null;
+}
+
+/** A step of the input's clock in one line for people. */
+function clockLine({ at, step }: ClockEvent, path: string): string {
+  const what = step === "back" ? "steps back" : "jumps by more than a minute";
+  return `${path}: its clock ${what} at ${at.toFixed(2)} s: what follows is joined on`;
 }
 
 /** A recovery in one line for people. */

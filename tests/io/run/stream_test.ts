@@ -50,6 +50,20 @@ for (const format of ["nut", "matroska"]) {
   });
 }
 
+ffmpegTest("stream says where the clock of its input steps", async (folder) => {
+  const part = await make(...talk, "-c:a", "pcm_s16le", "-f", "nut", "pipe:1");
+  const far = ["-output_ts_offset", "500", "-f", "nut", "pipe:1"];
+  const late = await make(...talk, "-c:a", "pcm_s16le", ...far);
+  const path = `${folder}/e.jsonl`;
+  const { code, stderr } = await pipe(concat([part, part, late]), "--events", path);
+  assertEquals(code, 0);
+  const found = (await events(path)).flatMap((event) => event.type === "clock" ? [event] : []);
+  assertEquals(found.map(({ at, step }) => [Math.round(at), step]), [[2, "back"], [4, "forward"]]);
+  for (const { unit, at } of found) assertEquals(unit, Math.floor(at / 0.16));
+  assertStringIncludes(stderr, "standard input: its clock steps back at ");
+  assertStringIncludes(stderr, "standard input: its clock jumps by more than a minute at ");
+});
+
 ffmpegTest("stream: unit k has left before unit k + 1 is there", async () => {
   const units = 12;
   const [head, ...parts] = userStream(units);
