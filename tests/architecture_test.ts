@@ -31,10 +31,13 @@ function resolve(from: string, to: string): string {
 const floors = ["main.ts", ...["io/", "engine/", "kernels/"].flatMap(filesUnder)];
 const sources = floors.filter((path) => path.endsWith(".ts") && exists(path));
 
-/** What a source names by a relative path: imports, Workers, WGSL, data, folders. Comments don't count. */
+/** A source without its comments. */
+const code = (path: string) =>
+  read(path).replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/.*$/gm, "");
+
+/** What a source names by a relative path: imports, Workers, WGSL, data, folders. */
 function references(path: string): string[] {
-  const code = read(path).replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/.*$/gm, "");
-  const names = code.matchAll(/["'](\.\.?\/[^"'\s]*)["']/g);
+  const names = code(path).matchAll(/["'](\.\.?\/[^"'\s]*)["']/g);
   return [...names].map(([, name = ""]) => resolve(path, name));
 }
 
@@ -255,6 +258,26 @@ Deno.test("deno.json links each jsr: package to a stand-in of its name", () => {
   const names = config.links.map((folder) => JSON.parse(read(`${folder}/deno.json`)).name);
   const fromJsr = Object.entries(config.imports).filter(([, to]) => to.startsWith("jsr:"));
   assertEquals(names.sort(), fromJsr.map(([name]) => name).sort());
+});
+
+Deno.test("floors import relative paths, node: and npm: with one exact version each", () => {
+  // A script elsewhere that imports the package by path has no import map of ours.
+  const named = sources.flatMap((path) =>
+    [
+      ...code(path).matchAll(
+        /(?:^(?:import|export|\}).* from |^import |\bimport\()["`]([^"`.][^"`]*)["`]/gm,
+      ),
+    ]
+      .map(([, name = ""]) => ({ path, name }))
+  );
+  assert(named.length > 20);
+  const wrong = named.filter(({ name }) =>
+    !/^(node:|npm:@?[^@]+@\d+\.\d+\.\d+|npm:\/\$)/.test(name)
+  );
+  assertEquals(wrong, []);
+  // deno.json names it for the scripts that install it, and for deno.lock.
+  const { imports } = JSON.parse(read("deno.json"));
+  assert(read("io/ffmpeg/ffmpeg.ts").includes(`"${imports["ffmpeg-static"].slice(4)}"`));
 });
 
 Deno.test("deno.lock names no host, so that every registry can serve it", () => {

@@ -21,13 +21,20 @@ export type TickTimes = Record<TickStage | "tick", number> & {
 };
 
 export class TickBench {
+  readonly model: Model;
+  private readonly thinker: Thinker;
+  private readonly performer: Performer;
   #next = 0;
 
   private constructor(
-    readonly model: Model,
-    private readonly thinker: Thinker,
-    private readonly performer: Performer,
-  ) {}
+    model: Model,
+    thinker: Thinker,
+    performer: Performer,
+  ) {
+    this.model = model;
+    this.thinker = thinker;
+    this.performer = performer;
+  }
 
   /** @param loaded Called when the weights are on the device, before the plans are made. */
   static async create(

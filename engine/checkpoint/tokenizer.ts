@@ -5,7 +5,7 @@
  * @huggingface/tokenizers encodes. Decoding is done here: a unit holds one or two tokens, so a
  * character of several bytes often spans units, and its bytes must be carried from unit to unit.
  */
-import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import { Tokenizer as HuggingFaceTokenizer } from "npm:@huggingface/tokenizers@0.2.0";
 import type { ModelConfig } from "../config/config.ts";
 import { InputError } from "../config/errors.ts";
 import { errorText, valueText } from "../config/error_text.ts";

@@ -9,6 +9,8 @@ import { valueText } from "./error_text.ts";
 export type Range = readonly [least: number, most: number];
 
 export class Fields {
+  readonly where: string;
+  readonly path: string;
   readonly #json: Record<string, unknown>;
   readonly #asked = new Set<string>();
 
@@ -17,7 +19,9 @@ export class Fields {
    * @param path The keys down to this object, e.g. "response.audio."; empty for the file's top.
    * @throws InputError when `json` isn't an object.
    */
-  constructor(json: unknown, readonly where: string, readonly path = "") {
+  constructor(json: unknown, where: string, path = "") {
+    this.where = where;
+    this.path = path;
     if (typeof json !== "object" || json === null || Array.isArray(json)) {
       const what = path === "" ? "the file" : path.replace(/\.$/, "");
       throw new InputError(`${where}: ${what} is ${valueText(json)}; it must be an object`);

@@ -37,8 +37,11 @@ const at = (taus: readonly number[], i: number) => taus[i] ?? 0;
 /** Length of step i; negative, because tau falls. */
 const length = (taus: readonly number[], i: number) => at(taus, i + 1) - at(taus, i);
 
-/** Every solver by name. A new one is an entry here and its name in solver.json. */
-const solvers = {
+/** Names of the solvers. */
+export type SolverName = "euler" | "midpoint" | "heun" | "ab2";
+
+/** Every solver by name. A new one is an entry here, its name above, and in solver.json. */
+const solvers: Record<SolverName, Solver> = {
   euler: (taus, i) => [evaluate("z", at(taus, i), 0), combine("z", [0, length(taus, i)])],
   midpoint(taus, i) {
     const [tau, step] = [at(taus, i), length(taus, i)];
@@ -67,12 +70,12 @@ const solvers = {
     const older: [number, number][] = i === 0 ? [] : [[1 - slot, -step * half]];
     return [evaluate("z", at(taus, i), slot), combine("z", [slot, step * (1 + half)], ...older)];
   },
-} as const satisfies Record<string, Solver>;
-
-export type SolverName = keyof typeof solvers;
+};
 export const solverNames = Object.keys(solvers) as SolverName[];
 
+/** How the flow-matching ODE is solved. */
 export interface SolverConfig {
+  /** The method. */
   name: SolverName;
   /** Solver steps from tau = 1 to tau = 0, at least 1. */
   steps: number;

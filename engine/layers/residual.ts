@@ -53,7 +53,7 @@ export const residual = {
       ),
     };
   },
-  state(layer, input) {
+  state(layer, input): Record<string, number[]> {
     const { past } = conv.state(convolutions(layer, input[3]).conv1, input);
     return past ? { "conv1.past": past } : {};
   },

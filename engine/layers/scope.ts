@@ -11,13 +11,16 @@ import {
 
 /** The memory of one encoder or decoder. */
 export class CoderMemory {
+  private readonly gpu: Gpu;
   /** What it carries from unit to unit, by name, in the order of its layers. */
   readonly states = new Map<string, Tensor>();
   /** Frees everything that was made for it. */
   readonly frees: (() => void)[] = [];
   readonly #taken: (GPUBuffer | undefined)[] = [];
 
-  constructor(private readonly gpu: Gpu) {}
+  constructor(gpu: Gpu) {
+    this.gpu = gpu;
+  }
 
   /** An f32 tensor with a buffer of its own. */
   make(label: string, shape: readonly number[]): Tensor {
@@ -43,18 +46,33 @@ export class CoderMemory {
 
 /** One layer's view of its encoder's or decoder's memory and weights. */
 export class LayerScope {
+  readonly gpu: Gpu;
+  /** Under the layer's name. */
+  readonly weights: Weights;
+  readonly memory: CoderMemory;
+  readonly settings: {
+    /** Storage of the weights; sums are f32. */
+    storage: FloatType;
+    /** Samples per second of the medium's sound. */
+    sampleRate: number;
+  };
+
   constructor(
-    readonly gpu: Gpu,
-    /** Under the layer's name. */
-    readonly weights: Weights,
-    readonly memory: CoderMemory,
-    readonly settings: {
+    gpu: Gpu,
+    weights: Weights,
+    memory: CoderMemory,
+    settings: {
       /** Storage of the weights; sums are f32. */
       storage: FloatType;
       /** Samples per second of the medium's sound. */
       sampleRate: number;
     },
-  ) {}
+  ) {
+    this.gpu = gpu;
+    this.weights = weights;
+    this.memory = memory;
+    this.settings = settings;
+  }
 
   /** Name of the layer, for labels: "response.audio.decoder.3". */
   get label(): string {

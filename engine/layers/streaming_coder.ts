@@ -17,6 +17,7 @@ import { Readback } from "../../kernels/gpu/readback.ts";
 import { type FloatType, type Tensor, tensorBytes, upload } from "../../kernels/gpu/tensor.ts";
 
 export class StreamingCoder {
+  private readonly gpu: Gpu;
   /** f32, of the span's shape: write the span here, then run the steps. */
   readonly input: Tensor;
   /** f32 [time, height, width, channels]: holds the result until the next run. */
@@ -33,7 +34,8 @@ export class StreamingCoder {
    * @param storage Of the weights; sums are f32.
    * @throws InputError when layers, shapes or weights don't fit together.
    */
-  constructor(private readonly gpu: Gpu, coder: Coder, weights: Weights, storage: FloatType) {
+  constructor(gpu: Gpu, coder: Coder, weights: Weights, storage: FloatType) {
+    this.gpu = gpu;
     this.#name = coder.name;
     const memory = this.#memory = new CoderMemory(gpu);
     this.input = memory.make(`${coder.name} input`, coder.input);

@@ -46,6 +46,8 @@ export interface Span {
  * history and attend to it. The final norm is apart, because only few rows need it.
  */
 export class Backbone {
+  private readonly gpu: Gpu;
+  private readonly config: BackboneConfig;
   readonly #layers: Layer[] = [];
   readonly #finalNorm: Tensor;
   readonly #turns: Tensor;
@@ -54,11 +56,13 @@ export class Backbone {
 
   /** @param weights The whole model's. */
   constructor(
-    private readonly gpu: Gpu,
-    private readonly config: BackboneConfig,
+    gpu: Gpu,
+    config: BackboneConfig,
     weights: Weights,
     storage: WeightType,
   ) {
+    this.gpu = gpu;
+    this.config = config;
     const c = config;
     const [width, inner, head] = [c.hidden_size, c.intermediate_size, c.head_dim];
     const [qDim, kvDim] = [c.num_attention_heads * head, c.num_key_value_heads * head];

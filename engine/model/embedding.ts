@@ -61,6 +61,9 @@ export function latentParts(z: Tensor, shape: LatentShape): Record<Medium, Tenso
  * (the same table, where they are tied), velocities by one projection per medium.
  */
 export class Embedding {
+  private readonly gpu: Gpu;
+  private readonly shape: LatentShape;
+  private readonly taus: readonly number[];
   readonly #table: PackedWeight;
   readonly #head: PackedWeight;
   readonly #types: Tensor;
@@ -75,13 +78,16 @@ export class Embedding {
    * @param taus The taus at which latents will be embedded; 0 (clean) is always there.
    */
   constructor(
-    private readonly gpu: Gpu,
+    gpu: Gpu,
     config: ModelConfig,
     weights: Weights,
-    private readonly shape: LatentShape,
-    private readonly taus: readonly number[],
+    shape: LatentShape,
+    taus: readonly number[],
     storage: FloatType,
   ) {
+    this.gpu = gpu;
+    this.shape = shape;
+    this.taus = taus;
     const c = config;
     const D = c.hidden_size;
     const channels = (medium: Medium) => c.response[medium].latent_channels;

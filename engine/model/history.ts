@@ -31,6 +31,10 @@ export type Slots = Pick<HistoryWindow, "slots" | "ranks" | "used" | "noisyStart
  * (`fused`: both have one), and slices carry the tokens of a tick from one to the other.
  */
 export class History {
+  private readonly gpu: Gpu;
+  private readonly config: ModelConfig;
+  readonly window: Slots;
+  private readonly storage: FloatType;
   /** Rank of the token in each slot, i32 [slots]. */
   readonly ranks: Tensor;
   /** {used, noisyStart, noisyEnd, 0}: the slots that attention walks, i32 [4]. */
@@ -39,11 +43,15 @@ export class History {
   readonly #kvDim: number;
 
   constructor(
-    private readonly gpu: Gpu,
-    private readonly config: ModelConfig,
-    readonly window: Slots,
-    private readonly storage: FloatType,
+    gpu: Gpu,
+    config: ModelConfig,
+    window: Slots,
+    storage: FloatType,
   ) {
+    this.gpu = gpu;
+    this.config = config;
+    this.window = window;
+    this.storage = storage;
     const { slots } = window;
     this.#kvDim = config.num_key_value_heads * config.head_dim;
     const cache = (label: string) =>

@@ -18,6 +18,9 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
  * own; both roles of a `fused` one share it. The codecs belong to the thinker.
  */
 export class Model {
+  readonly gpu: Gpu;
+  readonly checkpoint: Checkpoint;
+  readonly settings: Settings;
   readonly weights: Weights;
   readonly layout: UnitLayout;
   readonly latents: LatentShape;
@@ -29,10 +32,13 @@ export class Model {
   readonly storage: FloatType;
 
   constructor(
-    readonly gpu: Gpu,
-    readonly checkpoint: Checkpoint,
-    readonly settings: Settings,
+    gpu: Gpu,
+    checkpoint: Checkpoint,
+    settings: Settings,
   ) {
+    this.gpu = gpu;
+    this.checkpoint = checkpoint;
+    this.settings = settings;
     const { config } = checkpoint;
     this.weights = Weights.of(checkpoint.tensors);
     this.storage = settings.storage;

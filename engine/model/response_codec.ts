@@ -16,12 +16,14 @@ import type { FloatType, Tensor } from "../../kernels/gpu/tensor.ts";
 
 /** Encoders and decoders of both media, in streams of their own, on a device of this thread. */
 export class ResponseCodec {
+  private readonly gpu: Gpu;
   readonly #encoders: Record<Medium, UnitEncoder>;
   readonly #decoder: UnitDecoder;
   readonly #plan: Plan;
   readonly #readback: Readback<readonly [audio: Tensor, frames: Tensor]>;
 
-  private constructor(private readonly gpu: Gpu, checkpoint: Checkpoint, storage: FloatType) {
+  private constructor(gpu: Gpu, checkpoint: Checkpoint, storage: FloatType) {
+    this.gpu = gpu;
     const { config } = checkpoint;
     const weights = Weights.of(checkpoint.tensors);
     const { audio, video } = this.#encoders = perMedium((medium) =>

@@ -29,13 +29,23 @@ function pack(rowList: readonly Row[]): Int32Array<ArrayBuffer> {
 }
 
 export class TickTokens {
+  private readonly config: Pick<ModelConfig, "positions_per_unit">;
+  private readonly layout: UnitLayout;
+  private readonly window: HistoryWindow;
+  /** Units of reference voice in prefill; the reference image stands at the last one's time. */
+  private readonly voiceUnits: number;
+
   constructor(
-    private readonly config: Pick<ModelConfig, "positions_per_unit">,
-    private readonly layout: UnitLayout,
-    private readonly window: HistoryWindow,
-    /** Units of reference voice in prefill; the reference image stands at the last one's time. */
-    private readonly voiceUnits: number,
-  ) {}
+    config: Pick<ModelConfig, "positions_per_unit">,
+    layout: UnitLayout,
+    window: HistoryWindow,
+    voiceUnits: number,
+  ) {
+    this.config = config;
+    this.layout = layout;
+    this.window = window;
+    this.voiceUnits = voiceUnits;
+  }
 
   /** Rows of the language/state pass of unit k: [y_{k-1} | u_k | agent text of k]. */
   pass(unit: number): Int32Array<ArrayBuffer> {

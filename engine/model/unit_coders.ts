@@ -32,6 +32,7 @@ function packedPixels(gpu: Gpu, label: string, shape: readonly number[]): Tensor
 
 /** An encoder of one medium: write a unit, then run the steps. */
 export class UnitEncoder {
+  private readonly gpu: Gpu;
   readonly coder: StreamingCoder;
   readonly steps: readonly Step[];
   /** Samples, or packed pixels. */
@@ -39,12 +40,13 @@ export class UnitEncoder {
 
   /** @throws InputError when layers, shapes or weights don't fit together. */
   constructor(
-    private readonly gpu: Gpu,
+    gpu: Gpu,
     medium: Medium,
     coder: Coder,
     weights: Weights,
     storage: FloatType,
   ) {
+    this.gpu = gpu;
     this.coder = new StreamingCoder(gpu, coder, weights, storage);
     const { input, steps } = this.coder;
     if (medium === "audio") {

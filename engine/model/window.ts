@@ -36,6 +36,8 @@ export function keptUnits(last: number, historyUnits: number, sinkUnits: number)
 }
 
 export class HistoryWindow {
+  readonly layout: UnitLayout;
+  readonly sizes: WindowSizes;
   /** Rank of the token in each slot. */
   readonly ranks: Int32Array<ArrayBuffer>;
   /** Slots [0, used) may hold tokens; the rest of history was never written. */
@@ -49,7 +51,9 @@ export class HistoryWindow {
   readonly slots: number;
   readonly prefillTokens: number;
 
-  constructor(readonly layout: UnitLayout, readonly sizes: WindowSizes) {
+  constructor(layout: UnitLayout, sizes: WindowSizes) {
+    this.layout = layout;
+    this.sizes = sizes;
     const { promptTokens, personaTokens, historyUnits, sinkUnits, noisySets } = sizes;
     if (historyUnits < sinkUnits + 2) {
       throw new RangeError(`history of ${historyUnits} units: ${sinkUnits + 2} or more`);

@@ -15,6 +15,7 @@ import { makeTensor, rows, type Tensor, upload } from "../../kernels/gpu/tensor.
  * history and device, and nothing is appended. It never encodes and never decodes.
  */
 export class Performer {
+  readonly model: Model;
   /** The solved latents of the last unit, flat f32. */
   readonly latents: Tensor;
   readonly #tokenTable: Tensor;
@@ -23,7 +24,8 @@ export class Performer {
   readonly #slice: { tokenTable: Tensor; data: Tensor; append: Plan } | null;
   readonly #readback: Readback<readonly [Tensor]>;
 
-  private constructor(readonly model: Model, receivesSlices: boolean) {
+  private constructor(model: Model, receivesSlices: boolean) {
+    this.model = model;
     const { gpu, layout, history, latents } = model;
     const noisyRows = model.window.sizes.noisySets * layout.response;
     this.latents = makeTensor(gpu, "z", [latents.length], "f32", "uniform");

@@ -23,10 +23,12 @@ interface Block {
 
 /** Reads a thinker's state; what it allocates on the GPU is made at the first use and kept. */
 export class StateReader {
+  private readonly thinker: Thinker;
   readonly #latents: Readback<readonly [Tensor]>;
   #block: Block | undefined;
 
-  constructor(private readonly thinker: Thinker) {
+  constructor(thinker: Thinker) {
+    this.thinker = thinker;
     this.#latents = new Readback(thinker.model.gpu, [thinker.latents]);
   }
 

@@ -44,6 +44,7 @@ interface Observer {
  * `setLatents` (y_{k-1}, from the performer), `encode`, `pass`, `decode`. Their order is the ticks'.
  */
 export class Thinker {
+  readonly model: Model;
   /** Latents of the last response, flat f32. */
   readonly latents: Tensor;
   /** Embedded observation [observation tokens, hidden] as `encode` leaves it; the pass adds the typed
@@ -64,7 +65,8 @@ export class Thinker {
   readonly #mediaReadback: Readback<readonly [Tensor, Tensor, Tensor]>;
   readonly #fence: Readback;
 
-  private constructor(readonly model: Model, sendsSlices: boolean) {
+  private constructor(model: Model, sendsSlices: boolean) {
+    this.model = model;
     const { gpu, checkpoint: { config }, layout, history, weights, storage } = model;
     const D = config.hidden_size;
     const passRows = layout.response + layout.observation;

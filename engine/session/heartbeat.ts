@@ -18,6 +18,8 @@ export function beatMs(patience: number): number {
 }
 
 export class Heartbeat {
+  private readonly ping: () => void;
+  private readonly lost: (beats: number) => void;
   #silent = 0;
   #longest = 0;
   #settled = false;
@@ -27,7 +29,10 @@ export class Heartbeat {
    * @param ping Asks the Worker for a sign of life.
    * @param lost Called once, when it has given none for too long.
    */
-  constructor(private readonly ping: () => void, private readonly lost: (beats: number) => void) {}
+  constructor(ping: () => void, lost: (beats: number) => void) {
+    this.ping = ping;
+    this.lost = lost;
+  }
 
   /** Beats without a sign of life after which the Worker counts as lost. */
   get limit(): number {

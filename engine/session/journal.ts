@@ -13,6 +13,9 @@ interface Request {
 }
 
 export class Journal {
+  private readonly digest: string;
+  private readonly settings: Settings;
+  readonly keepsMessages: boolean;
   readonly #requests: Request[] = [];
   readonly #messages: ToThinker[] = [];
   #snapshot: Snapshot | null;
@@ -23,11 +26,14 @@ export class Journal {
    * @param keepsMessages Without it nothing can be sent again: a failure is final.
    */
   constructor(
-    private readonly digest: string,
-    private readonly settings: Settings,
+    digest: string,
+    settings: Settings,
     snapshot: Snapshot | null,
-    readonly keepsMessages: boolean,
+    keepsMessages: boolean,
   ) {
+    this.digest = digest;
+    this.settings = settings;
+    this.keepsMessages = keepsMessages;
     this.#snapshot = snapshot;
   }
 

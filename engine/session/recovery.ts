@@ -27,11 +27,14 @@ export interface Rebuild {
 }
 
 export class Recoveries {
+  private readonly rebuild: Rebuild;
   /** The rebuilds so far, oldest first. */
   readonly list: Recovery[] = [];
   #attempts = 0;
 
-  constructor(private readonly rebuild: Rebuild) {}
+  constructor(rebuild: Rebuild) {
+    this.rebuild = rebuild;
+  }
 
   /** A new response came: the roles work, and attempts count from zero again. */
   progressed(): void {

@@ -7,6 +7,7 @@ import { type AdapterSpec, inTurn } from "../../kernels/gpu/adapter.ts";
 import type { Tuning } from "../../kernels/measure/tune.ts";
 
 export class RoleWorker {
+  private readonly role: Build["role"];
   readonly heartbeat: Heartbeat;
   readonly #worker: Worker;
   readonly #replies = new Queue<Reply>();
@@ -20,12 +21,13 @@ export class RoleWorker {
    * @param fail Called when the Worker fails.
    */
   constructor(
-    private readonly role: Build["role"],
+    role: Build["role"],
     name: string,
     patience: number,
     receive: (message: FromThinker) => void,
     fail: (error: Error) => void,
   ) {
+    this.role = role;
     const url = new URL("../roles/role_worker.ts", import.meta.url);
     this.#worker = new Worker(url, { type: "module", name });
     const stop = (error: Error) => {

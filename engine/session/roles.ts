@@ -67,6 +67,10 @@ export async function placeRoles(options: SessionOptions): Promise<Places> {
 /** The Workers of one placement: the thinker's first, then one per performer; `fused` has one for
  * both roles. */
 export class Roles {
+  private readonly places: Places;
+  private readonly patience: number;
+  private readonly receive: (message: FromThinker) => void;
+  private readonly lost: (error: Error) => void;
   readonly #workers: RoleWorker[] = [];
   readonly #beat: ReturnType<typeof setInterval>;
   #failure: Error | undefined;
@@ -78,11 +82,15 @@ export class Roles {
    * @param lost Called once, when a role fails after `open`.
    */
   constructor(
-    private readonly places: Places,
-    private readonly patience: number,
-    private readonly receive: (message: FromThinker) => void,
-    private readonly lost: (error: Error) => void,
+    places: Places,
+    patience: number,
+    receive: (message: FromThinker) => void,
+    lost: (error: Error) => void,
   ) {
+    this.places = places;
+    this.patience = patience;
+    this.receive = receive;
+    this.lost = lost;
     this.#beat = setInterval(() => {
       for (const { heartbeat } of [...this.#workers]) heartbeat.beat();
     }, beatMs(patience));

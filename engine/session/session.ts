@@ -135,6 +135,7 @@ interface Opening {
 
 /** A session whose roles run in Workers of this process. Made by `openSession`. */
 export class WorkerSession implements Session {
+  private readonly opening: Opening;
   /** What a unit holds: its tokens, and the shapes of observations and responses. */
   readonly layout: StreamLayout;
   readonly #journal: Journal;
@@ -163,7 +164,8 @@ export class WorkerSession implements Session {
   #nextIn: number;
   #nextOut: number;
 
-  constructor(private readonly opening: Opening, resume: Snapshot | null) {
+  constructor(opening: Opening, resume: Snapshot | null) {
+    this.opening = opening;
     const { checkpoint, settings, tokenizer, snapshotEvery } = opening;
     this.layout = unitLayout(checkpoint.config);
     this.#journal = new Journal(checkpoint.digest, settings, resume, snapshotEvery > 0);

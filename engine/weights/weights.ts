@@ -18,8 +18,14 @@ export interface CheckpointTensor {
 export type ReadTensor = (name: string, shape: readonly number[]) => Float32Array;
 
 export class Weights {
+  private readonly read: ReadTensor;
+  readonly prefix: string;
+
   /** @param prefix Stands before every name, with its dot; empty for the whole model. */
-  constructor(private readonly read: ReadTensor, readonly prefix = "") {}
+  constructor(read: ReadTensor, prefix = "") {
+    this.read = read;
+    this.prefix = prefix;
+  }
 
   /** The weights of a checkpoint's tensors. */
   static of(tensors: ReadonlyMap<string, CheckpointTensor>): Weights {

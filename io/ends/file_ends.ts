@@ -36,14 +36,20 @@ interface Claimed extends ClaimedFiles {
 }
 
 export class FileEnds extends FileOutput implements Ends {
+  private readonly replay: ReplayFiles;
+  private readonly files: Claimed;
+  private readonly outputs: Outputs;
   readonly arriving = false;
 
   private constructor(
-    private readonly replay: ReplayFiles,
-    private readonly files: Claimed,
-    private readonly outputs: Outputs,
+    replay: ReplayFiles,
+    files: Claimed,
+    outputs: Outputs,
   ) {
     super(replay, files);
+    this.replay = replay;
+    this.files = files;
+    this.outputs = outputs;
   }
 
   get ffmpeg() {

@@ -53,6 +53,8 @@ export async function claimFiles(
 }
 
 export class FileOutput implements Output {
+  private readonly response: ResponseFiles;
+  private readonly claimed: ClaimedFiles;
   /** What was said so far, units counted from the first of the file. */
   readonly spoken: Spoken[] = [];
   #writer: ResponseWriter | null = null;
@@ -61,9 +63,12 @@ export class FileOutput implements Output {
   #events: Deno.FsFile | null = null;
 
   constructor(
-    private readonly response: ResponseFiles,
-    private readonly claimed: ClaimedFiles,
-  ) {}
+    response: ResponseFiles,
+    claimed: ClaimedFiles,
+  ) {
+    this.response = response;
+    this.claimed = claimed;
+  }
 
   /** Opens the files; before anything is written. @throws InputError when FFmpeg can't write them. */
   async openFiles(): Promise<void> {

@@ -32,11 +32,13 @@ export interface LiveParts extends LiveSinks {
 
 /** The answers to a stream, each out when its `write` resolves. */
 export class LiveOutput implements Output {
+  private readonly sinks: LiveSinks;
   readonly #captions: Captions;
   readonly #impatience = new AbortController();
 
   /** @param unitMs Length of a unit. @param signal Interrupts the run. */
-  constructor(private readonly sinks: LiveSinks, unitMs: number, signal?: AbortSignal) {
+  constructor(sinks: LiveSinks, unitMs: number, signal?: AbortSignal) {
+    this.sinks = sinks;
     this.#captions = new Captions(unitMs);
     if (!signal) return;
     aborted(signal).then(() =>
@@ -98,15 +100,19 @@ export class LiveOutput implements Output {
 }
 
 export class LiveEnds extends LiveOutput implements Ends {
+  private readonly parts: LiveParts;
+  private readonly user: StreamShape;
   readonly arriving = true;
 
   /** @param user The shape of what comes in. @param signal Interrupts the run. */
   constructor(
-    private readonly parts: LiveParts,
-    private readonly user: StreamShape,
+    parts: LiveParts,
+    user: StreamShape,
     signal: AbortSignal,
   ) {
     super(parts, user.unitMs, signal);
+    this.parts = parts;
+    this.user = user;
   }
 
   get ffmpeg() {

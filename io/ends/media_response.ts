@@ -21,6 +21,11 @@ const recentUnits = 16;
  * last form at the end. After K units it holds exactly K units of frames and samples.
  */
 export class MediaResponse {
+  private readonly ffmpeg: Ffmpeg;
+  private readonly container: Container;
+  private readonly shape: StreamShape;
+  private readonly file: OutputFile;
+  private readonly captions: OutputFile;
   #encoder: MediaEncoder;
   #spoken: Spoken[] = [];
   #units = 0;
@@ -29,12 +34,17 @@ export class MediaResponse {
   #encoded = false;
 
   constructor(
-    private readonly ffmpeg: Ffmpeg,
-    private readonly container: Container,
-    private readonly shape: StreamShape,
-    private readonly file: OutputFile,
-    private readonly captions: OutputFile,
+    ffmpeg: Ffmpeg,
+    container: Container,
+    shape: StreamShape,
+    file: OutputFile,
+    captions: OutputFile,
   ) {
+    this.ffmpeg = ffmpeg;
+    this.container = container;
+    this.shape = shape;
+    this.file = file;
+    this.captions = captions;
     this.#encoder = this.#open();
   }
 

@@ -57,7 +57,11 @@ export async function readResults(path: string, header: EvalHeader): Promise<Rec
 
 /** Writes such a file, line by line. */
 export class EventsFile {
-  private constructor(private readonly file: Deno.FsFile) {}
+  private readonly file: Deno.FsFile;
+
+  private constructor(file: Deno.FsFile) {
+    this.file = file;
+  }
 
   /** Begins the file with what it is to hold already. @throws InputError when it can't be written. */
   static async create(

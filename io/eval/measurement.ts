@@ -35,6 +35,9 @@ export interface MeasuredUnit {
 }
 
 export class Measurement {
+  private readonly name: string;
+  private readonly truth: Truth;
+  private readonly shape: StreamShape;
   readonly #agent: Stream;
   readonly #truth: Stream;
   readonly #floor: Stream;
@@ -42,10 +45,13 @@ export class Measurement {
   readonly #solveMs: number[] = [];
 
   constructor(
-    private readonly name: string,
-    private readonly truth: Truth,
-    private readonly shape: StreamShape,
+    name: string,
+    truth: Truth,
+    shape: StreamShape,
   ) {
+    this.name = name;
+    this.truth = truth;
+    this.shape = shape;
     const stream = () => new Stream(truth.units, shape, truth.swap === null);
     [this.#agent, this.#truth, this.#floor] = [stream(), stream(), stream()];
   }
@@ -133,6 +139,8 @@ function judgeAll(conduct: Conduct, unitMs: number): Outcome[] {
 
 /** One voice and its pictures: a few numbers per frame. */
 class Stream {
+  private readonly shape: StreamShape;
+  private readonly closely: boolean;
   readonly rms: number[] = [];
   readonly mel: Float32Array[] = [];
   readonly pictures = new Map<Span, Moments>();
@@ -144,9 +152,11 @@ class Stream {
   /** @param closely Pictures and spectra are measured too; of swapped recordings words are enough. */
   constructor(
     units: number,
-    private readonly shape: StreamShape,
-    private readonly closely: boolean,
+    shape: StreamShape,
+    closely: boolean,
   ) {
+    this.shape = shape;
+    this.closely = closely;
     this.#logmel = new LogMel(shape.sampleRate);
     if (!closely) return;
     for (const span of ["all", "first", "last"] as const) {

@@ -56,14 +56,14 @@ function env(name: string): string | undefined {
 
 /** Where ffmpeg-static keeps its binary, or null: its download may have failed or never been tried. */
 async function staticPath(): Promise<string | null> {
-  // In a variable, so that Deno doesn't fetch the package before anyone needs FFmpeg.
-  const specifier = "ffmpeg-static";
+  // In a template, so that Deno doesn't fetch the package before anyone needs FFmpeg.
+  const name = "ffmpeg-static@5.3.0";
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error("the package registry doesn't answer")), 5000);
     });
-    const module: { default: unknown } = await Promise.race([import(specifier), late]);
+    const module: { default: unknown } = await Promise.race([import(`npm:/${name}`), late]);
     const path = module.default;
     return typeof path === "string" && (await Deno.stat(path)).isFile ? path : null;
   } catch {

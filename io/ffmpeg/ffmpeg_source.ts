@@ -82,16 +82,23 @@ const longestSilence = 60_000;
 
 /** Ends an FFmpeg that falls silent while its output is awaited. */
 export class Watchdog {
+  private readonly process: FfmpegProcess;
+  private readonly armed: () => boolean;
+  private readonly ms: number;
   #waiting = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #barked = false;
 
   /** @param armed False: silence is no fault yet. */
   constructor(
-    private readonly process: FfmpegProcess,
-    private readonly armed: () => boolean = () => true,
-    private readonly ms = longestSilence,
-  ) {}
+    process: FfmpegProcess,
+    armed: () => boolean = () => true,
+    ms = longestSilence,
+  ) {
+    this.process = process;
+    this.armed = armed;
+    this.ms = ms;
+  }
 
   /** Why it was ended; null: it was not. */
   get reason(): string | null {

@@ -41,10 +41,13 @@ const temporaryPattern = /^\.saving-[0-9a-f]{12}$/;
 export const defaultName = "session";
 
 export class SessionFolder {
+  readonly path: string;
   /** Digests of blobs that were saved or loaded: snapshots share what doesn't change. */
   readonly #digests = new WeakMap<Uint8Array, string>();
 
-  constructor(readonly path: string) {}
+  constructor(path: string) {
+    this.path = path;
+  }
 
   /**
    * Saves a snapshot under a name, in place of what had it before.

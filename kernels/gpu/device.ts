@@ -7,10 +7,29 @@ import { fill, type Texts } from "./shader.ts";
 export type Choices = Readonly<Record<string, string>>;
 
 const arenaBytes = 64 << 10;
-const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = GPUBufferUsage;
+/** WebGPU's `GPUBufferUsage`, `GPUTextureUsage` and `GPUMapMode`, as far as they are used. A script that
+ * is checked with TypeScript's lib "dom" has their types, but not their names. */
+export const bufferUsage = {
+  MAP_READ: 0x1,
+  COPY_SRC: 0x4,
+  COPY_DST: 0x8,
+  UNIFORM: 0x40,
+  STORAGE: 0x80,
+  QUERY_RESOLVE: 0x200,
+} as const;
+const textureUsage = { COPY_DST: 0x2, TEXTURE_BINDING: 0x4, STORAGE_BINDING: 0x8 } as const;
+export const mapRead = 0x1;
+
+const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = bufferUsage;
 const storage = STORAGE | UNIFORM | COPY_SRC | COPY_DST;
 
 export class Gpu {
+  readonly device: GPUDevice;
+  readonly name: string;
+  readonly identity: string;
+  private readonly described: Traits;
+  /** Plans can be built on it and counted, but nothing runs and contents are not wanted. */
+  readonly isPaper: boolean;
   /** Bytes of all live buffers and textures. */
   allocatedBytes = 0;
   /** Resolves with the reason when the device is lost or destroyed. */
@@ -30,13 +49,17 @@ export class Gpu {
    * @param identity The rest of what it says of itself and its driver.
    */
   private constructor(
-    readonly device: GPUDevice,
-    readonly name: string,
-    readonly identity: string,
-    private readonly described: Traits,
-    /** Plans can be built on it and counted, but nothing runs and contents are not wanted. */
-    readonly isPaper = false,
+    device: GPUDevice,
+    name: string,
+    identity: string,
+    described: Traits,
+    isPaper = false,
   ) {
+    this.device = device;
+    this.name = name;
+    this.identity = identity;
+    this.described = described;
+    this.isPaper = isPaper;
     this.lost = device.lost.then((info) => info.message || info.reason);
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
@@ -124,7 +147,7 @@ export class Gpu {
         `${label}: a texture of [${size}] is over this adapter's limit ${limit}`,
       );
     }
-    const { TEXTURE_BINDING, STORAGE_BINDING, COPY_DST } = GPUTextureUsage;
+    const { TEXTURE_BINDING, STORAGE_BINDING, COPY_DST } = textureUsage;
     const usage = TEXTURE_BINDING | STORAGE_BINDING | COPY_DST;
     const texture = this.device.createTexture({ label, size: [...size], format, usage });
     return this.#counted(texture, size[0] * size[1] * texelBytes);
@@ -178,7 +201,7 @@ export class Gpu {
     const size = content.byteLength;
     const align = this.device.limits.minUniformBufferOffsetAlignment;
     if (!this.#arena || this.#arena.used + size > arenaBytes) {
-      const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+      const usage = UNIFORM | COPY_DST;
       this.#arena = { buffer: this.buffer("constants", arenaBytes, usage), used: 0 };
     }
     const { buffer, used } = this.#arena;

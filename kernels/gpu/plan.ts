@@ -124,7 +124,11 @@ function bind(
 }
 
 export class Plan {
-  constructor(readonly steps: readonly Step[]) {}
+  readonly steps: readonly Step[];
+
+  constructor(steps: readonly Step[]) {
+    this.steps = steps;
+  }
 
   /** Encodes every step; consecutive dispatches share one compute pass. */
   encode(encoder: GPUCommandEncoder): void {

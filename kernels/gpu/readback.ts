@@ -7,7 +7,7 @@
  * (on a buffer never mapped before it makes Deno panic). That is undocumented, so each device proves
  * it at start-up with known patterns; where it fails, reading awaits.
  */
-import type { Gpu } from "./device.ts";
+import { bufferUsage, type Gpu, mapRead } from "./device.ts";
 import { submit, type Work } from "./plan.ts";
 import { byteOffset, type Tensor, tensorBytes } from "./tensor.ts";
 
@@ -16,6 +16,9 @@ type Contents<T extends readonly Tensor[]> = { -readonly [K in keyof T]: ArrayBu
 
 /** A staging buffer that collects tensors and hands their bytes to the host in one read. */
 export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
+  private readonly gpu: Gpu;
+  private readonly tensors: T;
+  private readonly forced: { skipsSleep: boolean } | undefined;
   readonly #staging: GPUBuffer;
   readonly #offsets: readonly number[];
   /** Known once it is prepared. */
@@ -27,13 +30,16 @@ export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
    * compare with it.
    */
   constructor(
-    private readonly gpu: Gpu,
-    private readonly tensors: T,
-    private readonly forced?: { skipsSleep: boolean },
+    gpu: Gpu,
+    tensors: T,
+    forced?: { skipsSleep: boolean },
   ) {
+    this.gpu = gpu;
+    this.tensors = tensors;
+    this.forced = forced;
     let at = 0;
     this.#offsets = tensors.map((tensor) => (at += tensorBytes(tensor)) - tensorBytes(tensor));
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const usage = bufferUsage.MAP_READ | bufferUsage.COPY_DST;
     this.#staging = gpu.buffer("readback", at, usage);
   }
 
@@ -41,7 +47,7 @@ export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
   async prepare(): Promise<this> {
     const { skipsSleep } = this.forced ??
       { skipsSleep: await this.gpu.scratch("readback proof", () => prove(this.gpu)) };
-    await this.#staging.mapAsync(GPUMapMode.READ);
+    await this.#staging.mapAsync(mapRead);
     this.#staging.unmap();
     this.#skipsSleep = skipsSleep;
     return this;
@@ -63,7 +69,7 @@ export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
   async run(...work: readonly Work[]): Promise<Contents<T>> {
     if (this.#skipsSleep === undefined) await this.prepare();
     submit(this.gpu, ...work, this);
-    const mapped = this.#staging.mapAsync(GPUMapMode.READ);
+    const mapped = this.#staging.mapAsync(mapRead);
     if (this.#skipsSleep) mapped.catch(() => {});
     else await mapped;
     const all = this.#staging.getMappedRange();

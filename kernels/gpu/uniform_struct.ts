@@ -34,6 +34,7 @@ export type FieldValues<F extends Fields> = {
 };
 
 export class UniformStruct<const F extends Fields> {
+  readonly name: string;
   /** WGSL of the struct and of the variable that has it: at binding 0, named as the struct is but in
    * small letters. */
   readonly wgsl: string;
@@ -41,7 +42,8 @@ export class UniformStruct<const F extends Fields> {
   readonly #size: number;
 
   /** @param name Of the struct in WGSL. */
-  constructor(readonly name: string, fields: F) {
+  constructor(name: string, fields: F) {
+    this.name = name;
     let at = 0;
     for (const type of Object.keys(fields) as FieldType[]) {
       const { size, align } = layouts[type];

@@ -5,7 +5,7 @@
  * 10 ms more where reading back awaits, see readback.ts) is spread thin and then taken off. An empty
  * submit stands beside every round, so that both meet the same load of the machine.
  */
-import type { Gpu } from "../gpu/device.ts";
+import { bufferUsage, type Gpu } from "../gpu/device.ts";
 import { Plan, type Step } from "../gpu/plan.ts";
 import { Readback } from "../gpu/readback.ts";
 import type { Tensor } from "../gpu/tensor.ts";
@@ -95,13 +95,15 @@ export function timesOfOneRun(
 
 /** Runs steps in a submit of their own and says how long that took. */
 export class Stopwatch {
+  private readonly gpu: Gpu;
   readonly #stamps: Tensor;
   readonly #querySet: GPUQuerySet | undefined;
   readonly #readback: Readback<readonly [Tensor]>;
 
-  constructor(private readonly gpu: Gpu) {
+  constructor(gpu: Gpu) {
+    this.gpu = gpu;
     const has = gpu.device.features.has("timestamp-query");
-    const { QUERY_RESOLVE, COPY_SRC, STORAGE } = GPUBufferUsage;
+    const { QUERY_RESOLVE, COPY_SRC, STORAGE } = bufferUsage;
     const buffer = gpu.buffer("timestamps", 16, (has ? QUERY_RESOLVE : STORAGE) | COPY_SRC);
     this.#stamps = { buffer, offset: 0, shape: [4], dtype: "u32" };
     this.#querySet = has ? gpu.device.createQuerySet({ type: "timestamp", count: 2 }) : undefined;

@@ -1,6 +1,6 @@
 /** This engine's kernels: as they are chosen for the adapter, and the plainest that do the same. */
 import { attention, type AttentionShape } from "../../kernels/attention/attention.ts";
-import { Gpu } from "../../kernels/gpu/device.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
 import { matmul, packWeight } from "../../kernels/matmul/matmul.ts";
 import { dispatch, Plan, type Step } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";

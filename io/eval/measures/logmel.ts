@@ -1,5 +1,5 @@
 /** Log-mel spectra of a voice, frame by frame as it comes: 40 bands, 25 ms windows, every 10 ms. */
-import { fft } from "fourier-transform";
+import { fft } from "npm:fourier-transform@2.5.0";
 
 export const bands = 40;
 

@@ -3,7 +3,7 @@
  * of features. The features are fixed and simple, so that every machine has the same: colours of
  * regions, and how much detail they hold.
  */
-import { EigenvalueDecomposition, Matrix } from "ml-matrix";
+import { EigenvalueDecomposition, Matrix } from "npm:ml-matrix@6.15.1";
 
 /** Regions across and down. */
 const grid = 4;

@@ -4,7 +4,7 @@ import { run } from "../../../io/commands/replay.ts";
 import type { Event } from "../../../io/pace/events.ts";
 import { Y4mWriter } from "../../../io/media/y4m.ts";
 import { explain, RunError } from "../../../io/system/errors.ts";
-import { echo, EchoSession } from "../echo_replay.ts";
+import { echo, type EchoSession } from "../echo_replay.ts";
 import {
   count,
   digest,
