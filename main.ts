@@ -3,7 +3,8 @@ import { fileURLToPath } from "node:url";
 import { commandList, type Commands, findCommand } from "./io/cli/commands.ts";
 import { goWhereCalled } from "./io/cli/where_called.ts";
 import { explain } from "./io/system/errors.ts";
-import { commitOf, program } from "./io/system/program.ts";
+import { revisionOf } from "./io/provenance/repository.ts";
+import { program } from "./io/system/program.ts";
 import { print, say } from "./io/system/terminal.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -38,7 +39,8 @@ async function main([name, ...args]: string[]): Promise<number> {
     return name === undefined ? 2 : 0;
   }
   if (name === "--version" || name === "-V") {
-    await print(`${program}, commit ${await commitOf(programs.root)}\n`);
+    const { commit, dirty } = await revisionOf();
+    await print(`${program}, commit ${commit ?? "unknown"}${dirty ? ", changed since" : ""}\n`);
     return 0;
   }
   const { run } = await findCommand(commands, name, "unknown command");

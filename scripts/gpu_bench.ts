@@ -17,6 +17,8 @@ import type { Bench } from "../io/reports/report.ts";
 import { tableText } from "../io/reports/table.ts";
 import { benchTick } from "../io/bench/tick.ts";
 import { type CommandSpec, helpText, type Option, parseOptions } from "../io/cli/options.ts";
+import { provenanceOf, startRun } from "../io/provenance/provenance.ts";
+import { resultText } from "../io/provenance/result.ts";
 import { print, say, showStatus } from "../io/system/terminal.ts";
 import { listAdapters } from "../kernels/gpu/probe.ts";
 import { fileURLToPath } from "node:url";
@@ -39,6 +41,7 @@ const spec = {
 
 /** Runs the script. @returns The exit code. */
 async function main(args: string[]): Promise<number> {
+  const started = startRun("bench-gpu", ...args);
   const { options, operands, help } = parseOptions(spec, args);
   if (help) {
     await print(helpText(spec));
@@ -82,8 +85,12 @@ async function main(args: string[]): Promise<number> {
     }
     const figures = Object.fromEntries(benches.map((bench) => [bench.name, bench.figures]));
     const file = `${output}/${name}.json`;
-    const configuration = { deno: Deno.version.deno, ...benches[0]?.model };
-    await Deno.writeTextFile(file, `${JSON.stringify({ configuration, ...figures }, null, 2)}\n`);
+    const { model: facts, origin } = tick;
+    const provenance = await provenanceOf(started, origin);
+    await Deno.writeTextFile(
+      file,
+      resultText("bench-gpu/1", provenance, { model: facts, ...figures }),
+    );
     await print(`every figure is in ${file}\n\n`);
   }
   return 0;

@@ -4,7 +4,7 @@
  *
  * Sizes are checked against the config and the files before anything is allocated.
  */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import type { BackboneConfig, ModelConfig } from "../config/config.ts";
 import { validateBackbone, validateConfig } from "./config_check.ts";
@@ -49,10 +49,20 @@ export async function openCheckpoint(folder: string | URL): Promise<Checkpoint> 
   using weights = await WeightFiles.open(path, expectedTensors(config));
 
   const hash = createHash("sha256");
+  const tensors = new Map<string, CheckpointTensor>();
+  for await (const [name, tensor] of readTensors(config, weights, hash)) tensors.set(name, tensor);
+  return { config, tensors, tokenizer, digest: hash.digest("hex") };
+}
+
+/** The weights one by one, in the order of their names; config and all bytes go into the hash. */
+async function* readTensors(
+  config: ModelConfig,
+  weights: WeightFiles,
+  hash: Hash,
+): AsyncGenerator<[name: string, tensor: CheckpointTensor]> {
   // What it was trained with changes no answer.
   const shape = canonicalJson({ ...config, trained_with: undefined });
   hash.update(`wanstream checkpoint\n${shape}\n`);
-  const tensors = new Map<string, CheckpointTensor>();
   for (const [name, { dtype, shape, length, path: file }] of weights.entries) {
     hash.update(`${JSON.stringify([name, dtype, shape])}\n`);
     const bytes = new Uint8Array(new SharedArrayBuffer(length));
@@ -71,9 +81,8 @@ export async function openCheckpoint(folder: string | URL): Promise<Checkpoint> 
           `weight must be finite: export the checkpoint again`,
       );
     }
-    tensors.set(name, tensor);
+    yield [name, tensor];
   }
-  return { config, tensors, tokenizer, digest: hash.digest("hex") };
 }
 
 /** Reads and checks a checkpoint's `config.json` alone. @throws InputError */
@@ -83,18 +92,22 @@ export async function openConfig(folder: string | URL): Promise<ModelConfig> {
 }
 
 /**
- * Reads a checkpoint's config and the headers of its weights, and checks them as `openCheckpoint`
- * does, without reading the weights themselves.
+ * Reads a checkpoint's config, the headers of its weights and its digest, and checks them as
+ * `openCheckpoint` does, with one tensor at a time in memory.
  *
  * @throws InputError
  */
-export async function openHeaders(
-  folder: string | URL,
-): Promise<{ config: ModelConfig; tensors: ReadonlyMap<string, TensorHeader> }> {
+export async function openHeaders(folder: string | URL): Promise<{
+  config: ModelConfig;
+  tensors: ReadonlyMap<string, TensorHeader>;
+  digest: string;
+}> {
   const path = folderPath(folder);
   const config = await openConfig(path);
   using weights = await WeightFiles.open(path, expectedTensors(config));
-  return { config, tensors: weights.entries };
+  const hash = createHash("sha256");
+  for await (const _ of readTensors(config, weights, hash));
+  return { config, tensors: weights.entries, digest: hash.digest("hex") };
 }
 
 /**

@@ -14,9 +14,10 @@ import type { CommandSpec, Option } from "../cli/options.ts";
 import {
   type BenchModel,
   benchModelOptions,
-  modelFacts,
+  madeFrom,
   openBenchGpu,
   openBenchModel,
+  placesOf,
 } from "./model.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
@@ -38,7 +39,7 @@ export function run(args: string[]): Promise<number> {
     const model = await openBenchModel(options, status);
     const gpu = await openBenchGpu(model, options.adapter);
     try {
-      return await benchKernels(gpu, model, status);
+      return await benchKernels(gpu, model, status, options.adapter);
     } finally {
       gpu.destroy();
     }
@@ -53,11 +54,12 @@ export type KernelFigure = KernelTime & {
   ceilingFraction: number;
 };
 
-/** Measures all kernels with the history full. */
+/** Measures all kernels with the history full. @param spec Names the device in the provenance. */
 export async function benchKernels(
   gpu: Gpu,
   model: BenchModel,
   status: Status,
+  spec?: string,
 ): Promise<Bench> {
   status("first ticks");
   const bench = await TickBench.create(gpu, model.checkpoint, model.settings);
@@ -96,7 +98,7 @@ export async function benchKernels(
       ...(variants.length > 0 ? [variantTable(variants)] : []),
     ],
     plots: [rooflinePlot(kernels, ceiling)],
-    model: modelFacts(model, gpu.name),
+    ...madeFrom(model, placesOf(gpu, spec)),
   };
 }
 

@@ -10,6 +10,7 @@ import { MatroskaMuxer } from "../media/matroska_muxer.ts";
 import { parseNetwork } from "../pace/network.ts";
 import { modelOptions } from "../cli/model_options.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
+import { type Places, startRun } from "../provenance/provenance.ts";
 import { rawMedia } from "../ends/raw_input.ts";
 import { median, quantile } from "../../kernels/measure/quantile.ts";
 import { LiveEnds } from "../ends/live_ends.ts";
@@ -19,7 +20,7 @@ import type { StreamOutput } from "../ends/stream_output.ts";
 import {
   type BenchModel,
   benchModelOptions,
-  modelFacts,
+  madeFrom,
   observations,
   openBenchModel,
   openBenchSession,
@@ -99,19 +100,20 @@ export async function benchLatency(
   const networks = network === "none" ? [null] : [null, network];
   const schedules = schedule === "both" ? ["paper", "eager"] as const : [schedule];
   const runs: LatencyRun[] = [];
-  let adapter = "";
+  let places: Places | undefined;
   for (const one of schedules) {
     for (const net of networks) {
       status(runName({ schedule: one, network: net }));
       const { run, on } = await live(model, one, net, options);
-      adapter = on;
+      places = on;
       runs.push(run);
     }
   }
   const { unit_ms: unitMs } = model.checkpoint.config;
+  if (!places) throw new Error("a latency bench needs a run");
   return {
     name: "latency",
-    headline: `latency of ${model.name} on ${adapter}, paced live, ${
+    headline: `latency of ${model.name} on ${places.thinker.adapter}, paced live, ${
       options.units ?? 200
     } units of ${unitMs} ms`,
     figures: {
@@ -122,7 +124,7 @@ export async function benchLatency(
     },
     tables: [latencyTable(runs)],
     plots: [latencyPlot(runs.map((run) => ({ name: runName(run), ms: run.ms })))],
-    model: modelFacts(model, adapter),
+    ...madeFrom(model, places, { units: options.units ?? 200, schedule, network, late: "wait" }),
   };
 }
 
@@ -137,14 +139,15 @@ async function live(
   network: string | null,
   { adapter = "default", performer = adapter, placement = "auto", units: counted = 200 }:
     LatencyOptions,
-): Promise<{ run: LatencyRun; on: string }> {
+): Promise<{ run: LatencyRun; on: Places }> {
   const { name, checkpoint: { config, digest } } = model;
   const { user, agent } = streamShapes(config);
   const units = warmUnits + counted;
   const events: Event[] = [];
-  let on = "";
+  let on: Places | undefined;
   let placed: "split" | "fused" = "fused";
   const request = {
+    run: startRun("bench", "latency"),
     model: name,
     config,
     schedule,
@@ -201,13 +204,13 @@ async function live(
         ...(placement === "fused" ? {} : { performer }),
       });
       const { info } = session;
-      on = info.thinker.adapter;
+      on = info;
       placed = info.placement;
       return { session, info, line: "", checkpointDigest: digest };
     },
     signal,
   );
-  if (summary?.units !== units) {
+  if (summary?.units !== units || !on) {
     throw new Error(`the stream ended after ${summary?.units ?? 0} of ${units} units`);
   }
   const answered = events.flatMap((event) => event.type === "unit" ? [event] : []).slice(warmUnits);

@@ -6,7 +6,7 @@ import { fitLine } from "../reports/line.ts";
 import {
   type BenchModel,
   benchModelOptions,
-  modelFacts,
+  madeFrom,
   observations,
   openBenchModel,
   openBenchSession,
@@ -70,12 +70,13 @@ async function benchLong(
 ): Promise<Bench> {
   const { name, checkpoint: { config } } = model;
   const wanted = options["minutes-of-stream"] ?? 60;
+  const { schedule = "paper" } = options;
   const budget = options["budget-minutes"] ?? 30;
   const units = Math.max(1, Math.ceil((wanted * 60_000) / config.unit_ms));
   const perMinute = Math.max(1, Math.round(60_000 / config.unit_ms));
   await using session = await openBenchSession(model, {
     placement: options.placement ?? "auto",
-    schedule: options.schedule ?? "paper",
+    schedule,
     thinker: options.adapter ?? "default",
   });
   const minutes: Minute[] = [];
@@ -113,6 +114,7 @@ async function benchLong(
   }
   if (times.length > 0) close();
   const { info } = session;
+  const { placement } = info;
   // The first minute compiles and fills the window.
   const settled = minutes.slice(1).filter((minute) => minute.units === perMinute);
   const drift = settled.length < fewestMinutes ? null : describeDrift(settled);
@@ -134,7 +136,12 @@ async function benchLong(
     },
     tables: [longTable(minutes, drift)],
     plots: [longPlot(minutes)],
-    model: modelFacts(model, info.thinker.adapter),
+    ...madeFrom(model, info, {
+      minutesOfStream: wanted,
+      budgetMinutes: budget,
+      schedule,
+      placement,
+    }),
   };
 }
 

@@ -19,6 +19,8 @@ import { modelOptions } from "../cli/model_options.ts";
 import { openTuning, ownModel } from "../run/open_model.ts";
 import type { Option, Parsed } from "../cli/options.ts";
 import type { CachedTuning } from "../cli/tune_cache.ts";
+import type { Places } from "../provenance/provenance.ts";
+import type { Bench } from "../reports/report.ts";
 import type { Status } from "./output.ts";
 
 export const benchModelOptions = {
@@ -135,23 +137,39 @@ export async function* timed(
   }
 }
 
-/** A model's facts, as every bench's JSON and page have them. */
-export function modelFacts({ name, checkpoint, settings }: BenchModel, adapter: string) {
+/**
+ * A model's facts and where the figures come from, as every bench's JSON and page have them.
+ *
+ * @param own The bench's own settings, as they were in force.
+ */
+export function madeFrom(
+  { name, checkpoint, settings }: BenchModel,
+  places: Places,
+  own: Record<string, unknown> = {},
+): Required<Pick<Bench, "model" | "origin">> {
   const { config, digest } = checkpoint;
+  const { promptIds: _, personaFrame: _p, voice: _v, ...answering } = settings;
   return {
-    adapter,
-    model: name,
-    checkpoint: digest,
-    parameters: parameterCount(config),
-    storage: settings.storage,
-    weights: settings.weights,
-    solver: settings.solver,
-    historyUnits: settings.historyUnits,
-    sinkUnits: settings.sinkUnits,
-    unitMs: config.unit_ms,
-    tokensPerUnit: unitLayout(config).tokens,
-    config,
+    model: {
+      name,
+      parameters: parameterCount(config),
+      unitMs: config.unit_ms,
+      tokensPerUnit: unitLayout(config).tokens,
+      config,
+    },
+    origin: {
+      settings: { ...answering, ...own },
+      seeds: { noise: settings.seed },
+      checkpoint: { path: name, digest, randomWeightsSeed: config.random_weights_seed ?? null },
+      places,
+    },
   };
+}
+
+/** A device that a bench opened, with both roles on it. */
+export function placesOf({ name, choices }: Gpu, spec = "default"): Places {
+  const thinker = { adapter: name, spec, kernels: choices };
+  return { placement: "fused", thinker, performers: [] };
 }
 
 /** Bytes that the performers hold on adapters of their own; null: they share the thinker's. */

@@ -1,8 +1,9 @@
 /** What a bench gives, and the ways out: text, JSON, and a page with plots. */
 import { InputError } from "../../engine/config/errors.ts";
 import { runCommand } from "../cli/commands.ts";
-import { type CommandSpec, givenOptions, type Option, type Parsed } from "../cli/options.ts";
-import { program } from "../system/program.ts";
+import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
+import { provenanceOf } from "../provenance/provenance.ts";
+import { printResult } from "../provenance/result.ts";
 import { print, showStatus } from "../system/terminal.ts";
 import { type Bench, writeReport } from "../reports/report.ts";
 import { tableText } from "../reports/table.ts";
@@ -25,26 +26,20 @@ export function runBench<const T extends Record<string, Option>>(
   args: string[],
   measure: (options: Options<T>, status: Status) => Promise<Bench | Bench[]>,
 ): Promise<number> {
-  return runCommand(spec, args, async (options, operands) => {
+  return runCommand(spec, args, async (options, operands, started) => {
     if (operands[0] !== undefined) {
       throw new InputError(`${spec.name} takes no '${operands[0]}': --help lists its options`);
     }
     const { json, report, force } = options as Options<typeof outputOptions>;
     if (report !== undefined) await checkReport(report, force);
-    const started = new Date();
     const benches = [await measure(options as unknown as Options<T>, showStatus)].flat();
     showStatus("");
-    const configuration = {
-      ...machine(),
-      command: [spec.name, ...args].join(" "),
-      date: started.toISOString(),
-      seconds: (Date.now() - started.getTime()) / 1000,
-      options: Object.fromEntries(givenOptions(options)),
-      ...benches.find(({ model }) => model)?.model,
-    };
+    const [{ model = null, origin } = {}] = benches;
+    const provenance = await provenanceOf(started, origin);
     if (json) {
       const figures = Object.fromEntries(benches.map(({ name, figures }) => [name, figures]));
-      await print(`${JSON.stringify({ configuration, ...figures }, null, 2)}\n`);
+      const schema = `${spec.name.replace(" ", "-")}/1`;
+      await printResult(schema, provenance, { model, ...figures });
     } else {
       const texts = benches.map(({ headline, tables }) =>
         [`${headline}\n`, ...tables.map(tableText)].join("\n")
@@ -53,7 +48,7 @@ export function runBench<const T extends Record<string, Option>>(
     }
     if (report !== undefined) {
       showStatus(`drawing ${report}`);
-      await writeReport(report, { configuration, benches });
+      await writeReport(report, { provenance, model, benches });
       showStatus("");
     }
     return 0;
@@ -69,15 +64,4 @@ async function checkReport(path: string, force: boolean): Promise<void> {
   if (info && !force) {
     throw new InputError(`--report: ${path} exists: add --force to replace it`);
   }
-}
-
-/** What ran this. */
-function machine() {
-  const { os, arch } = Deno.build;
-  return {
-    program,
-    deno: Deno.version.deno,
-    system: `${os} ${arch}`,
-    cores: navigator.hardwareConcurrency,
-  };
 }

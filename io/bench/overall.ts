@@ -34,7 +34,7 @@ export async function run(
     const model = await openBenchModel(options, status);
     const tick = await benchTick(model, options, status);
     const gpu = await openBenchGpu(model, options.adapter);
-    const kernels = await benchKernels(gpu, model, status);
+    const kernels = await benchKernels(gpu, model, status, options.adapter);
     gpu.destroy();
     const latency = await benchLatency(
       model,

@@ -24,11 +24,11 @@ const spec = {
 /** Runs the command. @param programs `peers`: the folder of the program that runs the libraries. */
 export function run(args: string[], { peers }: { peers: string }): Promise<number> {
   return runBench(spec, args, async ({ adapter = "default", rounds = 5 }, status) => {
-    return bench(await runPeers(peers, adapter, rounds, status), rounds);
+    return bench(await runPeers(peers, adapter, rounds, status), rounds, adapter);
   });
 }
 
-function bench(peers: Peers, rounds: number): Bench {
+function bench(peers: Peers, rounds: number, spec: string): Bench {
   return {
     name: "peers",
     headline: `beside other libraries on ${peers.adapter}, ${rounds} rounds in one run`,
@@ -54,7 +54,14 @@ function bench(peers: Peers, rounds: number): Bench {
         ),
       ),
     ],
-    model: { adapter: peers.adapter },
+    origin: {
+      settings: { rounds },
+      places: {
+        placement: "fused",
+        thinker: { adapter: peers.adapter, spec, kernels: {} },
+        performers: [],
+      },
+    },
   };
 }
 

@@ -186,7 +186,8 @@ export async function plan(
       notes: [adaptersNote(placement.adapters)],
     }],
     plots: [],
-    model: { model: name, storage, weights, config },
+    model: { name, config },
+    origin: { settings: { storage, weights, historyUnits: settings.historyUnits, machine } },
   };
 }
 

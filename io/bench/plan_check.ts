@@ -5,7 +5,13 @@ import { TickBench, type TickTimes } from "../../engine/bench/tick_bench.ts";
 import type { TickStage } from "../../engine/roles/tick_plan.ts";
 import { median } from "../../kernels/measure/quantile.ts";
 import { ceilingTable } from "./kernels.ts";
-import { type BenchModelOptions, modelFacts, openBenchGpu, openBenchModel } from "./model.ts";
+import {
+  type BenchModelOptions,
+  madeFrom,
+  openBenchGpu,
+  openBenchModel,
+  placesOf,
+} from "./model.ts";
 import type { Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { figure, percent, tableOf } from "../reports/table.ts";
@@ -87,7 +93,7 @@ export async function benchPlanCheck(
         ]),
       ],
       plots: [],
-      model: modelFacts(model, gpu.name),
+      ...madeFrom(model, placesOf(gpu, options.adapter)),
     };
   } finally {
     gpu.destroy();

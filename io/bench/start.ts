@@ -1,6 +1,6 @@
 /** `bench start`: from the command to the first unit's answer, and where that time goes. */
 import { fileURLToPath } from "node:url";
-import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
+import { type Checkpoint, openCheckpoint, openConfig } from "../../engine/checkpoint/checkpoint.ts";
 import { unitLayout } from "../../engine/checkpoint/unit.ts";
 import { RunError } from "../system/errors.ts";
 import { ownModel } from "../run/open_model.ts";
@@ -128,6 +128,28 @@ export async function benchStart(
     },
     tables: [startTable(parts, totalMs, first, second)],
     plots: [startPlot(parts)],
+    ...startedFrom(model, await openCheckpoint(model), rounds, children[0]?.marks),
+  };
+}
+
+function startedFrom(
+  path: string,
+  { config, digest }: Checkpoint,
+  rounds: number,
+  marks: ChildMarks | undefined,
+): Pick<Bench, "model" | "origin"> {
+  const thinker = {
+    adapter: marks?.adapterName ?? "",
+    spec: "default",
+    kernels: marks?.kernels ?? {},
+  };
+  return {
+    model: { name: path, config },
+    origin: {
+      settings: { rounds },
+      checkpoint: { path, digest, randomWeightsSeed: config.random_weights_seed ?? null },
+      places: { placement: "fused", thinker, performers: [] },
+    },
   };
 }
 

@@ -25,6 +25,7 @@ export interface ChildMarks {
   first: Record<string, number>;
   second: Record<string, number>;
   adapterName: string;
+  kernels: Record<string, string>;
 }
 
 const now = () => performance.timeOrigin + performance.now();
@@ -80,6 +81,7 @@ const marks: ChildMarks = {
   first,
   second,
   adapterName: gpu.name,
+  kernels: gpu.choices,
 };
 Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(marks)));
 gpu.destroy();

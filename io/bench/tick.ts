@@ -19,12 +19,13 @@ import { fitLine, type Line } from "../reports/line.ts";
 import {
   type BenchModel,
   benchModelOptions,
-  modelFacts,
+  madeFrom,
   observations,
   openBenchGpu,
   openBenchModel,
   openBenchSession,
   performerBytes,
+  placesOf,
   timed,
 } from "./model.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
@@ -114,6 +115,7 @@ export async function benchTick(
   const sleep = await sleepCost(gpu);
   const readbacks = bench.readbacks(sleep.skipped);
   const adapter = gpu.name;
+  const places = placesOf(gpu, options.adapter);
   gpu.destroy();
 
   // Without: a window that is never full.
@@ -171,7 +173,11 @@ export async function benchTick(
       placementTable(runs, unitMs),
     ],
     plots: [growthPlots(growth), stagePlot(runs, unitMs)],
-    model: modelFacts(model, adapter),
+    ...madeFrom(model, places, {
+      ticks: ticksEach,
+      units: options.units ?? 24,
+      growthUnits: longest,
+    }),
   };
 }
 

@@ -1,5 +1,6 @@
 /** Commands that are chosen by name: those of main.ts, and the measurements of `bench`. */
 import { InputError } from "../../engine/config/errors.ts";
+import { type StartedRun, startRun } from "../provenance/provenance.ts";
 import { print } from "../system/terminal.ts";
 import {
   type CommandSpec,
@@ -21,14 +22,18 @@ export interface Command<More extends unknown[] = []> {
 /** Commands by name; each is loaded when it is needed. */
 export type Commands<More extends unknown[] = []> = Record<string, () => Promise<Command<More>>>;
 
-/** Runs a command on what its arguments say, or prints its help. @returns The exit code. */
+/** Runs a command on what its arguments say, or prints its help.
+ *
+ * @param body Gets the options, the operands, and the run that its results come from.
+ * @returns The exit code. */
 export async function runCommand<const T extends Record<string, Option>>(
   spec: CommandSpec<T>,
   args: string[],
-  body: (options: Parsed<T>["options"], operands: string[]) => Promise<number>,
+  body: (options: Parsed<T>["options"], operands: string[], run: StartedRun) => Promise<number>,
 ): Promise<number> {
+  const run = startRun(...spec.name.split(" "), ...args);
   const { options, operands, help } = parseOptions(spec, args);
-  if (!help) return await body(options, operands);
+  if (!help) return await body(options, operands, run);
   await print(helpText(spec));
   return 0;
 }

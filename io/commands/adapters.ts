@@ -2,6 +2,8 @@
 import { driversUnloaded } from "../../kernels/gpu/adapter.ts";
 import { runCommand } from "../cli/commands.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
+import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
+import { printResult } from "../provenance/result.ts";
 import { print } from "../system/terminal.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { type AdapterDescription, listAdapters } from "../../engine/mod.ts";
@@ -29,7 +31,11 @@ const shownLimits = [
 /** Runs the command. @throws InputError when no adapter can be reached. */
 export const run = (args: string[]) => runCommand(command, args, list);
 
-async function list({ json }: { json: boolean }, operands: string[]): Promise<number> {
+async function list(
+  { json }: { json: boolean },
+  operands: string[],
+  started: StartedRun,
+): Promise<number> {
   if (operands[0] !== undefined) {
     throw new InputError(`adapters takes no arguments, but got '${operands[0]}'`);
   }
@@ -40,7 +46,8 @@ async function list({ json }: { json: boolean }, operands: string[]): Promise<nu
       "no adapter can be reached: install a Vulkan driver ('apt-get install mesa-vulkan-drivers' for a CPU driver) or run 'deno task setup'",
     );
   }
-  await print(json ? `${JSON.stringify(adapters, null, 2)}\n` : adapters.map(describe).join("\n"));
+  if (json) await printResult("adapters/1", await provenanceOf(started), { adapters });
+  else await print(adapters.map(describe).join("\n"));
   return 0;
 }
 

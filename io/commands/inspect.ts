@@ -1,4 +1,4 @@
-/** `inspect MODEL`: what a checkpoint is and what it costs, without reading its weights. */
+/** `inspect MODEL`: what a checkpoint is and what it costs, without an adapter. */
 import { openHeaders } from "../../engine/checkpoint/checkpoint.ts";
 import { sumWork } from "../../engine/bench/roofline.ts";
 import { paperCheckpoint } from "../../engine/checkpoint/paper.ts";
@@ -9,6 +9,8 @@ import { tokenBytes } from "../../engine/model/history.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { launches, tickOnPaper, tickStages } from "../../engine/roles/tick_plan.ts";
 import { elementBytes, elements } from "../../kernels/gpu/tensor.ts";
+import { provenanceOf } from "../provenance/provenance.ts";
+import { printResult } from "../provenance/result.ts";
 import { runCommand } from "../cli/commands.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
 import { print } from "../system/terminal.ts";
@@ -26,7 +28,7 @@ const spec = {
 } as const satisfies CommandSpec<Record<string, Option>>;
 
 export function run(args: string[]): Promise<number> {
-  return runCommand(spec, args, async ({ json }, operands) => {
+  return runCommand(spec, args, async ({ json }, operands, started) => {
     const [model, ...more] = operands;
     if (model === undefined || more.length > 0) {
       throw new InputError(
@@ -34,16 +36,22 @@ export function run(args: string[]): Promise<number> {
       );
     }
     const report = await inspect(model);
-    await print(json ? `${JSON.stringify(report)}\n` : inspectionText(model, report));
+    if (!json) {
+      await print(inspectionText(model, report));
+      return 0;
+    }
+    const { config: { random_weights_seed }, digest } = report;
+    const checkpoint = { path: model, digest, randomWeightsSeed: random_weights_seed ?? null };
+    await printResult("inspect/1", await provenanceOf(started, { checkpoint }), report);
     return 0;
   });
 }
 
 export type Inspection = Awaited<ReturnType<typeof inspect>>;
 
-/** Reads a checkpoint's config and headers. @throws InputError when they don't hold up. */
+/** Reads a checkpoint. @throws InputError when they don't hold up. */
 export async function inspect(model: string) {
-  const { config, tensors } = await openHeaders(model);
+  const { config, tensors, digest } = await openHeaders(model);
   const parameters: Record<string, number> = {};
   let total = 0;
   let storedBytes = 0;
@@ -72,6 +80,7 @@ export async function inspect(model: string) {
     sumWork(launches(stages[stage])).flops
   ) as [number, number, number, number];
   return {
+    digest,
     config,
     tensors: tensors.size,
     dtypes: [...dtypes].sort(),
@@ -130,6 +139,7 @@ export function inspectionText(model: string, report: Inspection): string {
       ],
       ["solver", solver],
       ...(c.trained_with ? [["knows", knownText(c.trained_with)]] : []),
+      ["digest", report.digest],
     ]],
     ["Parameters", Object.entries(report.parameters).map(([part, n]) => [part, thousands(n)])],
     ["Tokens per unit", [

@@ -6,6 +6,8 @@ import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { streamShapes } from "../media/stream_shape.ts";
 import { chooseTracks, trackOptions } from "../media/tracks.ts";
 import { openModel } from "../run/open_model.ts";
+import { startRun } from "../provenance/provenance.ts";
+import { printResult } from "../provenance/result.ts";
 import { report } from "../run/report.ts";
 import { run as runEnds } from "../run/run.ts";
 import { prepareRun, runOptions } from "../run/run_options.ts";
@@ -48,6 +50,7 @@ const spec = {
  * @returns The exit code: 0, 3 (recording cut off), 130 (interrupted).
  */
 export async function run(args: string[], openWith = openModel): Promise<number> {
+  const started = startRun("replay", ...args);
   const { options: asked, operands, help } = parseOptions(spec, args);
   if (help) {
     await print(helpText(spec));
@@ -62,7 +65,7 @@ export async function run(args: string[], openWith = openModel): Promise<number>
     throw new InputError("replay needs -o FILE, the response to write");
   }
 
-  const { request, options, open } = await prepareRun(asked, "replay", openWith);
+  const { request, options, open } = await prepareRun(asked, "replay", openWith, started);
   await using saved = request.saved;
   const references = [options.persona, options.voice, options["user-text"]];
   const inputs = [input, ...references].filter((path) => path !== undefined);
@@ -80,11 +83,14 @@ export async function run(args: string[], openWith = openModel): Promise<number>
       firstUnit: saved?.firstUnit ?? 0,
       ffmpeg: ffmpegFinder(options.ffmpeg),
     }, outputs);
-    const { exitCode, summary } = await runEnds(request, ends, open, signal);
-    if (summary === null) return exitCode;
+    const { exitCode, summary, provenance } = await runEnds(request, ends, open, signal);
+    if (summary === null || provenance === null) return exitCode;
     await outputs.commit();
     if (!quiet) tell(report(summary));
-    if (options.json) await print(`${JSON.stringify(summary)}\n`);
+    if (options.json) {
+      const { type: _, run, ...figures } = summary;
+      await printResult("replay/1", { ...provenance, run }, figures);
+    }
     return exitCode;
   } finally {
     await outputs.discard();

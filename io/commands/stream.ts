@@ -17,6 +17,7 @@ import { type FfmpegFinder, ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
 import { chooseTracks, trackOptions } from "../media/tracks.ts";
 import { openModel } from "../run/open_model.ts";
+import { startRun } from "../provenance/provenance.ts";
 import { report } from "../run/report.ts";
 import { run as runEnds } from "../run/run.ts";
 import { prepareRun, runOptions } from "../run/run_options.ts";
@@ -68,6 +69,7 @@ type Options = Parsed<typeof spec.options>["options"];
  * @returns The exit code: 0 (the reader has gone: too), 3 (input broke off), 130 (interrupted).
  */
 export async function run(args: string[], openWith = openModel): Promise<number> {
+  const started = startRun("stream", ...args);
   const { options: asked, operands, help } = parseOptions(spec, args);
   if (help) {
     await print(helpText(spec));
@@ -77,7 +79,7 @@ export async function run(args: string[], openWith = openModel): Promise<number>
     throw new InputError(`stream takes no '${operands[0]}': give the input with -i`);
   }
   check(asked);
-  const { request, options, open } = await prepareRun(asked, "stream", openWith);
+  const { request, options, open } = await prepareRun(asked, "stream", openWith, started);
   await using _saved = request.saved;
   const { user, agent } = streamShapes(request.config);
   const ffmpeg = ffmpegFinder(options.ffmpeg);

@@ -1,14 +1,14 @@
 /**
  * events.jsonl: what happened in a replay, one JSON object per line. A header, one object per unit, a
- * summary. The same input, seed and options give the same lines but for the fields that hold times
- * .
+ * summary. The same input, seed and options give the same lines but for times and the `run` of header
+ * and summary.
  */
 import type { Recovery } from "../../engine/mod.ts";
 import type { Response } from "../../engine/checkpoint/unit.ts";
 import type { PerceivedLatency } from "./pace.ts";
-import type { PaceChoice } from "./pace_options.ts";
 import type { Cut, Join } from "../media/observation_reader.ts";
 import type { UnitTimes } from "./pump.ts";
+import type { Provenance, RunFacts } from "../provenance/provenance.ts";
 import { type Percentiles, round } from "./statistics.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import type { TakenFacts } from "../media/tracks.ts";
@@ -17,9 +17,8 @@ import type { TakenFacts } from "../media/tracks.ts";
 export interface HeaderEvent {
   type: "header";
   /** Version of this format. */
-  format: 1;
-  program: string;
-  checkpoint: { path: string; digest: string; random_weights_seed: number | null };
+  format: 2;
+  provenance: Provenance;
   input: TakenFacts & {
     path: string;
     /** Null: it is no file. */
@@ -29,12 +28,8 @@ export interface HeaderEvent {
     seconds: number | null;
   };
   stream: { unit_ms: number; fps: number; user: SideShape; agent: SideShape };
-  /** How units went in, and through which network. */
-  pacing: PaceChoice;
-  /** Placement, adapters, sizes and resolved settings (solver, schedule, seed, ...). */
+  /** Placement, adapters, sizes, and every kernel that was chosen by measurement. */
   session: unknown;
-  /** The command's options as they were given. */
-  options: Record<string, unknown>;
 }
 
 interface SideShape {
@@ -90,6 +85,8 @@ export interface SummaryEvent {
   interaction_ms: Percentiles | null;
   /** By stage, over the units. */
   latency_ms: Record<string, Percentiles>;
+  /** The header's, at the end. */
+  run: RunFacts;
 }
 
 /** The session lost a device or a Worker and was rebuilt; stands before the unit that it delayed. */
@@ -143,9 +140,9 @@ export function unitEvent(
   };
 }
 
-/** An event as a line of the file. */
+/** An event as a line of the file; what isn't known is null. */
 export function eventLine(event: Event): string {
-  return `${JSON.stringify(event)}\n`;
+  return `${JSON.stringify(event, (_, value) => value ?? null)}\n`;
 }
 
 /** A value with its objects' keys in snake_case, as JSON readers expect. */

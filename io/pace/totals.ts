@@ -50,10 +50,12 @@ export class RunTotals {
 
   /** How the run went, at its end. */
   summary(
-    { ended, unitMs, wallMs, cut, outputs }: Pick<SummaryEvent, "ended" | "cut" | "outputs"> & {
-      unitMs: number;
-      wallMs: number;
-    },
+    { ended, unitMs, wallMs, cut, outputs, run }:
+      & Pick<SummaryEvent, "ended" | "cut" | "outputs" | "run">
+      & {
+        unitMs: number;
+        wallMs: number;
+      },
   ): SummaryEvent {
     const { units, skipped, lost } = this;
     const seconds = (units * unitMs) / 1000;
@@ -71,6 +73,7 @@ export class RunTotals {
       lost,
       interaction_ms: this.interaction.percentiles(),
       latency_ms: this.latency(),
+      run,
     };
   }
 }

@@ -1,8 +1,9 @@
 /**
- * A page with plots, tables and the whole configuration: one file that renders without a network and
+ * A page with plots, tables and their provenance: one file that renders without a network and
  * without scripts. Plots are drawn here, as SVG, by draw/.
  */
 import { fileURLToPath } from "node:url";
+import type { Origin, Provenance } from "../provenance/provenance.ts";
 import { RunError } from "../system/errors.ts";
 import type { Plot } from "./plots.ts";
 import type { Table } from "./table.ts";
@@ -18,11 +19,15 @@ export interface Bench {
   tables: readonly Table[];
   plots: readonly Plot[];
   /** The model's own facts, when there is one. */
-  model?: object;
+  model?: { name: string } & Record<string, unknown>;
+  /** What only the bench knows of its provenance. */
+  origin?: Origin;
 }
 
 export interface Report {
-  configuration: Record<string, unknown>;
+  provenance: Provenance;
+  /** The model's facts. */
+  model: Bench["model"] | null;
   benches: readonly Bench[];
 }
 
@@ -87,8 +92,9 @@ export async function draw(plots: readonly Plot[]): Promise<string[]> {
   return JSON.parse(text(stdout));
 }
 
-function page({ configuration, benches }: Report, svg: ReadonlyMap<Plot, string>): string {
-  const { adapter, model, date, command } = configuration;
+function page({ provenance, model, benches }: Report, svg: ReadonlyMap<Plot, string>): string {
+  const { command, run: { date }, roles } = provenance;
+  const adapter = roles?.[0]?.adapter;
   const sections = benches.map((bench) =>
     `<section id="${bench.name}">
 <h2>${escape(bench.headline)}</h2>
@@ -108,7 +114,7 @@ ${bench.tables.map(tableHtml).join("\n")}
     ? ""
     : `<nav>${
       benches.map(({ name }) => `<a href="#${name}">${name}</a>`).join(" ")
-    } <a href="#configuration">configuration</a></nav>`;
+    } <a href="#provenance">provenance</a></nav>`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -116,20 +122,20 @@ ${bench.tables.map(tableHtml).join("\n")}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${escape(`${command ?? "bench"}: ${model ?? "wanstream"}`)}</title>
+<title>${escape(`${command}: ${model?.name ?? "wanstream"}`)}</title>
 <style>${style}</style>
 </head>
 <body>
 <header>
-<h1>${escape(String(model ?? "wanstream"))}</h1>
+<h1>${escape(model?.name ?? "wanstream")}</h1>
 <p>${escape([adapter, date, command].filter((part) => part).join(" · "))}</p>
 ${links}
 </header>
 <main>
 ${sections.join("\n")}
-<section id="configuration">
-<h2>Configuration</h2>
-${configurationHtml(configuration)}
+<section id="provenance">
+<h2>Provenance</h2>
+${factsHtml({ ...provenance, model })}
 </section>
 </main>
 </body>
@@ -155,13 +161,15 @@ ${notes.map((note) => `<p class="note">${escape(note)}</p>`).join("\n")}`;
 }
 
 /** Simple facts as a list, nested ones as JSON behind a click. */
-function configurationHtml(configuration: Record<string, unknown>): string {
-  const entries = Object.entries(configuration).filter(([, value]) => value !== undefined);
-  const simple = entries.filter(([, value]) => typeof value !== "object");
-  const nested = entries.filter(([, value]) => typeof value === "object");
+function factsHtml(facts: Record<string, unknown>): string {
+  const entries = Object.entries(facts).filter(([, value]) => value !== undefined);
+  const simple = entries.filter(([, value]) => value === null || typeof value !== "object");
+  const nested = entries.filter(([, value]) => value !== null && typeof value === "object");
   const text = (value: unknown) => escape(JSON.stringify(value, null, 2));
   return `<dl>${
-    simple.map(([key, value]) => `<dt>${escape(key)}</dt><dd>${escape(String(value))}</dd>`).join(
+    simple.map(([key, value]) =>
+      `<dt>${escape(key)}</dt><dd>${escape(String(value ?? "not known"))}</dd>`
+    ).join(
       "\n",
     )
   }</dl>

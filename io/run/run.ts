@@ -21,6 +21,7 @@ import { Pacer, wallClock } from "../pace/pace.ts";
 import { pump, type UnitSession } from "../pace/pump.ts";
 import type { SavedRun } from "../saved/saved_run.ts";
 import { round } from "../pace/statistics.ts";
+import { type Provenance, runFacts } from "../provenance/provenance.ts";
 import { RunTotals } from "../pace/totals.ts";
 import { OutputError, outputError } from "../system/errors.ts";
 import { aborted, interruptedCode } from "../system/interrupt.ts";
@@ -29,6 +30,7 @@ import {
   header,
   introduce,
   type OpenedSession,
+  provenance,
   readReferences,
   type References,
   type RunRequest,
@@ -39,6 +41,8 @@ export interface RunResult {
   exitCode: number;
   /** Null when there was not one unit. */
   summary: SummaryEvent | null;
+  /** Null when the session did not open. */
+  provenance: Provenance | null;
 }
 
 /** 3: the input, or the writing of an output, broke off. */
@@ -76,14 +80,18 @@ export async function run(
     const opened = await Promise.race([both, aborted(signal).then(() => null)]);
     if (opened === null) {
       say(`interrupted before the first unit${ends.arriving ? "" : ": nothing was written"}`);
-      return { exitCode: interruptedCode, summary: null };
+      return { exitCode: interruptedCode, summary: null, provenance: null };
     }
     isOpen = true;
     const [input, { session, info }] = opened;
     if (!request.options.quiet) introduce(request, opened[1]);
     await request.saved?.begin(agent);
-    await ends.writeEvent(eventLine(header(request, opened[1], input.facts, user, agent)));
-    return await answer({ request, ends, input, session, info, userText, signal });
+    const made = await provenance(request, opened[1]);
+    await ends.writeEvent(eventLine(header(request, opened[1], made, input.facts, user, agent)));
+    return {
+      ...await answer({ request, ends, input, session, info, userText, signal }),
+      provenance: made,
+    };
   } catch (error) {
     const hint = error instanceof InputError ? null : await request.saved?.resumeHint();
     if (hint) say(hint);
@@ -111,7 +119,7 @@ interface Work {
 }
 
 /** Answers all units, finishes the outputs and sums up. */
-async function answer(work: Work): Promise<RunResult> {
+async function answer(work: Work): Promise<Omit<RunResult, "provenance">> {
   const { request, ends, input: { reader, facts }, userText, signal } = work;
   const { config: { unit_ms: unitMs }, saved, options } = request;
   const totals = new RunTotals();
@@ -168,6 +176,7 @@ async function answer(work: Work): Promise<RunResult> {
     wallMs,
     cut: finished.cut ?? cut,
     outputs: finished.outputs,
+    run: runFacts(request.run),
   });
   await ends.writeEvent(eventLine(summary));
   return { exitCode: exitCodes[ended], summary };

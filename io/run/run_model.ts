@@ -1,10 +1,9 @@
 /** What every command does that lets a model answer a stream: references, session, header. */
 import { conditionings, type ModelConfig } from "../../engine/config/config.ts";
 import type { Schedule, SessionInfo } from "../../engine/mod.ts";
-import { givenOptions } from "../cli/options.ts";
 import { type HeaderEvent, sideShape, snakeCase } from "../pace/events.ts";
+import { type Provenance, provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { aborted } from "../system/interrupt.ts";
-import { program } from "../system/program.ts";
 import { say } from "../system/terminal.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { readPicture, readSound } from "../ends/observe.ts";
@@ -16,6 +15,7 @@ import { readUserText, type UserText } from "../media/user_text.ts";
 
 /** What is asked for of any run, whatever it reads and writes. */
 export interface RunRequest {
+  run: StartedRun;
   /** Checkpoint folder, for the header. */
   model: string;
   config: ModelConfig;
@@ -23,7 +23,7 @@ export interface RunRequest {
   schedule: Schedule;
   /** Where the run is saved; null: nowhere. */
   saved: SavedRun | null;
-  /** The command's options: these have a meaning here, all that were given stand in the header. */
+  /** The command's options that have a meaning here. */
   options: {
     quiet: boolean;
     /** Most units; all by default. */
@@ -107,10 +107,29 @@ export async function beforeAbort(
   return opened;
 }
 
+/** What a run's answers come from. */
+export function provenance(
+  { run, model, config, pacing, options }: RunRequest,
+  { info, checkpointDigest: digest }: OpenedSession,
+): Promise<Provenance> {
+  const { placement, thinker, performers, storage, weights, settings } = info;
+  const { units, prompt, persona, voice, "user-text": userText } = options;
+  return provenanceOf(run, {
+    settings: {
+      ...{ placement, storage, weights, ...settings, ...pacing },
+      ...{ units, prompt, persona, voice, userText },
+    },
+    seeds: { noise: settings?.seed ?? null, network: pacing.network?.seed ?? null },
+    checkpoint: { path: model, digest, randomWeightsSeed: config.random_weights_seed ?? null },
+    places: thinker && { placement, thinker, performers: performers ?? [] },
+  });
+}
+
 /** The header of a run's events. */
 export function header(
   request: RunRequest,
   opened: OpenedSession,
+  provenance: Provenance,
   input: HeaderEvent["input"],
   user: StreamShape,
   agent: StreamShape,
@@ -120,13 +139,8 @@ export function header(
   const [performer] = performers;
   return {
     type: "header",
-    format: 1,
-    program,
-    checkpoint: {
-      path: request.model,
-      digest: opened.checkpointDigest,
-      random_weights_seed: config.random_weights_seed ?? null,
-    },
+    format: 2,
+    provenance,
     input,
     stream: {
       unit_ms: config.unit_ms,
@@ -134,8 +148,6 @@ export function header(
       user: sideShape(user),
       agent: sideShape(agent),
     },
-    pacing: request.pacing,
     session: snakeCase(performer ? { ...session, performer } : session),
-    options: Object.fromEntries(givenOptions(request.options)),
   };
 }

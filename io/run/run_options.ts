@@ -6,6 +6,7 @@ import { choosePace, paceOptions } from "../pace/pace_options.ts";
 import type { SavingCommand } from "../saved/saved_progress.ts";
 import { SavedRun } from "../saved/saved_run.ts";
 import { chooseSaving, inMemory, savingOptions } from "../saved/saving_options.ts";
+import type { StartedRun } from "../provenance/provenance.ts";
 import { type openModel, ownModel } from "./open_model.ts";
 import type { OpenedSession, References, RunRequest } from "./run_model.ts";
 
@@ -26,6 +27,7 @@ type RunOptions = Parsed<typeof runOptions>["options"];
  * Reads the options of a run and what they name; the caller disposes of `saved`.
  *
  * @param openWith Opens the model.
+ * @param run What its provenance begins with.
  * @returns The request, the options with what a resumed run takes over, and how to open the session.
  * @throws InputError when options don't go together, or with what was saved.
  */
@@ -33,6 +35,7 @@ export async function prepareRun<T extends RunOptions>(
   asked: T,
   command: SavingCommand,
   openWith: typeof openModel,
+  run: StartedRun,
 ): Promise<{
   request: RunRequest;
   options: T;
@@ -48,7 +51,7 @@ export async function prepareRun<T extends RunOptions>(
   const config = await openConfig(model);
   const durability = saved?.durability ?? inMemory;
   return {
-    request: { model, config, pacing, schedule, saved, options },
+    request: { run, model, config, pacing, schedule, saved, options },
     options,
     open: (references) => openWith(model, { ...options, schedule }, references, durability),
   };

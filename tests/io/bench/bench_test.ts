@@ -41,9 +41,9 @@ Deno.test("bench answers bad arguments with one line on stderr and exit code 2",
 });
 
 adapterTest("bench kernels measures every kernel of a tick beside the ceilings", async (model) => {
-  const { configuration, kernels: found } = await benchJson(["kernels", ...model]);
-  assertEquals([configuration.unitMs, configuration.storage], [160, "f32"]);
-  assert(configuration.adapter.length > 0 && configuration.deno === Deno.version.deno);
+  const { provenance, model: facts, kernels: found } = await benchJson(["kernels", ...model]);
+  assertEquals([facts.unitMs, provenance.settings.storage], [160, "f32"]);
+  assert(provenance.roles[0].adapter.length > 0 && provenance.deno === Deno.version.deno);
   const { gigaflops, gigabytes, launchMs } = found.ceiling;
   assert(gigaflops > 0 && gigabytes > 0 && launchMs > 0);
   const stages = new Set(found.kernels.map(({ stage }: { stage: string }) => stage));

@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { KernelFigure } from "../../../io/bench/kernels.ts";
-
 import {
   growthPlot,
   latencyPlot,
@@ -11,6 +10,7 @@ import {
   startPlot,
 } from "../../../io/reports/plots.ts";
 import { type Bench, draw, writeReport } from "../../../io/reports/report.ts";
+import { provenanceOf, startRun } from "../../../io/provenance/provenance.ts";
 import { existing, onPath } from "../../../scripts/programs.ts";
 import { folderTest } from "../media.ts";
 import { adapterTest, bench } from "./support.ts";
@@ -81,13 +81,14 @@ const benches: Bench[] = [{
     startPlot([{ what: "modules", ms: 100 }, { what: "rest", ms: -5 }]),
   ],
 }];
-const configuration = { model: "m", command: "bench", config: { hidden_size: 7 } };
+const model = { name: "m", config: { hidden_size: 7 } };
+const provenance = await provenanceOf(startRun("bench"));
 
 drawingTest(
   "writeReport() draws every plot into a page that needs nothing else",
   async (folder) => {
     const page = `${folder}/page.html`;
-    await writeReport(page, { configuration, benches });
+    await writeReport(page, { provenance, model, benches });
     const text = await Deno.readTextFile(page);
     for (const reference of [/<script/i, /<link/i, /\ssrc=/i, /@import/i, /url\(["']?http/i]) {
       assert(!reference.test(text), `${reference} in the page`);
@@ -101,7 +102,7 @@ drawingTest(
 
 drawingTest("Chromium shows the report's plots, their marks within them", async (folder) => {
   const page = `${folder}/page.html`;
-  await writeReport(page, { configuration, benches });
+  await writeReport(page, { provenance, model, benches });
   const dom = await rendered(page, folder);
   for (const { id } of benches.flatMap(({ plots }) => plots)) {
     const [, rest = ""] = dom.split(`<figure id="plot-${id}">`);

@@ -68,7 +68,7 @@ ffmpegTest("replay writes response, text, events and both ends, each complete", 
     true,
     "ffmpeg",
   ]);
-  assertEquals(header.options["events"], `${folder}/e.jsonl`);
+  assertStringIncludes(header.provenance.command, ` --events ${folder}/e.jsonl`);
   const summary = rest.pop();
   assert(summary?.type === "summary");
   assertEquals([summary.units, summary.seconds, summary.ended], [15, 2.4, "complete"]);

@@ -3,6 +3,7 @@ import type { Response } from "../../../engine/checkpoint/unit.ts";
 import { snakeCase, type UnitEvent, unitEvent } from "../../../io/pace/events.ts";
 import { progressLine } from "../../../io/cli/progress.ts";
 import { report } from "../../../io/run/report.ts";
+import { runFacts, startRun } from "../../../io/provenance/provenance.ts";
 import { quantile } from "../../../kernels/measure/quantile.ts";
 import type { PerceivedLatency } from "../../../io/pace/pace.ts";
 import type { UnitTimes } from "../../../io/pace/pump.ts";
@@ -109,6 +110,7 @@ Deno.test("report() shows units, speed, stages and files", () => {
     wallMs: 4000,
     cut: null,
     outputs: { response: "a.mkv", side_by_side: "b.mkv" },
+    run: runFacts(startRun("replay")),
   });
   assertAlmostEquals(summary.real_time_factor, 0.5);
   const text = report(summary);

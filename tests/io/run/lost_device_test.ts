@@ -87,9 +87,15 @@ async function check(folder: string, extension: string, worker: string, reason: 
 }
 
 /** Everything that a referee asks about a latency figure. */
-function checkBudget({ checkpoint, session, pacing }: HeaderEvent, placement: string): void {
-  assertMatch(checkpoint.digest, /^[0-9a-f]{64}$/);
-  assertEquals(pacing, { pace: "max", late: "wait", network: null });
+function checkBudget({ provenance, session }: HeaderEvent, placement: string): void {
+  const { checkpoint, roles, settings, seeds } = provenance;
+  assertMatch(checkpoint?.digest ?? "", /^[0-9a-f]{64}$/);
+  const { pace, late, network } = settings ?? {};
+  assertEquals([pace, late, network, seeds.noise], ["max", "wait", null, 3]);
+  assertEquals(
+    roles?.map(({ role }) => role),
+    placement === "fused" ? ["both"] : ["thinker", "performer"],
+  );
   const info = session as Record<string, unknown> & { settings: Record<string, unknown> };
   assertEquals(info["placement"], placement);
   for (const role of ["thinker", "performer"]) {

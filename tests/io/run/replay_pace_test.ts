@@ -45,7 +45,8 @@ folderTest(
     }
     const [header] = live.events;
     assert(header?.type === "header");
-    assertEquals(header.pacing, { pace: "live", late: "wait", network: null });
+    const { pace, late, network } = header.provenance.settings ?? {};
+    assertEquals([pace, late, network], ["live", "wait", null]);
     const summary = live.events.at(-1);
     assert(summary?.type === "summary" && summary.interaction_ms !== null);
     assert(summary.interaction_ms.p50 >= 4);
