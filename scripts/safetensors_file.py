@@ -18,7 +18,8 @@ TO_NUMPY = {"F32": "<f4", "F16": "<f2"}
 
 def write(path, tensors):
     """tensors: name -> tensor of a type in TO_NAME, written in this order."""
-    header, blobs, at = {"__metadata__": {"format": "pt"}}, [], 0
+    header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
+    blobs, at = [], 0
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous()
         # numpy has no bfloat16: its bits travel as int16.

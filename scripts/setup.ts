@@ -1,6 +1,7 @@
 /**
  * Installs what is missing on this machine: a Vulkan driver that WebGPU can use, and FFmpeg; with
- * `--tests` also Chromium; with `--training` what scripts/train/ needs.
+ * `--tests` also Chromium; with `--training` what scripts/train/ needs: espeak-ng, and the packages of
+ * scripts/requirements.txt in a virtual environment of their own, scripts/.venv.
  * Says nothing when nothing is missing.
  *
  *     deno task setup [--tests] [--training]
@@ -18,8 +19,8 @@ import { existing, ffmpegStatic, onPath } from "./programs.ts";
 interface Need {
   name: string;
   isThere: () => Promise<boolean>;
-  /** The Debian packages. */
-  apt: string;
+  /** The Debian packages; without them the package manager has nothing to do with it. */
+  apt?: string;
   /** The Homebrew formula; without one there is nothing to do on macOS. */
   brew?: string;
 }
@@ -48,17 +49,45 @@ const chromium: Need = {
 };
 
 const training: Need = {
-  name: "what training needs (PyTorch with a fast BLAS, NumPy, espeak-ng)",
-  isThere: () =>
-    Promise.resolve(
-      onPath("espeak-ng") !== undefined &&
-        existing(
-            ["torch", "numpy"].map((name) => `/usr/lib/python3/dist-packages/${name}/__init__.py`),
-          )
-            .length === 2,
-    ),
-  apt: "python3-torch libopenblas0-pthread python3-numpy espeak-ng",
+  name: "what training needs (espeak-ng, and Python 3.11 or later that makes virtual environments)",
+  isThere: async () => onPath("espeak-ng") !== undefined && await pythonMakesVenvs(),
+  apt: "espeak-ng python3-venv python3-numpy",
+  brew: "espeak-ng",
 };
+
+const folder = new URL(".", import.meta.url).pathname;
+const venv = `${folder}.venv`;
+
+/** The packages of requirements.txt, which are installed where .venv has the same list. */
+const packages: Need = {
+  name: "the Python packages of scripts/requirements.txt",
+  isThere: () => Promise.resolve(textOf(`${venv}/requirements.txt`) === requirements()),
+};
+
+const requirements = () => textOf(`${folder}requirements.txt`);
+
+function textOf(path: string): string | undefined {
+  return existing([path]).map((file) => Deno.readTextFileSync(file))[0];
+}
+
+async function pythonMakesVenvs(): Promise<boolean> {
+  const python = onPath("python3");
+  if (python === undefined) return false;
+  const code = "import ensurepip, sys; sys.exit(sys.version_info < (3, 11))";
+  const { success } = await new Deno.Command(python, { args: ["-c", code], stderr: "null" })
+    .output();
+  return success;
+}
+
+async function installPackages(): Promise<void> {
+  say(
+    "installing PyTorch and the rest of scripts/requirements.txt into scripts/.venv, some minutes",
+  );
+  const pip = ["-m", "pip", "install", "-q", "-r", `${folder}requirements.txt`];
+  const done = await runs([onPath("python3") ?? "python3", "-m", "venv", venv]) &&
+    await runs([`${venv}/bin/python`, ...pip]);
+  if (done) Deno.writeTextFileSync(`${venv}/requirements.txt`, requirements() ?? "");
+}
 
 function say(line: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(`setup: ${line}\n`));
@@ -97,7 +126,8 @@ async function aptPrefix(): Promise<string[] | undefined> {
 }
 
 async function installWithApt(needs: readonly Need[], prefix: readonly string[]): Promise<void> {
-  const packages = needs.flatMap((need) => need.apt.split(" "));
+  const packages = needs.flatMap((need) => need.apt?.split(" ") ?? []);
+  if (packages.length === 0) return;
   say(`installing ${packages.join(", ")} with apt-get, about a minute`);
   const apt = [...prefix, "apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"];
   if (!await runs([...apt, "update"])) return;
@@ -132,7 +162,11 @@ async function missingOf(needs: readonly Need[]): Promise<Need[]> {
 /** The one line that tells a person what to do. */
 function remedy(missing: readonly Need[]): string {
   const what = missing.map((need) => need.name).join(" and ");
-  const apt = `sudo apt-get install -y ${missing.map((need) => need.apt).join(" ")}`;
+  const debian = missing.flatMap((need) => need.apt ?? []);
+  if (debian.length === 0) {
+    return `${what} could not be installed: run 'deno task setup --training' again`;
+  }
+  const apt = `sudo apt-get install -y ${debian.join(" ")}`;
   if (onPath("apt-get")) return `${what} is missing: run '${apt}'`;
   const formulas = missing.flatMap((need) => need.brew ?? []);
   if (Deno.build.os === "darwin") {
@@ -150,7 +184,7 @@ async function main(): Promise<number> {
   });
   const needs = [vulkan, ffmpeg];
   if (args.tests) needs.push(chromium);
-  if (args.training) needs.push(training);
+  if (args.training) needs.push(training, packages);
   const missing = await missingOf(needs);
   if (missing.length === 0) return 0;
   if (args.check) {
@@ -165,6 +199,7 @@ async function main(): Promise<number> {
     await runs(["brew", "install", ...formulas]);
   }
   if (missing.includes(ffmpeg) && !onPath("ffmpeg")) await downloadFfmpeg();
+  if (missing.includes(packages)) await installPackages();
   // WebGPU looks for drivers once in a process: only a new one sees what was installed.
   const again = new Deno.Command(Deno.execPath(), {
     args: ["task", "-q", "setup", ...Deno.args, "--check"],

@@ -3,7 +3,7 @@
 Independent of the engine: written from the published architecture, sharing no code with it. Makes
 tests/data/backbone/ (see tests/data/README.md):
 
-    /usr/bin/python3 -m reference.backbone    # in scripts/; Debian: python3-torch, tried with 1.13
+    .venv/bin/python -m reference.backbone    (in scripts/)
 """
 
 import json

@@ -3,7 +3,7 @@
 Independent of the engine: convolutions are torch's conv3d, the transform torch's FFT. Makes
 tests/data/stacks.json and stacks.safetensors (see tests/data/README.md):
 
-    /usr/bin/python3 -m reference.stacks    # in scripts/; Debian: python3-torch, tried with 1.13
+    .venv/bin/python -m reference.stacks    (in scripts/)
 """
 
 import json

@@ -1,7 +1,7 @@
 """What the auxiliary card probe brings: stage 2 for some steps with it and without, each from the same
 lessons and over the same batches; both are then measured on conversations that neither saw.
 
-    /usr/bin/python3 -m train.ablate --out FOLDER [--steps N] [--runs N]      (in scripts/)
+    .venv/bin/python -m train.ablate --out FOLDER [--steps N] [--runs N]      (in scripts/)
 
 Writes FOLDER/ablation.json: word accuracy, text loss and velocity errors of every run.
 """

@@ -1,6 +1,6 @@
 """Every stage of nano's training, one after the other, and the export.
 
-    /usr/bin/python3 -m train.all --out FOLDER [--hours H] [--cores 2] [--to CHECKPOINT]  (in scripts/)
+    .venv/bin/python -m train.all --out FOLDER [--hours H] [--cores 2] [--to CHECKPOINT]  (in scripts/)
 
 What is done already is skipped, what was broken off goes on: run it again after an interruption.
 """

@@ -1,7 +1,7 @@
 """Stage 0, the codecs: `video` and `audio`, each an autoencoder of the agent's pictures or voice.
 
-    /usr/bin/python3 -m train.codecs video --out FOLDER [--steps N | --minutes M]     (in scripts/)
-    /usr/bin/python3 -m train.codecs video --out FOLDER --refine    (the decoder alone, any time later)
+    .venv/bin/python -m train.codecs video --out FOLDER [--steps N | --minutes M]     (in scripts/)
+    .venv/bin/python -m train.codecs video --out FOLDER --refine    (the decoder alone, any time later)
 
 Latents get noise in training instead of a variational term, and a light pull towards unit size;
 afterwards each channel's scale is folded into the last convolution of the encoder and the first of
@@ -13,15 +13,14 @@ import os
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 import safetensors_file
+from world import draw, render, voices, words
+from world.stream import FRAME, FRAMES, UNIT
 
 from . import stacks
 from .loop import on_device, train
 from .shape import config
-from world import conversation, draw, render, voices, words
-from world.stream import FRAME, FRAMES, UNIT
 
 NOISE = 0.1  # on latents of about unit size, in training
 CUT_SHARE = 0.2  # of words that end where a unit ends, as interrupted answers do

@@ -1,6 +1,6 @@
 """Curves of a training run as PNG, from its JSONL logs (Debian: python3-matplotlib).
 
-    /usr/bin/python3 -m train.curves --out FOLDER      writes OUT/curves.png      (in scripts/)
+    .venv/bin/python -m train.curves --out FOLDER      writes OUT/curves.png      (in scripts/)
 """
 
 import argparse

@@ -5,13 +5,14 @@ import math
 import numpy as np
 import torch
 
-from . import stacks
-from .codecs import encode
-from .tokenizer import CONTINUES, FILLER, IDS
 from world import render, words
 from world.conversation import truth
 from world.practice import Practice
 from world.stream import FRAMES, TRAINING_SEEDS, UNIT
+
+from . import stacks
+from .codecs import encode
+from .tokenizer import CONTINUES, FILLER, IDS
 
 COLOURS, SHAPES = list(words.COLOURS), words.SHAPES
 QUESTION_KINDS = list(words.QUESTIONS)
@@ -69,7 +70,7 @@ class Material:
         """`first` is the crop's first unit, 0 at a conversation's start, which is met often."""
         spare = max(0, len(whole["text"]) - self.units)
         first = 0 if rng.random() < 0.4 else int(rng.integers(0, spare + 1))
-        example = {"first": first}
+        example: dict = {"first": first}
         for key, value in whole.items():
             if key in ("mel", "frames"):
                 step = value.shape[1] // len(whole["text"])

@@ -1,6 +1,6 @@
 """Stage 3: a student with few solver steps learns from the teacher, on the student's own rollouts.
 
-    /usr/bin/python3 -m train.distill --out FOLDER [--minutes M] [--steps N]      (in scripts/)
+    .venv/bin/python -m train.distill --out FOLDER [--minutes M] [--steps N]      (in scripts/)
 
 The student starts as a copy of OUT/conversations.safetensors. It converses with recorded users (closed
 loop: its history is what it said itself), and on these rollouts the teacher solves every unit from

@@ -1,7 +1,7 @@
 """Writes a checkpoint folder for the engine: config.json, model.safetensors (f16), tokenizer.json and
 README.md, the model card.
 
-    /usr/bin/python3 -m train.export --out FOLDER --stage conversations --to CHECKPOINT  (in scripts/)
+    .venv/bin/python -m train.export --out FOLDER --stage conversations --to CHECKPOINT  (in scripts/)
 """
 
 import argparse
@@ -119,7 +119,7 @@ It speaks with one synthetic voice (espeak-ng) and one drawn face, about coloure
 
 ## Training
 
-Made again by `cd scripts && /usr/bin/python3 -m train.all --out FOLDER` (see `scripts/train/`).
+Made again by `cd scripts && .venv/bin/python -m train.all --out FOLDER` (see `scripts/train/`).
 Minutes are wall time on the machine that trained it. Seeds 0-99999 of the world are for training,
 100000-199999 (with other voices of the same synthesizer) for evaluation.
 

@@ -1,7 +1,7 @@
 """Gives a half-trained stage the residual layers that config() has and its state hasn't. Their last
 convolution is 0, so the model is at first what it was (Chen et al. 2016, Net2Net, section 2.4).
 
-    /usr/bin/python3 -m train.grow --out FOLDER --stage conversations
+    .venv/bin/python -m train.grow --out FOLDER --stage conversations
         --moved observation.audio.encoder.1=observation.audio.encoder.3                 (in scripts/)
 
 Rewrites OUT/STAGE.state; the next run of the stage goes on from there.

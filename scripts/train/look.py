@@ -1,6 +1,6 @@
 """Stage 1, seeing: the picture encoder of observations learns to read single cards and faces.
 
-    /usr/bin/python3 -m train.look --out FOLDER [--steps N | --minutes M]     (in scripts/)
+    .venv/bin/python -m train.look --out FOLDER [--steps N | --minutes M]     (in scripts/)
 
 Colour, shape and count of the card and the user's mouth are read off the encoder's output by linear
 heads that are thrown away afterwards. Writes OUT/look.safetensors.
@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 
 import safetensors_file
+from world import draw, render
+from world.stream import FRAMES
 
 from . import stacks
 from .data import COLOURS, SHAPES, card_labels
 from .loop import on_device, train
 from .shape import config
-from world import draw, render
-from world.stream import FRAMES
 
 HEADS = {"colour": 7, "shape": 6, "count": 5, "mouth": 3}
 
@@ -76,7 +76,7 @@ def train_look(out, steps, minutes=None, seed=0):
 
     def step_loss(step):
         x, labels = (on_device(part) for part in batch(np.random.default_rng([seed, 78, step]), 48))
-        loss, right = 0, {}
+        loss, right = torch.zeros((), device=x.device), {}
         for i, (head, logits) in enumerate(zip(HEADS, outputs(x))):
             loss = loss + F.cross_entropy(logits, labels[:, i])
             right[head] = (logits.detach().argmax(1) == labels[:, i]).float().mean()

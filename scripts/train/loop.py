@@ -125,7 +125,7 @@ def train(
         betas=(0.9, 0.98),
     )
     start, spent = 0, 0.0
-    mean = {key: p.detach().clone() for key, p in trained.items()} if average else None
+    mean = {key: p.detach().clone() for key, p in trained.items()} if average else {}
     if os.path.exists(state_path):
         state = torch.load(state_path, map_location="cpu")
         with torch.no_grad():

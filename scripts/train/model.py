@@ -322,7 +322,7 @@ class Model:
             out.append(y.reshape(b, n, rows, heads, d))
         return torch.cat(out, 1)
 
-    def forward(self, batch, z=None, tau=None, noisy_context=True):
+    def forward(self, batch, z: tuple | None = None, tau=None, noisy_context=True):
         """The training pass.
 
         batch: typed [B, L] (-1: nothing), text [B, L], audio (log-mel or samples) and video
@@ -341,7 +341,7 @@ class Model:
             self.latent_rows(batch["audio_latents"], batch["video_latents"], zero),
         ]
         if z is not None:
-            rows.append(self.latent_rows(*z, tau))
+            rows.append(self.latent_rows(z[0], z[1], tau))
         x = torch.cat(rows, 2)
         key = (units, x.shape[2], x.device)
         if key not in self._angles:
@@ -426,7 +426,7 @@ class Stream:
     def trim(self, rows):
         """Drops the oldest `rows` rows."""
         if rows > 0:
-            self.cache = [tuple(part[:, rows:] for part in layer) for layer in self.cache]
+            self.cache = [(k[:, rows:], v[:, rows:], hidden[:, rows:]) for k, v, hidden in self.cache]
 
     def think(self, typed, audio_rows, video_rows, previous, choose):
         """The language/state pass of the next unit: typed [B] ids or -1, observation rows [B, n, D],

@@ -1,7 +1,7 @@
 """What PyTorch makes of a checkpoint, for comparison with the engine: the same conversation, noise and
 greedy text, unit by unit.
 
-    /usr/bin/python3 -m train.parity CHECKPOINT --out FOLDER [--seed 100000] [--units 40]  (in scripts/)
+    .venv/bin/python -m train.parity CHECKPOINT --out FOLDER [--seed 100000] [--units 40]  (in scripts/)
     deno run --allow-read --allow-env scripts/train/parity.ts CHECKPOINT FOLDER           (in the repository's root)
 
 With --steps 1 latents are the noise minus one velocity, so that velocities are compared as they are.
@@ -15,15 +15,15 @@ import numpy as np
 import torch
 
 import safetensors_file
+from world import render
+from world.conversation import Conversation, truth
+from world.stream import UNIT
 
 from .model import Model, Stream
 from .noise import unit_noise
 from .rollout import pictures, solver_taus, sounds
 from .stacks import logmel
 from .tokenizer import IDS
-from world import render
-from world.conversation import Conversation, truth
-from world.stream import UNIT
 
 
 def main():

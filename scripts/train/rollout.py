@@ -1,7 +1,7 @@
 """Closed-loop figures of a trained stage in PyTorch, on the world's seeds: a quick look while
 training. What is reported to users is measured by the engine (`wanstream eval`), not by this.
 
-    /usr/bin/python3 -m train.rollout --out FOLDER --stage conversations --seeds 90000 24   (in scripts/)
+    .venv/bin/python -m train.rollout --out FOLDER --stage conversations --seeds 90000 24   (in scripts/)
 
 The user's part is played as recorded; the agent hears it and lives on what it says itself. Prints a
 table; writes OUT/rollout_STAGE.json. --keep N writes the first N conversations as mp4. --unheard: the
@@ -16,6 +16,10 @@ import os
 import numpy as np
 import torch
 
+from world import render, voices
+from world.conversation import Conversation, truth
+from world.stream import ACTIVE, UNIT
+
 from . import stacks
 from .codecs import decode
 from .data import Material
@@ -23,9 +27,6 @@ from .model import Model, Stream
 from .shape import config
 from .talk import stage_weights
 from .tokenizer import CONTINUES, FILLER, FIRST_WORD, WORDS
-from world import render, voices
-from world.conversation import Conversation, truth
-from world.stream import ACTIVE, SAMPLE_RATE, UNIT
 
 
 def solver_taus(steps, shift=1.0):
@@ -109,11 +110,11 @@ class Tally:
 
     def rate(self, name):
         values = self.lists.get(name, [])
-        return "too few (%d)" % len(values) if len(values) < 10 else round(float(np.mean(values)), 4)
+        return f"too few ({len(values)})" if len(values) < 10 else round(float(np.mean(values)), 4)
 
     def quantile(self, name, q):
         values = self.lists.get(name, [])
-        return "too few (%d)" % len(values) if len(values) < 10 else float(np.quantile(values, q))
+        return f"too few ({len(values)})" if len(values) < 10 else float(np.quantile(values, q))
 
 
 def judge(tally, record, words, active):

@@ -1,6 +1,6 @@
 """nano's shape: writes its config.json content. The trained shape is the one in engine/models/nano/.
 
-    /usr/bin/python3 -m train.shape > config.json       (in scripts/)
+    .venv/bin/python -m train.shape > config.json       (in scripts/)
 """
 
 import json

@@ -137,7 +137,7 @@ def overlap_add(x):
     return y.reshape(len(y), 1, -1, 1, 1)
 
 
-_filters = {}
+_filters: dict = {}
 
 
 def mel_filters(fft, mels, sample_rate=16000):

@@ -1,7 +1,7 @@
 """Stages 1 and 2: reading and speaking as lessons, then duplex conversations; the same pass for both.
 
-    /usr/bin/python3 -m train.talk lessons --out FOLDER [--minutes M]     (in scripts/)
-    /usr/bin/python3 -m train.talk conversations --out FOLDER [--minutes M]
+    .venv/bin/python -m train.talk lessons --out FOLDER [--minutes M]     (in scripts/)
+    .venv/bin/python -m train.talk conversations --out FOLDER [--minutes M]
 
 Needs OUT/codec_audio.safetensors and codec_video.safetensors; `lessons` starts from
 OUT/look.safetensors where it is, `conversations` from OUT/lessons.safetensors. Writes
@@ -16,15 +16,15 @@ import torch
 import torch.nn.functional as F
 
 import safetensors_file
+from world import words
+from world.lessons import Lesson
+from world.practice import Practice
 
 from .data import LONGEST_QUIET, Material
 from .loop import DEVICE, on_device, together, train, workers
 from .model import Model, expected_tensors, initial_weights, is_codec
 from .shape import config
 from .tokenizer import CONTINUES, FILLER
-from world import words
-from world.lessons import Lesson
-from world.practice import Practice
 
 KINDS = {"lessons": Lesson, "conversations": Practice}
 CARD = [7, 6, 5]  # colour, shape, count, each or none

@@ -5,7 +5,7 @@ the voice is interrupted: its windows overlap and it remembers, and what it left
 heard there (in 17 of 32 interruptions the sound stopped a unit after the text). Latents stay what they
 are.
 
-    /usr/bin/python3 -m train.voice --out FOLDER [--stage conversations] [--minutes M]     (in scripts/)
+    .venv/bin/python -m train.voice --out FOLDER [--stage conversations] [--minutes M]     (in scripts/)
 
 Replaces OUT/codec_audio.safetensors; OUT/voice.safetensors says that it was done.
 """
@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 
 import safetensors_file
+from world import render
+from world.stream import ACTIVE, UNIT
 
 from . import stacks
 from .codecs import NOISE, audio_loss, audio_stream, audio_terms, encode, evaluate
@@ -27,8 +29,6 @@ from .loop import on_device, say, train
 from .model import Model
 from .shape import config
 from .talk import noisy, stage_weights, with_history_noise
-from world import render
-from world.stream import ACTIVE, UNIT
 
 # The solver starts from the truth's latents with this share of noise: from noise alone a word could
 # begin a frame earlier or later than in the truth, and the decoder would learn to blur. Where there is
@@ -122,9 +122,9 @@ def broken_off(weights, rng, size, units):
     for i, at in enumerate(stops * UNIT):
         ended[i, :at] = render.fade_out(whole[i, :at])
         ended[i, at:], sound[i, at:] = 0, 0
-    z = [latents_of(weights, x, units) for x in (whole, ended)]
+    spoken, faded = (latents_of(weights, x, units) for x in (whole, ended))
     silent = on_device(torch.arange(units)[None] >= torch.from_numpy(stops)[:, None])
-    z = torch.where(silent[..., None, None], z[1], z[0])
+    z = torch.where(silent[..., None, None], faded, spoken)
     return z + NOISE * torch.randn_like(z), on_device(torch.from_numpy(sound))
 
 
@@ -156,7 +156,7 @@ def step_loss(weights, pool, seed, step):
     torch.manual_seed(int(rng.integers(2**31)))
     mine, figures = audio_loss(weights, rng, SIZE, UNITS)
     # Half as many rows of voices that are broken off.
-    rows = [windows(*pool, rng), broken_off(weights, rng, SIZE // 2, UNITS + LEAD)]
+    rows = [windows(pool[0], pool[1], rng), broken_off(weights, rng, SIZE // 2, UNITS + LEAD)]
     z, x = (torch.cat(parts) for parts in zip(*rows))
     y, spilt = decoded(weights, z)
     spill = spilt.pow(2).mean() / (x.pow(2).mean() + 1e-4)

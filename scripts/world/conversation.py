@@ -377,7 +377,7 @@ class Conversation:
         clips = word_clips(self._wording(said), start, waits)
         for (t, word, samples), right, wait in zip(clips, said, waits):
             first = t // UNIT if word != right else t // UNIT - 1
-            self.wanted.update({unit: right for unit in range(t // UNIT - wait, first + 1)})
+            self.wanted.update(dict.fromkeys(range(t // UNIT - wait, first + 1), right))
             self.agent_clips.append((t, samples, False))
             self.tokens[t // UNIT] = word
             end = t + len(samples)
@@ -433,7 +433,7 @@ def truth(conversation):
         "seed": c.seed,
         "units": c.units,
         "evaluation": is_evaluation(c.seed),
-        "voice": "%s, pitch %d, speed %d" % c.voice,
+        "voice": "{}, pitch {}, speed {}".format(*c.voice),
         "events": c.events,
         "timeline": timeline,
     }

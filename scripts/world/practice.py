@@ -43,7 +43,7 @@ class Practice(Conversation):
         if not self._slips(LATE):
             return unit
         late = unit + int(self.slip_rng.integers(1, LATEST + 1))
-        self.wanted.update({u: word for u in range(unit, late)})
+        self.wanted.update(dict.fromkeys(range(unit, late), word))
         return late
 
     def _timing(self, drawn, usual):
@@ -56,7 +56,7 @@ class Practice(Conversation):
         if not self._slips(STOPS_LATE):
             return unit
         late = unit + int(self.slip_rng.integers(1, LATEST_STOP + 1))
-        self.wanted.update({u: None for u in range(unit, late)})
+        self.wanted.update(dict.fromkeys(range(unit, late)))
         return late
 
     def _in_pause(self, start, resume):
@@ -78,7 +78,7 @@ class Practice(Conversation):
         options += [words.GREETING, words.BACKCHANNEL, words.naming(card)]
         said = options[int(self.slip_rng.integers(len(options)))]
         start, end = self._agent_says(said[: int(self.slip_rng.integers(1, len(said) + 1))], unit)
-        self.wanted.update({u: None for u in range(start // UNIT, (end - 1) // UNIT + 1)})
+        self.wanted.update(dict.fromkeys(range(start // UNIT, (end - 1) // UNIT + 1)))
         return end
 
     def _wording(self, said):

@@ -1,6 +1,6 @@
 """A grown stage is what it was, with room to learn more.
 
-    cd scripts && /usr/bin/python3 -m unittest train.tests.test_grow
+    cd scripts && .venv/bin/python -m unittest train.tests.test_grow
 """
 
 import os

@@ -1,6 +1,6 @@
 """The training pass equals inference unit by unit.
 
-    cd scripts && /usr/bin/python3 -m unittest train.tests.test_model
+    cd scripts && .venv/bin/python -m unittest train.tests.test_model
 """
 
 import unittest
@@ -38,7 +38,7 @@ def random_batch(c, batch, units):
 
 class TrainingPass(unittest.TestCase):
     def check(self, c, units):
-        model = Model(c, {k: v for k, v in initial_weights(c, 1).items()})
+        model = Model(c, initial_weights(c, 1))
         batch = random_batch(c, 2, units)
         z = tuple(torch.randn_like(batch[f"{m}_latents"]) for m in ("audio", "video"))
         tau = torch.linspace(0.1, 1, 2 * units).view(2, units)

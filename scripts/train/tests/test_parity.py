@@ -1,6 +1,6 @@
 """The engine gives what PyTorch gives, on the checkpoint that comes with the repository.
 
-    cd scripts && /usr/bin/python3 -m unittest train.tests.test_parity
+    cd scripts && .venv/bin/python -m unittest train.tests.test_parity
 """
 
 import json

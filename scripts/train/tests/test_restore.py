@@ -1,6 +1,6 @@
 """A checkpoint becomes a state that training goes on from.
 
-    cd scripts && /usr/bin/python3 -m unittest train.tests.test_restore
+    cd scripts && .venv/bin/python -m unittest train.tests.test_restore
 """
 
 import os

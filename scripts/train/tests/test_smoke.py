@@ -1,6 +1,6 @@
 """A smoke training of all stages in a minute or two: losses fall, and the export opens in the engine.
 
-    cd scripts && /usr/bin/python3 -m unittest train.tests.test_smoke
+    cd scripts && .venv/bin/python -m unittest train.tests.test_smoke
 """
 
 import json
@@ -13,7 +13,6 @@ import unittest
 import torch
 
 import safetensors_file
-
 from train import codecs, distill, export, look, rollout, talk, voice
 from train.tokenizer import CONTINUES, FILLER
 

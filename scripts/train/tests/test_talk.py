@@ -1,6 +1,6 @@
 """What the losses of stages 1 and 2 pull towards, and training in several processes.
 
-    cd scripts && /usr/bin/python3 -m unittest train.tests.test_talk
+    cd scripts && .venv/bin/python -m unittest train.tests.test_talk
 """
 
 import functools
@@ -11,6 +11,7 @@ import unittest
 import numpy as np
 import torch
 
+from train.codecs import codec_weights
 from train.data import (
     ASKED_FOR,
     LONG_SILENCE,
@@ -28,7 +29,6 @@ from train.data import (
     text_weights,
     unnamed_labels,
 )
-from train.codecs import codec_weights
 from train.loop import together, train, workers
 from train.shape import config
 from train.talk import PROBES, flow_losses, probe_loss, text_loss

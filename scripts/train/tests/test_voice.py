@@ -1,6 +1,6 @@
 """What the audio decoder learns on: latents of the model beside the truth's sound.
 
-    cd scripts && /usr/bin/python3 -m unittest train.tests.test_voice
+    cd scripts && .venv/bin/python -m unittest train.tests.test_voice
 """
 
 import unittest

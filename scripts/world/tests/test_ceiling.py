@@ -1,6 +1,6 @@
 """What an agent can't foresee, and nothing else, stands between it and the oracle.
 
-    cd scripts && /usr/bin/python3 -m unittest world.tests.test_ceiling
+    cd scripts && .venv/bin/python -m unittest world.tests.test_ceiling
 """
 
 import unittest

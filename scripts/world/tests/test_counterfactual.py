@@ -1,6 +1,6 @@
 """Counterfactuals: one thing is another, everything else of the user's part stays.
 
-    cd scripts && /usr/bin/python3 -m unittest world.tests.test_counterfactual
+    cd scripts && .venv/bin/python -m unittest world.tests.test_counterfactual
 """
 
 import json

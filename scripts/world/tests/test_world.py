@@ -1,6 +1,6 @@
 """The world: the same from the same seed, and every truth record keeps the oracle's rules.
 
-    cd scripts && /usr/bin/python3 -m unittest world.tests.test_world
+    cd scripts && .venv/bin/python -m unittest world.tests.test_world
 """
 
 import json
