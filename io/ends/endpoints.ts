@@ -133,7 +133,10 @@ export async function openSink(
     file ??= await open(spec, { write: true, ...make });
     return await file.write(bytes);
   };
-  return fileSink(spec, { write }, () => file?.close());
+  return fileSink(spec, { write }, () => {
+    file?.close();
+    file = null;
+  });
 }
 
 function fileSink(

@@ -2,7 +2,7 @@
 import type { Response } from "../../engine/checkpoint/unit.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import type { Cut, ObservationReader } from "../media/observation_reader.ts";
-import type { HeaderEvent, SummaryEvent } from "../pace/events.ts";
+import type { InputFacts, SummaryEvent } from "../pace/events.ts";
 
 /** What an output takes of a response. */
 export type Answer = Pick<Response, "unit" | "text" | "audio" | "frames">;
@@ -10,7 +10,7 @@ export type Answer = Pick<Response, "unit" | "text" | "audio" | "frames">;
 /** What comes in, once it is known what it is. */
 export interface Input {
   reader: ObservationReader;
-  facts: HeaderEvent["input"];
+  facts: InputFacts;
 }
 
 /** What the outputs hold at the end. */

@@ -6,19 +6,10 @@ import { probe } from "../ffmpeg/ffmpeg_probe.ts";
 import { readError } from "../system/errors.ts";
 import { type MediaSource, ObservationReader } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
-import { defaultTracks, type TakenFacts, takenTracks, type TrackChoice } from "../media/tracks.ts";
+import { defaultTracks, takenTracks, type TrackChoice } from "../media/tracks.ts";
+import type { InputFacts } from "../pace/events.ts";
 import { openWav, readWavHeader, wavTrack } from "../media/wav.ts";
 import { openY4m, y4mTrack } from "../media/y4m.ts";
-
-/** What is known of an input before it is decoded. */
-export interface InputFacts extends TakenFacts {
-  path: string;
-  bytes: number;
-  /** Who reads it. */
-  reader: "wav" | "y4m" | "ffmpeg";
-  /** Length by its header; null when it doesn't say. */
-  seconds: number | null;
-}
 
 /**
  * Opens a recording as observations of the shape. WAV and Y4M are known by their content,
@@ -51,14 +42,17 @@ async function openMedia(
       const { channel, facts } = takenTracks(path, tracks, choice);
       const seconds = format.length / format.frame / format.sampleRate;
       const source = openWav(path, format, shape.sampleRate, channel);
-      return { source, facts: { path, bytes, reader: "wav", seconds, ...facts } };
+      return { source, facts: { path, bytes, sha256: null, reader: "wav", seconds, ...facts } };
     }
   }
   if (kind === "y4m") {
     const source = await openY4m(path, shape);
     if (source) {
       const { facts } = takenTracks(path, [y4mTrack], choice);
-      return { source, facts: { path, bytes, reader: "y4m", seconds: null, ...facts } };
+      return {
+        source,
+        facts: { path, bytes, sha256: null, reader: "y4m", seconds: null, ...facts },
+      };
     }
   }
   const found = await ffmpeg();
@@ -68,7 +62,7 @@ async function openMedia(
   const { facts } = takenTracks(path, tracks, choice);
   return {
     source: decodeMedia(found, path, streams, shape),
-    facts: { path, bytes, reader: "ffmpeg", seconds, ...facts },
+    facts: { path, bytes, sha256: null, reader: "ffmpeg", seconds, ...facts },
   };
 }
 

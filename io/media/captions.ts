@@ -2,7 +2,9 @@
 
 /** What the agent said in one unit. */
 export interface Spoken {
+  /** From 0 on. */
   unit: number;
+  /** As it came, with the spaces between words. */
   text: string;
 }
 

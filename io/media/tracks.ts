@@ -19,8 +19,11 @@ export const trackOptions = {
 
 /** What is taken. Tracks and channels count from 1; "default" is the container's own choice. */
 export interface TrackChoice {
+  /** The track of sound. */
   audio: number | "default" | "none";
+  /** The track of pictures. */
   video: number | "default" | "none";
+  /** What of the sound's channels. */
   channel: "mix" | "left" | "right" | number;
 }
 
@@ -71,12 +74,17 @@ export interface Track {
 
 /** A track as the header event names it. */
 export interface TrackFacts {
-  /** The track's number among the tracks of its kind, and how many there are. */
+  /** The track's number among the tracks of its kind. */
   number: number;
+  /** How many tracks of its kind there are. */
   of: number;
+  /** FFmpeg's name of its coding. */
   codec: string | null;
+  /** As the container says. */
   language: string | null;
+  /** As the container says. */
   title: string | null;
+  /** Of sound: how many it has. */
   channels?: number | null;
   /** Of the sound: what was taken. */
   channel?: TrackChoice["channel"];
@@ -94,8 +102,11 @@ export interface TakenTracks<T extends Track> {
 
 /** Whether there are pictures and sound, and which tracks they are. */
 export interface TakenFacts {
+  /** There are pictures. */
   video: boolean;
+  /** There is sound. */
   audio: boolean;
+  /** The tracks that are taken. */
   tracks: { video: TrackFacts | null; audio: TrackFacts | null };
 }
 

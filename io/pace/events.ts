@@ -3,8 +3,8 @@
  * summary. The same input, seed and options give the same lines but for times and the `run` of header
  * and summary.
  */
-import type { Recovery } from "../../engine/mod.ts";
-import type { Response } from "../../engine/checkpoint/unit.ts";
+import type { Recovery, SessionInfo } from "../../engine/mod.ts";
+import type { Response, StreamLayout } from "../../engine/checkpoint/unit.ts";
 import type { PerceivedLatency } from "./pace.ts";
 import type { Cut, Join } from "../media/observation_reader.ts";
 import type { UnitTimes } from "./pump.ts";
@@ -13,20 +13,28 @@ import { type Percentiles, round } from "./statistics.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import type { TakenFacts } from "../media/tracks.ts";
 
+/** What was answered. */
+export interface InputFacts extends TakenFacts {
+  /** The recording's path, or the stream's name. */
+  path: string;
+  /** Null: it is no file. */
+  bytes: number | null;
+  /** Null: it is no file, or wasn't read for this. */
+  sha256: string | null;
+  /** Who reads it. */
+  reader: string;
+  /** By its header; null where it doesn't say. */
+  seconds: number | null;
+}
+
 /** Everything that a referee asks before looking at the units. */
 export interface HeaderEvent {
   type: "header";
   /** Version of this format. */
   format: 2;
   provenance: Provenance;
-  input: TakenFacts & {
-    path: string;
-    /** Null: it is no file. */
-    bytes: number | null;
-    sha256: string | null;
-    reader: string;
-    seconds: number | null;
-  };
+  /** Null: a script didn't say. */
+  input: InputFacts | null;
   stream: { unit_ms: number; fps: number; user: SideShape; agent: SideShape };
   /** Placement, adapters, sizes, and every kernel that was chosen by measurement. */
   session: unknown;
@@ -63,9 +71,13 @@ export interface UnitEvent {
   ms: Record<string, number>;
 }
 
+/** How a run went: the last event. */
 export interface SummaryEvent {
+  /** Tells it from other events. */
   type: "summary";
+  /** How it came to its end. */
   ended: "complete" | "cut off" | "interrupted" | "reader gone" | "output broke off";
+  /** Units that were answered. */
   units: number;
   /** Seconds of stream. */
   seconds: number;
@@ -75,11 +87,13 @@ export interface SummaryEvent {
   digest: string;
   /** Files by kind. */
   outputs: Record<string, string>;
+  /** Seconds of work. */
   wall_seconds: number;
   /** Processing time divided by stream time: below 1 is faster than real time. */
   real_time_factor: number;
-  /** Observations that were skipped, and packets that were lost up and down. */
+  /** Observations that were skipped. */
   skipped: number;
+  /** Packets that were lost up and down. */
   lost: { up: number; down: number };
   /** Over the units that were heard. */
   interaction_ms: Percentiles | null;
@@ -107,8 +121,27 @@ export type Event = HeaderEvent | UnitEvent | RecoveryEvent | ClockEvent | Summa
 /** -50 dB of full scale: quieter than a voice, louder than a codec's noise floor. */
 const activeRms = 10 ** (-50 / 20);
 
+/** The header of a run's events. */
+export function headerEvent(
+  { user, agent }: Pick<StreamLayout, "user" | "agent">,
+  provenance: Provenance,
+  input: HeaderEvent["input"],
+  { performers = [], ...session }: Partial<SessionInfo>,
+): HeaderEvent {
+  const [performer] = performers;
+  const { unitMs, fps } = agent;
+  return {
+    type: "header",
+    format: 2,
+    provenance,
+    input,
+    stream: { unit_ms: unitMs, fps, user: sideShape(user), agent: sideShape(agent) },
+    session: snakeCase(performer ? { ...session, performer } : session),
+  };
+}
+
 /** One side's shape as the header shows it. */
-export function sideShape({ width, height, sampleRate }: StreamShape): SideShape {
+function sideShape({ width, height, sampleRate }: StreamShape): SideShape {
   return { width, height, sample_rate: sampleRate };
 }
 

@@ -7,8 +7,11 @@ const binWidth = Math.log(1.002);
 
 /** p50, p95 and p99, rounded to microseconds. */
 export interface Percentiles {
+  /** Half of the values lie below. */
   p50: number;
+  /** 95 of 100 lie below. */
   p95: number;
+  /** 99 of 100 lie below. */
   p99: number;
 }
 

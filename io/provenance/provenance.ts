@@ -45,7 +45,9 @@ export interface Provenance {
   /** Every setting that the figures depend on as it was in force, defaults included. */
   settings: Record<string, unknown> | null;
   seeds: { noise: number | null; recordings: string | null; network: number | null };
-  checkpoint: { path: string; digest: string | null; randomWeightsSeed: number | null } | null;
+  checkpoint:
+    | { path: string | null; digest: string | null; randomWeightsSeed: number | null }
+    | null;
   roles: RoleOrigin[] | null;
   machine: {
     cpu: string | null;
@@ -57,10 +59,13 @@ export interface Provenance {
   run: RunFacts;
 }
 
+/** What differs from run to run. */
 export interface RunFacts {
+  /** When it began (ISO 8601). */
   date: string;
   /** Wall seconds so far. */
   seconds: number;
+  /** How busy the machine was. */
   load: Load;
 }
 

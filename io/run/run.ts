@@ -13,6 +13,7 @@ import type { UserText } from "../media/user_text.ts";
 import {
   type ClockEvent,
   eventLine,
+  headerEvent,
   type RecoveryEvent,
   type SummaryEvent,
   unitEvent,
@@ -27,7 +28,6 @@ import { OutputError, outputError } from "../system/errors.ts";
 import { aborted, interruptedCode } from "../system/interrupt.ts";
 import { say } from "../system/terminal.ts";
 import {
-  header,
   introduce,
   type OpenedSession,
   provenance,
@@ -87,7 +87,7 @@ export async function run(
     if (!request.options.quiet) introduce(request, opened[1]);
     await request.saved?.begin(agent);
     const made = await provenance(request, opened[1]);
-    await ends.writeEvent(eventLine(header(request, opened[1], made, input.facts, user, agent)));
+    await ends.writeEvent(eventLine(headerEvent({ user, agent }, made, input.facts, info)));
     return {
       ...await answer({ request, ends, input, session, info, userText, signal }),
       provenance: made,

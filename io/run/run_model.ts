@@ -1,7 +1,6 @@
 /** What every command does that lets a model answer a stream: references, session, header. */
 import { conditionings, type ModelConfig } from "../../engine/config/config.ts";
 import type { Schedule, SessionInfo } from "../../engine/mod.ts";
-import { type HeaderEvent, sideShape, snakeCase } from "../pace/events.ts";
 import { type Provenance, provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { aborted } from "../system/interrupt.ts";
 import { say } from "../system/terminal.ts";
@@ -123,31 +122,4 @@ export function provenance(
     checkpoint: { path: model, digest, randomWeightsSeed: config.random_weights_seed ?? null },
     places: thinker && { placement, thinker, performers: performers ?? [] },
   });
-}
-
-/** The header of a run's events. */
-export function header(
-  request: RunRequest,
-  opened: OpenedSession,
-  provenance: Provenance,
-  input: HeaderEvent["input"],
-  user: StreamShape,
-  agent: StreamShape,
-): HeaderEvent {
-  const { config } = request;
-  const { performers = [], ...session } = opened.info;
-  const [performer] = performers;
-  return {
-    type: "header",
-    format: 2,
-    provenance,
-    input,
-    stream: {
-      unit_ms: config.unit_ms,
-      fps: config.fps,
-      user: sideShape(user),
-      agent: sideShape(agent),
-    },
-    session: snakeCase(performer ? { ...session, performer } : session),
-  };
 }

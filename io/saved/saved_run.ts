@@ -10,7 +10,7 @@ import { InputError } from "../../engine/config/errors.ts";
 import type { Durability, Snapshot } from "../../engine/mod.ts";
 import type { Response } from "../../engine/checkpoint/unit.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
-import type { HeaderEvent, RecoveryEvent, UnitEvent } from "../pace/events.ts";
+import type { InputFacts, RecoveryEvent, UnitEvent } from "../pace/events.ts";
 import { type UnitSession, wrapSession } from "../pace/pump.ts";
 import { defaultName } from "../system/session_folder.ts";
 import { type Kept, SavedAnswers } from "./saved_answers.ts";
@@ -80,7 +80,7 @@ export class SavedRun {
   }
 
   /** Makes sure that a recording is the same, but for a fork. @throws InputError */
-  checkInput({ path, sha256 }: HeaderEvent["input"]): void {
+  checkInput({ path, sha256 }: InputFacts): void {
     if (sha256 === null) return;
     this.#input = { path, sha256 };
     const { origin, fork } = this.#saving;

@@ -1,0 +1,134 @@
+/** Recordings and streams as observations, for scripts. */
+import { type Observation, type StreamLayout, unitLayout } from "../../engine/checkpoint/unit.ts";
+import type { Checkpoint } from "../../engine/mod.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import type { Cut, ObservationReader } from "../media/observation_reader.ts";
+import type { InputFacts } from "../pace/events.ts";
+import { chooseTracks, type TrackChoice } from "../media/tracks.ts";
+import { localPath } from "../system/local_path.ts";
+import type { ByteSource } from "./endpoints.ts";
+import { liveReader } from "./live_ends.ts";
+import { openInput } from "./observe.ts";
+import { awaitHead, decodeStream } from "./stream_decode.ts";
+
+/** Whose units they are: a session's `layout`, or the checkpoint that it runs. */
+export type Layout =
+  | { layout: StreamLayout; model?: undefined }
+  | { model: Pick<Checkpoint, "config">; layout?: undefined };
+
+/** The layout that is meant. @throws InputError when there is none. */
+export function layoutOf({ layout, model }: Layout): StreamLayout {
+  const found = layout ?? (model && unitLayout(model.config));
+  if (found) return found;
+  throw new InputError(
+    "layout: is missing: give the session's ({ layout: session.layout }), or { model: checkpoint }",
+  );
+}
+
+/** What is taken of a recording. */
+export type ObservationOptions = Layout & {
+  /** The Nth track of its kind, from 1 on, or "none"; the container's default. */
+  audioTrack?: TrackChoice["audio"];
+  videoTrack?: TrackChoice["video"];
+  /** The channel of the sound: "left", "right", a number from 1 on; all are mixed ("mix"). */
+  audioChannel?: TrackChoice["channel"];
+  /** Pixels of a frame, where they aren't to be the layout's. */
+  size?: { width: number; height: number };
+  /** The first unit that is given (0): a session that goes on after unit k takes k + 1. */
+  from?: number;
+  /** FFmpeg's path (FFMPEG_BIN, ffmpeg-static, PATH). */
+  ffmpeg?: string;
+};
+
+/** The units of a recording or stream, in order. Nothing is opened before they are asked for. */
+export class Observations implements AsyncIterable<Observation> {
+  /** What was opened; null before the first unit. */
+  facts: InputFacts | null = null;
+  /** Where and why it broke off; null before its end, and where it ended as it should. */
+  cut: Cut | null = null;
+
+  readonly #source: string | URL | ReadableStream<Uint8Array>;
+  readonly #options: ObservationOptions;
+
+  /** Made by `observations`. */
+  constructor(source: string | URL | ReadableStream<Uint8Array>, options: ObservationOptions) {
+    this.#source = source;
+    this.#options = options;
+  }
+
+  /** The units, each when it is asked for; an end in the middle lets go of the source. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Observation, void, void> {
+    const { reader, facts } = await this.#open();
+    this.facts = facts;
+    try {
+      let unit = 0;
+      for await (const observation of reader) {
+        if (unit++ >= (this.#options.from ?? 0)) yield observation;
+      }
+      this.cut = reader.cut;
+    } finally {
+      await reader.close();
+    }
+  }
+
+  async #open(): Promise<{ reader: ObservationReader; facts: InputFacts }> {
+    const { audioTrack, videoTrack, audioChannel, size, ffmpeg: asked } = this.#options;
+    const shape = { ...layoutOf(this.#options).user, ...size };
+    const ffmpeg = ffmpegFinder(asked);
+    const text = (value: string | number | undefined) => value === undefined ? value : `${value}`;
+    const tracks = chooseTracks({
+      "audio-track": text(audioTrack),
+      "video-track": text(videoTrack),
+      "audio-channel": text(audioChannel),
+    });
+    if (!(this.#source instanceof ReadableStream)) {
+      const path = localPath(this.#source);
+      const { observations: reader, facts } = await openInput(path, shape, ffmpeg, tracks);
+      return { reader, facts };
+    }
+    const bytes = byteSource(this.#source);
+    try {
+      const headed = await awaitHead(bytes, tracks);
+      const { head: { format: reader }, taken } = headed;
+      const facts = { ...noFile, path: bytes.name, reader, ...taken.facts };
+      return {
+        reader: liveReader(decodeStream(await ffmpeg(), bytes, headed, shape), shape),
+        facts,
+      };
+    } catch (error) {
+      await bytes.close();
+      throw error;
+    }
+  }
+}
+
+/**
+ * A recording, or a stream in NUT or Matroska, as observations of a session: what `replay` and `stream`
+ * read. Pictures are scaled and padded, sound is mixed to one channel, the last unit is filled up.
+ * WAV needs no FFmpeg, nor does a Y4M file of the layout's size and rate.
+ *
+ * @param source A file's path or `file:` URL, or a stream of bytes, which is read once.
+ * @throws InputError, while it is read, when it is missing or no recording.
+ */
+export function observations(
+  source: string | URL | ReadableStream<Uint8Array>,
+  options: ObservationOptions,
+): Observations {
+  return new Observations(source, options);
+}
+
+const noFile = { bytes: null, seconds: null, sha256: null };
+
+function byteSource(stream: ReadableStream<Uint8Array>): ByteSource {
+  if (stream.locked) throw new InputError("the stream is being read already: give a new one");
+  const reader = stream.getReader();
+  async function* chunks() {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  }
+  return { name: "the stream", chunks: chunks(), close: () => reader.cancel().catch(() => {}) };
+}

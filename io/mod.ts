@@ -1,0 +1,22 @@
+/**
+ * Recordings and streams as observations, responses as recordings: what the commands `replay` and
+ * `stream` are made of, for scripts.
+ *
+ * @module
+ */
+export {
+  type Layout,
+  type ObservationOptions,
+  Observations,
+  observations,
+} from "./ends/observations.ts";
+export { Recorder, recorder, type RecorderOptions } from "./run/recorder.ts";
+export { fit } from "./media/fit.ts";
+export type { InputFacts, SummaryEvent } from "./pace/events.ts";
+export type { PerceivedLatency } from "./pace/pace.ts";
+export type { Percentiles } from "./pace/statistics.ts";
+export type { RunFacts } from "./provenance/provenance.ts";
+export type { Load } from "./provenance/load.ts";
+export type { Spoken } from "./media/captions.ts";
+export type { Cut } from "./media/observation_reader.ts";
+export type { TakenFacts, TrackChoice, TrackFacts } from "./media/tracks.ts";

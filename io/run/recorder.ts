@@ -1,0 +1,213 @@
+/** Responses into files or a stream, for scripts: pictures, sound, text and events, synchronized. */
+import type { Response, SessionInfo } from "../../engine/mod.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import type { Output } from "../ends/ends.ts";
+import type { ByteSink } from "../ends/endpoints.ts";
+import { claimFiles, FileOutput } from "../ends/file_output.ts";
+import { LiveOutput } from "../ends/live_ends.ts";
+import { type Layout, layoutOf } from "../ends/observations.ts";
+import { muxedOutput, openLiveFiles } from "../ends/stream_output.ts";
+import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import type { Spoken } from "../media/captions.ts";
+import { frameBytes, type StreamShape } from "../media/stream_shape.ts";
+import {
+  eventLine,
+  headerEvent,
+  type InputFacts,
+  type SummaryEvent,
+  unitEvent,
+} from "../pace/events.ts";
+import type { PerceivedLatency } from "../pace/pace.ts";
+import { provenanceOf, runFacts, startRun } from "../provenance/provenance.ts";
+import { RunTotals } from "../pace/totals.ts";
+import { localPath } from "../system/local_path.ts";
+import { Outputs } from "../system/output_file.ts";
+
+/** What a recorder is told. */
+export type RecorderOptions = Layout & {
+  /** Where events go, one JSON object a line. */
+  events?: string | URL;
+  /** For their header: the session's `info`, and the `facts` of what it answers. */
+  info?: SessionInfo;
+  input?: InputFacts | null;
+  /** Replace files that exist (false). */
+  force?: boolean;
+  /** FFmpeg's path (FFMPEG_BIN, ffmpeg-static, PATH). */
+  ffmpeg?: string;
+};
+
+/** Where responses are written, in order. Made by `recorder`. */
+export class Recorder implements AsyncDisposable {
+  /** What the agent said, unit by unit, from the first that was written on. */
+  readonly spoken: Spoken[] = [];
+  /** The responses' shape. */
+  readonly shape: StreamShape;
+  readonly #output: Output;
+  readonly #outputs: Pick<Outputs, "commit" | "discard">;
+  readonly #totals = new RunTotals();
+  readonly #run = startRun("script");
+  readonly #start = performance.now();
+  #broken: Error | null = null;
+  #isOpen = true;
+
+  /** Made by `recorder`. @param outputs The files that get their names at the end. */
+  constructor(output: Output, outputs: Pick<Outputs, "commit" | "discard">, shape: StreamShape) {
+    this.#output = output;
+    this.#outputs = outputs;
+    this.shape = shape;
+  }
+
+  /** Units that were written. */
+  get units(): number {
+    return this.#totals.units;
+  }
+
+  /**
+   * Appends a response, and its event. The first one begins the recording, whatever its unit is.
+   *
+   * @param perceived What the user had of it, for the event; heard in time where that isn't given.
+   * @throws InputError when it isn't a unit of the layout, RunError when it can't be written.
+   */
+  async write(
+    response: Response,
+    perceived: PerceivedLatency = { observation: "given", heard: true, interactionMs: null },
+  ): Promise<void> {
+    if (!this.#isOpen) throw new Error("the recorder is closed: nothing can be written any more");
+    checkLengths(response, this.shape);
+    const { text, stages } = response;
+    const before = performance.now();
+    try {
+      await this.#output.write({ ...response, unit: this.units });
+      if (text !== "") this.spoken.push({ unit: this.units, text });
+      const write = performance.now() - before;
+      const times = { ...stages, write, total: stages.total + write };
+      const event = unitEvent(response, times, perceived, this.shape.unitMs);
+      this.#totals.add(event);
+      await this.#output.writeEvent(eventLine(event));
+    } catch (error) {
+      this.#broken ??= error instanceof Error ? error : new Error(String(error));
+      throw error;
+    }
+  }
+
+  /**
+   * Finishes what was written: the files get their names now, all of them. Where nothing was written
+   * there are none.
+   *
+   * @returns What the units add up to; null: there was none, or it was closed before.
+   * @throws RunError when a file can't be finished.
+   */
+  async close(): Promise<SummaryEvent | null> {
+    if (!this.#isOpen) return null;
+    this.#isOpen = false;
+    try {
+      const finished = await this.#output.finish(this.units, this.#broken);
+      if (finished === null) return null;
+      const { unitMs } = this.shape;
+      const wallMs = performance.now() - this.#start;
+      const summary = this.#totals.summary({
+        ...finished,
+        unitMs,
+        wallMs,
+        run: runFacts(this.#run),
+      });
+      await this.#output.writeEvent(eventLine(summary));
+      await this.#output.close();
+      await this.#outputs.commit();
+      return summary;
+    } finally {
+      await this.#discard();
+    }
+  }
+
+  /** Gives up: of the files nothing is left, a stream breaks off. */
+  async abort(): Promise<void> {
+    this.#isOpen = false;
+    await this.#discard();
+  }
+
+  async #discard(): Promise<void> {
+    await this.#output.close();
+    await this.#outputs.discard();
+  }
+
+  /** The same as `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/**
+ * Opens a recorder of responses. A file is whole when it appears, as with `replay -o`: its ending says
+ * what it is (.mkv, .mp4, .mov, .webm; .wav or .y4m, one medium without FFmpeg), and the text stands
+ * beside it as WebVTT. A stream gets Matroska, not encoded, each unit at once, as from `stream`.
+ *
+ * @throws InputError when a file exists, or can't be written.
+ */
+export async function recorder(
+  to: string | URL | WritableStream<Uint8Array>,
+  options: RecorderOptions,
+): Promise<Recorder> {
+  const layout = layoutOf(options);
+  const { agent } = layout;
+  const { info, input = null, force = false } = options;
+  const events = options.events === undefined ? undefined : localPath(options.events);
+  const ffmpeg = ffmpegFinder(options.ffmpeg);
+  const files = new Outputs(input ? [input.path] : [], force);
+  let outputs: Pick<Outputs, "commit" | "discard"> = files;
+  let output: Output;
+  try {
+    if (to instanceof WritableStream) {
+      const sink = byteSink(to);
+      outputs = { commit: () => Promise.resolve(), discard: sink.abort };
+      const grown = await openLiveFiles({ events }, force, ffmpeg);
+      output = new LiveOutput({ output: muxedOutput(sink, agent), files: grown }, agent.unitMs);
+    } else {
+      const paths = { output: localPath(to), events, agent, firstUnit: 0, ffmpeg };
+      const opened = new FileOutput(paths, await claimFiles(paths, files));
+      await opened.openFiles();
+      output = opened;
+    }
+    if (events !== undefined) {
+      const checkpoint = info
+        ? { path: null, digest: info.checkpointDigest, randomWeightsSeed: null }
+        : null;
+      const made = await provenanceOf(startRun("script"), {
+        settings: { ...info?.settings },
+        seeds: { noise: info?.settings.seed ?? null },
+        checkpoint,
+        places: info,
+      });
+      await output.writeEvent(eventLine(headerEvent(layout, made, input, info ?? {})));
+    }
+    await output.begin();
+    return new Recorder(output, outputs, agent);
+  } catch (error) {
+    await outputs.discard();
+    throw error;
+  }
+}
+
+function checkLengths({ audio, frames }: Response, shape: StreamShape): void {
+  const { samples, frames: count, width, height } = shape;
+  if (audio.length === samples && frames.length === count * frameBytes(shape)) return;
+  throw new InputError(
+    `response: has ${audio.length} samples and ${frames.length} bytes of pictures: a unit of this ` +
+      `recorder's layout has ${samples}, and ${count} frames of ${width}x${height} RGB ` +
+      `(${count * frameBytes(shape)})`,
+  );
+}
+
+function byteSink(stream: WritableStream<Uint8Array>): ByteSink & { abort(): Promise<void> } {
+  const writer = stream.getWriter();
+  return {
+    name: "the stream",
+    async write(bytes) {
+      await writer.write(bytes);
+      return performance.now();
+    },
+    close: () => writer.close(),
+    // After its end this does nothing.
+    abort: () => writer.abort().catch(() => {}),
+  };
+}
