@@ -62,8 +62,8 @@ ffmpegTest("replay writes response, text, events and both ends, each complete", 
 
   const [header, ...rest] = await events(`${folder}/e.jsonl`);
   assert(header?.type === "header");
-  assertEquals(header.input.sha256, await digest(`${folder}/in.mp4`));
-  assertEquals([header.input.video, header.input.audio, header.input.reader], [
+  assertEquals(header.input?.sha256, await digest(`${folder}/in.mp4`));
+  assertEquals([header.input?.video, header.input?.audio, header.input?.reader], [
     true,
     true,
     "ffmpeg",

@@ -41,7 +41,7 @@ for (const format of ["nut", "matroska"]) {
     assertEquals(await counted(folder, stdout), [13 * 4, 13 * 2560]);
     const [header, ...rest] = await events(`${folder}/e.jsonl`);
     assert(header?.type === "header");
-    assertEquals([header.input.reader, header.input.path], [format, "standard input"]);
+    assertEquals([header.input?.reader, header.input?.path], [format, "standard input"]);
     assertEquals([rest.length, rest.at(-1)?.type], [14, "summary"]);
     assertStringIncludes(
       await Deno.readTextFile(`${folder}/t.vtt`),
