@@ -11,7 +11,7 @@ export {
   observations,
 } from "./ends/observations.ts";
 export { Recorder, recorder, type RecorderOptions } from "./run/recorder.ts";
-export { fit } from "./media/fit.ts";
+export { fit } from "./ends/fit.ts";
 export type { InputFacts, SummaryEvent } from "./pace/events.ts";
 export type { PerceivedLatency } from "./pace/pace.ts";
 export type { Percentiles } from "./pace/statistics.ts";

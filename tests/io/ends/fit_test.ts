@@ -1,7 +1,7 @@
 /** One agent's response as another's observation. */
 import { assert, assertEquals } from "@std/assert";
 import type { StreamShape } from "../../../engine/checkpoint/unit.ts";
-import { fit } from "../../../io/media/fit.ts";
+import { fit } from "../../../io/ends/fit.ts";
 import { assertInputError } from "../../engine/tiny_checkpoint.ts";
 import { userShape } from "../media.ts";
 

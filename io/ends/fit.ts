@@ -7,8 +7,8 @@ import type {
 } from "../../engine/checkpoint/unit.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { concat } from "../system/bytes.ts";
-import { Resampler } from "./resample.ts";
-import { frameBytes } from "./stream_shape.ts";
+import { Resampler } from "../media/resample.ts";
+import { frameBytes } from "../media/stream_shape.ts";
 
 /**
  * Makes what turns an agent's responses, in order, into a listener's observations. Pictures are scaled
