@@ -18,7 +18,6 @@ export type { Recovery } from "./session/recovery.ts";
 export {
   type Placement,
   type Precision,
-  precisions,
   type Sampling,
   type Schedule,
   type SessionOptions,

@@ -312,11 +312,20 @@ async function shardNames(folder: string): Promise<Map<string, string[]>> {
 }
 
 function folderPath(folder: string | URL): string {
-  if (typeof folder === "string") return folder.replace(/(?<=.)\/+$/, "");
-  if (folder.protocol !== "file:") {
-    throw new InputError(`${folder.href}: a checkpoint must be a local folder; download it first`);
+  let path = folder;
+  if (typeof folder === "string" ? /^[a-z][a-z+.-]+:\/\//i.test(folder) : folder instanceof URL) {
+    const { protocol, href } = new URL(folder);
+    if (protocol !== "file:") {
+      throw new InputError(`${href}: a checkpoint must be a local folder; download it first`);
+    }
+    path = fileURLToPath(href);
   }
-  return fileURLToPath(folder).replace(/(?<=.)\/+$/, "");
+  if (typeof path !== "string" || path === "") {
+    throw new InputError(
+      `a checkpoint's folder is ${valueText(path)}; it may be a path or a file: URL`,
+    );
+  }
+  return path.replace(/(?<=.)\/+$/, "");
 }
 
 async function exists(path: string): Promise<boolean> {

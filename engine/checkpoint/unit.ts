@@ -13,7 +13,8 @@ import { elements } from "../../kernels/gpu/tensor.ts";
 
 /** What the user gave in one unit (u_k). */
 export interface Observation {
-  /** Mono samples in [-1, 1] at `observation.audio.sample_rate`, exactly one unit; null: no sound. */
+  /** Mono samples at `observation.audio.sample_rate`, exactly one unit; null: no sound. They must be
+   * finite; what is over full scale is cut to [-1, 1]. */
   audio: Float32Array | null;
   /** RGB24 frames [frames per unit, height, width, 3] at the observation's size; null: no picture. */
   frames: Uint8Array | null;

@@ -3,7 +3,8 @@
  * path, its value, and what it may be.
  */
 import { InputError } from "./errors.ts";
-import { valueText } from "./error_text.ts";
+import { kindOf, valueText } from "./error_text.ts";
+import { nearest } from "./nearest.ts";
 
 /** A number's least and greatest value. */
 export type Range = readonly [least: number, most: number];
@@ -15,16 +16,17 @@ export class Fields {
   readonly #asked = new Set<string>();
 
   /**
-   * @param where The file, for messages.
-   * @param path The keys down to this object, e.g. "response.audio."; empty for the file's top.
+   * @param where The file or the argument, for messages.
+   * @param path The keys down to this object, e.g. "response.audio."; empty at the top.
    * @throws InputError when `json` isn't an object.
    */
   constructor(json: unknown, where: string, path = "") {
     this.where = where;
     this.path = path;
-    if (typeof json !== "object" || json === null || Array.isArray(json)) {
-      const what = path === "" ? "the file" : path.replace(/\.$/, "");
-      throw new InputError(`${where}: ${what} is ${valueText(json)}; it must be an object`);
+    // Neither a list nor what only looks like an object: a promise, a Map, an array of samples.
+    if (kindOf(json) !== "Object") {
+      const what = path === "" ? "" : `${path.replace(/\.$/, "")} `;
+      throw new InputError(`${where}: ${what}is ${valueText(json)}; it must be an object`);
     }
     this.#json = json as Record<string, unknown>;
   }
@@ -95,7 +97,7 @@ export class Fields {
   list(key: string, range: Range): unknown[] {
     const value = this.get(key);
     if (!Array.isArray(value) || value.length < range[0] || value.length > range[1]) {
-      throw this.error(key, `a list of ${range[0]} to ${range[1]} entries`);
+      throw this.error(key, `a list of ${[...new Set(range)].join(" to ")} entries`);
     }
     return value;
   }
@@ -109,13 +111,13 @@ export class Fields {
   refuseOthers(...keys: string[]): void {
     for (const key of keys) this.#asked.add(key);
     const other = Object.keys(this.#json).find((key) => !this.#asked.has(key));
-    if (other !== undefined) {
-      throw new InputError(
-        `${this.where}: ${this.path.replace(/\.$/, "")} has the key ${
-          valueText(other)
-        }; it may have ${[...this.#asked].join(", ")}`,
-      );
-    }
+    if (other === undefined) return;
+    const what = this.path === "" ? "" : `${this.path.replace(/\.$/, "")} `;
+    const near = nearest(other, [...this.#asked]);
+    throw new InputError(
+      `${this.where}: ${what}has the key ${valueText(other)}; it may have ` +
+        [...this.#asked].join(", ") + (near ? `: did you mean ${near}?` : ""),
+    );
   }
 }
 

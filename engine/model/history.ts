@@ -1,5 +1,6 @@
 /** History on a GPU: the KV cache of every layer, ranks, and what crosses to another copy of it. */
 import type { ModelConfig } from "../config/config.ts";
+import { InputError } from "../config/errors.ts";
 import type { HistoryWindow } from "./window.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { copySlice } from "../../kernels/attention/history_copy.ts";
@@ -42,6 +43,7 @@ export class History {
   readonly #layers: { keys: Tensor; values: Tensor }[];
   readonly #kvDim: number;
 
+  /** @throws InputError when the adapter has no buffers of that size. */
   constructor(
     gpu: Gpu,
     config: ModelConfig,
@@ -54,6 +56,15 @@ export class History {
     this.storage = storage;
     const { slots } = window;
     this.#kvDim = config.num_key_value_heads * config.head_dim;
+    const { maxBufferSize, maxStorageBufferBindingSize } = gpu.device.limits;
+    const limit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    const bytes = slots * this.#kvDim * elementBytes(storage);
+    if (bytes > limit) {
+      throw new InputError(
+        `options: historyUnits: a layer's keys have ${bytes} bytes; ${gpu.name} may hold ${limit} in ` +
+          "one buffer: allow fewer units, or f16",
+      );
+    }
     const cache = (label: string) =>
       makeTensor(gpu, `history ${label}`, [slots, this.#kvDim], storage, "texture");
     this.#layers = Array.from(

@@ -4,18 +4,21 @@ import { parameterCount } from "../checkpoint/tensors.ts";
 import type { ModelConfig } from "../config/config.ts";
 import type { FloatType } from "../../kernels/gpu/tensor.ts";
 import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
-import type { Range } from "../config/config_fields.ts";
 import { InputError } from "../config/errors.ts";
+import { choice, number, readOptions, type RulesOf, whole } from "../config/option_rules.ts";
 import { type SolverConfig, solverNames, solverRanges } from "../config/solver.ts";
+import { givenPictures, givenSound } from "../checkpoint/given.ts";
 import { openTokenizer, type Tokenizer } from "../checkpoint/tokenizer.ts";
 import { unitLayout } from "../checkpoint/unit.ts";
 import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
 import type { TuneRecord, Tuning } from "../../kernels/measure/tune.ts";
 
+/** When a response leaves: one tick after its unit, or as soon as it is solved. */
 export type Schedule = "paper" | "eager";
+/** Where the roles run: on two devices or one. */
 export type Placement = "auto" | "split" | "fused";
-export const precisions = ["auto", "f32", "f16", "int8", "int4"] as const;
-export type Precision = typeof precisions[number];
+/** What weights and history are stored in. */
+export type Precision = "auto" | "f32" | "f16" | "int8" | "int4";
 
 /** How agent text is sampled; temperature 0 is greedy. */
 export interface Sampling {
@@ -26,13 +29,6 @@ export interface Sampling {
   /** Keep the likeliest tokens whose probabilities sum to p, 0 < p <= 1. */
   topP: number;
 }
-
-/** What sampling's numbers may be, both ends included; topK is whole. */
-export const samplingRanges = {
-  temperature: [0, 100],
-  topK: [0, 2 ** 31 - 1],
-  topP: [1e-6, 1],
-} as const satisfies Record<keyof Sampling, Range>;
 
 /** How a session finds its kernels' variants. */
 export interface TuningRequest {
@@ -72,6 +68,44 @@ export interface SessionOptions {
   voice?: Float32Array;
 }
 
+/** What the options may be. The command line's options read it too. */
+export const sessionRules = {
+  seed: whole(0, Number.MAX_SAFE_INTEGER),
+  solver: {
+    keys: {
+      name: choice(solverNames),
+      steps: whole(...solverRanges.steps),
+      shift: number(...solverRanges.shift),
+      guidance: number(...solverRanges.guidance),
+    } satisfies RulesOf<SolverConfig>,
+  },
+  sampling: {
+    keys: {
+      temperature: number(0, 100),
+      topK: whole(0, 2 ** 31 - 1),
+      topP: number(1e-6, 1),
+    } satisfies RulesOf<Sampling>,
+  },
+  schedule: choice(["paper", "eager"] satisfies Schedule[]),
+  placement: choice(["auto", "split", "fused"] satisfies Placement[]),
+  thinker: { kind: "text" },
+  performer: { kind: "text" },
+  precision: choice(["auto", "f32", "f16", "int8", "int4"] satisfies Precision[]),
+  tuning: {
+    keys: {
+      record: { kind: "object" },
+      budgetMs: number(0, 1e9),
+      begin: { kind: "function" },
+      end: { kind: "function" },
+    } satisfies RulesOf<TuningRequest>,
+  },
+  // More would not fit into a buffer of any adapter.
+  historyUnits: whole(1, 1_000_000),
+  prompt: { kind: "text" },
+  persona: { keys: { frame: { kind: "object" } } },
+  voice: { kind: "object" },
+} as const satisfies RulesOf<SessionOptions>;
+
 /** Everything a role needs to know; plain data, the same for both roles. */
 export interface Settings {
   seed: number;
@@ -103,30 +137,20 @@ export function resolveSettings(
   options: SessionOptions,
   tokenizer?: Tokenizer,
 ): Settings {
+  const given = readOptions(options, sessionRules);
   const { config } = checkpoint;
-  const seed = options.seed ?? 0;
-  requireWhole("seed", seed, [0, Number.MAX_SAFE_INTEGER]);
-  const historyUnits = options.historyUnits ?? config.history_units;
+  const { historyUnits = config.history_units } = given;
   const sinkUnits = config.sink_units;
-  if (!(Number.isInteger(historyUnits) && historyUnits >= sinkUnits + 2)) {
+  if (historyUnits < sinkUnits + 2) {
     throw new InputError(
-      `history units: ${historyUnits} is too few: ${
+      `options: historyUnits is ${historyUnits}; it may be ${
         sinkUnits + 2
       } or more, of which ${sinkUnits} never leave`,
     );
   }
-  const { width, height } = config.response.video;
-  const frame = options.persona?.frame ?? null;
-  if (frame && frame.length !== width * height * 3) {
-    throw new InputError(
-      `persona: ${frame.length} bytes: an RGB24 frame of ${width}x${height} has ${
-        width * height * 3
-      }`,
-    );
-  }
-  const { agentSamples, tokens } = unitLayout(config);
-  const promptIds = options.prompt
-    ? (tokenizer ?? openTokenizer(checkpoint.tokenizer, config)).encode(options.prompt)
+  const { agent, tokens } = unitLayout(config);
+  const promptIds = given.prompt
+    ? (tokenizer ?? openTokenizer(checkpoint.tokenizer, config)).encode(given.prompt)
     : [];
   if (promptIds.length > historyUnits * tokens) {
     throw new InputError(
@@ -136,30 +160,18 @@ export function resolveSettings(
         `holds (${historyUnits} units): shorten it, or allow more history units`,
     );
   }
-  const solver = { ...config.solver, ...options.solver };
-  if (!solverNames.includes(solver.name)) {
-    throw new InputError(
-      `solver '${solver.name}' is unknown: it may be ${solverNames.join(", ")}`,
-    );
-  }
-  requireWhole("solver steps", solver.steps, solverRanges.steps);
-  requireNumber("solver shift", solver.shift, solverRanges.shift);
-  requireNumber("guidance", solver.guidance, solverRanges.guidance);
-  const sampling = { temperature: 0, topK: 0, topP: 1, ...options.sampling };
-  requireNumber("temperature", sampling.temperature, samplingRanges.temperature);
-  requireWhole("top-k", sampling.topK, samplingRanges.topK);
-  requireNumber("top-p", sampling.topP, samplingRanges.topP);
+  const { persona, voice } = given;
   return {
-    seed,
-    solver,
-    sampling,
-    schedule: options.schedule ?? "paper",
-    ...storageFor(config, options.precision ?? "auto"),
+    seed: given.seed ?? 0,
+    solver: { ...config.solver, ...given.solver },
+    sampling: { temperature: 0, topK: 0, topP: 1, ...given.sampling },
+    schedule: given.schedule ?? "paper",
+    ...storageFor(config, given.precision ?? "auto"),
     historyUnits,
     sinkUnits,
     promptIds,
-    personaFrame: frame,
-    voice: options.voice ? wholeUnits(options.voice, agentSamples) : null,
+    personaFrame: persona ? givenPictures("options: persona.frame", persona.frame, agent, 1) : null,
+    voice: voice ? wholeUnits(givenSound("options: voice", voice, agent), agent.samples) : null,
   };
 }
 
@@ -182,16 +194,4 @@ function wholeUnits(samples: Float32Array, unitSamples: number): Float32Array | 
   const whole = new Float32Array(units * unitSamples);
   whole.set(samples.subarray(0, whole.length));
   return whole;
-}
-
-/** @throws InputError unless the value is in the range */
-export function requireNumber(name: string, value: number, [least, most]: Range): void {
-  if (value >= least && value <= most) return;
-  throw new InputError(`${name}: ${value} is not from ${least} to ${most}`);
-}
-
-/** @throws InputError unless the value is whole and in the range */
-export function requireWhole(name: string, value: number, [least, most]: Range): void {
-  if (value >= least && value <= most && Number.isInteger(value)) return;
-  throw new InputError(`${name}: ${value} is not a whole number from ${least} to ${most}`);
 }

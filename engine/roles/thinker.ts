@@ -7,11 +7,12 @@
  *   decode(y)            -> samples and frames
  */
 import { media, type Medium, observationEncoder } from "../checkpoint/coders.ts";
-import { type Observation, TokenType } from "../checkpoint/unit.ts";
+import { TokenType } from "../checkpoint/unit.ts";
 import type { StreamingCoder } from "../layers/streaming_coder.ts";
 import { latentParts } from "../model/embedding.ts";
 import type { Model } from "../model/model.ts";
 import { type Media, UnitDecoder, UnitEncoder } from "../model/unit_coders.ts";
+import type { UnitInput } from "./messages.ts";
 import type { CoderName } from "./snapshot.ts";
 import { copy, Plan, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
@@ -183,7 +184,7 @@ export class Thinker {
   }
 
   /** Encodes u_k into its rows of the residual stream. Only submits. Lengths must be a unit's. */
-  encode({ audio, frames }: Observation): void {
+  encode({ audio, frames }: Pick<UnitInput, "audio" | "frames">): void {
     const given = { audio, video: frames };
     const plans = media.map((medium) => {
       const { encoder, present, absent } = this.#observers[medium];

@@ -4,6 +4,7 @@
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { parameterCount } from "../checkpoint/tensors.ts";
+import { givenCheckpoint, givenObservation } from "../checkpoint/given.ts";
 import { openTokenizer, TextStream, type Tokenizer } from "../checkpoint/tokenizer.ts";
 import {
   type Observation,
@@ -14,9 +15,8 @@ import {
 import type { FloatType } from "../../kernels/gpu/tensor.ts";
 import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
 import { InputError } from "../config/errors.ts";
+import { number, readOptions, type RulesOf, whole } from "../config/option_rules.ts";
 import {
-  requireNumber,
-  requireWhole,
   resolveSettings,
   type SessionOptions,
   type Settings,
@@ -37,9 +37,10 @@ import { driversUnloaded } from "../../kernels/gpu/adapter.ts";
 export interface Session extends AsyncIterable<Response> {
   /**
    * Gives the next unit's observation. Resolves when there is room for another: a reader that takes
-   * no responses makes the writer wait. The arrays are copied and stay the caller's.
+   * no responses makes the writer wait. The arrays are copied and stay the caller's, so does memory that
+   * they share with others (Node's Buffers).
    *
-   * @throws InputError when a length isn't that of one unit.
+   * @throws InputError when it isn't one unit, or holds a sample that isn't finite; nothing was pushed.
    */
   push(observation: Observation): Promise<void>;
   /** Says that no more observations come; the responses still under way follow. */
@@ -88,6 +89,12 @@ export interface Durability {
   patience?: number;
 }
 
+const durabilityRules = {
+  resume: { kind: "object" },
+  snapshotEvery: whole(0, 1e9),
+  patience: number(1, 1e9),
+} as const satisfies RulesOf<Durability>;
+
 /** Units that may be under way: pushed, and their response not yet taken. */
 const unitsUnderWay = 4;
 
@@ -99,10 +106,14 @@ const unitsUnderWay = 4;
 export async function openSession(
   checkpoint: Checkpoint,
   options: SessionOptions = {},
-  { resume, snapshotEvery = 0, patience = 60_000 }: Durability = {},
+  durability: Durability = {},
 ): Promise<WorkerSession> {
-  requireWhole("snapshot every", snapshotEvery, [0, 1e9]);
-  requireNumber("patience", patience, [1, 1e9]);
+  givenCheckpoint(checkpoint);
+  const { resume, snapshotEvery = 0, patience = 60_000 } = readOptions(
+    durability,
+    durabilityRules,
+    "durability",
+  );
   const tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config);
   const snapshot = resume ? checkSnapshot(resume, checkpoint) : null;
   const settings = snapshot
@@ -218,24 +229,16 @@ export class WorkerSession implements Session {
     return this.#recoveries.list;
   }
 
-  async push({ audio, frames, text }: Observation): Promise<void> {
+  async push(observation: Observation): Promise<void> {
     if (this.#failure) throw this.#failure;
     if (this.#hasEnded) throw new Error("the session's input has ended");
-    const { checkpoint, tokenizer, snapshotEvery } = this.opening;
-    const { userText, userSamples, frames: count } = this.layout;
-    const { width, height } = checkpoint.config.observation.video;
-    requireLength("audio samples", audio, userSamples);
-    requireLength("frame bytes", frames, count * width * height * 3);
+    const { tokenizer, snapshotEvery } = this.opening;
+    const { userText, user } = this.layout;
+    const { audio, frames, text } = givenObservation(observation, user);
     if (text) this.#typed.push(...tokenizer.encode(text));
-    const input = {
-      audio: audio?.slice() ?? null,
-      frames: frames?.slice() ?? null,
-      typed: this.#typed.splice(0, userText),
-      arrived: clock(),
-    };
+    const input = { audio, frames, typed: this.#typed.splice(0, userText), arrived: clock() };
     this.#underWay++;
-    const transfer = [input.audio?.buffer, input.frames?.buffer]
-      .filter((buffer) => buffer instanceof ArrayBuffer);
+    const transfer = [audio, frames].flatMap((array) => array?.buffer ?? []);
     this.#send({ type: "unit", input }, transfer);
     this.#nextIn++;
     if (snapshotEvery > 0 && this.#nextIn % snapshotEvery === 0) this.#requestSnapshot();
@@ -352,9 +355,4 @@ export class WorkerSession implements Session {
     for (const resolve of this.#writers.splice(0)) resolve();
     this.#journal.fail(this.#failure ?? new Error("the session was closed"));
   }
-}
-
-function requireLength(what: string, data: { length: number } | null, length: number): void {
-  if (!data || data.length === length) return;
-  throw new InputError(`observation: ${data.length} ${what}: one unit has ${length}`);
 }

@@ -3,7 +3,7 @@
 import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../../engine/config/config.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { precisions } from "../../engine/mod.ts";
+import { sessionRules } from "../../engine/model/settings.ts";
 import { preset, presetNames } from "../../engine/models/presets.ts";
 import {
   type Machine,
@@ -34,7 +34,7 @@ const spec = {
   options: {
     model: { kind: "text", value: "DIR", help: "checkpoint (engine/models/nano)" },
     preset: { kind: "choice", choices: presetNames, help: "a preset instead of --model" },
-    precision: { kind: "choice", choices: precisions, help: "storage (auto)" },
+    precision: { ...sessionRules.precision, help: "storage (auto)" },
     "no-tune": { kind: "flag", help: "with --check: take each kernel's default" },
     "tune-cache": {
       kind: "text",

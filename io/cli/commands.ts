@@ -1,15 +1,9 @@
 /** Commands that are chosen by name: those of main.ts, and the measurements of `bench`. */
 import { InputError } from "../../engine/config/errors.ts";
+import { nearest } from "../../engine/config/nearest.ts";
 import { type StartedRun, startRun } from "../provenance/provenance.ts";
 import { print } from "../system/terminal.ts";
-import {
-  type CommandSpec,
-  helpText,
-  nearest,
-  type Option,
-  type Parsed,
-  parseOptions,
-} from "./options.ts";
+import { type CommandSpec, helpText, type Option, type Parsed, parseOptions } from "./options.ts";
 
 /** What a command's module exports. `More`: what it gets beside its arguments. */
 export interface Command<More extends unknown[] = []> {

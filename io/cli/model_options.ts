@@ -1,70 +1,54 @@
 /** The options of a model, the same for every command that runs or measures one. */
-import type { Range } from "../../engine/config/config_fields.ts";
-import { solverNames, solverRanges } from "../../engine/config/solver.ts";
-import { precisions } from "../../engine/mod.ts";
-import { samplingRanges } from "../../engine/model/settings.ts";
+import { sessionRules } from "../../engine/model/settings.ts";
 import type { Option, Parsed } from "./options.ts";
 
-const { steps, shift, guidance } = solverRanges;
-const { temperature, topK, topP } = samplingRanges;
-
-/** A range as an option declares it. */
-const within = ([min, max]: Range) => ({ min, max });
+const { solver, sampling } = sessionRules;
 
 /** The options that choose a model and how it answers. */
 export const modelOptions = {
   model: { onResume: "kept", kind: "text", value: "DIR", help: "checkpoint (engine/models/nano)" },
   seed: {
     setting: "seed",
-    kind: "whole",
-    min: 0,
-    max: 2 ** 53 - 1,
+    ...sessionRules.seed,
     help: "seed of all noise and sampling (0)",
   },
   steps: {
     setting: "solver.steps",
-    kind: "whole",
-    ...within(steps),
+    ...solver.keys.steps,
     help: "solver steps (the checkpoint's)",
   },
   solver: {
     setting: "solver.name",
-    kind: "choice",
-    choices: solverNames,
+    ...solver.keys.name,
     help: "solver (the checkpoint's)",
   },
   guidance: {
     setting: "solver.guidance",
-    kind: "number",
+    ...solver.keys.guidance,
     value: "X",
-    ...within(guidance),
     help: "classifier-free guidance, 1: none (the checkpoint's)",
   },
   shift: {
     setting: "solver.shift",
-    kind: "number",
+    ...solver.keys.shift,
     value: "X",
-    ...within(shift),
     help: "time shift (the checkpoint's)",
   },
   temperature: {
     setting: "sampling.temperature",
-    kind: "number",
+    ...sampling.keys.temperature,
     value: "X",
-    ...within(temperature),
     help: "of text; 0: greedy (0)",
   },
   "top-k": {
     setting: "sampling.topK",
-    kind: "whole",
-    ...within(topK),
+    ...sampling.keys.topK,
     help: "likeliest tokens kept, 0: all (0)",
   },
   "top-p": {
     setting: "sampling.topP",
-    kind: "number",
+    ...sampling.keys.topP,
     value: "P",
-    ...within(topP),
     help: "probability kept (1)",
   },
   prompt: { kind: "text", value: "TEXT", help: "system prompt" },
@@ -77,21 +61,18 @@ export const modelOptions = {
     help: 'what the user types, a line each: {"at": seconds, "text": "..."}',
   },
   schedule: {
-    kind: "choice",
-    choices: ["paper", "eager"],
+    ...sessionRules.schedule,
     help: "when y_k leaves (paper; stream: eager)",
   },
   placement: {
     onResume: "kept",
-    kind: "choice",
-    choices: ["auto", "split", "fused"],
+    ...sessionRules.placement,
     help: "roles on two adapters or one (auto)",
   },
   thinker: { onResume: "kept", kind: "text", value: "SPEC", help: "adapter, see 'adapters'" },
   performer: { onResume: "kept", kind: "text", value: "SPEC", help: "adapter, see 'adapters'" },
   precision: {
-    kind: "choice",
-    choices: precisions,
+    ...sessionRules.precision,
     help: "storage; int8, int4: the layers' weights, the rest f16 (auto)",
   },
   "no-tune": {
@@ -105,7 +86,7 @@ export const modelOptions = {
     value: "FILE",
     help: "what was measured (wanstream/tune.json in the user's cache)",
   },
-  "history-units": { kind: "whole", min: 1, help: "units of history (the checkpoint's)" },
+  "history-units": { ...sessionRules.historyUnits, help: "units of history (the checkpoint's)" },
 } as const satisfies Record<string, Option>;
 
 /** Values of these options, as far as they are given. */

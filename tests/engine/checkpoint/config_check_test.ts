@@ -165,6 +165,6 @@ Deno.test("validateConfig() refuses sizes that no machine could hold, part by pa
 
 Deno.test("validateConfig() refuses JSON that is no object", async () => {
   for (const json of [null, [], "x", 3]) {
-    await assertInputError(() => check(json), "m/config.json: the file is", "must be an object");
+    await assertInputError(() => check(json), "m/config.json: is", "must be an object");
   }
 });

@@ -265,7 +265,7 @@ withAdapter("a damaged snapshot is an InputError that names what is wrong", asyn
     ["unfinished", [1, 2, 3, 4], "unfinished"],
     ["settings", undefined, "settings"],
     ["settings.seed", "7", "settings.seed"],
-    ["settings.seed", -1, "seed: -1"],
+    ["settings.seed", -1, "seed is -1"],
     ["settings.solver.name", "rk4", "settings.solver.name"],
     ["settings.solver.steps", 1e9, "settings.solver.steps"],
     ["settings.historyUnits", 1e9, "settings.historyUnits"],

@@ -187,15 +187,32 @@ withAdapter("misuse is an InputError that says what may be", async () => {
   };
   await refused({ thinker: "no such card" }, "adapter 'no such card' matches nothing");
   await refused({ historyUnits: 2 }, "3 or more");
-  await refused({ seed: -1 }, "seed: -1");
-  await refused({ solver: { steps: 0 } }, "solver steps: 0");
-  await refused({ sampling: { topP: 0 } }, "top-p: 0");
-  await refused({ persona: { frame: new Uint8Array(5) } }, "16x16");
   await refused(
     { placement: "fused", thinker: "lvp", performer: "other" },
     "'fused' has one adapter",
   );
-  await using session = await openSession(checkpoint, {});
-  const wrong = { audio: new Float32Array(5), frames: null };
-  await assertRejects(() => session.push(wrong), InputError, "one unit has 2560");
+  await assertRejects(
+    () => openSession(checkpoint, {}, { patience: 0 }),
+    InputError,
+    "durability: patience is 0; it may be a number from 1 to",
+  );
+  await assertRejects(
+    () => openSession("engine/models/nano" as unknown as typeof checkpoint),
+    InputError,
+    "await openCheckpoint(folder)",
+  );
+});
+
+withAdapter("an observation that is refused leaves no trace", async () => {
+  const expected = content(await replay(withPersona));
+  await using session = await openSession(checkpoint, withPersona);
+  async function* feed() {
+    for (const observation of observations()) {
+      const audio = observation.audio?.map((sample, i) => i === 7 ? NaN : sample) ?? null;
+      const wrong = { ...observation, audio, text: "not typed" };
+      await assertRejects(() => session.push(wrong), InputError, "audio[7] is NaN");
+      yield observation;
+    }
+  }
+  assertEquals(content(await Array.fromAsync(session.respond(feed()))), expected);
 });

@@ -1,12 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
-import {
-  type CommandSpec,
-  helpText,
-  nearest,
-  type Option,
-  parseOptions,
-} from "../../../io/cli/options.ts";
+import { nearest } from "../../../engine/config/nearest.ts";
+import { type CommandSpec, helpText, type Option, parseOptions } from "../../../io/cli/options.ts";
 
 const spec = {
   name: "try",
