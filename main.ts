@@ -11,7 +11,8 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 /** What stands beside the floors and is handed to the commands that need it. */
 const programs = { root: here("."), peers: here("./scripts/peers/") };
-const sources = { smallSet: here("./samples/eval"), world: here("./scripts/world") };
+const floors = ["io", "engine", "kernels"].map((floor) => here(floor));
+const sources = { smallSet: here("./samples/eval"), world: here("./scripts/world"), floors };
 
 /** The commands by name. */
 export const commands: Commands = {

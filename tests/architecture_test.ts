@@ -57,6 +57,7 @@ const house: Record<string, string[][]> = {
     ["mod"],
     ["commands"],
     ["bench", "eval", "score", "compare", "batch"],
+    ["eval/figures"],
     ["eval/measures"],
     ["run"],
     ["ends", "saved"],

@@ -2,25 +2,39 @@
 import { openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { ResponseCodec } from "../../engine/model/response_codec.ts";
-import { type Row, rowsOf } from "../eval/bars.ts";
+import { resolveSettings } from "../../engine/model/settings.ts";
 import { evaluate, type Evaluation } from "../eval/evaluate.ts";
-import { type EvalHeader, EventsFile, readResults } from "../eval/events_file.ts";
-import { chooseJobs, seedRange } from "../eval/jobs.ts";
-import type { RecordingResult } from "../eval/recording_result.ts";
-import { table } from "../eval/table.ts";
+import { rowsOf } from "../eval/figures/bars.ts";
+import { sourceDigest, valueDigest } from "../eval/figures/basis.ts";
+import {
+  type EvalFile,
+  type EvalHeader,
+  EventsFile,
+  eventsSchema,
+  readEvalFile,
+} from "../eval/figures/events_file.ts";
+import {
+  checkForms,
+  defaultDraws,
+  factsOf,
+  figureOptions,
+  printFigures,
+} from "../eval/figures/output.ts";
+import { chooseJobs, parseNoiseSeeds } from "../eval/jobs.ts";
+import { type Usable, usable } from "../eval/resume.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { ifThere } from "../system/errors.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
 import { modelOptions } from "../cli/model_options.ts";
-import { openModel, ownModel } from "../run/open_model.ts";
+import { openModel, ownModel, sessionOptions } from "../run/open_model.ts";
 import { runCommand } from "../cli/commands.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
-import { program } from "../system/program.ts";
-import { print, say } from "../system/terminal.ts";
+import { type Origin, provenanceOf, type StartedRun } from "../provenance/provenance.ts";
+import { say } from "../system/terminal.ts";
 
 export const summary = "measure answers, timing, voice, lips and picture on conversations";
 
-const { prompt: _, persona: _p, voice: _v, "user-text": _u, schedule: _s, ...answering } =
+const { prompt: _, persona: _p, voice: _v, "user-text": _u, schedule: _s, seed: _n, ...answering } =
   modelOptions;
 
 const spec = {
@@ -41,18 +55,24 @@ const spec = {
     },
     keep: { kind: "text", value: "DIR", help: "keep them here, and use those that are there" },
     limit: { kind: "whole", min: 1, help: "the first N recordings only" },
+    seed: {
+      kind: "text",
+      value: "N|FIRST..LAST",
+      help: "seed of all noise and sampling (0); a range: once with each",
+    },
     ...answering,
     events: { kind: "text", value: "FILE", help: "what each recording gave, as JSON lines" },
     resume: { kind: "flag", help: "go on with --events FILE: what is in it isn't run again" },
     force: { kind: "flag", help: "replace --events FILE" },
     ffmpeg: { kind: "text", value: "PATH", help: "FFmpeg (FFMPEG_BIN, ffmpeg-static, PATH)" },
     quiet: { kind: "flag", help: "say nothing but errors and the figures" },
-    json: { kind: "flag", help: "figures as JSON on standard output" },
+    ...figureOptions,
   },
   examples: [
     "wanstream eval",
     "wanstream eval --seeds 100000..100199 --events out/eval.jsonl",
     "wanstream eval --seeds 100000..100199 --events out/eval.jsonl --resume --json",
+    "wanstream eval --seed 0..4 --markdown",
     "wanstream eval my-recordings --steps 2",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
@@ -63,6 +83,8 @@ export interface Sources {
   smallSet: string;
   /** The generator of conversations: the folder of its Python package. */
   world: string;
+  /** The program's own source. */
+  floors: readonly string[];
 }
 
 /** Opens what gives the codec's floor. */
@@ -86,13 +108,15 @@ export function run(
   return runCommand(
     spec,
     args,
-    (options, operands) => evaluation(options, operands, sources, open, openCodec),
+    (options, operands, started) =>
+      evaluation(options, operands, started, sources, open, openCodec),
   );
 }
 
 async function evaluation(
   options: Options,
   [folder, surplus]: string[],
+  started: StartedRun,
   sources: Sources,
   open: typeof openModel,
   openCodec: CodecOpener,
@@ -101,57 +125,96 @@ async function evaluation(
     throw new InputError(`eval takes one folder, '${surplus}' is one too many`);
   }
   checkTogether(options, folder);
+  checkForms(options);
+  const noiseSeeds = parseNoiseSeeds(options.seed ?? "0");
 
   const model = options.model ?? await ownModel();
   const checkpoint = await openCheckpoint(model);
   const { config } = checkpoint;
-  const choice = {
+  const jobs = await chooseJobs({
     ...options,
     folder: folder ?? sources.smallSet,
     world: sources.world,
     seconds: options.seconds ?? 24,
-  };
-  const jobs = await chooseJobs(choice, config.unit_ms);
-  const header: EvalHeader = {
-    type: "header",
-    format: 1,
-    program,
+  }, config.unit_ms);
+  const answered = { ...options, seed: undefined, schedule: "eager" } as const;
+  const { solver, sampling, storage, weights, historyUnits, sinkUnits } = resolveSettings(
+    checkpoint,
+    sessionOptions(answered),
+  );
+  const settings = { solver, sampling, storage, weights, historyUnits, sinkUnits };
+  const basis = {
     checkpoint: checkpoint.digest,
-    options: answerOptions(options),
+    settings: valueDigest(settings),
+    program: await sourceDigest(sources.floors, /\.(ts|wgsl)$/),
   };
-  const earlier = await resultsBefore(options, header);
-  const ffmpeg = ffmpegFinder(options.ffmpeg);
+  const file = await fileBefore(options);
+  const { asked, others }: Usable = file
+    ? usable(file, jobs, noiseSeeds, basis, settings)
+    : { asked: [], others: [] };
+
+  const [noise = null, ...moreNoise] = noiseSeeds;
+  const origin: Origin = {
+    settings: { ...settings, noiseSeeds, seconds: options.seconds ?? 24 },
+    seeds: {
+      noise: moreNoise.length > 0 ? null : noise,
+      recordings: options.seeds ?? null,
+    },
+    checkpoint: {
+      path: model,
+      digest: checkpoint.digest,
+      randomWeightsSeed: config.random_weights_seed ?? null,
+    },
+  };
+  const header = async (): Promise<EvalHeader> => ({
+    type: "header",
+    schema: eventsSchema,
+    unitMs: config.unit_ms,
+    runs: [...file?.header.runs ?? [], await provenanceOf(started, origin)],
+  });
   using events = options.events === undefined
     ? null
-    : await EventsFile.create(options.events, header, earlier);
+    : await EventsFile.create(options.events, await header(), [...others, ...asked]);
   using interrupt = new Interrupt(() => Deno.exit(interruptedCode));
   const results = await evaluate({
     jobs,
-    earlier,
+    noiseSeeds,
+    basis,
+    earlier: asked,
     config,
-    open: () => open(model, { ...options, schedule: "eager" }, {}),
+    async open(seed) {
+      const opened = await open(model, { ...answered, seed }, {});
+      const { thinker, performers = [], placement } = opened.info;
+      if (origin.places === undefined) {
+        origin.places = thinker ? { placement, thinker, performers } : null;
+        await events?.restart(await header(), [...others, ...asked]);
+      }
+      return opened;
+    },
     openCodec: () =>
       openCodec(checkpoint, {
         adapter: options.thinker ?? "default",
         precision: options.precision ?? "auto",
       }),
-    ffmpeg,
+    ffmpeg: ffmpegFinder(options.ffmpeg),
     events,
     quiet: options.quiet,
     signal: interrupt.signal,
   });
 
-  const isWhole = results.length === jobs.length;
-  if (!isWhole) say(`interrupted after ${results.length} of ${jobs.length} recordings`);
+  const { draws = defaultDraws } = options;
+  const count = jobs.length * noiseSeeds.length;
+  const isWhole = results.length === count;
+  if (!isWhole) say(`interrupted after ${results.length} of ${count} recordings`);
   if (results.length > 0) {
-    const rows = rowsOf(results, config.unit_ms);
-    if (isWhole) events?.add({ type: "summary", figures: rows });
-    const facts = factsOf(results, jobs.length);
-    await print(
-      options.json
-        ? `${JSON.stringify({ checkpoint: checkpoint.digest, ...facts, figures: rows })}\n`
-        : `${heading(model, facts)}\n\n${table(rows)}${closing(rows)}`,
-    );
+    const figures = rowsOf(results, config.unit_ms, draws);
+    if (isWhole) {
+      const recordings = jobs.map(({ name }) => name);
+      events?.add({ type: "summary", recordings, noiseSeeds, figures });
+    }
+    const facts = factsOf(results, { asked: count, unitMs: config.unit_ms, draws });
+    const provenance = await provenanceOf(started, origin);
+    await printFigures(options, { schema: "eval/1", title: model, provenance, facts, figures });
   }
   return isWhole ? 0 : interruptedCode;
 }
@@ -172,58 +235,10 @@ function checkTogether(options: Options, folder: string | undefined): void {
   }
 }
 
-/** What the answers depend on. */
-function answerOptions(options: Options): Record<string, unknown> {
-  const names = [...Object.keys(answering), "seconds"].filter((name) => name !== "model");
-  const given = Object.entries(options).filter(([name, value]) =>
-    names.includes(name) && value !== undefined
-  );
-  return Object.fromEntries(given);
-}
-
-async function resultsBefore(
-  { events, resume, force }: Options,
-  header: EvalHeader,
-): Promise<RecordingResult[]> {
-  if (events === undefined) return [];
-  if (resume) return await readResults(events, header);
-  if (force || await ifThere(Deno.stat(events)) === null) return [];
+/** The file to go on with; null: the run begins a new one, or keeps none. */
+async function fileBefore({ events, resume, force }: Options): Promise<EvalFile | null> {
+  if (events === undefined || await ifThere(Deno.stat(events)) === null) return null;
+  if (resume) return await readEvalFile(events);
+  if (force) return null;
   throw new InputError(`${events}: exists: add --resume to go on with it, or --force`);
-}
-
-interface Facts {
-  recordings: number;
-  /** Of these, with something swapped. */
-  swapped: number;
-  of: number;
-  units: number;
-  wall_seconds: number;
-  seeds: string | null;
-}
-
-function factsOf(results: readonly RecordingResult[], of: number): Facts {
-  const sum = (value: (result: RecordingResult) => number) =>
-    results.reduce((total, result) => total + value(result), 0);
-  return {
-    recordings: results.length,
-    swapped: results.filter(({ swap }) => swap !== null).length,
-    of,
-    units: sum(({ units }) => units),
-    wall_seconds: Math.round(sum(({ wall_seconds }) => wall_seconds)),
-    seeds: seedRange(results.map(({ seed }) => seed)),
-  };
-}
-
-function heading(model: string, facts: Facts): string {
-  const { recordings, swapped, of, units, wall_seconds: wall, seeds } = facts;
-  const count = recordings === of ? `${recordings}` : `${recordings} of ${of}`;
-  return `${model}: ${count} recordings (${swapped} of them swapped), ${units} units in ${wall} s` +
-    (seeds === null ? "" : `\n${seeds}`);
-}
-
-function closing(rows: readonly Row[]): string {
-  const barred = rows.flatMap(({ bar }) => bar ? [bar.met] : []);
-  const count = (met: boolean | null) => barred.filter((one) => one === met).length;
-  return `\nbars: ${count(true)} reached, ${count(false)} fall short, ` +
-    `${count(null)} not known; every definition is in docs/eval.md\n`;
 }

@@ -5,22 +5,24 @@ import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { Progress } from "../cli/progress.ts";
 import { beforeAbort, type OpenedSession } from "../run/run_model.ts";
 import { say } from "../system/terminal.ts";
-import type { EventsFile } from "./events_file.ts";
+import type { SharedBasis } from "./figures/basis.ts";
+import { type EventsFile, resultKey } from "./figures/events_file.ts";
+import type { RecordingResult } from "./figures/recording_result.ts";
 import { type Job, opened } from "./jobs.ts";
-import type { RecordingResult } from "./recording_result.ts";
 import type { Recording } from "./recordings.ts";
 import { runRecording } from "./run.ts";
 
-/** Seconds of stream after which the codec's floor is known well enough. */
-const floorSeconds = 300;
-
 export interface Evaluation {
   jobs: readonly Job[];
+  /** Each recording is run once with each of these. */
+  noiseSeeds: readonly number[];
+  /** What the results rest on, beside their recordings. */
+  basis: Omit<SharedBasis, "generator">;
   /** Results of an earlier run, whose recordings aren't run again. */
   earlier: readonly RecordingResult[];
   config: ModelConfig;
   /** Opens a session, a new one for each recording. */
-  open(): Promise<OpenedSession>;
+  open(noiseSeed: number): Promise<OpenedSession>;
   openCodec(): Promise<Pick<ResponseCodec, "reset" | "roundTrip" | "close">>;
   ffmpeg: FfmpegFinder;
   events: EventsFile | null;
@@ -30,56 +32,68 @@ export interface Evaluation {
 
 /** @returns Results in the order of the jobs; those not reached before the signal are missing. */
 export async function evaluate(run: Evaluation): Promise<RecordingResult[]> {
-  const { config, signal, quiet } = run;
-  const known = new Map(run.earlier.map((result) => [result.name, result]));
-  const left = run.jobs.filter(({ name }) => !known.has(name));
-  const progress = new Progress(left.reduce((sum, { seconds }) => sum + seconds, 0), quiet);
-  let [units, floored, introduced] = [0, 0, false];
+  const { config, signal, quiet, noiseSeeds } = run;
+  const known = new Map(run.earlier.map((result) => [resultKey(result), result]));
+  const keys = (name: string) => noiseSeeds.map((noiseSeed) => resultKey({ name, noiseSeed }));
+  const left = run.jobs.filter(({ name }) => keys(name).some((key) => !known.has(key)));
+  const seconds = left.reduce(
+    (sum, job) => sum + job.seconds * keys(job.name).filter((key) => !known.has(key)).length,
+    0,
+  );
+  const progress = new Progress(seconds, quiet);
+  let [units, introduced] = [0, false];
   const codecs: Awaited<ReturnType<Evaluation["openCodec"]>>[] = [];
 
-  async function one(recording: Recording): Promise<RecordingResult | null> {
-    const wantsFloor = recording.agent !== null && recording.truth.swap === null &&
-      floored < floorSeconds;
-    if (wantsFloor) {
-      if (codecs.length === 0) codecs.push(await run.openCodec());
-      floored += (recording.truth.units * config.unit_ms) / 1000;
-    }
-    const session = await beforeAbort(run.open(), signal);
+  async function one(recording: Recording, noiseSeed: number): Promise<RecordingResult | null> {
+    const wantsFloor = recording.agent !== null && recording.truth.swap === null;
+    if (wantsFloor && codecs.length === 0) codecs.push(await run.openCodec());
+    const session = await beforeAbort(run.open(noiseSeed), signal);
     if (session === null) return null;
     if (!introduced && !quiet) say(session.line);
     introduced = true;
-    return await runRecording({
+    const measured = await runRecording({
       ...run,
       recording,
       session: session.session,
       codec: wantsFloor ? codecs[0] ?? null : null,
       progress: () => progress.update(++units, (units * config.unit_ms) / 1000),
     });
+    const generator = run.jobs.find(({ name }) => name === recording.name)?.generator ?? null;
+    return measured && {
+      ...measured,
+      noiseSeed,
+      basis: { ...recording.digests, generator, ...run.basis },
+    };
   }
 
   try {
     let done = 0;
-    for await (const recording of opened(left)) {
-      if (signal.aborted) break;
-      const result = await one(recording);
-      if (result === null) break;
+    recordings: for await (const recording of opened(left)) {
+      for (const noiseSeed of noiseSeeds) {
+        if (known.has(resultKey({ name: recording.name, noiseSeed }))) continue;
+        if (signal.aborted) break recordings;
+        const result = await one(recording, noiseSeed);
+        if (result === null) break recordings;
+        known.set(resultKey(result), result);
+        run.events?.add(result);
+        progress.clear();
+        if (!quiet) {
+          say(`${done + 1} of ${left.length}: ${line(result, noiseSeeds.length)}`);
+        }
+      }
       done++;
-      known.set(result.name, result);
-      run.events?.add(result);
-      progress.clear();
-      if (!quiet) say(`${done} of ${left.length}: ${line(result)}`);
     }
   } finally {
     progress.clear();
     for (const codec of codecs) codec.close();
   }
-  return run.jobs.flatMap(({ name }) => known.get(name) ?? []);
+  return run.jobs.flatMap(({ name }) => keys(name).flatMap((key) => known.get(key) ?? []));
 }
 
 /** One recording in one line. */
-function line({ name, units, wall_seconds, outcomes }: RecordingResult): string {
+function line({ name, noiseSeed, units, wallSeconds, outcomes }: RecordingResult, seeds: number) {
   const right = outcomes.filter(({ measure }) => measure === "right");
   const good = right.filter(({ value }) => value === 1).length;
-  return `${name}, ${units} units in ${wall_seconds.toFixed(1)} s, ` +
-    `${good} of ${right.length} answers right`;
+  return `${name}${seeds > 1 ? `, seed ${noiseSeed}` : ""}, ${units} units in ` +
+    `${wallSeconds.toFixed(1)} s, ${good} of ${right.length} answers right`;
 }

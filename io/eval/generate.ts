@@ -50,7 +50,9 @@ export async function generate(
 ): Promise<Recording> {
   if (keep !== null) {
     const folder = `${keep}/${nameOf(wanted)}`;
-    if (!(await isThere(folder, wanted))) await render(world, wanted, folder);
+    const kept = await keptRecording(wanted, keep);
+    if (kept) return kept;
+    await render(world, wanted, folder);
     return await openRecording(folder);
   }
   const temporary = await Deno.makeTempDir({ prefix: "wanstream-eval-" });
@@ -65,11 +67,16 @@ export async function generate(
   }
 }
 
-/** The truth record is written last: where it is, of this length, the rest is too. */
-async function isThere(folder: string, { seconds }: Wanted): Promise<boolean> {
+/** A conversation that was made before; null: it isn't there. The truth record is written last: where
+ * it is, of this length, the rest is too. */
+export async function keptRecording(
+  wanted: Wanted,
+  keep: string | null,
+): Promise<Recording | null> {
+  const folder = `${keep}/${nameOf(wanted)}`;
   const path = `${folder}/truth.json`;
-  if (await ifThere(Deno.stat(path)) === null) return false;
-  return (await readTruth(path)).seconds === seconds;
+  if (keep === null || await ifThere(Deno.stat(path)) === null) return null;
+  return (await readTruth(path)).seconds === wanted.seconds ? await openRecording(folder) : null;
 }
 
 async function render(

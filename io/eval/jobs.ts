@@ -1,12 +1,18 @@
 /** Which recordings are run, in order, and how each is had. */
-import { generate, nameOf, parseSeeds, type Wanted } from "./generate.ts";
-import { openRecording, type Recording, recordingFolders } from "./recordings.ts";
-import { firstEvaluationSeed } from "./measures/truth.ts";
+import { InputError } from "../../engine/config/errors.ts";
+import { valueText } from "../../engine/config/error_text.ts";
+import { generate, keptRecording, nameOf, parseSeeds, type Wanted } from "./generate.ts";
+import { type Digests, openRecording, type Recording, recordingFolders } from "./recordings.ts";
+import { sourceDigest, valueDigest } from "./figures/basis.ts";
 
 export interface Job {
   name: string;
   /** Seconds of stream that it will take, as far as is known. */
   seconds: number;
+  /** Digest of the generator that makes it, with the length asked for; null: it comes from a folder. */
+  generator: string | null;
+  /** Of the recording, where it is there already. */
+  digests: Digests | null;
   open(): Promise<Recording>;
 }
 
@@ -32,17 +38,20 @@ export async function chooseJobs(choice: Choice, unitMs: number): Promise<Job[]>
   if (choice.seeds !== undefined) {
     const seeds = parseSeeds(choice.seeds).slice(0, limit);
     const swaps = choice.swaps ?? Math.ceil(seeds.length / 3);
-    return seeds.flatMap((seed, i) => {
+    const { world, seconds, keep = null } = choice;
+    const sources = await sourceDigest([world], /\.py$/);
+    const generator = valueDigest({ sources, seconds });
+    const wanted = seeds.flatMap((seed, i): Wanted[] => {
       const variants = i < swaps ? [null, "card", "question"] as const : [null];
-      return variants.map((swap): Job => {
-        const wanted: Wanted = { seed, seconds: choice.seconds, swap };
-        return {
-          name: nameOf(wanted),
-          seconds: choice.seconds,
-          open: () => generate(choice.world, wanted, choice.keep ?? null),
-        };
-      });
+      return variants.map((swap) => ({ seed, seconds, swap }));
     });
+    return await Promise.all(wanted.map(async (one): Promise<Job> => ({
+      name: nameOf(one),
+      seconds,
+      generator,
+      digests: (await keptRecording(one, keep))?.digests ?? null,
+      open: () => generate(world, one, keep),
+    })));
   }
   const recordings = await Promise.all(
     (await recordingFolders(choice.folder)).map((folder) => openRecording(folder)),
@@ -54,8 +63,25 @@ export async function chooseJobs(choice: Choice, unitMs: number): Promise<Job[]>
     .map((recording): Job => ({
       name: recording.name,
       seconds: (recording.truth.units * unitMs) / 1000,
+      generator: null,
+      digests: recording.digests,
       open: () => Promise.resolve(recording),
     }));
+}
+
+/** Seeds of the noise: one number, or FIRST..LAST, both included. @throws InputError */
+export function parseNoiseSeeds(text: string): number[] {
+  const [, first, last = first] = /^(\d{1,16})(?:\.\.(\d{1,16}))?$/.exec(text) ?? [];
+  const [from, to] = [Number(first), Number(last)];
+  if (first === undefined || from > to || to - from >= 100 || !Number.isSafeInteger(to)) {
+    throw new InputError(
+      `--seed: ${
+        valueText(text)
+      } should be a whole number from 0 to 2^53 - 1, or FIRST..LAST of at ` +
+        "most 100, e.g. 0..4",
+    );
+  }
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i);
 }
 
 /** Opens jobs one after the other, the next while one is being worked on. */
@@ -84,14 +110,4 @@ export async function* opened(jobs: readonly Job[]): AsyncGenerator<Recording> {
   } finally {
     for (const opening of ahead) await opening.then((one) => one.dispose(), () => {});
   }
-}
-
-/** What the seeds are, in words; null: none of the recordings is of the world. */
-export function seedRange(seeds: readonly (number | null)[]): string | null {
-  const known = seeds.filter((seed) => seed !== null);
-  if (known.length === 0) return null;
-  const [first, last] = [Math.min(...known), Math.max(...known)];
-  const span = first === last ? `seed ${first}` : `seeds ${first} to ${last}`;
-  if (first >= firstEvaluationSeed) return `evaluation ${span}`;
-  return `training range: ${span}: no evaluation`;
 }

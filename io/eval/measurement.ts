@@ -17,7 +17,7 @@ import {
   type RecordingResult,
   type Span,
   spanUnits,
-} from "./recording_result.ts";
+} from "./figures/recording_result.ts";
 import { judgeRestraint } from "./measures/restraint.ts";
 import type { Truth } from "./measures/truth.ts";
 import { wordDistances } from "./measures/voice.ts";
@@ -33,6 +33,9 @@ export interface MeasuredUnit {
   truth: Media | null;
   floor: Media | null;
 }
+
+/** A result before it is known what it rests on. */
+export type Measured = Omit<RecordingResult, "noiseSeed" | "basis">;
 
 export class Measurement {
   private readonly name: string;
@@ -70,7 +73,7 @@ export class Measurement {
   }
 
   /** What came out, after the last unit. */
-  finish(wallSeconds: number): RecordingResult {
+  finish(wallSeconds: number): Measured {
     const { truth, shape } = this;
     const words = wordsOf(this.#texts);
     const active = this.#agent.active;
@@ -81,33 +84,34 @@ export class Measurement {
     const outcomes = truth.swap
       ? judgeQuestions(conduct).filter(({ measure }) => measure === "right")
       : [...judgeAll(conduct, shape.unitMs), ...this.#voices(words, truthActive)];
-    const spans = (["all", "first", "last"] as const).flatMap((span) => {
+    const pictures = (span: Span): Pictures | null => {
       const agent = this.#agent.pictures.get(span);
-      if (!agent) return [];
       const [part, floor] = [this.#truth.pictures.get(span), this.#floor.pictures.get(span)];
       const some = (moments: Moments | undefined) => moments?.count ? moments : null;
-      const pictures: Pictures = { agent, truth: some(part), floor: some(floor) };
-      return [[span, pictures] as const];
-    });
+      return agent ? { agent, truth: some(part), floor: some(floor) } : null;
+    };
     return {
       type: "recording",
       name: this.name,
       seed: truth.seed,
       swap: truth.swap,
       units: this.units,
-      wall_seconds: round(wallSeconds, 2),
-      outcomes,
+      wallSeconds: round(wallSeconds, 2),
+      outcomes: outcomes.map((one) => ({
+        ...{ kind: null, said: null, wanted: null, truthUnit: null },
+        ...one,
+      })),
       words: words.map(({ word, unit }) => [unit, word]),
-      solve_ms: this.#solveMs,
+      solveMs: this.#solveMs,
       active: flags(active),
-      truth_active: flags(truthActive),
+      truthActive: flags(truthActive),
       rms: this.#agent.rms.map((value) => round(value, 5)),
       lips: {
         agent: this.#agent.lips,
         truth: this.#truth.lips,
         floor: this.#floor.lips,
       },
-      pictures: Object.fromEntries(spans),
+      pictures: { all: pictures("all"), first: pictures("first"), last: pictures("last") },
     };
   }
 

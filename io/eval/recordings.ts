@@ -1,6 +1,7 @@
 /** Recordings with truth records: folders that hold truth.json, user.* and, where it is, agent.*. */
 import { basename } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
+import { fileDigest } from "./figures/basis.ts";
 import { readTruth, type Truth } from "./measures/truth.ts";
 
 /** One recording, ready to run. */
@@ -11,8 +12,15 @@ export interface Recording {
   user: string;
   /** The oracle's picture and voice; null: nothing is compared with them. */
   agent: string | null;
+  digests: Digests;
   /** Removes it, if it was made to be thrown away. */
   dispose(): Promise<void>;
+}
+
+/** SHA-256 of a recording's media, and of its truth record. */
+export interface Digests {
+  recording: string;
+  truth: string;
 }
 
 const truthName = "truth.json";
@@ -56,13 +64,13 @@ export async function openRecording(
   if (user === null) {
     throw new InputError(`${folder}: has no user.mkv (or user.mp4, ...): the recording to answer`);
   }
-  return {
-    name: basename(folder),
-    truth,
-    user: `${folder}/${user}`,
-    agent: agent === null ? null : `${folder}/${agent}`,
-    dispose,
+  const media = [user, ...(agent === null ? [] : [agent])].map((name) => `${folder}/${name}`);
+  const digests = {
+    recording: await fileDigest(...media),
+    truth: await fileDigest(`${folder}/${truthName}`),
   };
+  const [userPath = "", agentPath = null] = media;
+  return { name: basename(folder), truth, user: userPath, agent: agentPath, digests, dispose };
 }
 
 async function list(folder: string): Promise<Deno.DirEntry[]> {

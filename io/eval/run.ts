@@ -5,11 +5,11 @@ import type { ResponseCodec } from "../../engine/model/response_codec.ts";
 import type { Media } from "../../engine/model/unit_coders.ts";
 import type { ModelConfig } from "../../engine/config/config.ts";
 import { openInput } from "../ends/observe.ts";
+import type { InputFacts } from "../pace/events.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { pump, type UnitSession } from "../pace/pump.ts";
 import { streamShapes } from "../media/stream_shape.ts";
-import { Measurement } from "./measurement.ts";
-import type { RecordingResult } from "./recording_result.ts";
+import { type Measured, Measurement } from "./measurement.ts";
 import type { Recording } from "./recordings.ts";
 
 export interface Run {
@@ -27,12 +27,12 @@ export interface Run {
 
 /** @returns null when the signal came before the end. @throws InputError when media and truth record
  * don't fit together. */
-export async function runRecording(run: Run): Promise<RecordingResult | null> {
+export async function runRecording(run: Run): Promise<Measured | null> {
   const { recording: { name, truth, user, agent }, config, session, codec, signal } = run;
   const shapes = streamShapes(config);
   const start = performance.now();
   const measurement = new Measurement(name, truth, shapes.agent);
-  const { observations } = await openInput(user, shapes.user, run.ffmpeg);
+  const { observations, facts } = await openInput(user, shapes.user, run.ffmpeg);
   const oracle = agent === null ? null : await openInput(agent, shapes.agent, run.ffmpeg);
   const trueUnits = oracle?.observations[Symbol.asyncIterator]();
   codec?.reset();
@@ -49,6 +49,8 @@ export async function runRecording(run: Run): Promise<RecordingResult | null> {
   }
 
   try {
+    refuseLonger(facts, truth.units, config.unit_ms);
+    if (oracle) refuseLonger(oracle.facts, truth.units, config.unit_ms);
     await pump({
       session,
       observations,
@@ -77,4 +79,15 @@ export async function runRecording(run: Run): Promise<RecordingResult | null> {
     );
   }
   return measurement.finish((performance.now() - start) / 1000);
+}
+
+/** A truth record that ends before its recording would leave the rest unmeasured without a word.
+ * @throws InputError */
+function refuseLonger({ path, seconds }: InputFacts, units: number, unitMs: number): void {
+  const whole = Math.floor(((seconds ?? 0) * 1000) / unitMs + 1e-6);
+  if (whole <= units) return;
+  throw new InputError(
+    `${path}: has ${whole} whole units, but its truth record has ${units}: cut the recording, or ` +
+      "write the rest of its truth",
+  );
 }

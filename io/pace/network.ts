@@ -77,7 +77,7 @@ export function parseNetwork(text: string): Network {
 }
 
 /** Philox4x32-10 (Salmon et al., SC 2011): four words for a counter and a key. */
-function philox(counter: number[], key: number[]): number[] {
+export function philox(counter: number[], key: number[]): number[] {
   let [c0 = 0n, c1 = 0n, c2 = 0n, c3 = 0n] = counter.map(BigInt);
   let [k0 = 0n, k1 = 0n] = key.map(BigInt);
   const word = 0xffffffffn;

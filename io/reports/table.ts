@@ -77,3 +77,23 @@ export function bytesText(bytes: number): string {
   const step = bytes <= 0 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
   return `${figure(bytes / 1000 ** step)} ${units[step]}`;
 }
+
+/** The table in Markdown; the first column stands left, the others right. */
+export function tableMarkdown({ columns, rows, notes = [] }: Table): string {
+  const line = (cells: readonly Cell[]) =>
+    `| ${cells.map((cell) => (cell ?? "").trim().replaceAll("|", "\\|")).join(" | ")} |`;
+  const rule = columns.map((_, i) => i === 0 ? "---" : "---:");
+  return [line(columns), line(rule), ...rows.map(line), ...notes.flatMap((note) => ["", note])]
+    .join("\n") + "\n";
+}
+
+/** Records as comma-separated values (RFC 4180), their keys first; null is an empty field. */
+export function recordsCsv(records: readonly Record<string, string | number | boolean | null>[]) {
+  const field = (value: string | number | boolean | null | undefined) => {
+    const text = `${value ?? ""}`;
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const keys = Object.keys(records[0] ?? {});
+  const lines = records.map((record) => keys.map((key) => record[key]));
+  return [keys, ...lines].map((line) => `${line.map(field).join(",")}\r\n`).join("");
+}

@@ -57,7 +57,7 @@ export async function openTuning(
 }
 
 /** What was given; the session knows the rest. */
-function sessionOptions(options: ModelOptions): SessionOptions {
+export function sessionOptions(options: ModelOptions): SessionOptions {
   const given = <T extends object>(values: { [K in keyof T]: T[K] | undefined }): T =>
     Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
   return given<SessionOptions>({

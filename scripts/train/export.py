@@ -70,7 +70,7 @@ def measured(report):
         aim = compared = ""
         if bar:
             verdict = {True: "met", False: "**not met**", None: "not known"}[bar["met"]]
-            limit = f"<= {bar['atMost']}" if "atMost" in bar else f">= {bar['atLeast']}"
+            limit = f"<= {bar['atMost']}" if bar["atMost"] is not None else f">= {bar['atLeast']}"
             aim = f"{limit}: {verdict}"
         if beside:
             compared = f"{number(beside['value'])} {beside['what']}"

@@ -37,14 +37,9 @@ export interface LipSeries {
 /** The largest lag in frames, either way. */
 export const maxLag = 15;
 
-/** Correlation at each lag from -maxLag to maxLag, over frames of all series together; positive lags:
- * the mouth is late. NaN where one of them never moves. */
-export function lagCorrelations(series: readonly LipSeries[]): number[] {
-  return Array.from({ length: 2 * maxLag + 1 }, (_, i) => correlation(series, i - maxLag));
-}
-
-/** Pearson's correlation of opening[t + lag] and loudness[t]. */
-export function correlation(series: readonly LipSeries[], lag: number): number {
+/** Sums over the frames of all series: frames, x, y, xx, yy, xy, with x = opening[t + lag] and
+ * y = loudness[t]. Sums of several recordings add up. */
+export function lipSums(series: readonly LipSeries[], lag: number): number[] {
   let [n, x, y, xx, yy, xy] = [0, 0, 0, 0, 0, 0];
   for (const { opening, loudness } of series) {
     for (let t = Math.max(0, -lag); t < Math.min(opening.length, opening.length - lag); t++) {
@@ -57,6 +52,17 @@ export function correlation(series: readonly LipSeries[], lag: number): number {
       xy += a * b;
     }
   }
+  return [n, x, y, xx, yy, xy];
+}
+
+/** The sums at each lag from -maxLag to maxLag, one after the other; positive lags: the mouth is late. */
+export function sumsPerLag(series: readonly LipSeries[]): number[] {
+  return Array.from({ length: 2 * maxLag + 1 }, (_, i) => lipSums(series, i - maxLag)).flat();
+}
+
+/** Pearson's correlation that follows from these sums; NaN where one of the two never moves. */
+export function correlationOf(sums: ArrayLike<number>): number {
+  const [n = 0, x = 0, y = 0, xx = 0, yy = 0, xy = 0] = Array.from(sums);
   const [a, b] = [n * xx - x * x, n * yy - y * y];
   // What is still is so only up to rounding.
   const moves = a > 1e-9 * n * xx && b > 1e-9 * n * yy;

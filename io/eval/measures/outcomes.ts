@@ -1,5 +1,4 @@
 /** What is counted: one outcome per event of a recording, gathered over recordings. */
-import { quantile } from "../../../kernels/measure/quantile.ts";
 
 export type Measure =
   | "right"
@@ -23,11 +22,13 @@ export interface Outcome {
   unit: number;
   /** 0 or 1, units of delay, or a distance. */
   value: number;
-  /** Kind of question, of noise, ... */
-  kind?: string;
+  /** Kind of question, of noise, ...; the word. */
+  kind?: string | null;
   /** Words said and words wanted, where they count. */
-  said?: string;
-  wanted?: string;
+  said?: string | null;
+  wanted?: string | null;
+  /** Of a word: the unit in which the truth says it. */
+  truthUnit?: number | null;
 }
 
 /** A figure that rests on so many events; null: too few of them. */
@@ -42,23 +43,4 @@ export const enoughEvents = 10;
 /** A figure: null when it rests on too few events, or when `value` is NaN. */
 export function figure(value: number, events: number): Figure {
   return { value: events < enoughEvents || Number.isNaN(value) ? null : value, events };
-}
-
-/** Values of the outcomes of some measures. */
-export function values(
-  outcomes: readonly Outcome[],
-  measures: readonly Measure[],
-  kind?: string,
-): number[] {
-  return outcomes
-    .filter((one) => measures.includes(one.measure) && (kind === undefined || one.kind === kind))
-    .map(({ value }) => value);
-}
-
-export function meanFigure(list: readonly number[]): Figure {
-  return figure(list.reduce((sum, value) => sum + value, 0) / list.length, list.length);
-}
-
-export function quantileFigure(list: readonly number[], p: number): Figure {
-  return figure(quantile(list, p), list.length);
 }

@@ -84,15 +84,15 @@ export function addFeatures(moments: Moments, x: Float64Array): void {
   }
 }
 
-/** The sums over all frames of several. */
-export function addMoments(list: readonly Moments[]): Moments {
-  const total = noMoments();
-  for (const { count, sum, products } of list) {
-    total.count += count;
-    sum.forEach((value, i) => total.sum[i] = (total.sum[i] ?? 0) + value);
-    products.forEach((value, i) => total.products[i] = (total.products[i] ?? 0) + value);
-  }
-  return total;
+/** The same as one list of numbers, which add up over several: count, sum, products. */
+export const flatMoments = ({ count, sum, products }: Moments): number[] => [
+  count,
+  ...sum,
+  ...products,
+];
+
+export function momentsOf([count = 0, ...rest]: Iterable<number>): Moments {
+  return { count, sum: rest.slice(0, features), products: rest.slice(features) };
 }
 
 /** Squared Frechet distance of two normal distributions with these moments, in squared levels:

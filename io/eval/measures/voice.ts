@@ -38,7 +38,7 @@ export function wordDistances(
     if (!model || units === 0) return [];
     const wanted = frames(truth.mel, model.unit, model.unit + units);
     const value = bestDistance(voice.mel, unit, wanted, truth.mel[0]?.length ?? 0);
-    return [{ measure, unit, value, kind: word }];
+    return [{ measure, unit, value, kind: word, truthUnit: model.unit }];
   });
 }
 
@@ -86,7 +86,5 @@ function bestDistance(
   return best;
 }
 
-/** Level in dB of full scale of units with these RMS; NaN of none. */
-export function levelDb(rms: readonly number[]): number {
-  return 10 * Math.log10(rms.reduce((sum, value) => sum + value ** 2, 0) / rms.length);
-}
+/** Level in dB of full scale of this mean square; NaN of none. */
+export const levelDb = (meanSquare: number): number => 10 * Math.log10(meanSquare);

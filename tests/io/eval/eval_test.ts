@@ -11,14 +11,20 @@ import { InputError } from "../../../engine/config/errors.ts";
 import { run } from "../../../io/commands/eval.ts";
 import { evaluate } from "../../../io/eval/evaluate.ts";
 import { generate, parseSeeds } from "../../../io/eval/generate.ts";
-import { chooseJobs, seedRange } from "../../../io/eval/jobs.ts";
+import { seedRange } from "../../../io/eval/figures/output.ts";
+import { chooseJobs, parseNoiseSeeds } from "../../../io/eval/jobs.ts";
 import { parseTruth, readTruth } from "../../../io/eval/measures/truth.ts";
 import { ffmpegTest, finder, folderTest, names } from "../media.ts";
-import { oraclePart, perfectCodec, player } from "./players.ts";
+import {
+  evalOracle,
+  oraclePart,
+  perfectCodec,
+  player,
+  smallSet as set,
+  sources,
+} from "./players.ts";
 
 const root = new URL("../../../", import.meta.url).pathname;
-const set = `${root}samples/eval`;
-const sources = { smallSet: set, world: `${root}scripts/world` };
 const nothing = {
   folder: set,
   world: sources.world,
@@ -34,6 +40,14 @@ Deno.test("parseSeeds takes one seed or a range of the world's", () => {
   assertEquals(parseSeeds("100000..100002"), [100000, 100001, 100002]);
   for (const text of ["", "a", "3..1", "1..2..3", "200000", "-1", "1.5"]) {
     assertThrows(() => parseSeeds(text), InputError, "FIRST..LAST");
+  }
+});
+
+Deno.test("parseNoiseSeeds takes one seed or a range", () => {
+  assertEquals(parseNoiseSeeds("7"), [7]);
+  assertEquals(parseNoiseSeeds("0..2"), [0, 1, 2]);
+  for (const text of ["", "-1", "1.5", "3..1", "0..200", "99999999999999999"]) {
+    assertThrows(() => parseNoiseSeeds(text), InputError, "FIRST..LAST");
   }
 });
 
@@ -92,58 +106,6 @@ Deno.test("eval refuses options that don't go together", async () => {
   await refused(["--resume"], "give --events");
 });
 
-/** Runs the command with the oracle as the agent; returns what it printed and how many sessions. */
-async function evalOracle(args: string[], wanted: string[]) {
-  const config = await openConfig(`${root}engine/models/nano`);
-  const parts = await Promise.all(wanted.map((name) => oraclePart(`${set}/${name}`, config)));
-  const agent = player(parts);
-  const out: Uint8Array[] = [];
-  const write = Deno.stdout.write;
-  Deno.stdout.write = (bytes) => {
-    out.push(bytes.slice());
-    return Promise.resolve(bytes.length);
-  };
-  try {
-    const code = await run(args, sources, agent.open, () => Promise.resolve(perfectCodec));
-    const text = new TextDecoder().decode(Uint8Array.from(out.flatMap((part) => [...part])));
-    return { code, text, opened: agent.opened };
-  } finally {
-    Deno.stdout.write = write;
-  }
-}
-
-ffmpegTest("eval writes each recording's line, and goes on behind the last one", async (folder) => {
-  const file = `${folder}/made/events.jsonl`;
-  const args = [set, "--limit", "1", "--events", file, "--quiet"];
-  const all = ["100000", "100000-card", "100000-question"];
-  const first = await evalOracle([...args, "--json"], all);
-  assertEquals([first.code, first.opened], [0, 3]);
-  const { figures, recordings, swapped, seeds } = JSON.parse(first.text);
-  assertEquals([recordings, swapped, seeds], [3, 2, "evaluation seed 100000"]);
-  const lines = (await Deno.readTextFile(file)).trimEnd().split("\n");
-  assertEquals(lines.map((line) => JSON.parse(line).type), [
-    "header",
-    ...all.map(() => "recording"),
-    "summary",
-  ]);
-  assertEquals(names(`${folder}/made`), ["events.jsonl"]);
-
-  await assertRejects(() => evalOracle(args, []), InputError, "--resume");
-  // Killed while it wrote the second recording's line.
-  await Deno.writeTextFile(file, `${lines[0]}\n${lines[1]}\n${lines[2]?.slice(0, 500)}`);
-  const second = await evalOracle([...args, "--json", "--resume"], all.slice(1));
-  assertEquals([second.code, second.opened], [0, 2]);
-  assertEquals(JSON.parse(second.text).figures, figures);
-  const third = await evalOracle([...args, "--resume"], []);
-  assertEquals(third.opened, 0);
-  assertStringIncludes(third.text, "questions judged");
-  await assertRejects(
-    () => evalOracle([...args, "--resume", "--steps", "2"], []),
-    InputError,
-    "other options",
-  );
-});
-
 ffmpegTest("evaluate ends at a signal and keeps what was whole before it", async () => {
   const config = await openConfig(`${root}engine/models/nano`);
   const jobs = (await chooseJobs({ ...nothing, limit: 1 }, 160)).slice(1);
@@ -159,6 +121,8 @@ ffmpegTest("evaluate ends at a signal and keeps what was whole before it", async
         dispose: () => Promise.resolve(void disposed.push(job.name)),
       }),
     })),
+    noiseSeeds: [0],
+    basis: { checkpoint: "c", settings: "s", program: "p" },
     earlier: [],
     config,
     open: () => {
@@ -183,7 +147,7 @@ ffmpegTest("eval says when media and truth record don't fit together", async (fo
   const record = JSON.parse(await Deno.readTextFile(`${set}/100001/truth.json`));
   await Deno.writeTextFile(`${folder}/one/truth.json`, JSON.stringify(record));
   await assertRejects(
-    () => evalOracle([folder, "--quiet"], ["100001"]),
+    () => evalOracle([folder, "--quiet"], [`${set}/100001`]),
     InputError,
     "has 125 whole units",
   );

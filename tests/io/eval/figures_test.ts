@@ -1,12 +1,14 @@
 /** Figures of several recordings: counterfactual pairs, spans, bars, the table. */
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
-import { type Row, rowsOf } from "../../../io/eval/bars.ts";
+import { type Row, rowsOf } from "../../../io/eval/figures/bars.ts";
 import { counterfactual } from "../../../io/eval/measures/counterfactual.ts";
 import type { Outcome } from "../../../io/eval/measures/outcomes.ts";
 import { addFeatures, features, noMoments } from "../../../io/eval/measures/picture.ts";
-import { type RecordingResult, spanUnits } from "../../../io/eval/recording_result.ts";
-import { table } from "../../../io/eval/table.ts";
+import { type RecordingResult, spanUnits } from "../../../io/eval/figures/recording_result.ts";
+import { figuresTable } from "../../../io/eval/figures/table.ts";
+import { tableText } from "../../../io/reports/table.ts";
 import { random } from "../../reference/random.ts";
+import { madeUpBasis } from "./made_up.ts";
 
 /** A recording in which nothing happens but these outcomes. */
 function result(name: string, outcomes: Outcome[], changes: Partial<RecordingResult> = {}) {
@@ -14,17 +16,19 @@ function result(name: string, outcomes: Outcome[], changes: Partial<RecordingRes
     type: "recording",
     name,
     seed: null,
+    noiseSeed: 0,
     swap: null,
+    basis: madeUpBasis,
     units: 100,
-    wall_seconds: 1,
+    wallSeconds: 1,
     outcomes,
     words: [],
-    solve_ms: [],
+    solveMs: [],
     active: "0".repeat(100),
-    truth_active: "0".repeat(100),
+    truthActive: "0".repeat(100),
     rms: new Array(100).fill(0),
     lips: { agent: null, truth: null, floor: null },
-    pictures: {},
+    pictures: { all: null, first: null, last: null },
     ...changes,
   };
   return made;
@@ -40,7 +44,7 @@ const right = (unit: number, said: string, wanted: string): Outcome => ({
 });
 
 const rows = (results: RecordingResult[]) =>
-  new Map(rowsOf(results, 160).map((row): [string, Row] => [row.key, row]));
+  new Map(rowsOf(results, 160, 0).map((row): [string, Row] => [row.key, row]));
 
 Deno.test("counterfactual pairs each question with itself in the swapped recording", () => {
   const swap = { kind: "card", of: "a" } as const;
@@ -58,12 +62,12 @@ Deno.test("counterfactual pairs each question with itself in the swapped recordi
     right(10, "red", "red"),
   ], { swap });
   const found = counterfactual([base, swapped], "card");
-  assertEquals(found.follows, { value: 0.8, events: 10 });
-  assertEquals(found.changes, { value: 0.9, events: 10 });
-  assertEquals(counterfactual([base, swapped], "question").follows, { value: null, events: 0 });
-  assertEquals(counterfactual([swapped], "card").follows.events, 0);
+  assertEquals(found, { pairs: 10, follows: 8, changes: 9 });
+  assertEquals(counterfactual([base, swapped], "question").pairs, 0);
+  assertEquals(counterfactual([swapped], "card").pairs, 0);
+  assertEquals(rows([base, swapped]).get("answerFollowsCard")?.value, 0.8);
   // Swapped recordings count for nothing else.
-  assertEquals(rows([base, swapped]).get("answers_right")?.events, 11);
+  assertEquals(rows([base, swapped]).get("answersRight")?.events, 11);
 });
 
 Deno.test("bars are reached, fall short, or aren't known", () => {
@@ -77,13 +81,18 @@ Deno.test("bars are reached, fall short, or aren't known", () => {
     ...Array.from({ length: 9 }, (_, i): Outcome => ({ measure: "missed", unit: i, value: 0 })),
   ];
   const found = rows([result("a", outcomes)]);
-  assertEquals(found.get("answers_right")?.value, 0.95);
-  assertEquals(found.get("answers_right")?.bar?.met, true);
-  assertEquals(found.get("delay_p50")?.value, 2);
-  assertEquals(found.get("delay_p95")?.bar, { atMost: 4, met: false });
-  assertEquals(found.get("missed")?.bar, { atMost: 0.02, met: null });
+  assertEquals(found.get("answersRight")?.value, 0.95);
+  assertEquals(found.get("answersRight")?.bar?.met, true);
+  assertEquals(found.get("delayP50")?.value, 2);
+  assertEquals(found.get("delayP95")?.bar, {
+    atLeast: null,
+    atMost: 4,
+    lossAtMost: null,
+    met: false,
+  });
+  assertEquals(found.get("missed")?.bar?.met, null);
   assertEquals(found.get("questions")?.bar?.met, false);
-  const text = table([...found.values()]);
+  const text = tableText(figuresTable([...found.values()]));
   assertStringIncludes(text, "too few (9)");
   assert(/^answers right +0\.950 +>= 0\.950 +reached +n 20$/m.test(text), text);
   assert(/^response delay p95, units +9 +<= 4 +FALLS SHORT +n 12$/m.test(text), text);
@@ -116,20 +125,20 @@ Deno.test("stability holds the last 30 s against the first", () => {
     ], {
       units,
       active: "1".repeat(units),
-      truth_active: "1".repeat(units),
+      truthActive: "1".repeat(units),
       rms: Array.from({ length: units }, (_, unit) => unit < 200 ? 0.1 : lastLevel),
       pictures: { all: pictures(), first: pictures(), last: pictures() },
     });
   const steady = rows([long(9, 0.1)]);
-  assertEquals(steady.get("last_30_s_answers_right")?.beside, { what: "first", value: 1 });
-  assertEquals(steady.get("last_30_s_answers_right")?.bar?.met, true);
-  assertEquals(steady.get("level_drift_db")?.bar?.met, true);
-  assertEquals(steady.get("last_30_s_missed")?.bar?.met, null);
+  assertEquals(steady.get("last30sAnswersRight")?.beside, { what: "first", value: 1 });
+  assertEquals(steady.get("last30sAnswersRight")?.bar?.met, true);
+  assertEquals(steady.get("last30sLevelDriftDb")?.bar?.met, true);
+  assertEquals(steady.get("last30sMissed")?.bar?.met, null);
   const fading = rows([long(8, 0.05)]);
-  assertEquals(fading.get("last_30_s_answers_right")?.bar?.met, false);
-  assert(Math.abs((fading.get("level_drift_db")?.value ?? 0) + 6.02) < 0.1);
-  assertEquals(fading.get("level_drift_db")?.bar?.met, false);
-  assertEquals(rows([result("short", [])]).get("long_recordings"), undefined);
+  assertEquals(fading.get("last30sAnswersRight")?.bar?.met, false);
+  assert(Math.abs((fading.get("last30sLevelDriftDb")?.value ?? 0) + 6.02) < 0.1);
+  assertEquals(fading.get("last30sLevelDriftDb")?.bar?.met, false);
+  assertEquals(rows([result("short", [])]).get("longRecordings")?.value, 0);
   // What the voice says while it is silent doesn't count for its level; swapped recordings are counted.
   const hushed = result("hushed", [], {
     units,
@@ -138,6 +147,6 @@ Deno.test("stability holds the last 30 s against the first", () => {
   });
   const swapped = { ...hushed, name: "hushed-card", swap: { kind: "card", of: "hushed" } as const };
   const both = rows([hushed, swapped]);
-  assertAlmostEquals(both.get("level_drift_db")?.value ?? NaN, 0, 1e-9);
-  assertEquals(both.get("long_recordings")?.value, 2);
+  assertAlmostEquals(both.get("last30sLevelDriftDb")?.value ?? NaN, 0, 1e-9);
+  assertEquals(both.get("longRecordings")?.value, 2);
 });

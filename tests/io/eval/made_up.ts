@@ -1,6 +1,17 @@
 /** Made-up truth records and conduct for tests of the measures. */
+import type { Basis } from "../../../io/eval/figures/basis.ts";
 import type { Conduct } from "../../../io/eval/measures/conduct.ts";
 import type { Question, Truth, TruthEvent } from "../../../io/eval/measures/truth.ts";
+
+/** What made-up results rest on. */
+export const madeUpBasis: Basis = {
+  recording: "r",
+  truth: "t",
+  generator: null,
+  checkpoint: "c",
+  settings: "s",
+  program: "p",
+};
 
 /** A voice per unit from a drawing: '#' is active. Blanks are for the eye. */
 export function drawn(picture: string): boolean[] {

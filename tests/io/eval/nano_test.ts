@@ -1,25 +1,11 @@
 /** `deno task eval` with the shipped checkpoint, with just the task's permissions, on a few seconds. */
 import { assert, assertEquals } from "@std/assert";
-import type { Row } from "../../../io/eval/bars.ts";
+import type { Row } from "../../../io/eval/figures/bars.ts";
 import { ffmpeg } from "../media.ts";
+import { shorten } from "./players.ts";
 
 const root = new URL("../../../", import.meta.url).pathname;
 const units = 40;
-
-/** The first seconds of a recording of the small set. */
-async function shorten(name: string, folder: string): Promise<void> {
-  const from = `${root}samples/eval/${name}`;
-  await Deno.mkdir(`${folder}/${name}`);
-  for (const file of ["user.mp4", "agent.mp4"]) {
-    await Deno.copyFile(`${from}/${file}`, `${folder}/${name}/${file}`);
-  }
-  const truth = JSON.parse(await Deno.readTextFile(`${from}/truth.json`));
-  const events = truth.events.filter((event: Record<string, number>) =>
-    (event["start"] ?? event["onset"] ?? 0) < units - 10
-  );
-  const record = { ...truth, units, timeline: truth.timeline.slice(0, units), events };
-  await Deno.writeTextFile(`${folder}/${name}/truth.json`, JSON.stringify(record));
-}
 
 const test = "eval measures the shipped checkpoint and prints one JSON object";
 
@@ -37,7 +23,7 @@ Deno.test({
 });
 
 async function measure(context: Deno.TestContext, folder: string): Promise<void> {
-  await shorten("100001", folder);
+  await shorten("100001", folder, units);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["task", "-q", "eval", folder, "--json", "--events", `${folder}/events.jsonl`],
     cwd: root,
@@ -54,9 +40,9 @@ async function measure(context: Deno.TestContext, folder: string): Promise<void>
   assertEquals([report.recordings, report.units], [1, units]);
   const figures = new Map((report.figures as Row[]).map((row) => [row.key, row]));
   // The codec's floor is a real one: pictures and mouths come through nano's codec nearly whole.
-  const floor = figures.get("lips_codec")?.value ?? NaN;
+  const floor = figures.get("lipsCodec")?.value ?? NaN;
   assert(floor > 0.5 && floor < 1, `${floor}`);
-  const frechet = figures.get("picture_frechet");
+  const frechet = figures.get("pictureFrechet");
   assert((frechet?.beside?.value ?? NaN) > 1 && (frechet?.beside?.value ?? NaN) < 500);
   const [, recording] = (await Deno.readTextFile(`${folder}/events.jsonl`)).split("\n");
   const { words, active } = JSON.parse(recording ?? "");

@@ -1,5 +1,7 @@
 /** Stand-ins for a session that play a part in recordings with truth records: the oracle itself, or
  * worse. For tests of the measures; need no GPU. */
+import { openConfig } from "../../../engine/checkpoint/checkpoint.ts";
+import { run } from "../../../io/commands/eval.ts";
 import type { Media } from "../../../engine/model/unit_coders.ts";
 import type { ModelConfig } from "../../../engine/config/config.ts";
 import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
@@ -8,7 +10,27 @@ import { openInput } from "../../../io/ends/observe.ts";
 import type { UnitSession } from "../../../io/pace/pump.ts";
 import type { OpenedSession } from "../../../io/run/run_model.ts";
 import { streamShapes } from "../../../io/media/stream_shape.ts";
-import { finder } from "../media.ts";
+import { finder, make } from "../media.ts";
+
+/** The small set. */
+export const smallSet = new URL("../../../samples/eval", import.meta.url).pathname;
+
+/** Makes a recording of the first units of one of the small set, in a folder of its name. */
+export async function shorten(name: string, folder: string, units: number): Promise<void> {
+  const [from, to] = [`${smallSet}/${name}`, `${folder}/${name}`];
+  await Deno.mkdir(to, { recursive: true });
+  for await (const { name: file } of Deno.readDir(from)) {
+    if (!file.endsWith(".mp4")) continue;
+    const length = ["-t", `${(units * 160) / 1000}`, "-crf", "12", "-preset", "ultrafast"];
+    await make("-i", `${from}/${file}`, ...length, `${to}/${file}`);
+  }
+  const truth = JSON.parse(await Deno.readTextFile(`${from}/truth.json`));
+  const events = truth.events.filter((event: Record<string, number>) =>
+    ["start", "end", "onset", "answer"].every((key) => (event[key] ?? 0) < units - 5)
+  );
+  const record = { ...truth, units, timeline: truth.timeline.slice(0, units), events };
+  await Deno.writeTextFile(`${to}/truth.json`, JSON.stringify(record));
+}
 
 /** What an agent gives in every unit of a recording. */
 export interface Part {
@@ -17,8 +39,17 @@ export interface Part {
   media: Media[];
 }
 
-/** The oracle's part, as recorded; of a recording without it, a tone where the record says so. */
-export async function oraclePart(folder: string, config: ModelConfig): Promise<Part> {
+const parts = new Map<string, Promise<Part>>();
+
+/** The oracle's part, as recorded; of a recording without it, a tone where the record says so. Decoded
+ * once. */
+export function oraclePart(folder: string, config: ModelConfig): Promise<Part> {
+  const part = parts.get(folder) ?? decodePart(folder, config);
+  parts.set(folder, part);
+  return part;
+}
+
+async function decodePart(folder: string, config: ModelConfig): Promise<Part> {
   const recording = await openRecording(folder);
   const { truth } = recording;
   const texts = truth.timeline.map(({ word }) => word === null ? "" : ` ${word}`);
@@ -124,3 +155,45 @@ export const perfectCodec = {
   roundTrip: (media: Media) => Promise.resolve(media),
   close() {},
 };
+
+/** Where the command's recordings come from. */
+export const sources = {
+  smallSet,
+  world: new URL("../../../scripts/world", import.meta.url).pathname,
+  floors: [new URL("../../../io/eval", import.meta.url).pathname],
+};
+
+/** Runs `eval` with the oracle as the agent; returns what it printed and how many sessions it opened.
+ *
+ * @param folders Of the recordings that it will run, in order. */
+export async function evalOracle(
+  args: string[],
+  folders: string[],
+  codec: typeof perfectCodec = perfectCodec,
+) {
+  const config = await openConfig(new URL("../../../engine/models/nano", import.meta.url));
+  const agent = player(await Promise.all(folders.map((folder) => oraclePart(folder, config))));
+  const { result, out, err } = await captured(() =>
+    run(args, sources, agent.open, () => Promise.resolve(codec))
+  );
+  return { code: result, text: out, said: err, opened: agent.opened };
+}
+
+/** What a call writes to standard output and standard error. */
+export async function captured<T>(call: () => Promise<T>) {
+  const out: Uint8Array[] = [];
+  const err: Uint8Array[] = [];
+  const { write } = Deno.stdout;
+  const { writeSync } = Deno.stderr;
+  Deno.stdout.write = (bytes) => Promise.resolve(out.push(bytes.slice()) && bytes.length);
+  Deno.stderr.writeSync = (bytes) => err.push(bytes.slice()) && bytes.length;
+  const text = (parts: Uint8Array[]) =>
+    new TextDecoder().decode(Uint8Array.from(parts.flatMap((part) => [...part])));
+  try {
+    const result = await call();
+    return { result, out: text(out), err: text(err) };
+  } finally {
+    Deno.stdout.write = write;
+    Deno.stderr.writeSync = writeSync;
+  }
+}

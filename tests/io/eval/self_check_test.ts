@@ -2,7 +2,7 @@
  * belongs to another moment is bad. On the set that comes with the repository. */
 import { assert, assertEquals } from "@std/assert";
 import { openConfig } from "../../../engine/checkpoint/checkpoint.ts";
-import { type Row, rowsOf } from "../../../io/eval/bars.ts";
+import { type Row, rowsOf } from "../../../io/eval/figures/bars.ts";
 import { evaluate } from "../../../io/eval/evaluate.ts";
 import { chooseJobs } from "../../../io/eval/jobs.ts";
 import { recordingFolders } from "../../../io/eval/recordings.ts";
@@ -13,23 +13,16 @@ const set = new URL("../../../samples/eval", import.meta.url).pathname;
 const config = await openConfig(new URL("../../../engine/models/nano", import.meta.url));
 const folders = (await recordingFolders(set)).filter((folder) => /10000[012](-|$)/.test(folder));
 
-const parts = new Map<string, Promise<Part>>();
-
-/** Decoded once. */
-function partOf(folder: string): Promise<Part> {
-  const part = parts.get(folder) ?? oraclePart(folder, config);
-  parts.set(folder, part);
-  return part;
-}
-
 async function rowsFor(change: (part: Part) => Part, only = folders): Promise<Map<string, Row>> {
   const played: Part[] = [];
-  for (const folder of only) played.push(change(await partOf(folder)));
+  for (const folder of only) played.push(change(await oraclePart(folder, config)));
   const choice = { seeds: undefined, seconds: 24, swaps: undefined, keep: undefined, world: "" };
   const jobs = (await chooseJobs({ ...choice, folder: set, limit: undefined }, config.unit_ms))
     .filter(({ name }) => only.some((folder) => folder.endsWith(`/${name}`)));
   const results = await evaluate({
     jobs,
+    noiseSeeds: [0],
+    basis: { checkpoint: "c", settings: "s", program: "p" },
     earlier: [],
     config,
     open: player(played).open,
@@ -40,7 +33,7 @@ async function rowsFor(change: (part: Part) => Part, only = folders): Promise<Ma
     signal: new AbortController().signal,
   });
   assertEquals(results.map(({ name }) => name), jobs.map(({ name }) => name));
-  return new Map(rowsOf(results, config.unit_ms).map((row) => [row.key, row]));
+  return new Map(rowsOf(results, config.unit_ms, 0).map((row) => [row.key, row]));
 }
 
 const plain = folders.filter((folder) => !/-/.test(folder.slice(folder.lastIndexOf("/"))));
@@ -52,13 +45,13 @@ ffmpegTest("the oracle's own part reaches every bar that is known", async () => 
   );
   assertEquals(short, []);
   const value = (key: string) => rows.get(key)?.value;
-  for (const key of ["missed", "false_starts", "log_mel_distance", "lips_lag"]) {
+  for (const key of ["missed", "falseStarts", "logMelDistance", "lipsLag"]) {
     assertEquals(value(key), 0, key);
   }
-  for (const key of ["takeover_rate", "activity_f1", "lips_over_truth"]) {
+  for (const key of ["takeoverRate", "activityF1", "lipsOverTruth"]) {
     assertEquals(value(key), 1, key);
   }
-  assert((value("picture_frechet") ?? 1) < 1e-6);
+  assert((value("pictureFrechet") ?? 1) < 1e-6);
   assert((rows.get("missed")?.events ?? 0) >= 10);
 });
 
@@ -70,12 +63,12 @@ ffmpegTest("silence misses every question and starts nothing", async () => {
   );
   const value = (key: string) => rows.get(key)?.value;
   assertEquals(value("missed"), 1);
-  assertEquals(value("takeover_rate"), 0);
-  assertEquals(value("false_starts"), 0);
-  assertEquals(value("activity_f1"), 0);
-  assertEquals(rows.get("delay_p50")?.events, 0);
-  assertEquals(rows.get("log_mel_distance")?.events, 0);
-  assert((value("picture_frechet") ?? 0) > 100);
+  assertEquals(value("takeoverRate"), 0);
+  assertEquals(value("falseStarts"), 0);
+  assertEquals(value("activityF1"), 0);
+  assertEquals(rows.get("delayP50")?.events, 0);
+  assertEquals(rows.get("logMelDistance")?.events, 0);
+  assert((value("pictureFrechet") ?? 0) > 100);
 });
 
 ffmpegTest("the oracle's part from another moment is wrong, late, and out of step", async () => {
@@ -96,8 +89,8 @@ ffmpegTest("the oracle's part from another moment is wrong, late, and out of ste
     plain,
   );
   const value = (key: string) => rows.get(key)?.value ?? NaN;
-  assert(value("activity_f1") < 0.7, `${value("activity_f1")}`);
-  assert(value("false_starts") > 0.1, `${value("false_starts")}`);
-  assert(value("lips_over_truth") < 0.5, `${value("lips_over_truth")}`);
-  assertEquals(value("lips_lag"), -12);
+  assert(value("activityF1") < 0.7, `${value("activityF1")}`);
+  assert(value("falseStarts") > 0.1, `${value("falseStarts")}`);
+  assert(value("lipsOverTruth") < 0.5, `${value("lipsOverTruth")}`);
+  assertEquals(value("lipsLag"), -12);
 });

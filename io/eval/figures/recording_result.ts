@@ -1,13 +1,14 @@
 /** What is kept of a recording that was run: plain JSON, from which every figure can be made. */
-import type { Outcome } from "./measures/outcomes.ts";
-import type { LipSeries } from "./measures/lips.ts";
-import type { Moments } from "./measures/picture.ts";
-import type { Swap } from "./measures/truth.ts";
+import type { Outcome } from "../measures/outcomes.ts";
+import type { LipSeries } from "../measures/lips.ts";
+import type { Moments } from "../measures/picture.ts";
+import type { Swap } from "../measures/truth.ts";
+import type { Basis } from "./basis.ts";
 
 /** The parts of a stream that figures are made of: all of it, its first and its last 30 s. */
 export type Span = "all" | "first" | "last";
 
-/** Pictures of one span. `floor` and `floorTruth` are of the same frames. */
+/** Pictures of one span: the agent's, the oracle's, and the oracle's after the checkpoint's codec. */
 export interface Pictures {
   agent: Moments;
   truth: Moments | null;
@@ -18,23 +19,28 @@ export interface RecordingResult {
   type: "recording";
   /** Name of its folder. */
   name: string;
+  /** Seed of the world; null: it is from elsewhere. */
   seed: number | null;
+  /** Seed of the session's noise. */
+  noiseSeed: number;
   swap: Swap | null;
+  basis: Basis;
   units: number;
   /** Seconds that the run took. */
-  wall_seconds: number;
+  wallSeconds: number;
   outcomes: Outcome[];
   /** What the agent said: [unit, word]. */
   words: [unit: number, word: string][];
   /** Milliseconds of the solver per unit. */
-  solve_ms: number[];
+  solveMs: number[];
   /** A letter per unit: 1 where the voice is active. */
   active: string;
-  truth_active: string;
+  truthActive: string;
   /** RMS of the agent's voice per unit. */
   rms: number[];
   lips: { agent: LipSeries | null; truth: LipSeries | null; floor: LipSeries | null };
-  pictures: Partial<Record<Span, Pictures>>;
+  /** Spans that the recording has, without those that it is too short for. */
+  pictures: Record<Span, Pictures | null>;
 }
 
 /** Units [from, to) of a span; null when the stream is too short to have it apart. */

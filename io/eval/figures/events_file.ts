@@ -1,0 +1,111 @@
+/**
+ * What an evaluation found, as JSON lines: a header, one object per recording as soon as it was run,
+ * and the figures. A run that was interrupted goes on with its file, and `figures` reads it.
+ */
+import { InputError } from "../../../engine/config/errors.ts";
+import { readError } from "../../system/errors.ts";
+import { writeOutput } from "../../system/output_file.ts";
+import type { Provenance } from "../../provenance/provenance.ts";
+import type { Row } from "./bars.ts";
+import type { RecordingResult } from "./recording_result.ts";
+
+export const eventsSchema = "wanstream/eval-events/1";
+
+export interface EvalHeader {
+  type: "header";
+  schema: typeof eventsSchema;
+  /** Milliseconds of a unit. */
+  unitMs: number;
+  /** The runs that wrote the file, the first and those that went on with it. */
+  runs: Provenance[];
+}
+
+export interface EvalSummary {
+  type: "summary";
+  /** The recordings that the figures are about: the file may hold more. */
+  recordings: string[];
+  noiseSeeds: number[];
+  figures: Row[];
+}
+
+/** A file of `eval`: its header, and of each recording and seed of the noise the last result. */
+export interface EvalFile {
+  path: string;
+  header: EvalHeader;
+  results: RecordingResult[];
+}
+
+/** What tells a file's results apart. */
+export const resultKey = ({ name, noiseSeed }: Pick<RecordingResult, "name" | "noiseSeed">) =>
+  `${name} ${noiseSeed}`;
+
+/**
+ * Reads a file of `eval`. A last line that is not whole is left out.
+ *
+ * @throws InputError when there is none, or it is of another kind or version.
+ */
+export async function readEvalFile(path: string): Promise<EvalFile> {
+  const text = await Deno.readTextFile(path).catch((error) => {
+    throw readError(path, error);
+  });
+  const lines = text.split("\n").flatMap((line): Record<string, unknown>[] => {
+    try {
+      const value: unknown = JSON.parse(line);
+      return typeof value === "object" && value !== null ? [{ ...value }] : [];
+    } catch {
+      return [];
+    }
+  });
+  const [header] = lines;
+  if (header?.["type"] !== "header" || header["schema"] !== eventsSchema) {
+    const found = header?.["schema"];
+    const is = typeof found === "string" ? `its schema is ${found}, not ${eventsSchema}` : "";
+    throw new InputError(
+      `${path}: this is not an events file of this version's 'eval'${is && ` (${is})`}: ` +
+        "make one with 'eval --events FILE'",
+    );
+  }
+  // Only `eval` writes files of this schema.
+  const results = lines.filter(({ type }) => type === "recording") as unknown as RecordingResult[];
+  const last = new Map(results.map((result) => [resultKey(result), result]));
+  return { path, header: header as unknown as EvalHeader, results: [...last.values()] };
+}
+
+/** Writes such a file, line by line. */
+export class EventsFile {
+  #file: Deno.FsFile;
+  readonly #path: string;
+
+  private constructor(file: Deno.FsFile, path: string) {
+    this.#file = file;
+    this.#path = path;
+  }
+
+  /** Begins the file with what it is to hold already. @throws InputError when it can't be written. */
+  static async create(
+    path: string,
+    header: EvalHeader,
+    results: readonly RecordingResult[],
+  ): Promise<EventsFile> {
+    await writeOutput(path, [header, ...results].map(lineOf).join(""));
+    return new EventsFile(await Deno.open(path, { append: true }), path);
+  }
+
+  /** Begins anew, when more is known for the header: once a session is open, say. */
+  async restart(header: EvalHeader, results: readonly RecordingResult[]): Promise<void> {
+    this.#file.close();
+    await writeOutput(this.#path, [header, ...results].map(lineOf).join(""));
+    this.#file = await Deno.open(this.#path, { append: true });
+  }
+
+  add(line: RecordingResult | EvalSummary): void {
+    const bytes = new TextEncoder().encode(lineOf(line));
+    for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
+  }
+
+  [Symbol.dispose](): void {
+    this.#file.close();
+  }
+}
+
+const lineOf = (line: object) => `${JSON.stringify(line)}\n`;

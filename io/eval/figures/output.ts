@@ -1,0 +1,124 @@
+/** Figures on standard output: a table, JSON, CSV or Markdown. */
+import { InputError } from "../../../engine/config/errors.ts";
+import type { Option } from "../../cli/options.ts";
+import type { Provenance } from "../../provenance/provenance.ts";
+import { printResult } from "../../provenance/result.ts";
+import { tableMarkdown, tableText } from "../../reports/table.ts";
+import { print } from "../../system/terminal.ts";
+import { firstEvaluationSeed } from "../measures/truth.ts";
+import type { Row } from "./bars.ts";
+import { conversationOf } from "./parts.ts";
+import type { RecordingResult } from "./recording_result.ts";
+import { figuresCsv, figuresTable, verdicts } from "./table.ts";
+
+/** How intervals are computed, and the forms in which figures are had beside text. */
+export const figureOptions = {
+  draws: {
+    kind: "whole",
+    min: 0,
+    max: 100_000,
+    help: "draws of the bootstrap behind the intervals (1000); 0: no intervals",
+  },
+  json: { kind: "flag", help: "figures as JSON on standard output" },
+  csv: { kind: "flag", help: "figures as comma-separated values, unrounded" },
+  markdown: { kind: "flag", help: "figures as a Markdown table" },
+} as const satisfies Record<string, Option>;
+
+export type Forms = Record<"json" | "csv" | "markdown", boolean>;
+
+/** Draws of the bootstrap where --draws isn't given. */
+export const defaultDraws = 1000;
+
+/** What was measured. */
+export interface Facts {
+  recordings: number;
+  /** Of these, with something swapped. */
+  swapped: number;
+  /** What the bootstrap draws: recordings, each with its swapped variants. */
+  conversations: number;
+  /** Recordings that were asked for; fewer are there when a run was interrupted. */
+  asked: number;
+  /** Draws of the bootstrap. */
+  draws: number;
+  units: number;
+  unitMs: number;
+  wallSeconds: number;
+  noiseSeeds: number[];
+  /** Seeds of the world, in words. */
+  seeds: string | null;
+}
+
+export function factsOf(
+  results: readonly RecordingResult[],
+  { asked, unitMs, draws }: Pick<Facts, "asked" | "unitMs" | "draws">,
+): Facts {
+  const sum = (value: (result: RecordingResult) => number) =>
+    results.reduce((total, result) => total + value(result), 0);
+  return {
+    recordings: results.length,
+    swapped: results.filter(({ swap }) => swap !== null).length,
+    conversations: new Set(results.map(conversationOf)).size,
+    asked,
+    draws,
+    units: sum(({ units }) => units),
+    unitMs,
+    wallSeconds: Math.round(sum(({ wallSeconds }) => wallSeconds)),
+    noiseSeeds: [...new Set(results.map(({ noiseSeed }) => noiseSeed))].sort((a, b) => a - b),
+    seeds: seedRange(results.map(({ seed }) => seed)),
+  };
+}
+
+/** @throws InputError when more than one form is asked for. */
+export function checkForms(forms: Forms): void {
+  const [first, second] = (["json", "csv", "markdown"] as const).filter((name) => forms[name]);
+  if (second) throw new InputError(`--${first} and --${second}: standard output takes one of them`);
+}
+
+/** Prints figures in the form that was asked for. */
+export async function printFigures(
+  forms: Forms,
+  { schema, title, provenance, facts, figures }: {
+    schema: string;
+    title: string;
+    provenance: Provenance;
+    facts: Facts;
+    figures: readonly Row[];
+  },
+): Promise<void> {
+  if (forms.json) return await printResult(schema, provenance, { ...facts, figures });
+  if (forms.csv) return await print(figuresCsv(figures));
+  const notes = [`${verdicts(figures)}`];
+  if (forms.markdown) {
+    const { command, version, commit, checkpoint } = provenance;
+    const digest = checkpoint?.digest?.slice(0, 12);
+    notes.unshift(
+      `${heading(title, facts)}. Made by \`${command}\`, wanstream ${version}, commit ` +
+        `${commit?.slice(0, 12) ?? "unknown"}, checkpoint ${digest ?? "unknown"}.`,
+    );
+    return await print(tableMarkdown(figuresTable(figures, notes)));
+  }
+  const text = tableText(figuresTable(figures, notes)).trimStart();
+  await print(`${heading(title, facts)}\n\n${text}`);
+}
+
+/** What was measured, in words. */
+export function heading(title: string, facts: Facts): string {
+  const { recordings, swapped, conversations, asked, draws, units, noiseSeeds, seeds } = facts;
+  const count = recordings === asked ? `${recordings}` : `${recordings} of ${asked}`;
+  const noise = noiseSeeds.length > 1 ? `; noise seeds ${noiseSeeds.join(", ")}` : "";
+  return `${title}: ${count} recordings (${swapped} of them swapped), ${units} units in ` +
+    `${facts.wallSeconds} s${
+      seeds === null ? "" : `; ${seeds}`
+    }${noise}; 95 %: ${draws} draws of ` +
+    `${conversations} conversations`;
+}
+
+/** What the seeds are, in words; null: none of the recordings is of the world. */
+export function seedRange(seeds: readonly (number | null)[]): string | null {
+  const known = seeds.filter((seed) => seed !== null);
+  if (known.length === 0) return null;
+  const [first, last] = [Math.min(...known), Math.max(...known)];
+  const span = first === last ? `seed ${first}` : `seeds ${first} to ${last}`;
+  if (first >= firstEvaluationSeed) return `evaluation ${span}`;
+  return `training range: ${span}: no evaluation`;
+}

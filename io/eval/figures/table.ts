@@ -1,0 +1,81 @@
+/** Figures as text, Markdown, CSV. */
+import { recordsCsv, type Table } from "../../reports/table.ts";
+import type { Bar, Row } from "./bars.ts";
+import type { Interval } from "./estimates.ts";
+
+/** Rows without those about long recordings, where there are none. */
+function told(rows: readonly Row[]): Row[] {
+  const hasLong = rows.some(({ key, events }) => key === "longRecordings" && events > 0);
+  return rows.filter(({ key }) => hasLong || !/^(last30s|longRecordings)/.test(key));
+}
+
+/** The table: figure, interval, what stands beside it, bar, verdict, events. */
+export function figuresTable(rows: readonly Row[], notes: readonly string[] = []): Table {
+  const hasSpread = rows.some(({ perNoiseSeed }) => perNoiseSeed.values.length > 1);
+  return {
+    title: "",
+    columns: [
+      "",
+      "figure",
+      "95 %",
+      ...(hasSpread ? ["sd of seeds"] : []),
+      "beside it",
+      "bar",
+      "verdict",
+      "events",
+    ],
+    rows: told(rows).map((row) => [
+      row.label.replace(/^ /, "  "),
+      row.value === null ? `too few (${row.events})` : number(row.value),
+      intervalText(row.interval),
+      ...(hasSpread ? [known(row.perNoiseSeed.deviation)] : []),
+      row.beside ? `${known(row.beside.value) || "too few"} ${row.beside.what}` : "",
+      row.bar ? barText(row.bar) : "",
+      row.bar ? verdict(row.bar.met) : "",
+      row.value === null || row.value === row.events ? "" : `n ${row.events}`,
+    ]),
+    notes,
+  };
+}
+
+/** Every number of the rows, unrounded. */
+export function figuresCsv(rows: readonly Row[]): string {
+  return recordsCsv(
+    rows.map(({ key, kind, label, value, interval, events, beside, bar, ...row }) => ({
+      ...{ key, kind, label: label.trim(), value, low: interval?.[0] ?? null },
+      ...{ high: interval?.[1] ?? null, events, deviation: row.perNoiseSeed.deviation },
+      ...{ beside: beside?.value ?? null, besideWhat: beside?.what ?? null },
+      ...{ atLeast: bar?.atLeast ?? null, atMost: bar?.atMost ?? null },
+      ...{ lossAtMost: bar?.lossAtMost ?? null, met: bar?.met ?? null },
+    })),
+  );
+}
+
+/** How many bars are reached. */
+export function verdicts(rows: readonly Row[]): string {
+  const bars = told(rows).flatMap(({ bar }) => bar ? [bar.met] : []);
+  const count = (met: boolean | null) => bars.filter((one) => one === met).length;
+  return `bars: ${count(true)} reached, ${count(false)} fall short, ${count(null)} not known; ` +
+    "every definition is in docs/eval.md";
+}
+
+export function intervalText(interval: Interval | null): string {
+  return interval === null ? "" : interval.map(number).join(" to ");
+}
+
+function barText({ atMost, atLeast, lossAtMost }: Bar): string {
+  if (lossAtMost !== null) return `worse <= ${lossAtMost}`;
+  if (atMost !== null && atLeast !== null) return `+-${number(atMost)}`;
+  return atMost !== null ? `<= ${number(atMost)}` : `>= ${known(atLeast)}`;
+}
+
+function verdict(met: boolean | null): string {
+  return met === null ? "not known" : met ? "reached" : "FALLS SHORT";
+}
+
+const known = (value: number | null) => value === null ? "" : number(value);
+
+export function number(value: number): string {
+  if (Number.isInteger(value)) return `${value}`;
+  return Math.abs(value) >= 100 ? value.toFixed(1) : value.toFixed(3);
+}

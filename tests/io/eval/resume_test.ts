@@ -1,0 +1,118 @@
+/** An evaluation that goes on with its file: it never mixes runs, and a cut leaves no trace. */
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import type { Media } from "../../../engine/model/unit_coders.ts";
+import { InputError } from "../../../engine/config/errors.ts";
+import { ffmpegTest, names } from "../media.ts";
+import { evalOracle, shorten, smallSet } from "./players.ts";
+
+const units = 50;
+
+/** A codec that loses something, and more the longer a stream goes on. */
+const lossyCodec = () => {
+  let unit = 0;
+  return {
+    reset: () => void (unit = 0),
+    roundTrip({ audio, frames }: Media): Promise<Media> {
+      const loss = 4 + unit++ % 8;
+      return Promise.resolve({
+        audio: audio.map((x, i) => x * (1 - loss / 50) + 0.001 * Math.sin(i * loss)),
+        frames: frames.map((x) => x - x % loss),
+      });
+    },
+    close() {},
+  };
+};
+
+ffmpegTest(
+  "an eval that was cut after any recording gives the figures of an uncut one",
+  async (folder) => {
+    const all = ["100000", "100001"];
+    for (const name of all) await shorten(name, folder, units);
+    const file = `${folder}/events.jsonl`;
+    const folders = all.map((name) => `${folder}/${name}`);
+    const args = [folder, "--events", file, "--json", "--quiet", "--draws", "10"];
+    const whole = await evalOracle(args, folders, lossyCodec());
+    assertEquals([whole.code, whole.opened], [0, 2]);
+    const { figures, recordings, unitMs } = JSON.parse(whole.text);
+    assertEquals([recordings, unitMs], [2, 160]);
+    const [header, ...lines] = (await Deno.readTextFile(file)).trimEnd().split("\n");
+    assertEquals(lines.map((line) => JSON.parse(line).type), [
+      ...all.map(() => "recording"),
+      "summary",
+    ]);
+    for (let kept = 0; kept <= all.length; kept++) {
+      // Killed while it wrote the next line.
+      const left = [header, ...lines.slice(0, kept), lines[kept]?.slice(0, 500)].join("\n");
+      await Deno.writeTextFile(file, left);
+      const again = await evalOracle([...args, "--resume"], folders.slice(kept), lossyCodec());
+      assertEquals([again.code, again.opened], [0, all.length - kept]);
+      assertEquals(JSON.parse(again.text).figures, figures, `${kept} kept`);
+    }
+  },
+);
+
+ffmpegTest(
+  "eval --resume runs again what has changed, and refuses other settings",
+  async (folder) => {
+    const set = `${folder}/set`;
+    const both = ["100000", "100001"].map((name) => `${set}/${name}`);
+    for (const name of ["100000", "100001"]) await shorten(name, set, units);
+    const file = `${folder}/made/events.jsonl`;
+    const args = [set, "--events", file, "--csv", "--draws", "0"];
+    assertEquals((await evalOracle(args, both)).opened, 2);
+    assertEquals(names(`${folder}/made`), ["events.jsonl"]);
+    await assertRejects(() => evalOracle(args, []), InputError, "--resume");
+    const resumed = (more: string[], folders: string[]) =>
+      evalOracle([...args, "--resume", ...more], folders);
+
+    // Defaults that are given are no other settings; a changed truth record is.
+    assertEquals((await resumed(["--steps", "4", "--guidance", "1.5"], [])).opened, 0);
+    const truth = `${both[1]}/truth.json`;
+    const record = JSON.parse(await Deno.readTextFile(truth));
+    await Deno.writeTextFile(truth, JSON.stringify({ ...record, events: [] }));
+    const changed = await resumed([], both.slice(1));
+    assertEquals(changed.opened, 1);
+    assertStringIncludes(changed.said, "100001 is run again: its truth record has changed since");
+    await Deno.copyFile(`${both[1]}/user.mp4`, `${both[0]}/user.mp4`);
+    const other = await resumed([], both.slice(0, 1));
+    assertStringIncludes(other.said, "100000 is run again: its recording has changed since");
+
+    // Fewer recordings than the file holds: the figures are about those, and nothing is lost.
+    const fewer = await resumed(["--limit", "1", "--json", "--csv=false"], []);
+    assertEquals(JSON.parse(fewer.text).recordings, 1);
+    assertStringIncludes(fewer.said, "1 of its results are of other recordings or seeds");
+    assertEquals((await resumed([], [])).opened, 0);
+    // Another seed of the noise is another result.
+    const seeds = await resumed(["--seed", "0..1", "--json", "--csv=false"], both);
+    const { noiseSeeds, figures } = JSON.parse(seeds.text);
+    assertEquals([seeds.opened, noiseSeeds], [2, [0, 1]]);
+    const f1 = figures.find(({ key }: { key: string }) => key === "activityF1");
+    assertEquals(f1.perNoiseSeed, { values: [f1.value, f1.value], deviation: 0 });
+
+    const refused: [string[], string][] = [
+      [["--steps", "2"], "other settings (solver.steps 4, now 2)"],
+      [["--history-units", "20"], "other settings (historyUnits 40, now 20)"],
+    ];
+    for (const [more, message] of refused) {
+      await assertRejects(() => resumed(more, []), InputError, message);
+    }
+    await assertRejects(
+      () => evalOracle(["--seeds", "100000", "--events", file, "--resume"], []),
+      InputError,
+      "was made with recordings from elsewhere",
+    );
+  },
+);
+
+ffmpegTest("eval says when a truth record is shorter than its recording", async (folder) => {
+  await shorten("100000", folder, units);
+  const truth = `${folder}/100000/truth.json`;
+  const record = JSON.parse(await Deno.readTextFile(truth));
+  const timeline = record.timeline.slice(0, 20);
+  await Deno.writeTextFile(truth, JSON.stringify({ ...record, units: 20, timeline, events: [] }));
+  await assertRejects(
+    () => evalOracle([folder], [`${smallSet}/100000`]),
+    InputError,
+    "has 50 whole units, but its truth record has 20",
+  );
+});
