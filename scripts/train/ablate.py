@@ -14,10 +14,10 @@ import tempfile
 
 import torch
 
+from .base import opened
 from .data import Material
 from .loop import on_device, say
 from .model import Model
-from .shape import config
 from .talk import load_codecs, step_loss, train_talk
 
 HELD_OUT = 90_000  # first seed; of the training range, but no run gets that far
@@ -25,16 +25,16 @@ HELD_OUT = 90_000  # first seed; of the training range, but no run gets that far
 
 def measure(weights, out, batches=12, size=4, units=48):
     """Mean figures of `weights` on held-out crops, history and text given."""
-    c = config()
-    model = Model(c, on_device(weights))
-    material = Material(c, load_codecs(out), units=units, fresh=0.0)
+    base = opened(out)
+    model = Model(base.config, on_device(weights))
+    material = Material(base, load_codecs(out), units=units, fresh=0.0)
     sums = {}
     for step in range(batches):
         torch.manual_seed(step)
         examples = [material.conversation(HELD_OUT + step * size + i) for i in range(size)]
         batch = on_device(material.collated(examples, step))
         with torch.no_grad():
-            for key, value in step_loss(model, None, batch)[1].items():
+            for key, value in step_loss(model, base.tokens, None, batch)[1].items():
                 sums.setdefault(key, []).append(float(value))
     return {key: round(sum(values) / len(values), 4) for key, values in sums.items()}
 
@@ -51,8 +51,9 @@ def main():
     for seed in range(args.runs):
         for probe in (True, False):
             with tempfile.TemporaryDirectory() as folder:
-                for name in ("lessons", "codec_audio", "codec_video"):
-                    shutil.copy(os.path.join(args.out, f"{name}.safetensors"), folder)
+                weights = [f"{name}.safetensors" for name in ("lessons", "codec_audio", "codec_video")]
+                for name in [*weights, "config.json", "tokenizer.json", "base.json"]:
+                    shutil.copy(os.path.join(args.out, name), folder)
                 weights = train_talk(
                     "conversations", folder, args.steps, seed=seed, size=3, units=32, probe_weight=probe
                 )

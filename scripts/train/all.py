@@ -11,6 +11,7 @@ import os
 
 import torch
 
+from .base import add_arguments, command, from_arguments
 from .codecs import refine_decoder, train_codec
 from .distill import train_student
 from .export import export
@@ -58,11 +59,12 @@ def talk(stage, out, steps, minutes):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", required=True)
+    add_arguments(parser)
     parser.add_argument("--hours", type=float, help="time for all; without it each stage's steps")
     parser.add_argument("--to", help="checkpoint folder to write; default OUT/export")
     parser.add_argument("--cores", type=int, default=2, help="CPU cores to use")
     args = parser.parse_args()
+    from_arguments(args)
     for stage, (share, steps) in SHARES.items():
         if os.path.exists(os.path.join(args.out, f"{stage}.safetensors")):
             say(f"{stage}: there already")
@@ -73,4 +75,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

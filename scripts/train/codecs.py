@@ -19,38 +19,20 @@ from world import draw, render, voices, words
 from world.stream import FRAME, FRAMES, UNIT
 
 from . import stacks
+from .base import InputError, add_arguments, command, from_arguments, opened
+from .coders import decode, encode, response_decoder, response_encoder
+from .fit import Fit
 from .loop import on_device, train
-from .shape import config
 
 NOISE = 0.1  # on latents of about unit size, in training
 CUT_SHARE = 0.2  # of words that end where a unit ends, as interrupted answers do
 
 
-def codec_weights(medium, seed=0):
+def codec_weights(c, medium, seed=0):
     """Fresh tensors of one codec by the engine's names."""
-    c = config()
-    codec, unit = c["response"][medium], unit_shape(c, medium)
     torch.manual_seed(seed)
-    encoder, latents = stacks.stack_tensors(codec["encoder"], unit, f"response.{medium}.encoder")
-    decoder, out = stacks.stack_tensors(codec["decoder"], latents, f"response.{medium}.decoder")
-    assert out == unit and latents[3] == codec["latent_channels"], (out, latents)
-    shapes = {**encoder, **decoder}
+    shapes = {**response_encoder(c, medium).tensors(), **response_decoder(c, medium).tensors()}
     return {name: stacks.initial(name, shape) for name, shape in shapes.items()}
-
-
-def unit_shape(c, medium):
-    video = c["response"]["video"]
-    if medium == "audio":
-        return [UNIT, 1, 1, 1]
-    return [FRAMES, video["height"], video["width"], 3]
-
-
-def encode(weights, medium, x):
-    return stacks.run(weights, f"response.{medium}.encoder", config()["response"][medium]["encoder"], x)
-
-
-def decode(weights, medium, z):
-    return stacks.run(weights, f"response.{medium}.decoder", config()["response"][medium]["decoder"], z)
 
 
 def noisy_latents(z):
@@ -86,28 +68,38 @@ def video_states(rng, units):
     return np.stack([np.minimum(mouth * draw.MOUTHS, draw.MOUTHS - 1), blink, sway, nod], 1).astype(int)
 
 
-def video_batch(rng, batch, units):
-    frames = np.stack([render.agent_frames(video_states(rng, units)) for _ in range(batch)])
-    x = torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float()
+def video_batch(c, rng, batch, units):
+    """Agent pictures [B, 3, frames of `units` units of the config, height, width] in -1..1."""
+    fit = Fit(c)
+    made = [fit.frames(render.agent_frames(video_states(rng, fit.world_units(units))), units) for _ in range(batch)]
+    x = torch.from_numpy(np.stack(made)).permute(0, 4, 1, 2, 3).float()
     return on_device(x / 127.5 - 1)
 
 
+def region(x, part):
+    """Part (left, right, top, bottom) of pictures [..., height, width], in pixels of the drawn agent."""
+    height, width = x.shape[-2:]
+    left, right = (round(at * width / draw.AGENT_SIZE) for at in part[:2])
+    top, bottom = (round(at * height / draw.AGENT_SIZE) for at in part[2:])
+    return x[..., top:bottom, left:right]
+
+
 def mouth_opening(x):
-    """Of pictures [B, 3, T, 128, 128] in -1..1: how much of the mouth's region is darker than skin, per
-    frame; what io/eval/measures/lips.ts measures. Blur hardly changes it, while a blurred mouth that opens at
-    the wrong time costs pixels little."""
-    skin = 205 / 127.5 - 1
-    return (skin - x[:, 1, :, 68:92, 50:78]).clamp(min=0).mean((2, 3)) / (skin + 1)
+    """Of pictures [B, 3, T, height, width] in -1..1: how much of the mouth's region is darker than skin,
+    per frame; what io/eval/measures/lips.ts measures. Blur hardly changes it, while a blurred mouth that
+    opens at the wrong time costs pixels little."""
+    skin = draw.SKIN[1] / 127.5 - 1
+    return (skin - region(x[:, 1], draw.MOUTH)).clamp(min=0).mean((2, 3)) / (skin + 1)
 
 
-def video_loss(weights, rng, batch=4, units=2):
-    x = video_batch(rng, batch, units)
-    z, penalty = noisy_latents(encode(weights, "video", x))
-    y = decode(weights, "video", z)
+def video_loss(c, weights, rng, batch=4, units=2):
+    x = video_batch(c, rng, batch, units)
+    z, penalty = noisy_latents(encode(c, weights, "video", x))
+    y = decode(c, weights, "video", z)
     error = (y - x).abs()
     # The face, where things move, counts more, and the mouth most.
-    face = error[:, :, :, 32:104, 24:104].mean()
-    mouth = (y - x)[:, :, :, 68:100, 46:82].pow(2).mean()
+    face = region(error, draw.FACE).mean()
+    mouth = region(y - x, draw.LIPS).pow(2).mean()
     opening = (mouth_opening(y) - mouth_opening(x)).pow(2).mean()
     square = (y - x).pow(2).mean()
     return error.mean() + face + 2 * square + 10 * mouth + 50 * opening + penalty, {
@@ -142,9 +134,14 @@ def audio_stream(rng, units, cut_share=CUT_SHARE):
     return sound
 
 
-def audio_batch(rng, batch, units):
-    sound = np.stack([audio_stream(rng, units) for _ in range(batch)])
-    return on_device(torch.from_numpy(sound)[:, None, :, None, None])
+def audio_batch(c, rng, batch, units):
+    """Agent sound [B, 1, samples of `units` units of the config, 1, 1]."""
+    fit = Fit(c)
+    made = [fit.sound(audio_stream(rng, fit.world_units(units)), units) for _ in range(batch)]
+    return on_device(torch.from_numpy(np.stack(made))[:, None, :, None, None])
+
+
+SPECTRA = (128, 256, 512, 1024, 2048)  # samples of a window
 
 
 def spectrum(x, size):
@@ -155,36 +152,38 @@ def spectrum(x, size):
 def stft_loss(y, x):
     """Multi-resolution: relative error of magnitudes, and of their logarithms."""
     total = 0
-    for size in (128, 256, 512, 1024, 2048):
+    for size in SPECTRA:
         a, b = spectrum(y, size), spectrum(x, size)
         total = total + (a - b).abs().mean() / (b.mean() + 1e-3)
         total = total + 0.25 * ((a + 0.02).log() - (b + 0.02).log()).abs().mean()
-    return total / 5
+    return total / len(SPECTRA)
 
 
 def snr(y, x):
     return 10 * torch.log10(x.pow(2).mean() / ((y - x).pow(2).mean() + 1e-12))
 
 
-def loudness(x, size=640):
+def loudness(x, rate):
     """log RMS of 40 ms stretches of sound [B, samples]; below 0.003 nothing is heard. Samples and
     spectra hardly weigh what is left of a voice that was cut off, and who listens hears it go on."""
-    return (x.unflatten(1, (-1, size)).pow(2).mean(2) + 0.003**2).log() / 2
+    size = rate // 25
+    return (x[:, : x.shape[1] // size * size].unflatten(1, (-1, size)).pow(2).mean(2) + 0.003**2).log() / 2
 
 
-def audio_terms(a, b):
+def audio_terms(a, b, rate):
     """Loss of sound a [B, samples] beside the truth b, and its figures."""
     # The waveform's relative error finds the phase; spectra alone never do at so few latents.
     wave = (a - b).pow(2).mean() / (b.pow(2).mean() + 1e-4) + 10 * (a - b).abs().mean()
-    levels = (loudness(a) - loudness(b)).abs().mean()
+    levels = (loudness(a, rate) - loudness(b, rate)).abs().mean()
     loss = 2 * wave + 0.5 * stft_loss(a, b) + 0.5 * levels
     return loss, {"snr": snr(a.detach(), b), "levels": levels.detach()}
 
 
-def audio_loss(weights, rng, batch=8, units=6):
-    x = audio_batch(rng, batch, units)
-    z, penalty = noisy_latents(encode(weights, "audio", x))
-    loss, figures = audio_terms(decode(weights, "audio", z)[:, 0, :, 0, 0], x[:, 0, :, 0, 0])
+def audio_loss(c, weights, rng, batch=8, units=6):
+    x = audio_batch(c, rng, batch, units)
+    z, penalty = noisy_latents(encode(c, weights, "audio", x))
+    y, rate = decode(c, weights, "audio", z), c["response"]["audio"]["sample_rate"]
+    loss, figures = audio_terms(y[:, 0, :, 0, 0], x[:, 0, :, 0, 0], rate)
     return loss + penalty, {**figures, "latent": z.detach().pow(2).mean()}
 
 
@@ -192,28 +191,35 @@ LOSSES = {"video": video_loss, "audio": audio_loss}
 BATCHES = {"video": video_batch, "audio": audio_batch}
 
 
-def evaluate(weights, medium):
+def mel_distances(a, b, rate):
+    """Mean absolute difference of log-mel spectra of two sounds [B, samples], [B, frames], and the second
+    spectrum."""
+    layer = {"window": rate // 40, "fft": 1 << (rate // 40 - 1).bit_length(), "hop": rate // 100, "mels": 40}
+    mine, theirs = (stacks.logmel(sound, layer, rate) for sound in (a, b))
+    return (mine - theirs).abs().mean(1), theirs
+
+
+def evaluate(c, weights, medium):
     """Quality without noise on streams of another seed: PSNR or SNR in dB, log-spectral distance."""
     rng = np.random.default_rng(12345)
     with torch.no_grad():
-        x = BATCHES[medium](rng, 8, 12)
-        y = decode(weights, medium, encode(weights, medium, x))
+        x = BATCHES[medium](c, rng, 8, 12)
+        y = decode(c, weights, medium, encode(c, weights, medium, x))
         if medium == "video":
             return {"psnr_clean": float(10 * torch.log10(4 / (y.clamp(-1, 1) - x).pow(2).mean()))}
         a, b = y[:, 0, :, 0, 0], x[:, 0, :, 0, 0]
-        layer = {"window": 400, "fft": 512, "hop": 160, "mels": 40}
-        loud = (stacks.logmel(b, layer).mean(1) > -9).float()
-        distance = (stacks.logmel(a, layer) - stacks.logmel(b, layer)).abs().mean(1)
+        distance, mel = mel_distances(a, b, c["response"]["audio"]["sample_rate"])
+        loud = (mel.mean(1) > -9).float()
         return {"snr_clean": float(snr(a, b)), "mel_distance": float((distance * loud).sum() / loud.sum())}
 
 
-def fold_scale(weights, medium, both=True):
+def fold_scale(c, weights, medium, both=True):
     """Divides every latent channel by its size in the encoder, multiplies it in the decoder (`both`)."""
     rng = np.random.default_rng(999)
     with torch.no_grad():
-        z = encode(weights, medium, BATCHES[medium](rng, 24, 8))
+        z = encode(c, weights, medium, BATCHES[medium](c, rng, 24, 8))
         scale = z.transpose(0, 1).flatten(1).pow(2).mean(1).sqrt().clamp(min=0.05 if both else 1e-4)
-        codec = config()["response"][medium]
+        codec = c["response"][medium]
         last = f"response.{medium}.encoder.{len(codec['encoder']) - 1}"
         first = f"response.{medium}.decoder.0"
         folded = dict(weights)
@@ -224,15 +230,26 @@ def fold_scale(weights, medium, both=True):
     return folded
 
 
+def check_ends(c, medium):
+    """Raises InputError unless the scale of latents can be folded into the codec's convolutions."""
+    codec = c["response"][medium]
+    for part, at in (("encoder", -1), ("decoder", 0)):
+        if codec[part][at]["op"] != "conv":
+            which = "last" if at else "first"
+            raise InputError(f"response.{medium}.{part}: the {which} layer is {codec[part][at]['op']}; to be trained it must be conv")
+
+
 def train_codec(medium, out, steps, minutes=None, seed=0):
     """Trains one codec; writes OUT/codec_MEDIUM.safetensors."""
-    weights = fold_scale(on_device(codec_weights(medium, seed)), medium, both=False)
+    c = opened(out).config
+    check_ends(c, medium)
+    weights = fold_scale(c, on_device(codec_weights(c, medium, seed)), medium, both=False)
     for tensor in weights.values():
         tensor.requires_grad_(True)
     name = f"codec_{medium}"
 
     def step_loss(step):
-        return LOSSES[medium](weights, np.random.default_rng([seed, 77, step]))
+        return LOSSES[medium](c, weights, np.random.default_rng([seed, 77, step]))
 
     trained = train(
         name,
@@ -245,11 +262,11 @@ def train_codec(medium, out, steps, minutes=None, seed=0):
         decay=1e-4,
         seed=seed,
         save_every=100,
-        evaluate=lambda: evaluate(weights, medium),
+        evaluate=lambda: evaluate(c, weights, medium),
         evaluate_every=200,
         minutes=minutes,
     )
-    folded = fold_scale(trained, medium)
+    folded = fold_scale(c, trained, medium)
     safetensors_file.write(os.path.join(out, f"{name}.safetensors"), folded)
     return folded
 
@@ -257,13 +274,13 @@ def train_codec(medium, out, steps, minutes=None, seed=0):
 def refine_decoder(medium, out, steps, minutes=None, seed=0):
     """Trains the decoder on: latents stay what they are, so everything trained on them stays right.
     Replaces OUT/codec_MEDIUM.safetensors; OUT/refine_MEDIUM.safetensors says that it was done."""
-    path = os.path.join(out, f"codec_{medium}.safetensors")
+    c, path = opened(out).config, os.path.join(out, f"codec_{medium}.safetensors")
     weights = on_device(safetensors_file.read(path))
     for name, tensor in weights.items():
         tensor.requires_grad_(".decoder." in name)
 
     def step_loss(step):
-        return LOSSES[medium](weights, np.random.default_rng([seed, 80, step]))
+        return LOSSES[medium](c, weights, np.random.default_rng([seed, 80, step]))
 
     refined = train(
         f"refine_{medium}",
@@ -274,7 +291,7 @@ def refine_decoder(medium, out, steps, minutes=None, seed=0):
         rate=1e-3,
         decay=1e-4,
         seed=seed,
-        evaluate=lambda: evaluate(weights, medium),
+        evaluate=lambda: evaluate(c, weights, medium),
         evaluate_every=400,
         minutes=minutes,
         average=0.99,
@@ -286,16 +303,17 @@ def refine_decoder(medium, out, steps, minutes=None, seed=0):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("medium", choices=["video", "audio"])
-    parser.add_argument("--out", required=True)
+    add_arguments(parser)
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--refine", action="store_true", help="go on with the decoder alone")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    from_arguments(args)
     work = refine_decoder if args.refine else train_codec
     work(args.medium, args.out, args.steps, args.minutes)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

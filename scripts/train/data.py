@@ -8,11 +8,11 @@ import torch
 from world import render, words
 from world.conversation import truth
 from world.practice import Practice
-from world.stream import FRAMES, TRAINING_SEEDS, UNIT
+from world.stream import FPS, FRAMES, TRAINING_SEEDS, UNIT, UNIT_MS
 
-from . import stacks
-from .codecs import encode
-from .tokenizer import CONTINUES, FILLER, IDS
+from .coders import encode, heard, log_mel, response_encoder
+from .fit import Fit
+from .tokenizer import spread
 
 COLOURS, SHAPES = list(words.COLOURS), words.SHAPES
 QUESTION_KINDS = list(words.QUESTIONS)
@@ -37,11 +37,17 @@ class Material:
     same batches. Of several workers each has conversations of its own.
     """
 
-    def __init__(self, config, codecs, kind=Practice, units=64, fresh=0.5, pool=192, worker=0, workers=1):
-        self.config, self.codecs, self.kind, self.units = config, codecs, kind, units
+    def __init__(self, base, codecs, kind=Practice, units=64, fresh=0.5, pool=192, worker=0, workers=1):
+        self.config, self.tokens = base.config, base.tokens
+        self.codecs, self.kind, self.units = codecs, kind, units
+        self.user, self.agent = Fit(self.config, "observation"), Fit(self.config, "response")
+        # Latents of a unit follow from its own pictures where no layer of the encoder looks back.
+        layers = response_encoder(self.config, "video").layers
+        self.alike = (self.config["unit_ms"], self.config["fps"]) == (UNIT_MS, FPS) and not any(
+            layer["kernel"][0] > layer.get("stride", [1])[0] for layer in layers if "kernel" in layer
+        )
         self.fresh, self.pool = fresh, pool
         self.worker, self.workers = worker, workers
-        self.mel = config["observation"]["audio"]["encoder"][0]
         self.video_latents, self.kept = {}, {}
 
     def batch(self, step, size, seed=0):
@@ -77,56 +83,67 @@ class Material:
                 example[key] = value[:, first * step : (first + self.units) * step]
             else:
                 example[key] = value[first : first + self.units]
-        example["mel"] = other_voice(example["mel"], rng)
+        if log_mel(self.config):
+            example["mel"] = other_voice(example["mel"], rng)
         example["recalled"] = recalled(example.pop("previous_seen"), first, self.config["history_units"])
         missing = self.units - len(example["text"])
         return pad(example, missing) if missing else example
 
     def tensors(self, c):
         timeline = truth(c)["timeline"]
-        text = said(timeline)
-        wanted = list(text)
-        for unit, word in c.wanted.items():
-            if unit < len(wanted):
-                wanted[unit] = FILLER if word is None else IDS[word]
-        frames = torch.from_numpy(render.user_frames(c))
-        mel = stacks.logmel(torch.from_numpy(render.user_audio(c))[None], self.mel)[0]
+        units = self.agent.units(c.units)
+        # What is told per unit of the world is told per unit of the config by the last of them that it
+        # covers, weights by the largest.
+        last = torch.tensor([self.agent.seen_last(unit) for unit in range(units)])
+        covered = [slice(self.agent.seen_last(unit - 1) + 1 if unit else 0, int(last[unit]) + 1) for unit in range(units)]
+        heaviest = lambda weights: torch.stack([weights[part].max() if len(weights[part]) else weights[last[unit]] for unit, part in enumerate(covered)])
+        seen = torch.tensor(previous_seen(timeline))[last]
+        text, wanted = said(timeline, c.wanted, self.tokens, self.agent, units, self.config["agent_text_slots"])
+        typed = {}
+        for unit, entry in enumerate(timeline):
+            if entry["typed"] is not None:
+                typed.setdefault(self.agent.unit_of(unit), []).extend(self.tokens.typed(entry["typed"]))
+        sound = self.user.sound(render.user_audio(c), units)
+        frames = torch.from_numpy(self.user.frames(render.user_frames(c), units))
         return {
-            "text": torch.tensor(text),
-            "wanted": torch.tensor(wanted),
-            "text_weight": text_weights(c, timeline),
-            "previous_seen": torch.tensor(previous_seen(timeline)),
-            "typed": torch.tensor(
-                [-1 if entry["typed"] is None else IDS[entry["typed"]] for entry in timeline]
-            ),
-            "card": torch.tensor([card_labels(entry["card"]) for entry in timeline]),
-            "previous": torch.tensor([card_labels(entry["previous"]) for entry in timeline]),
-            "question": torch.tensor(question_labels(c.events, len(timeline))),
-            "user": torch.tensor([int(entry["user"]) for entry in timeline]),
-            "unnamed": torch.tensor(unnamed_labels(c.events, timeline)),
-            "flow_weight": flow_weights(c, [entry["agent"] for entry in timeline]),
+            "text": text,
+            "wanted": wanted,
+            "text_weight": heaviest(text_weights(c, timeline)),
+            "previous_seen": torch.where(seen < 0, seen, seen * UNIT_MS // self.config["unit_ms"]),
+            "typed": torch.tensor(spread(typed, units, self.config["user_text_slots"], -1)).view(units, -1),
+            "card": torch.tensor([card_labels(entry["card"]) for entry in timeline])[last],
+            "previous": torch.tensor([card_labels(entry["previous"]) for entry in timeline])[last],
+            "question": torch.tensor(question_labels(c.events, len(timeline)))[last],
+            "user": torch.tensor([int(entry["user"]) for entry in timeline])[last],
+            "unnamed": torch.tensor(unnamed_labels(c.events, timeline))[last],
+            "flow_weight": heaviest(flow_weights(c, [entry["agent"] for entry in timeline])),
             "frames": frames.permute(3, 0, 1, 2),
-            "mel": mel[..., None, None],
-            "audio_latents": self.voice_latents(c),
-            "video_latents": self.encode_video(render.agent_states(c)),
+            "mel": heard(self.config, torch.from_numpy(sound)[None])[0],
+            "audio_latents": self.voice_latents(c, units),
+            "video_latents": self.encode_video(render.agent_states(c), units),
         }
 
-    def voice_latents(self, c):
+    def voice_latents(self, c, units):
         """Latents of the agent's voice. The unit before it is cut off has those of a voice that goes on:
         the agent makes it before it can know."""
-        latents = self.encode_audio(render.agent_audio(c), c.units)
-        before = [cut - 1 for cut in c.cuts if 0 < cut <= c.units]
-        latents[before] = self.encode_audio(render.agent_audio(c, fades=False), c.units)[before]
+        latents = self.encode_audio(render.agent_audio(c), units)
+        ends = [cut * UNIT_MS for cut in c.cuts if cut * UNIT_MS % self.config["unit_ms"] == 0]
+        before = [end // self.config["unit_ms"] - 1 for end in ends]
+        before = [unit for unit in before if 0 <= unit < units]
+        latents[before] = self.encode_audio(render.agent_audio(c, fades=False), units)[before]
         return latents
 
     def encode_audio(self, sound, units):
-        x = torch.from_numpy(sound)[None, None, :, None, None]
+        x = torch.from_numpy(self.agent.sound(sound, units))[None, None, :, None, None]
         with torch.no_grad():
-            z = encode(self.codecs, "audio", x)[0, :, :, 0, 0].T
+            z = encode(self.config, self.codecs, "audio", x)[0, :, :, 0, 0].T
         return z.reshape(units, len(z) // units, -1)
 
-    def encode_video(self, states):
-        """Latents [units, 4, channels]; a unit's depend on its own frames alone: made once each."""
+    def encode_video(self, states, units):
+        """Latents [units, tokens, channels]."""
+        if not self.alike:
+            return self.pictures(self.agent.frames(render.agent_frames(states), units)[None], units)[0]
+        # A unit's depend on its own frames alone: made once each.
         groups = [tuple(states[i : i + FRAMES].flatten().tolist()) for i in range(0, len(states), FRAMES)]
         new = [group for group in dict.fromkeys(groups) if group not in self.video_latents]
         if len(self.video_latents) > 60000:
@@ -134,22 +151,45 @@ class Material:
             new = list(dict.fromkeys(groups))
         for at in range(0, len(new), 16):
             part = new[at : at + 16]
-            frames = np.stack([render.agent_frames(np.reshape(g, (FRAMES, 4))) for g in part])
-            x = torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-            with torch.no_grad():
-                z = encode(self.codecs, "video", x)
-            for group, latents in zip(part, z.permute(0, 2, 3, 4, 1).flatten(1, 3)):
-                self.video_latents[group] = latents
-        return torch.stack([self.video_latents[group] for group in groups])
+            frames = [self.agent.frames(render.agent_frames(np.reshape(g, (FRAMES, 4))), 1) for g in part]
+            for group, latents in zip(part, self.pictures(np.stack(frames), 1)):
+                self.video_latents[group] = latents[0]
+        return torch.stack([self.video_latents[group] for group in groups[:units]])
+
+    def pictures(self, frames, units):
+        """uint8 [B, frames of `units` units, height, width, 3] -> latents [B, units, tokens, channels]."""
+        x = torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+        with torch.no_grad():
+            z = encode(self.config, self.codecs, "video", x)
+        return z.permute(0, 2, 3, 4, 1).unflatten(1, (units, -1)).flatten(2, 4)
 
 
-def said(timeline):
-    """Per unit the agent's token: a word where it begins, CONTINUES where the voice sounds on, else
-    the filler."""
-    return [
-        IDS[entry["word"]] if entry["word"] is not None else CONTINUES if entry["agent"] else FILLER
-        for entry in timeline
-    ]
+def said(timeline, slips, tokens, fit, units, slots):
+    """What the agent says and what the oracle wants there, int64 [units, slots] each: a word's tokens from
+    the unit on in which it begins, `tokens.continues` where the voice sounds on, else the filler. slips:
+    unit of the world -> the word that the oracle would begin there instead, or None."""
+    begun, sounds, wanted = {}, set(), {}
+    for world_unit, entry in enumerate(timeline):
+        unit = fit.unit_of(world_unit)
+        if entry["word"] is not None:
+            begun.setdefault(unit, []).extend(tokens.said(entry["word"]))
+        if entry["agent"]:
+            sounds.add(unit)
+        if world_unit in slips:
+            word = slips[world_unit]
+            wanted[unit] = tokens.filler if word is None else tokens.said(word)[0]
+    text = torch.tensor(spread(begun, units, slots, -1))
+    going_on = torch.tensor([unit in sounds for unit in range(units)])
+    first = torch.where(going_on, tokens.continues, tokens.filler)
+    # A slot of the oracle's word counts where no earlier word's tokens wait for it.
+    free = torch.tensor([unit in begun for unit in range(units)]) | (text[:, 0] < 0)
+    text[:, 0] = torch.where(text[:, 0] < 0, first, text[:, 0])
+    text[text < 0] = tokens.filler
+    right = text.clone()
+    for unit, id in wanted.items():
+        if unit < units and free[unit]:
+            right[unit, 0] = id
+    return text, right
 
 
 def text_weights(c, timeline):
@@ -243,6 +283,7 @@ def other_voice(mel, rng):
     changed; in a third of them a few bands next to each other are taken out (SpecAugment, Park et al.
     2019): no word is to hang on one of them. Voices that training never heard lie in between."""
     mels = len(mel)
+    widest = min(WIDEST_MASK, mels)
     apart = np.interp(np.arange(mels), np.linspace(0, mels - 1, 6), rng.normal(0, 0.7, 6))
     at = np.arange(mels) * rng.uniform(0.86, 1.16) + rng.uniform(-1, 1) + apart
     at = np.clip(at, 0, mels - 1)
@@ -253,8 +294,8 @@ def other_voice(mel, rng):
     shape = torch.from_numpy((bands + rng.normal(0, 0.4)).astype(np.float32)).view(-1, 1, 1, 1)
     heard = (warped + shape).clamp(min=math.log(1e-5))
     if rng.random() < MASKED:
-        first = int(rng.integers(mels - WIDEST_MASK + 1))
-        heard[first : first + int(rng.integers(1, WIDEST_MASK + 1))] = heard.mean()
+        first = int(rng.integers(mels - widest + 1))
+        heard[first : first + int(rng.integers(1, widest + 1))] = heard.mean()
     return heard
 
 

@@ -18,11 +18,12 @@ import torch.nn.functional as F
 
 import safetensors_file
 
+from .base import add_arguments, command, from_arguments, opened
 from .data import Material
 from .loop import on_device, train
 from .model import Model, expected_tensors, guided, is_codec
-from .rollout import roll, solver_taus
-from .shape import config
+from .rollout import roll
+from .solver import taus_of
 
 TEXT_WEIGHT = 0.5
 
@@ -34,7 +35,7 @@ def teacher_path(teacher, batch, z, taus, substeps, guidance):
         for here, there in zip(taus, taus[1:]):
             for i in range(substeps):
                 tau = here + (there - here) * i / substeps
-                row = torch.full(batch["text"].shape, tau, device=z[0].device)
+                row = torch.full(batch["counts"].shape, tau, device=z[0].device)
                 v = teacher.heads(teacher.forward(batch, z, row))[1]
                 if guidance != 1:
                     free = teacher.heads(teacher.forward(batch, z, row, noisy_context=False))[1]
@@ -48,7 +49,7 @@ def distill_loss(student, teacher, batch, taus, substeps, guidance):
     z = tuple(torch.randn_like(batch[f"{m}_latents"]) for m in ("audio", "video"))
     points = teacher_path(teacher, batch, z, taus, substeps, guidance)
     # Every unit takes one of the student's steps, drawn at random.
-    shape = batch["text"].shape
+    shape = batch["counts"].shape
     device = batch["text"].device
     stops = torch.tensor(taus, device=device)
     which = torch.randint(0, len(taus) - 1, shape, device=device)
@@ -72,13 +73,14 @@ def distill_loss(student, teacher, batch, taus, substeps, guidance):
 
 def train_student(out, steps, minutes=None, few=4, substeps=4, guidance=1.5, size=4, units=48, every=8, seed=0):
     """few: the student's steps; substeps: the teacher's in each; `every`: steps on one set of rollouts."""
-    c = config()
+    base = opened(out)
+    c = base.config
     path = os.path.join(out, "conversations.safetensors")
     weights, frozen = (on_device(safetensors_file.read(path)) for _ in range(2))
     learned = {name: w.requires_grad_(True) for name, w in weights.items() if not is_codec(name)}
     student, teacher = Model(c, weights), Model(c, frozen)
-    material = Material(c, safetensors_file.read(path), units=units, pool=64, fresh=0.5)
-    taus = solver_taus(few)
+    material = Material(base, safetensors_file.read(path), units=units, pool=64, fresh=0.5)
+    taus = taus_of(few)
     kept = {}
 
     def rollout(step):
@@ -91,7 +93,7 @@ def train_student(out, steps, minutes=None, few=4, substeps=4, guidance=1.5, siz
             ]
             for example in examples:
                 example["frames"] = (example["frames"] + 1) * 127.5
-            ids, latents = roll(student, examples, few, seed=turn, units=units)
+            ids, latents = roll(student, examples, taus, seed=turn, units=units)
             own = {**batch, "text": ids, "audio_latents": latents[0], "video_latents": latents[1]}
             kept.update(turn=turn, batch=own)
         return kept["batch"]
@@ -117,7 +119,7 @@ def train_student(out, steps, minutes=None, few=4, substeps=4, guidance=1.5, siz
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", required=True)
+    add_arguments(parser)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--few", type=int, default=4, help="the student's solver steps")
@@ -126,8 +128,9 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    from_arguments(args)
     train_student(args.out, args.steps, args.minutes, args.few, args.substeps, args.guidance)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -12,10 +12,9 @@ import torch
 
 import safetensors_file
 
+from .base import InputError, check, command, opened, write_json
 from .model import expected_tensors
-from .shape import check_solver, config
 from .talk import stage_weights
-from .tokenizer import tokenizer_json
 
 STAGES = ["look", "codec_video", "codec_audio", "lessons", "conversations", "student"]
 LOGS = [*STAGES[:3], "refine_video", "refine_audio", "lessons", "conversations", "voice", "student"]
@@ -23,30 +22,29 @@ LOGS = [*STAGES[:3], "refine_video", "refine_audio", "lessons", "conversations",
 
 def export(out, stage, folder, solver=None):
     """Writes OUT/STAGE.safetensors as a checkpoint folder; solver: overrides of the config's. A student
-    has its guidance in its weights. A solver that the engine refuses is a ValueError."""
-    c = config()
-    c["solver"].update({"guidance": 1} if stage == "student" else {}, **(solver or {}))
-    check_solver(c["solver"])
+    has its guidance in its weights. Raises InputError for a solver that the engine refuses and for
+    weights that f16 can't hold."""
+    base = opened(out)
+    c = {**base.config, "torch_dtype": "float16"}
+    c["trained_with"] = ["user_text"] if c["user_text_slots"] else []
+    c["solver"] = {**c["solver"], **({"guidance": 1} if stage == "student" else {}), **(solver or {})}
+    check(c, base.tokens.json, folder)
     weights = stage_weights(out, stage)
     shapes = expected_tensors(c)
     for name, shape in shapes.items():
         if list(weights[name].shape) != shape:
-            raise ValueError(f"{name} has shape {list(weights[name].shape)}, the config says {shape}")
-        if not torch.isfinite(weights[name]).all():
-            raise ValueError(f"{name} is not finite")
-    os.makedirs(folder, exist_ok=True)
+            raise InputError(f"{stage}: {name} has shape {list(weights[name].shape)}, the config says {shape}")
     halves = {name: weights[name].half() for name in shapes}
+    for name, half in halves.items():
+        if not torch.isfinite(half).all():
+            largest = float(weights[name].abs().max())
+            raise InputError(f"{stage}: {name} holds {largest:g}; f16 holds up to 65504: train again from an earlier state")
+    os.makedirs(folder, exist_ok=True)
     safetensors_file.write(os.path.join(folder, "model.safetensors"), halves)
     write_json(os.path.join(folder, "config.json"), c)
-    write_json(os.path.join(folder, "tokenizer.json"), tokenizer_json())
+    write_json(os.path.join(folder, "tokenizer.json"), base.tokens.json)
     with open(os.path.join(folder, "README.md"), "w") as file:
         file.write(card(c, out, stage, sum(w.numel() for w in halves.values())))
-
-
-def write_json(path, value):
-    with open(path, "w") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.write("\n")
 
 
 def last_figures(out, name):
@@ -114,7 +112,7 @@ def card(c, out, stage, parameters):
 A checkpoint for wanstream, trained from nothing by this repository's scripts on a world that they
 make: 'show and tell' (`scripts/world/`). {parameters:,} parameters, stored as f16.
 
-Response: {video["width"]}x{video["height"]} at {c["fps"]} frames/s, sound at 16 kHz, in units of {c["unit_ms"]} ms.
+Response: {video["width"]}x{video["height"]} at {c["fps"]} frames/s, sound at {c["response"]["audio"]["sample_rate"] / 1000:g} kHz, in units of {c["unit_ms"]} ms.
 It speaks with one synthetic voice (espeak-ng) and one drawn face, about coloured shapes on cards.
 
 ## Training
@@ -145,4 +143,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -1,10 +1,10 @@
-"""Gives a half-trained stage the residual layers that config() has and its state hasn't. Their last
+"""Gives a half-trained stage the residual layers that a new config has and its state hasn't. Their last
 convolution is 0, so the model is at first what it was (Chen et al. 2016, Net2Net, section 2.4).
 
     .venv/bin/python -m train.grow --out FOLDER --stage conversations
-        --moved observation.audio.encoder.1=observation.audio.encoder.3                 (in scripts/)
+        --config FILE --moved observation.audio.encoder.1=observation.audio.encoder.3   (in scripts/)
 
-Rewrites OUT/STAGE.state; the next run of the stage goes on from there.
+Rewrites OUT/STAGE.state and OUT/config.json; the next run of the stage goes on from there.
 """
 
 import argparse
@@ -12,9 +12,9 @@ import os
 
 import torch
 
+from .base import check, command, opened, read_json, write_json
 from .loop import decayed_or_not
 from .model import expected_tensors, initial_weights, is_codec
-from .shape import config
 
 
 def grown(state, initial, moved):
@@ -65,10 +65,11 @@ def new_name(name, moved):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True)
+    parser.add_argument("--config", required=True, help="the config with the new layers")
     parser.add_argument("--stage", default="conversations")
     parser.add_argument("--moved", action="append", default=[], metavar="OLD=NEW")
     args = parser.parse_args()
-    c = config()
+    c = check(read_json(args.config), opened(args.out).tokens.json, args.config)
     initial = initial_weights(c)
     initial = {name: initial[name] for name in expected_tensors(c) if not is_codec(name)}
     path = os.path.join(args.out, f"{args.stage}.state")
@@ -76,7 +77,8 @@ def main():
     state = grown(state, initial, [pair.split("=") for pair in args.moved])
     torch.save(state, f"{path}.{os.getpid()}")
     os.replace(f"{path}.{os.getpid()}", path)
+    write_json(os.path.join(args.out, "config.json"), c)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -7,6 +7,7 @@ heads that are thrown away afterwards. Writes OUT/look.safetensors.
 """
 
 import argparse
+import math
 import os
 
 import numpy as np
@@ -15,18 +16,19 @@ import torch.nn.functional as F
 
 import safetensors_file
 from world import draw, render
-from world.stream import FRAMES
 
 from . import stacks
+from .base import InputError, add_arguments, command, from_arguments, opened
+from .coders import observation_encoder
 from .data import COLOURS, SHAPES, card_labels
+from .fit import Fit, resized
 from .loop import on_device, train
-from .shape import config
 
 HEADS = {"colour": 7, "shape": 6, "count": 5, "mouth": 3}
 
 
-def example(rng):
-    """One unit of pictures uint8 [4, 64, 64, 3] and its labels."""
+def example(rng, frames):
+    """So many frames, uint8 [frames, 64, 64, 3], and their labels."""
     card = None
     if rng.random() < 0.9:
         card = (COLOURS[rng.integers(6)], SHAPES[rng.integers(5)], int(rng.integers(1, 5)))
@@ -34,48 +36,51 @@ def example(rng):
     place = (*(float(v) for v in rng.integers(-4, 5, 2) / 2), float(rng.choice([0.8, 0.9, 1.0])))
     mouth, blink, sway = int(rng.integers(6)), int(rng.random() < 0.1), int(rng.integers(-1, 2))
     picture = draw.user_picture.__wrapped__(who, mouth, blink, sway, card, place)
-    frames = np.repeat(picture[None], FRAMES, 0)
-    offsets = rng.integers(draw.USER_SIZE**2 * 3, size=FRAMES)
+    offsets = rng.integers(draw.USER_SIZE**2 * 3, size=frames)
     speaks = 0 if who is None else 1 + (mouth > 1)
-    return render.camera(frames, rng, offsets), (*card_labels(card), speaks)
+    return render.camera(np.repeat(picture[None], frames, 0), rng, offsets), (*card_labels(card), speaks)
 
 
-def batch(rng, size):
-    frames, labels = zip(*(example(rng) for _ in range(size)))
-    x = torch.from_numpy(np.stack(frames)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+def batch(c, rng, size):
+    """Pictures of a unit, [B, 3, frames, height, width] in -1..1, and labels."""
+    fit, count = Fit(c, "observation"), observation_encoder(c, "video").shape[0]
+    frames, labels = zip(*(example(rng, count) for _ in range(size)))
+    x = torch.from_numpy(np.stack([resized(each, fit.height, fit.width) for each in frames])).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
     return x, torch.tensor(labels)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", required=True)
+    add_arguments(parser)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    from_arguments(args)
     train_look(args.out, args.steps, args.minutes)
 
 
 def train_look(out, steps, minutes=None, seed=0):
-    c = config()
-    layers = c["observation"]["video"]["encoder"]
-    name = "observation.video.encoder"
+    base = opened(out)
+    c, encoder = base.config, observation_encoder(base.config, "video")
+    if c["observation"]["video"]["encoder"] == "codec":
+        raise InputError("look: observation.video.encoder is the response codec's: there is nothing to train; leave the stage out")
     torch.manual_seed(seed)
-    shapes, (t, h, w, channels) = stacks.stack_tensors(layers, [FRAMES, 64, 64, 3], name)
-    weights = {key: stacks.initial(key, shape) for key, shape in shapes.items()}
+    weights = {key: stacks.initial(key, shape) for key, shape in encoder.tensors().items()}
+    weights.update({key: w for key, w in base.weights().items() if key in weights})
     for head, classes in HEADS.items():
-        weights[f"heads.{head}"] = torch.randn(classes, t * h * w * channels) * 0.02
+        weights[f"heads.{head}"] = torch.randn(classes, math.prod(encoder.output())) * 0.02
     weights = on_device(weights)
     for tensor in weights.values():
         tensor.requires_grad_(True)
 
     def outputs(x):
-        y = stacks.run(weights, name, layers, x).flatten(1)
+        y = encoder.run(weights, x).flatten(1)
         return [F.linear(y, weights[f"heads.{head}"]) for head in HEADS]
 
     def step_loss(step):
-        x, labels = (on_device(part) for part in batch(np.random.default_rng([seed, 78, step]), 48))
+        x, labels = (on_device(part) for part in batch(c, np.random.default_rng([seed, 78, step]), 48))
         loss, right = torch.zeros((), device=x.device), {}
         for i, (head, logits) in enumerate(zip(HEADS, outputs(x))):
             loss = loss + F.cross_entropy(logits, labels[:, i])
@@ -83,9 +88,9 @@ def train_look(out, steps, minutes=None, seed=0):
         return loss, right
 
     trained = train("look", out, weights, step_loss, steps, rate=2e-3, seed=seed, minutes=minutes)
-    kept = {key: value for key, value in trained.items() if key.startswith(name)}
+    kept = {key: value for key, value in trained.items() if key in encoder.tensors()}
     safetensors_file.write(os.path.join(out, "look.safetensors"), kept)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from . import stacks
+from .coders import MEDIA, log_mel, observation_encoder, response_decoder, response_encoder
+from .solver import solve
 
 TYPES = {"userText": 0, "userAudio": 1, "userVideo": 2, "agentText": 3, "agentAudio": 4, "agentVideo": 5}
 TYPE_COUNT = 7
@@ -26,34 +28,22 @@ class Layout:
     video."""
 
     def __init__(self, c):
-        unit_ms, fps = c["unit_ms"], c["fps"]
-        self.frames = unit_ms * fps // 1000
-        size = lambda side: c[side]["video"]
-        picture = lambda side: [self.frames, size(side)["height"], size(side)["width"], 3]
-        sound = lambda side: [unit_ms * c[side]["audio"]["sample_rate"] // 1000, 1, 1, 1]
-        self.inputs = {
-            (side, medium): (picture if medium == "video" else sound)(side)
-            for side in ("observation", "response")
-            for medium in ("audio", "video")
-        }
-        observed = {m: self.encoded(c, "observation", m) for m in ("audio", "video")}
-        latent = {m: self.encoded(c, "response", m) for m in ("audio", "video")}
+        observed = {medium: observation_encoder(c, medium).output() for medium in MEDIA}
+        latent = {medium: response_encoder(c, medium).output() for medium in MEDIA}
+        self.frames = response_encoder(c, "video").shape[0]
+        self.user_samples = c["unit_ms"] * c["observation"]["audio"]["sample_rate"] // 1000
+        self.agent_samples = response_encoder(c, "audio").shape[0]
         self.user_text = c["user_text_slots"]
         self.agent_text = c["agent_text_slots"]
         self.user_audio, self.user_grid = observed["audio"][0], observed["video"][:3]
         self.agent_audio, self.agent_grid = latent["audio"][0], latent["video"][:3]
         self.user_video, self.agent_video = math.prod(self.user_grid), math.prod(self.agent_grid)
-        self.channels = {"audio": observed["audio"][3], "video": observed["video"][3]}
+        self.channels = {medium: observed[medium][3] for medium in MEDIA}
+        self.latents = [(self.agent_audio, latent["audio"][3]), (self.agent_video, latent["video"][3])]
         self.observation = self.user_text + self.user_audio + self.user_video
         self.response = self.agent_audio + self.agent_video
         self.clean = self.observation + self.agent_text + self.response
         self.rows = self.clean + self.response
-
-    def encoded(self, c, side, medium):
-        layers = c[side][medium]["encoder"]
-        if layers == "codec":
-            layers = c["response"][medium]["encoder"]
-        return stacks.stack_tensors(layers, self.inputs[side, medium], "")[1]
 
     def positions(self, span):
         """[rows, 3] of unit 0: time, height, width (engine/checkpoint/unit.ts)."""
@@ -106,21 +96,15 @@ def expected_tensors(c):
     tensors["no_sound_embedding"] = [d]
     linear("tau_embedding.linear1", d, TAU_FEATURES)
     linear("tau_embedding.linear2", d, d)
-    layout = Layout(c)
-    for medium in ("audio", "video"):
-        layers, name = c["observation"][medium]["encoder"], f"observation.{medium}"
-        if layers != "codec":
-            shape = layout.inputs["observation", medium]
-            tensors.update(stacks.stack_tensors(layers, shape, f"{name}.encoder")[0])
-        linear(f"{name}.projection", d, layout.channels[medium])
-    for medium in ("audio", "video"):
-        codec, name = c["response"][medium], f"response.{medium}"
-        shape = layout.inputs["response", medium]
-        encoder, latents = stacks.stack_tensors(codec["encoder"], shape, f"{name}.encoder")
-        decoder, _ = stacks.stack_tensors(codec["decoder"], latents, f"{name}.decoder")
-        tensors.update({**encoder, **decoder})
-        linear(f"{name}.input", d, codec["latent_channels"])
-        linear(f"{name}.output", codec["latent_channels"], d)
+    for medium in MEDIA:
+        encoder = observation_encoder(c, medium)
+        if c["observation"][medium]["encoder"] != "codec":
+            tensors.update(encoder.tensors())
+        linear(f"observation.{medium}.projection", d, encoder.output()[3])
+    for medium in MEDIA:
+        tensors.update({**response_encoder(c, medium).tensors(), **response_decoder(c, medium).tensors()})
+        linear(f"response.{medium}.input", d, c["response"][medium]["latent_channels"])
+        linear(f"response.{medium}.output", c["response"][medium]["latent_channels"], d)
     return tensors
 
 
@@ -146,7 +130,7 @@ def initial_weights(c, seed=0):
         weights[name] = value
     # Log-mel values lie around -7 +- 3: the first convolution takes that out.
     encoder = c["observation"]["audio"]["encoder"]
-    if encoder != "codec":
+    if encoder != "codec" and encoder[0]["op"] == "logmel":
         first = next(i for i, layer in enumerate(encoder) if layer["op"] == "conv")
         name = f"observation.audio.encoder.{first}"
         weights[f"{name}.weight"] /= 3
@@ -192,9 +176,8 @@ class Model:
     def observed_rows(self, medium, x, units, first=0):
         """Observations of whole conversations [B, C, T, H, W] -> [B, units, tokens, hidden]. With
         first=1 the stack's first layer (log-mel) has been applied already."""
-        w, layers = self.w, self.c["observation"][medium]["encoder"]
-        name = f"observation.{medium}"
-        y = stacks.run(w, f"{name}.encoder", layers, x, first)
+        w, name = self.w, f"observation.{medium}"
+        y = observation_encoder(self.c, medium).run(w, x, first)
         y = y.permute(0, 2, 3, 4, 1).reshape(len(y), units, -1, y.shape[1])
         y = F.linear(y, w[f"{name}.projection.weight"], w[f"{name}.projection.bias"])
         return y + self.type_row("user" + medium.capitalize())
@@ -261,17 +244,17 @@ class Model:
         return x + F.linear(F.silu(gate) * up, w[p + "mlp.down_proj.weight"])
 
     def mask(self, first, last, rows, window, noisy_context, device):
-        """Additive [queries of units first..last, keys]: 0 or -inf. Keys are the clean rows of the
-        chunk's window, then, where there are noisy rows, those of units first..last."""
+        """Additive [queries of units first..last, keys]: 0 or -inf. Keys are the clean rows of the units
+        of `kept`, then, where there are noisy rows, those of units first..last."""
         key = (first, last, rows, window, noisy_context, device)
         if key in self._masks:
             return self._masks[key]
         lay = self.layout
-        start = max(0, first - window + 1)
         ranks = lay.ranks()[:rows]
-        span = lay.agent_text + 2
+        span, sinks = lay.agent_text + 2, self.c["sink_units"]
+        kept = torch.tensor(self.kept(first, last, window))
         unit_q = torch.arange(first, last).repeat_interleave(rows)
-        unit_k = torch.arange(start, last).repeat_interleave(lay.clean)
+        unit_k = kept.repeat_interleave(lay.clean)
         row = torch.arange(rows).repeat(last - first)
         noisy = row >= lay.clean
         response = (row >= lay.observation + lay.agent_text) & ~noisy
@@ -279,16 +262,23 @@ class Model:
         if noisy_context is False:
             # The unconditional set sees neither observation nor text of its unit.
             limit = torch.where(noisy, unit_q * span - 1, limit)
-        rank_k = unit_k * span + ranks[: lay.clean].repeat(last - start)
-        # History holds `window` units when a row is computed: responses come a tick later.
-        oldest = unit_q - window + 1 + response.long()
-        sees = (rank_k[None] <= limit[:, None]) & (unit_k[None] >= oldest[:, None])
+        rank_k = unit_k * span + ranks[: lay.clean].repeat(len(kept))
+        # History holds the sinks and the newest units, `window` in all, when a row is computed: responses
+        # come a tick later.
+        oldest = unit_q - (window - sinks) + 1 + response.long()
+        here = (unit_k[None] >= oldest[:, None]) | (unit_k[None] < sinks)
+        sees = (rank_k[None] <= limit[:, None]) & here
         # Noisy rows also see their unit's noisy rows; the clean ones don't.
         unit_noisy = torch.arange(first, last).repeat_interleave(rows - lay.clean)
         sees = torch.cat([sees, noisy[:, None] & (unit_noisy[None] == unit_q[:, None])], 1)
         mask = torch.zeros(sees.shape).masked_fill(~sees, -math.inf).to(device)
         self._masks[key] = mask
         return mask
+
+    def kept(self, first, last, window):
+        """Units that those from first to last see: the sinks, then the window."""
+        start = max(0, first - (window - self.c["sink_units"]) + 1)
+        return [*range(min(self.c["sink_units"], start)), *range(start, last)]
 
     def attend(self, q, k, v, typed, window, noisy_context):
         """q [B, L, rows, H, d], k and v [B, L, rows, KV, d] -> [B, L, rows, H, d]."""
@@ -303,15 +293,17 @@ class Model:
         out = []
         for first in range(0, units, CHUNK):
             last = min(units, first + CHUNK)
-            start, n = max(0, first - window + 1), last - first
+            kept, n = self.kept(first, last, window), last - first
+            whole = kept == list(range(kept[0], last))
+            kept = slice(kept[0], last) if whole else torch.tensor(kept, device=q.device)
             bias = self.mask(first, last, rows, window, noisy_context, q.device)
-            hidden = empty[:, start:last].reshape(b, 1, -1)
+            hidden = empty[:, kept].reshape(b, 1, -1)
             hidden = F.pad(hidden, (0, n * (rows - lay.clean)))
             bias = (bias + hidden)[:, None, None]  # [B, 1, 1, n x rows, keys]
             part = q[:, first:last].permute(0, 3, 4, 1, 2, 5).reshape(b, kv, group * n * rows, d)
             keys, values = (
                 torch.cat(
-                    [x[:, start:last, : lay.clean].flatten(1, 2), x[:, first:last, lay.clean :].flatten(1, 2)], 1
+                    [x[:, kept, : lay.clean].flatten(1, 2), x[:, first:last, lay.clean :].flatten(1, 2)], 1
                 ).transpose(1, 2)
                 for x in (k, v)
             )
@@ -325,19 +317,19 @@ class Model:
     def forward(self, batch, z: tuple | None = None, tau=None, noisy_context=True):
         """The training pass.
 
-        batch: typed [B, L] (-1: nothing), text [B, L], audio (log-mel or samples) and video
-        observations as `observe` takes them, latents audio [B, L, tokens, channels] and video, the
+        batch: typed [B, L, slots] (-1: nothing), text [B, L, slots], audio and video observations as
+        `observe` takes them, latents audio [B, L, tokens, channels] and video, the
         clean (history's) ones. z: the noisy latents, at tau [B, L]. Returns the normed rows
-        [B, L, rows, hidden]: of use are the last observation row (text logits) and the noisy ones.
+        [B, L, rows, hidden]: of use are the rows before each text token (its logits) and the noisy ones.
         """
         lay, c = self.layout, self.c
         typed, text = batch["typed"], batch["text"]
-        b, units = text.shape
+        b, units, _ = text.shape
         zero = torch.zeros(b, units, device=text.device)
         rows = [
-            self.text_rows(typed.clamp(min=0), "userText")[:, :, None],
+            self.text_rows(typed.clamp(min=0), "userText"),
             *self.observe(batch, units),
-            self.text_rows(text, "agentText")[:, :, None],
+            self.text_rows(text, "agentText"),
             self.latent_rows(batch["audio_latents"], batch["video_latents"], zero),
         ]
         if z is not None:
@@ -352,23 +344,32 @@ class Model:
         turns = self._angles[key]
         for i in range(c["num_hidden_layers"]):
             q, k, v = self.qkv(i, x, turns)
-            attended = self.attend(q, k, v, typed[..., None], c["history_units"], noisy_context)
+            attended = self.attend(q, k, v, typed, c["history_units"], noisy_context)
             x = self.finish(i, x, attended)
         return self.final_norm(x)
 
     def observe(self, batch, units):
-        return (
-            self.observed_rows("audio", batch["mel"], units, first=1),
-            self.observed_rows("video", batch["frames"], units),
-        )
+        """Rows of the user's audio (batch["mel"], as coders.heard gives it) and video (batch["frames"]),
+        each [B, units, tokens, hidden]; of a medium that the batch lacks, rows that say so."""
+        lay, w = self.layout, self.w
+        rows = []
+        for medium, key, tokens in (("audio", "mel", lay.user_audio), ("video", "frames", lay.user_video)):
+            if key in batch:
+                first = 1 if medium == "audio" and log_mel(self.c) else 0
+                rows.append(self.observed_rows(medium, batch[key], units, first))
+            else:
+                nothing = w["no_sound_embedding" if medium == "audio" else "no_picture_embedding"]
+                row = nothing + self.type_row("user" + medium.capitalize())
+                rows.append(row.expand(len(batch["typed"]), units, tokens, -1))
+        return rows
 
     def heads(self, normed):
-        """(text logits [B, L, vocabulary], (audio velocity, video velocity) or None, last observation
-        rows)."""
+        """(text logits [B, L, slots, vocabulary], (audio velocity, video velocity) or None, last
+        observation rows). A slot's logits are read at the token before it."""
         lay = self.layout
-        last = normed[:, :, lay.observation - 1]
+        before = normed[:, :, lay.observation - 1 : lay.observation - 1 + lay.agent_text]
         flow = self.velocity(normed[:, :, lay.clean :]) if normed.shape[2] > lay.clean else None
-        return self.logits(last), flow, last
+        return self.logits(before), flow, before[:, :, 0]
 
 
 def guided(led, free, guidance):
@@ -423,39 +424,41 @@ class Stream:
                 cache[i] = (keys, values, torch.cat([old_hidden, new_hidden], 1))
         return m.final_norm(x)
 
-    def trim(self, rows):
-        """Drops the oldest `rows` rows."""
-        if rows > 0:
-            self.cache = [(k[:, rows:], v[:, rows:], hidden[:, rows:]) for k, v, hidden in self.cache]
+    def trim(self):
+        """Drops the oldest unit that isn't a sink."""
+        rows = self.model.layout.clean
+        at = self.model.c["sink_units"] * rows
+        cut = lambda part: torch.cat([part[:, :at], part[:, at + rows :]], 1) if at else part[:, rows:]
+        self.cache = [(cut(k), cut(v), cut(hidden)) for k, v, hidden in self.cache]
 
     def think(self, typed, audio_rows, video_rows, previous, choose):
-        """The language/state pass of the next unit: typed [B] ids or -1, observation rows [B, n, D],
-        previous latents (None before unit 0), choose(logits) -> ids [B]. Returns ids."""
+        """The language/state pass of the next unit: typed [B, slots] ids or -1, observation rows
+        [B, n, D], previous latents (None before unit 0), choose(logits, slot) -> ids [B]. Returns ids
+        [B, slots] and logits [B, slots, vocabulary]."""
         m, lay = self.model, self.model.layout
         unit = self.unit
-        window = m.c["history_units"]
-        # The window holds units unit - window + 1 .. unit.
-        if unit >= window:
-            self.trim(lay.clean)
+        # The window holds the sinks and the units up to this one.
+        if unit >= m.c["history_units"]:
+            self.trim()
         everything = lambda n: torch.ones(n, n, dtype=torch.bool, device=self.device)
         if previous is not None:
             rows = torch.arange(lay.observation + lay.agent_text, lay.clean)
             x = m.latent_rows(*previous, torch.zeros(self.b, device=self.device))
             self.span(x, self.rows(x, rows, unit - 1), everything(lay.response), self.cache, True)
-        x = torch.cat(
-            [m.text_rows(typed.clamp(min=0), "userText")[:, None], audio_rows, video_rows], 1
-        )
+        x = torch.cat([m.text_rows(typed.clamp(min=0), "userText"), audio_rows, video_rows], 1)
         hidden = torch.zeros(self.b, lay.observation, dtype=torch.bool, device=self.device)
-        hidden[:, 0] = typed < 0
+        hidden[:, : lay.user_text] = typed < 0
         turns = self.rows(x, torch.arange(lay.observation), unit)
         normed = self.span(x, turns, everything(lay.observation), self.cache, True, hidden)
-        logits = m.logits(normed[:, -1])
-        ids = choose(logits)
-        x = m.text_rows(ids, "agentText")[:, None]
-        turns = self.rows(x, torch.tensor([lay.observation]), unit)
-        self.span(x, turns, everything(1), self.cache, True)
+        ids, logits = [], []
+        for slot in range(lay.agent_text):
+            logits.append(m.logits(normed[:, -1]))
+            ids.append(choose(logits[-1], slot))
+            x = m.text_rows(ids[-1], "agentText")[:, None]
+            turns = self.rows(x, torch.tensor([lay.observation + slot]), unit)
+            normed = self.span(x, turns, everything(1), self.cache, True)
         self.unit += 1
-        return ids, logits
+        return torch.stack(ids, 1), torch.stack(logits, 1)
 
     def velocity(self, z, tau, alone=False):
         """Velocities of the unit thought last, at tau; alone: without its observation and text, for
@@ -469,11 +472,11 @@ class Stream:
         normed = self.span(x, self.rows(x, rows, self.unit - 1), everything, cache, False)
         return m.velocity(normed)
 
-    def solve(self, z, taus, guidance=1.0):
-        """Euler from taus[0] = 1 to taus[-1] = 0, with classifier-free guidance."""
-        for here, there in zip(taus, taus[1:]):
-            v = self.velocity(z, here)
-            if guidance != 1:
-                v = guided(v, self.velocity(z, here, alone=True), guidance)
-            z = tuple(part + (there - here) * rate for part, rate in zip(z, v))
-        return z
+    def solve(self, z, taus, guidance=1.0, solver="euler"):
+        """From taus[0] = 1 to taus[-1] = 0, with classifier-free guidance."""
+
+        def velocity(z, tau):
+            v = self.velocity(z, tau)
+            return v if guidance == 1 else guided(v, self.velocity(z, tau, alone=True), guidance)
+
+        return solve(z, velocity, solver, taus)

@@ -14,16 +14,72 @@ import os
 import numpy as np
 import torch
 
-import safetensors_file
 from world import render
 from world.conversation import Conversation, truth
-from world.stream import UNIT
 
+from .base import ask_engine, completed, read_json, read_weights
+from .coders import heard
+from .fit import Fit
 from .model import Model, Stream
 from .noise import unit_noise
-from .rollout import pictures, solver_taus, sounds
-from .stacks import logmel
-from .tokenizer import IDS
+from .rollout import pictures, sounds
+from .solver import taus_of
+from .tokenizer import Tokens, spread
+
+
+def run(checkpoint, out, seed=100_000, units=40, steps=None):
+    """Writes to the folder OUT what the user gives and what PyTorch makes of it, as parity.ts reads it."""
+    c = read_json(os.path.join(checkpoint, "config.json"))
+    tokenizer = completed(read_json(os.path.join(checkpoint, "tokenizer.json")), c, checkpoint)
+    tokens = Tokens(tokenizer, c["filler_token_id"], ask_engine)
+    model = Model(c, read_weights(checkpoint))
+    lay, user = model.layout, Fit(c, "observation")
+    conversation = Conversation(seed, length=max(12, units * c["unit_ms"] / 1000))
+    units = min(units, user.units(conversation.units))
+    sound = user.sound(render.user_audio(conversation), units)
+    frames = user.frames(render.user_frames(conversation, last=user.world_units(units)), units)
+    begun: dict = {}
+    for unit, entry in enumerate(truth(conversation)["timeline"]):
+        if entry["typed"] is not None:
+            begun.setdefault(user.unit_of(unit), []).extend(tokens.typed(entry["typed"]))
+    typed = torch.tensor(spread(begun, units, lay.user_text, -1)).view(units, lay.user_text)
+    batch = {
+        "mel": heard(c, torch.from_numpy(sound)[None]),
+        "frames": torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1,
+        "typed": typed[None],
+    }
+    count = [tokens * channels for tokens, channels in lay.latents]
+    solver = {**c["solver"], **({"steps": steps} if steps else {})}
+    stream, taus = Stream(model, 1), taus_of(solver["steps"], solver["shift"])
+    ids, logits, drawn, solved, previous = [], [], [], ([], []), None
+    with torch.no_grad():
+        audio, video = model.observe(batch, units)
+        for unit in range(units):
+            chosen, scores = stream.think(
+                typed[None, unit], audio[:, unit], video[:, unit], previous, lambda l, _: l.argmax(-1)
+            )
+            noise = torch.from_numpy(unit_noise(0, unit, sum(count)))
+            z = tuple(part.view(1, *shape) for part, shape in zip(noise.split(count), lay.latents))
+            previous = stream.solve(z, taus, solver["guidance"], solver["name"])
+            ids.append(chosen[0].tolist())
+            logits.append(scores[0, -1].numpy())
+            drawn.append(noise.numpy())
+            for kept, part in zip(solved, previous):
+                kept.append(part)
+        latents = tuple(torch.stack(part, 1) for part in solved)
+        os.makedirs(out, exist_ok=True)
+        write = lambda name, values: np.asarray(values).tofile(os.path.join(out, name))
+        write("user.f32", sound.astype("<f4"))
+        write("user.rgb", frames)
+        write("logits.f32", np.stack(logits).astype("<f4"))
+        write("noise.f32", np.stack(drawn).astype("<f4"))
+        write("latents.f32", torch.cat([part[0].flatten(1) for part in latents], 1).numpy().astype("<f4"))
+        write("agent.f32", sounds(c, model.w, latents[0])[0].numpy().astype("<f4"))
+        write("agent.rgb", pictures(c, model.w, latents[1], tuple(lay.agent_grid)))
+    record = {"units": units, "steps": solver["steps"], "tokens": ids}
+    record["typed"] = [[id for id in row if id >= 0] for row in typed.tolist()]
+    with open(os.path.join(out, "units.json"), "w") as file:
+        json.dump(record, file)
 
 
 def main():
@@ -35,51 +91,7 @@ def main():
     parser.add_argument("--steps", type=int, help="solver steps; default the checkpoint's")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    with open(os.path.join(args.checkpoint, "config.json")) as file:
-        c = json.load(file)
-    model = Model(c, safetensors_file.read(os.path.join(args.checkpoint, "model.safetensors")))
-    conversation = Conversation(args.seed, length=max(12, args.units * 0.16))
-    units = min(args.units, conversation.units)
-    sound = render.user_audio(conversation)[: units * UNIT]
-    frames = render.user_frames(conversation, last=units)
-    typed = [entry["typed"] for entry in truth(conversation)["timeline"][:units]]
-    mel = logmel(torch.from_numpy(sound)[None], c["observation"]["audio"]["encoder"][0])
-    batch = {
-        "mel": mel[..., None, None],
-        "frames": torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1,
-    }
-    lay = model.layout
-    shapes = [(lay.agent_audio, c["response"]["audio"]["latent_channels"])]
-    shapes += [(lay.agent_video, c["response"]["video"]["latent_channels"])]
-    count = [a * b for a, b in shapes]
-    steps = args.steps or c["solver"]["steps"]
-    stream, taus = Stream(model, 1), solver_taus(steps, c["solver"]["shift"])
-    ids, logits, drawn, solved, previous = [], [], [], ([], []), None
-    with torch.no_grad():
-        audio, video = model.observe(batch, units)
-        for unit in range(units):
-            word = torch.tensor([-1 if typed[unit] is None else IDS[typed[unit]]])
-            chosen, scores = stream.think(word, audio[:, unit], video[:, unit], previous, lambda l: l.argmax(-1))
-            noise = torch.from_numpy(unit_noise(0, unit, sum(count)))
-            z = tuple(part.view(1, *shape) for part, shape in zip(noise.split(count), shapes))
-            previous = stream.solve(z, taus, c["solver"]["guidance"])
-            ids.append(int(chosen))
-            logits.append(scores[0].numpy())
-            drawn.append(noise.numpy())
-            for kept, part in zip(solved, previous):
-                kept.append(part)
-    latents = tuple(torch.stack(part, 1) for part in solved)
-    os.makedirs(args.out, exist_ok=True)
-    write = lambda name, values: np.asarray(values).tofile(os.path.join(args.out, name))
-    write("user.f32", sound.astype("<f4"))
-    write("user.rgb", frames)
-    write("logits.f32", np.stack(logits).astype("<f4"))
-    write("noise.f32", np.stack(drawn).astype("<f4"))
-    write("latents.f32", torch.cat([part[0].flatten(1) for part in latents], 1).numpy().astype("<f4"))
-    write("agent.f32", sounds(model.w, latents[0])[0].numpy().astype("<f4"))
-    write("agent.rgb", pictures(model.w, latents[1], tuple(lay.agent_grid)))
-    with open(os.path.join(args.out, "units.json"), "w") as file:
-        json.dump({"units": units, "steps": steps, "typed": typed, "tokens": ids}, file)
+    run(args.checkpoint, args.out, args.seed, args.units, args.steps)
 
 
 if __name__ == "__main__":

@@ -12,19 +12,16 @@ import os
 
 import torch
 
-import safetensors_file
-
+from .base import begin, command
 from .model import expected_tensors, is_codec
-from .shape import config
 from .talk import initial_probe
 
 
-def restored(weights, step):
+def restored(c, weights, step):
     """The state of a stage, as loop.train saves it: its parameters are all weights but the codecs'.
 
-    Raises ValueError when `weights` (name -> tensor) aren't of config()'s shape.
+    Raises ValueError when `weights` (name -> tensor) aren't of the config's shape.
     """
-    c = config()
     for name, shape in expected_tensors(c).items():
         found = list(weights[name].shape) if name in weights else "none"
         if found != shape:
@@ -41,7 +38,7 @@ def restored(weights, step):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("checkpoint", help="a folder with model.safetensors")
+    parser.add_argument("checkpoint", help="its folder")
     parser.add_argument("--out", required=True)
     parser.add_argument("--stage", default="conversations")
     parser.add_argument("--step", type=int, required=True)
@@ -49,13 +46,9 @@ def main():
     path = os.path.join(args.out, f"{args.stage}.state")
     if os.path.exists(path):
         parser.error(f"{path} is there already: remove it, or go on from it")
-    weights = safetensors_file.read(os.path.join(args.checkpoint, "model.safetensors"))
-    os.makedirs(args.out, exist_ok=True)
-    for medium in ("audio", "video"):
-        codec = {n: w for n, w in weights.items() if is_codec(n) and n.startswith(f"response.{medium}.")}
-        safetensors_file.write(os.path.join(args.out, f"codec_{medium}.safetensors"), codec)
-    torch.save(restored(weights, args.step), path)
+    base = begin(args.out, init=args.checkpoint)
+    torch.save(restored(base.config, base.weights(), args.step), path)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -18,78 +18,71 @@ import torch
 
 from world import render, voices
 from world.conversation import Conversation, truth
-from world.stream import ACTIVE, UNIT
+from world.stream import ACTIVE, FRAMES, UNIT, UNIT_MS
 
-from . import stacks
-from .codecs import decode
+from .base import InputError, add_arguments, command, from_arguments
+from .codecs import mel_distances
+from .coders import decode
 from .data import Material
+from .fit import resized
 from .model import Model, Stream
-from .shape import config
+from .solver import taus_of
 from .talk import stage_weights
-from .tokenizer import CONTINUES, FILLER, FIRST_WORD, WORDS
 
 
-def solver_taus(steps, shift=1.0):
-    taus = [1 - i / steps for i in range(steps + 1)]
-    return [shift * tau / (1 + (shift - 1) * tau) for tau in taus]
-
-
-def roll(model, examples, steps, seed=0, units=None, guidance=1.0):
-    """Runs conversations (Material.tensors) closed loop, together: (token ids [B, L], latents)."""
+def roll(model, examples, taus, seed=0, units=None, guidance=1.0, solver="euler"):
+    """Runs conversations (Material.tensors) closed loop, together: (token ids [B, L, slots], latents)."""
     units = units or min(len(example["text"]) for example in examples)
     b = len(examples)
     device = examples[0]["typed"].device
     stream = Stream(model, b, device)
     batch = {
-        "mel": torch.stack([e["mel"][:, : units * 16] for e in examples]),
-        "frames": torch.stack([e["frames"][:, : units * 4] for e in examples]).float() / 127.5 - 1,
+        "mel": torch.stack([first_units(e, "mel", units) for e in examples]),
+        "frames": torch.stack([first_units(e, "frames", units) for e in examples]).float() / 127.5 - 1,
         "typed": torch.stack([e["typed"][:units] for e in examples]),
     }
     generator = torch.Generator().manual_seed(seed)
-    taus = solver_taus(steps)
     ids, latents, previous = [], ([], []), None
     with torch.no_grad():
         audio, video = model.observe(batch, units)
         for unit in range(units):
             chosen, _ = stream.think(
-                batch["typed"][:, unit], audio[:, unit], video[:, unit], previous, lambda l: l.argmax(-1)
+                batch["typed"][:, unit], audio[:, unit], video[:, unit], previous, lambda l, _: l.argmax(-1)
             )
             z = tuple(
                 torch.randn(b, *example.shape[1:], generator=generator).to(device)
                 for example in (examples[0]["audio_latents"], examples[0]["video_latents"])
             )
-            previous = stream.solve(z, taus, guidance)
+            previous = stream.solve(z, taus, guidance, solver)
             ids.append(chosen)
             for kept, part in zip(latents, previous):
                 kept.append(part)
     return torch.stack(ids, 1), tuple(torch.stack(part, 1) for part in latents)
 
 
-def sounds(weights, audio_latents):
-    """[B, L, tokens, channels] -> samples [B, L x UNIT]."""
+def first_units(example, key, units):
+    """The first units of a stream [channels, time, ...] of an example."""
+    step = example[key].shape[1] // len(example["text"])
+    return example[key][:, : units * step]
+
+
+def sounds(c, weights, audio_latents):
+    """[B, L, tokens, channels] -> samples [B, L x a unit's]."""
     with torch.no_grad():
         z = audio_latents.flatten(1, 2).transpose(1, 2)[..., None, None]
-        return decode(weights, "audio", z)[:, 0, :, 0, 0].clamp(-1, 1)
+        return decode(c, weights, "audio", z)[:, 0, :, 0, 0].clamp(-1, 1)
 
 
-def pictures(weights, video_latents, grid):
-    """[1, L, tokens, channels] -> uint8 [frames, 128, 128, 3]."""
+def pictures(c, weights, video_latents, grid):
+    """[1, L, tokens, channels] -> uint8 [frames, height, width, 3]."""
     with torch.no_grad():
         z = video_latents.unflatten(2, grid).flatten(1, 2).permute(0, 4, 1, 2, 3)
-        y = decode(weights, "video", z)[0].permute(1, 2, 3, 0)
+        y = decode(c, weights, "video", z)[0].permute(1, 2, 3, 0)
     return ((y.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
 
 
-def word_of(token):
-    """The world's word of a token; None where none begins; bytes as they are."""
-    if token in (FILLER, CONTINUES):
-        return None
-    at = token - FIRST_WORD
-    return WORDS[at] if 0 <= at < len(WORDS) else f"<{token}>"
-
-
-def loudness(sound):
-    return np.sqrt(np.mean(np.reshape(sound, (-1, UNIT)) ** 2, 1))
+def loudness(sound, units):
+    return np.sqrt(np.mean(np.reshape(sound, (units, -1)) ** 2, 1))
 
 
 class Unheard(Conversation):
@@ -162,64 +155,71 @@ def judge(tally, record, words, active):
     tally.add("first second", any(active[:6]) and not any(truth_active[:9]))
 
 
-def forced_distance(model, weights, material, examples, steps):
+def forced_distance(model, weights, examples, taus):
     """Log-mel distance of sampled voice to the truth on active units, history and text given; and the
     codec's own floor. Mean absolute difference of natural logarithms."""
     batch = {key: torch.stack([e[key][:64] for e in examples]) for key in ("typed", "text")}
-    batch["mel"] = torch.stack([e["mel"][:, : 64 * 16] for e in examples])
-    batch["frames"] = torch.stack([e["frames"][:, : 64 * 4] for e in examples]).float() / 127.5 - 1
+    batch["mel"] = torch.stack([first_units(e, "mel", 64) for e in examples])
+    batch["frames"] = torch.stack([first_units(e, "frames", 64) for e in examples]).float() / 127.5 - 1
     for medium in ("audio", "video"):
         batch[f"{medium}_latents"] = torch.stack([e[f"{medium}_latents"][:64] for e in examples])
     torch.manual_seed(1)
     z = tuple(torch.randn_like(batch[f"{m}_latents"]) for m in ("audio", "video"))
     with torch.no_grad():
-        taus = solver_taus(steps)
         for here, there in zip(taus, taus[1:]):
-            tau = torch.full(batch["text"].shape, here)
+            tau = torch.full(batch["text"].shape[:2], here)
             v = model.heads(model.forward(batch, z, tau))[1]
             z = tuple(a + (there - here) * b for a, b in zip(z, v))
-        truth_sound = torch.stack([torch.from_numpy(e["sound"][: 64 * UNIT]) for e in examples])
-        layer = {"window": 400, "fft": 512, "hop": 160, "mels": 40}
-        mel = lambda sound: stacks.logmel(sound, layer)
-        active = torch.stack([e["active"][:64] for e in examples]).repeat_interleave(16, 1).float()
-        reference = mel(truth_sound)
-        distance = lambda x: float(((mel(x) - reference).abs().mean(1) * active).sum() / active.sum())
-        return distance(sounds(weights, z[0])), distance(sounds(weights, batch["audio_latents"]))
+        active = torch.stack([e["active"][:64] for e in examples])
+        unit = model.layout.agent_samples
+        truth_sound = torch.stack([torch.from_numpy(e["sound"][: active.shape[1] * unit]) for e in examples])
+
+        def distance(latents):
+            each, _ = mel_distances(sounds(model.c, weights, latents), truth_sound, model.c["response"]["audio"]["sample_rate"])
+            weight = active.repeat_interleave(each.shape[1] // active.shape[1], 1).float()
+            return float((each[:, : weight.shape[1]] * weight).sum() / weight.sum())
+
+        return distance(z[0]), distance(batch["audio_latents"])
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", required=True)
+    add_arguments(parser)
     parser.add_argument("--stage", default="conversations")
     parser.add_argument("--seeds", type=int, nargs=2, default=[90_000, 24], metavar=("FIRST", "COUNT"))
     parser.add_argument("--seconds", type=float, default=24)
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--guidance", type=float, default=config()["solver"]["guidance"])
+    parser.add_argument("--steps", type=int, help="solver steps; default: the config's")
+    parser.add_argument("--guidance", type=float, help="default: the config's")
     parser.add_argument("--unheard", action="store_true", help="users with accents unheard in training")
     parser.add_argument("--keep", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    c = config()
+    base = from_arguments(args)
+    c, tokens = base.config, base.tokens
+    if c["unit_ms"] != UNIT_MS:
+        raise InputError(f"unit_ms {c['unit_ms']}: rollouts are judged in the world's units of {UNIT_MS} ms; measure with 'wanstream eval'")
+    solver = {**c["solver"], **{k: v for k, v in (("steps", args.steps), ("guidance", args.guidance)) if v is not None}}
+    taus = taus_of(solver["steps"], solver["shift"])
     weights = stage_weights(args.out, args.stage)
-    model, material = Model(c, weights), Material(c, weights)
+    model, material = Model(c, weights), Material(base, weights)
     kind = Unheard if args.unheard else Conversation
     conversations = [kind(args.seeds[0] + i, length=args.seconds) for i in range(args.seeds[1])]
     examples = []
     for conversation in conversations:
         active = torch.tensor([entry["agent"] for entry in truth(conversation)["timeline"]])
-        sound = render.agent_audio(conversation)
+        sound = material.agent.sound(render.agent_audio(conversation), len(active))
         examples.append({**material.tensors(conversation), "sound": sound, "active": active})
     tally = Tally()
-    ids, latents = roll(model, examples, args.steps, guidance=args.guidance)
-    voice = sounds(weights, latents[0]).numpy()
+    ids, latents = roll(model, examples, taus, guidance=solver["guidance"], solver=solver["name"])
+    voice = sounds(c, weights, latents[0]).numpy()
     for i, conversation in enumerate(conversations):
-        words = [word_of(token) for token in ids[i].tolist()]
-        judge(tally, truth(conversation), words, loudness(voice[i]) > ACTIVE)
+        words = tokens.words(ids[i].tolist())
+        judge(tally, truth(conversation), words, loudness(voice[i], len(words)) > ACTIVE)
         if i < args.keep:
-            keep(args.out, args.stage, conversation, words, voice[i], pictures(weights, latents[1][i : i + 1], tuple(model.layout.agent_grid)))
+            keep(args.out, args.stage, conversation, words, voice[i], c, pictures(c, weights, latents[1][i : i + 1], tuple(model.layout.agent_grid)))
     hit, alarm, miss = (len(tally.lists.get(name, [])) for name in ("hit", "false alarm", "miss"))
-    distance, floor = forced_distance(model, weights, material, examples[:8], args.steps)
+    distance, floor = forced_distance(model, weights, examples[:8], taus)
     figures = {
         "conversations": len(conversations),
         "questions": len(tally.lists.get("right", [])),
@@ -238,8 +238,8 @@ def main(arguments=None):
         "said_in_the_first_second": tally.rate("first second"),
         "log_mel_distance_forced": round(distance, 4),
         "log_mel_distance_codec": round(floor, 4),
-        "solver_steps": args.steps,
-        "guidance": args.guidance,
+        "solver_steps": solver["steps"],
+        "guidance": solver["guidance"],
     }
     for key, value in figures.items():
         print(f"{key.replace('_', ' '):28s} {value}")
@@ -247,16 +247,17 @@ def main(arguments=None):
         json.dump(figures, file, indent=1)
 
 
-def keep(out, stage, conversation, words, voice, frames):
+def keep(out, stage, conversation, words, voice, c, frames):
     """Writes user and agent side by side as an mp4, and the agent's words per unit as text."""
     folder = os.path.join(out, "rollouts")
     os.makedirs(folder, exist_ok=True)
     stem = os.path.join(folder, f"{stage}_{conversation.seed}")
-    user = render.user_frames(conversation)[: len(frames)]
-    render.write_wav(f"{stem}_user.wav", render.user_audio(conversation)[: len(voice)])
-    render.write_wav(f"{stem}_agent.wav", voice)
+    heard, seen = render.user_audio(conversation)[: len(words) * UNIT], render.user_frames(conversation)
+    user = resized(seen[np.arange(len(frames)) * len(words) * FRAMES // len(frames)], *frames.shape[1:3])
+    render.write_wav(f"{stem}_user.wav", heard)
+    render.write_wav(f"{stem}_agent.wav", voice, c["response"]["audio"]["sample_rate"])
     wavs = [f"{stem}_user.wav", f"{stem}_agent.wav"]
-    render.write_mp4(f"{stem}.mp4", render.side_by_side(user, frames), wavs)
+    render.write_mp4(f"{stem}.mp4", render.side_by_side(user, frames), wavs, c["fps"])
     with open(f"{stem}.txt", "w") as file:
         for unit, entry in enumerate(truth(conversation)["timeline"][: len(words)]):
             shown = " ".join(entry["card"][:2] + (str(entry["card"][2]),)) if entry["card"] else "-"
@@ -265,4 +266,4 @@ def keep(out, stage, conversation, words, voice, frames):
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -61,15 +61,15 @@ def stack_tensors(layers, shape, name):
     return tensors, shape
 
 
-def run(weights, name, layers, x, first=0):
-    """Runs layers[first:] of the encoder or decoder `name` over x."""
+def run(weights, name, layers, x, first=0, rate=None):
+    """Runs layers[first:] of the encoder or decoder `name` over x; rate: samples per second of sound."""
     for i, layer in enumerate(layers):
         if i >= first:
-            x = apply(weights, f"{name}.{i}", layer, x)
+            x = apply(weights, f"{name}.{i}", layer, x, rate)
     return x
 
 
-def apply(weights, name, layer, x):
+def apply(weights, name, layer, x, rate=None):
     op = layer["op"]
     if op == "conv":
         stride, dilation = layer.get("stride", [1, 1, 1]), layer.get("dilation", 1)
@@ -90,7 +90,7 @@ def apply(weights, name, layer, x):
     if op == "overlap_add":
         return overlap_add(x)
     if op == "logmel":
-        return logmel(x[:, 0, :, 0, 0], layer)[..., None, None]
+        return logmel(x[:, 0, :, 0, 0], layer, rate)[..., None, None]
     raise ValueError(f"unknown layer {op}")
 
 
@@ -140,26 +140,26 @@ def overlap_add(x):
 _filters: dict = {}
 
 
-def mel_filters(fft, mels, sample_rate=16000):
+def mel_filters(fft, mels, sample_rate):
     """[mels, fft / 2 + 1]: triangles of height 1, evenly spaced on HTK's mel scale."""
-    if (fft, mels) not in _filters:
+    if (fft, mels, sample_rate) not in _filters:
         top = 2595 * math.log10(1 + sample_rate / 2 / 700)
         points = torch.linspace(0, top, mels + 2, dtype=torch.float64)
         points = 700 * (10 ** (points / 2595) - 1)
         bins = torch.linspace(0, sample_rate / 2, fft // 2 + 1, dtype=torch.float64)
         rise = (bins - points[:-2, None]) / (points[1:-1] - points[:-2])[:, None]
         fall = (points[2:, None] - bins) / (points[2:] - points[1:-1])[:, None]
-        _filters[fft, mels] = torch.minimum(rise, fall).clamp(min=0).float()
-    return _filters[fft, mels]
+        _filters[fft, mels, sample_rate] = torch.minimum(rise, fall).clamp(min=0).float()
+    return _filters[fft, mels, sample_rate]
 
 
-def logmel(samples, layer):
+def logmel(samples, layer, sample_rate):
     """[B, samples] -> [B, mels, frames]: log(mel power + 1e-5) of windows that end with their hop."""
     window, fft, hop = layer["window"], layer["fft"], layer["hop"]
     frames = F.pad(samples, (window - hop, 0)).unfold(1, window, hop)
     frames = frames * torch.hann_window(window, device=samples.device)
     power = torch.fft.rfft(frames, fft).abs() ** 2
-    filters = mel_filters(fft, layer["mels"]).to(samples.device)
+    filters = mel_filters(fft, layer["mels"], sample_rate).to(samples.device)
     return (power @ filters.T + 1e-5).log().transpose(1, 2)
 
 

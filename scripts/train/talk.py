@@ -20,11 +20,10 @@ from world import words
 from world.lessons import Lesson
 from world.practice import Practice
 
+from .base import add_arguments, command, from_arguments, opened
 from .data import LONGEST_QUIET, Material
 from .loop import DEVICE, on_device, together, train, workers
 from .model import Model, expected_tensors, initial_weights, is_codec
-from .shape import config
-from .tokenizer import CONTINUES, FILLER
 
 KINDS = {"lessons": Lesson, "conversations": Practice}
 CARD = [7, 6, 5]  # colour, shape, count, each or none
@@ -77,7 +76,7 @@ def own_latents(model, batch, steps=2):
     z = tuple(torch.randn_like(batch[f"{medium}_latents"]) for medium in ("audio", "video"))
     with torch.no_grad():
         for step in range(steps):
-            tau = torch.full(batch["text"].shape, 1 - step / steps, device=batch["text"].device)
+            tau = torch.full(batch["counts"].shape, 1 - step / steps, device=batch["text"].device)
             velocities = model.heads(model.forward(with_history_noise(batch), z, tau))[1]
             z = tuple(part - velocity / steps for part, velocity in zip(z, velocities))
     return {**batch, "audio_latents": z[0], "video_latents": z[1]}
@@ -92,26 +91,27 @@ def flow_losses(velocities, targets, counts, unit_weight):
     return audio, video
 
 
-def text_loss(logits, wanted, counts):
+def text_loss(logits, wanted, counts, filler):
     """Cross-entropy in two parts: whether to sound, and which word, or none, when the voice sounds.
     Words weigh more than silence by their part alone: weighted as a whole, they would be said too
     early (with words x4 nano began to speak at a true probability of 0.2). The likeliest token but the
     filler stands for sounding: the greedy choice is then to sound where that is likelier than not, even
     where two words are as likely (asked 'how many' by an unheard voice, 'it' and 'there' shared what
-    was over half, and neither was said). counts [B, L]: the units' weights."""
-    others = logits.index_fill(-1, torch.tensor([FILLER], device=logits.device), -1e4)
-    margin = others.amax(-1) - logits[..., FILLER]
+    was over half, and neither was said). logits [B, L, slots, vocabulary], counts [B, L]: the units'
+    weights. What the slots of a unit lose is added up."""
+    others = logits.index_fill(-1, torch.tensor([filler], device=logits.device), -1e4)
+    margin = others.amax(-1) - logits[..., filler]
     which = others.logsumexp(-1) - logits.gather(-1, wanted[..., None])[..., 0]
     loss = torch.where(
-        wanted == FILLER,
+        wanted == filler,
         -SOUND_WEIGHT * F.logsigmoid(-margin),
         WORD_WEIGHT * which - SOUND_WEIGHT * F.logsigmoid(margin),
     )
-    return (loss * counts).sum() / counts.sum()
+    return (loss * counts[..., None]).sum() / counts.sum()
 
 
-def word_accuracy(logits, wanted, counts):
-    words = counts & (wanted != FILLER) & (wanted != CONTINUES)
+def word_accuracy(logits, wanted, counts, tokens):
+    words = counts[..., None] & (wanted != tokens.filler) & (wanted != tokens.continues)
     right = (logits.argmax(-1) == wanted) & words
     return right.sum() / words.sum().clamp(min=1)
 
@@ -136,20 +136,20 @@ def probe_loss(guesses, batch):
     return total, right
 
 
-def step_loss(model, probe, batch, flow=True, own=False, alone=False, bf16=False):
+def step_loss(model, tokens, probe, batch, flow=True, own=False, alone=False, bf16=False):
     """Loss of one batch, and its figures; without flow only of the text, at two thirds of the cost.
     own: history holds the model's own latents instead of the truth's. alone: noisy latents don't see
     their unit's observation and text. bf16: products in bfloat16, losses in float32."""
     counts = batch["counts"].float()
     z = tau = None
     if flow:
-        tau = draw_tau(batch["text"].shape, batch["text"].device)
+        tau = draw_tau(batch["counts"].shape, batch["text"].device)
         z, targets = noisy(batch, tau)
     history = own_latents(model, batch) if own else with_history_noise(batch)
     with torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16):
         normed = model.forward(history, z, tau, noisy_context=not alone)
     logits, velocities, last = model.heads(normed.float())
-    loss = text = text_loss(logits, batch["wanted"], counts * batch["text_weight"])
+    loss = text = text_loss(logits, batch["wanted"], counts * batch["text_weight"], tokens.filler)
     figures = {"text": text}
     if flow:
         audio, video = flow_losses(velocities, targets, counts, batch["flow_weight"])
@@ -161,7 +161,7 @@ def step_loss(model, probe, batch, flow=True, own=False, alone=False, bf16=False
         loss = loss + seen
         figures.update(right, probe=seen)
     figures = {key: value.detach() for key, value in figures.items()}
-    figures["words"] = word_accuracy(logits.detach(), batch["wanted"], batch["counts"])
+    figures["words"] = word_accuracy(logits.detach(), batch["wanted"], batch["counts"], tokens)
     return loss, figures
 
 
@@ -180,9 +180,11 @@ def stage_weights(out, stage):
     return weights
 
 
-def start_weights(c, out, stage, seed):
-    """Weights to start a stage from: fresh, over them what earlier stages have learned."""
-    weights = initial_weights(c, seed)
+def start_weights(base, out, stage, seed):
+    """Weights to start a stage from: fresh, over them those of --init, over them what earlier stages have
+    learned."""
+    c = base.config
+    weights = {**initial_weights(c, seed), **base.weights()}
     earlier = {"lessons": "look", "conversations": "lessons"}[stage]
     path = os.path.join(out, f"{earlier}.safetensors")
     if os.path.exists(path):
@@ -202,8 +204,9 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
     """One stage; returns and writes all weights of a checkpoint. own: share of steps whose history is
     the model's own. bf16: products in bfloat16 (two thirds of the time where the CPU has
     avx512_bf16)."""
-    c = config()
-    weights = on_device(start_weights(c, out, stage, seed))
+    base = opened(out)
+    c = base.config
+    weights = on_device(start_weights(base, out, stage, seed))
     learned = {name: w.requires_grad_(True) for name, w in weights.items() if not is_codec(name)}
     probe = None
     if probe_weight:
@@ -211,7 +214,7 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
         learned = {**learned, "probe": probe}
     model = Model(c, weights)
     worker, count = workers()
-    material = Material(c, load_codecs(out), KINDS[stage], units, worker=worker, workers=count)
+    material = Material(base, load_codecs(out), KINDS[stage], units, worker=worker, workers=count)
 
     trained = train(
         stage,
@@ -220,6 +223,7 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
         # Reading is what lessons are for: every other step is text alone.
         lambda step: step_loss(
             model,
+            base.tokens,
             probe,
             on_device(material.batch(step, size, seed)),
             flow=step % FLOW_EVERY == 0,
@@ -246,7 +250,7 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("stage", choices=list(KINDS))
-    parser.add_argument("--out", required=True)
+    add_arguments(parser)
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--threads", type=int, default=1)
@@ -262,6 +266,7 @@ def main():
         "--workers", type=int, default=1, help="processes that train together, each with its batch"
     )
     args = parser.parse_args()
+    from_arguments(args)
     together(args.workers, functools.partial(run, args))
 
 
@@ -282,4 +287,4 @@ def run(args):
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -20,14 +20,16 @@ import torch.nn.functional as F
 
 import safetensors_file
 from world import render
-from world.stream import ACTIVE, UNIT
+from world.stream import ACTIVE
 
 from . import stacks
-from .codecs import NOISE, audio_loss, audio_stream, audio_terms, encode, evaluate
+from .base import add_arguments, command, from_arguments, opened
+from .codecs import NOISE, audio_loss, audio_stream, audio_terms, evaluate
+from .coders import encode, response_decoder, unit_shape
 from .data import Material
+from .fit import Fit
 from .loop import on_device, say, train
 from .model import Model
-from .shape import config
 from .talk import noisy, stage_weights, with_history_noise
 
 # The solver starts from the truth's latents with this share of noise: from noise alone a word could
@@ -37,8 +39,8 @@ START, STEPS = 0.75, 3
 ALIGNED, UNITS = 64, 6  # batches of latents that are made, and units that a step takes of each row
 LEAD = 2  # units before them, so that the decoder's memory is filled
 SIZE = 4  # rows of a batch from the model; as many come from the encoder
-LOUD = 0.02  # mean magnitude of a voice that isn't over, in its last ENDING samples
-ENDING = 320
+LOUD = 0.02  # mean magnitude of a voice that isn't over, in the last part of a unit
+ENDING = 8  # a unit is so many such parts
 SPILL_WEIGHT, HUSH_WEIGHT = 0.5, 0.5
 # How far the weights go from what they were to what they have learned (robust fine-tuning, Wortsman et
 # al. 2022): half of what is left after a cut goes (RMS at p95 0.0088, 0.0063, 0.0044 for 0, 0.5 and 1),
@@ -50,8 +52,10 @@ class Voiced(Material):
     """Conversations with the agent's sound [units, samples], in full up to where it is cut off."""
 
     def tensors(self, c):
-        sound = torch.from_numpy(render.agent_audio(c, fades=False))
-        return {**super().tensors(c), "sound": sound.reshape(c.units, -1)}
+        tensors = super().tensors(c)
+        units = len(tensors["text"])
+        sound = torch.from_numpy(self.agent.sound(render.agent_audio(c, fades=False), units))
+        return {**tensors, "sound": sound.reshape(units, -1)}
 
 
 def remade(model, batch):
@@ -67,10 +71,10 @@ def remade(model, batch):
     return z[0]
 
 
-def aligned(weights, c, seed, count=ALIGNED, size=3, units=48):
+def aligned(base, weights, seed, count=ALIGNED, size=3, units=48):
     """Latents [rows, units, tokens, channels] that the model makes of the truth's history and words, and
     the truth's sound [rows, units, samples]."""
-    model, material = Model(c, weights), Voiced(c, weights, units=units)
+    model, material = Model(base.config, on_device(weights)), Voiced(base, weights, units=units)
     latents, sound = [], []
     torch.manual_seed(seed)
     for step in range(count):
@@ -99,30 +103,32 @@ def windows(latents, sound, rng, size=SIZE, units=UNITS):
 
 def cut_off(sound):
     """[B, units, samples] -> bool [B, units]: silent, although the unit before ends in mid-word."""
-    ends_loud = sound[:, :-1, -ENDING:].abs().mean(2) > LOUD
+    ends_loud = sound[:, :-1, -(sound.shape[2] // ENDING) :].abs().mean(2) > LOUD
     return F.pad(ends_loud & ~sound[:, 1:].any(2), (1, 0))
 
 
-def hush(y, x):
-    """Mean RMS of sound y, in parts of what counts as spoken, in the units in which the truth x is cut
-    off; both [B, samples]."""
-    where = cut_off(x.unflatten(1, (-1, UNIT)))
-    rms = (y.unflatten(1, (-1, UNIT)).pow(2).mean(2) + 1e-8).sqrt()
+def hush(y, x, unit):
+    """Mean RMS of sound y, in parts of what counts as spoken, in the units (of so many samples) in which
+    the truth x is cut off; both [B, samples]."""
+    where = cut_off(x.unflatten(1, (-1, unit)))
+    rms = (y.unflatten(1, (-1, unit)).pow(2).mean(2) + 1e-8).sqrt()
     return (rms * where).sum() / where.sum().clamp(min=1) / ACTIVE
 
 
-def broken_off(weights, rng, size, units):
+def broken_off(c, weights, rng, size, units):
     """Latents and sound, as of windows(), of a voice that stops in the middle of a word. The last unit
     that sounds was made when nobody knew: its latents are those of the whole word, and what follows is
     the encoder's silence after a word that faded in time, as in conversations. The sound ends with the
     unit."""
-    whole = np.stack([audio_stream(rng, units, cut_share=0) for _ in range(size)])
+    fit = Fit(c)
+    made = (audio_stream(rng, fit.world_units(units), cut_share=0) for _ in range(size))
+    whole = np.stack([fit.sound(each, units) for each in made])
     ended, sound = whole.copy(), whole.copy()
     stops = np.array([a_stop(rng, row, units) for row in whole])
-    for i, at in enumerate(stops * UNIT):
+    for i, at in enumerate(stops * (whole.shape[1] // units)):
         ended[i, :at] = render.fade_out(whole[i, :at])
         ended[i, at:], sound[i, at:] = 0, 0
-    spoken, faded = (latents_of(weights, x, units) for x in (whole, ended))
+    spoken, faded = (latents_of(c, weights, x, units) for x in (whole, ended))
     silent = on_device(torch.arange(units)[None] >= torch.from_numpy(stops)[:, None])
     z = torch.where(silent[..., None, None], faded, spoken)
     return z + NOISE * torch.randn_like(z), on_device(torch.from_numpy(sound))
@@ -130,39 +136,43 @@ def broken_off(weights, rng, size, units):
 
 def a_stop(rng, row, units):
     """A unit, drawn from those that a voice reaches into, or from all."""
-    level = np.abs(row.reshape(units, -1)[:, -ENDING:]).mean(1)
+    level = np.abs(row.reshape(units, -1)[:, -(len(row) // units // ENDING) :]).mean(1)
     reached = [unit + 1 for unit in range(LEAD, units - 1) if level[unit] > LOUD]
     return int(rng.choice(reached or np.arange(LEAD + 1, units)))
 
 
-def latents_of(weights, sound, units):
+def latents_of(c, weights, sound, units):
     x = on_device(torch.from_numpy(sound))[:, None, :, None, None]
-    return encode(weights, "audio", x)[..., 0, 0].transpose(1, 2).unflatten(1, (units, -1))
+    return encode(c, weights, "audio", x)[..., 0, 0].transpose(1, 2).unflatten(1, (units, -1))
 
 
-def decoded(weights, z):
+def decoded(c, weights, z):
     """[B, L, tokens, channels] -> samples [B, L x unit], and [B, L, hop] what each unit's last window
-    leaves for the next unit: it sounds on when that one is silent."""
-    layers = config()["response"]["audio"]["decoder"]
+    leaves for the next unit: it sounds on when that one is silent. A decoder whose windows don't overlap
+    leaves nothing."""
+    decoder, unit = response_decoder(c, "audio"), unit_shape(c, "response", "audio")[0]
     z = z.flatten(1, 2).transpose(1, 2)[..., None, None]
-    frames = stacks.run(weights, "response.audio.decoder", layers[:-1], z)
+    if decoder.layers[-1]["op"] != "overlap_add":
+        return decoder.run(weights, z)[:, 0, :, 0, 0], z.new_zeros(1)
+    frames = decoder.run(weights, z, last=-1)
     hop = frames.shape[1] // 2
-    spilt = frames[:, hop:, UNIT // hop - 1 :: UNIT // hop, 0, 0].transpose(1, 2)
+    spilt = frames[:, hop:, unit // hop - 1 :: unit // hop, 0, 0].transpose(1, 2)
     return stacks.overlap_add(frames)[:, 0, :, 0, 0], spilt
 
 
-def step_loss(weights, pool, seed, step):
+def step_loss(c, weights, pool, seed, step):
+    unit, rate = unit_shape(c, "response", "audio")[0], c["response"]["audio"]["sample_rate"]
     rng = np.random.default_rng([seed, 83, step])
     torch.manual_seed(int(rng.integers(2**31)))
-    mine, figures = audio_loss(weights, rng, SIZE, UNITS)
+    mine, figures = audio_loss(c, weights, rng, SIZE, UNITS)
     # Half as many rows of voices that are broken off.
-    rows = [windows(pool[0], pool[1], rng), broken_off(weights, rng, SIZE // 2, UNITS + LEAD)]
+    rows = [windows(pool[0], pool[1], rng), broken_off(c, weights, rng, SIZE // 2, UNITS + LEAD)]
     z, x = (torch.cat(parts) for parts in zip(*rows))
-    y, spilt = decoded(weights, z)
+    y, spilt = decoded(c, weights, z)
     spill = spilt.pow(2).mean() / (x.pow(2).mean() + 1e-4)
-    y, x = y[:, LEAD * UNIT :], x[:, LEAD * UNIT :]
-    theirs, aligned = audio_terms(y, x)
-    rest = hush(y, x)
+    y, x = y[:, LEAD * unit :], x[:, LEAD * unit :]
+    theirs, aligned = audio_terms(y, x, rate)
+    rest = hush(y, x, unit)
     figures.update({f"aligned_{key}": value for key, value in aligned.items()})
     figures.update(spill=spill.detach(), hush=rest.detach())
     return mine + theirs + SPILL_WEIGHT * spill + HUSH_WEIGHT * rest, figures
@@ -174,7 +184,8 @@ def train_voice(out, stage, steps, minutes=None, seed=0, count=ALIGNED):
     path, began = (os.path.join(out, f"{name}.safetensors") for name in ("codec_audio", "voice_start"))
     if not os.path.exists(os.path.join(out, "voice.state")):
         shutil.copyfile(path, began)
-    pool = aligned(on_device(stage_weights(out, stage)), config(), seed, count)
+    base = opened(out)
+    pool = aligned(base, stage_weights(out, stage), seed, count)
     start, weights = (on_device(safetensors_file.read(began)) for _ in range(2))
     kept = lambda learned: {name: torch.lerp(tensor, learned[name], KEPT) for name, tensor in start.items()}
     for name, tensor in weights.items():
@@ -183,12 +194,12 @@ def train_voice(out, stage, steps, minutes=None, seed=0, count=ALIGNED):
         "voice",
         out,
         weights,
-        lambda step: step_loss(weights, pool, seed, step),
+        lambda step: step_loss(base.config, weights, pool, seed, step),
         steps,
         rate=5e-4,
         decay=1e-4,
         seed=seed,
-        evaluate=lambda: evaluate(kept(weights), "audio"),
+        evaluate=lambda: evaluate(base.config, kept(weights), "audio"),
         evaluate_every=400,
         minutes=minutes,
         average=0.99,
@@ -201,7 +212,7 @@ def train_voice(out, stage, steps, minutes=None, seed=0, count=ALIGNED):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", required=True)
+    add_arguments(parser)
     parser.add_argument("--stage", default="conversations")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--minutes", type=float)
@@ -209,8 +220,9 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    from_arguments(args)
     train_voice(args.out, args.stage, args.steps, args.minutes, count=args.batches)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

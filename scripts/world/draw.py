@@ -11,6 +11,10 @@ from .words import COLOURS
 
 USER_SIZE = 64
 AGENT_SIZE = 128
+# Of the agent: its skin, and where its face, its lips and its mouth are, whatever it does: left, right,
+# top, bottom in pixels (io/eval/measures/lips.ts measures the mouth in parts of the picture).
+SKIN = (246, 205, 170)
+FACE, LIPS, MOUTH = (24, 104, 32, 104), (46, 82, 68, 100), (50, 78, 68, 92)
 
 
 @functools.lru_cache(maxsize=4)
@@ -176,7 +180,7 @@ def agent_picture(mouth, blink, sway, nod):
     x, y = grid(AGENT_SIZE)
     picture = agent_backdrop().copy()
     cx, cy = 64 + sway / 2, 60 + nod / 2
-    skin, hair = (246, 205, 170), (58, 42, 92)
+    skin, hair = SKIN, (58, 42, 92)
     paint(picture, box(x, y, cx, cy + 12, 37, 44, 24), hair)
     paint(picture, ellipse(x, y, 64 + sway / 8, 142, 52, 42), (38, 132, 140))
     paint(picture, box(x, y, (64 + cx) / 2, 98, 11, 14, 4), np.multiply(skin, 0.88))

@@ -150,11 +150,11 @@ def agent_frames(states):
     return np.stack([draw.agent_picture(*(int(v) for v in state)) for state in states])
 
 
-def write_wav(path, samples):
+def write_wav(path, samples, rate=SAMPLE_RATE):
     with wave.open(path, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
+        file.setframerate(rate)
         file.writeframes((samples * 32767).round().astype("<i2").tobytes())
 
 
@@ -178,11 +178,11 @@ def write_coded(path, pieces, size, sound, coding):
     os.remove(wav)
 
 
-def write_mp4(path, frames, wavs):
+def write_mp4(path, frames, wavs, fps=FPS):
     """frames uint8 [n, h, w, 3]; wavs: sound files, mixed into one track each side of the stereo."""
     height, width = frames.shape[1:3]
     command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-    command += ["-s", f"{width}x{height}", "-r", str(FPS), "-i", "-"]
+    command += ["-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
     for wav in wavs:
         command += ["-i", wav]
     if len(wavs) == 2:

@@ -140,7 +140,7 @@ def accented(text, voice, accent):
 @functools.lru_cache(maxsize=20000)
 def say(text, voice, pitch, speed):
     """Speech at 16 kHz, trimmed, at an RMS of 0.1; float32, not to be written to."""
-    key = hashlib.sha1(f"{voice}|{pitch}|{speed}|{text}".encode()).hexdigest()
+    key = hashlib.sha1(f"{voice}|{pitch}|{speed}|{text}|{SAMPLE_RATE}".encode()).hexdigest()
     path = os.path.join(CACHE, key[:2], key + ".npy")
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -7,28 +7,32 @@ import unittest
 
 import torch
 
-from train import stacks
+from train.base import nano
+from train.coders import MEDIA, response_encoder
 from train.model import Model, Stream, initial_weights
-from train.shape import config
 
 
 def small():
     """nano's shape with a short window, so that units leave history in the test."""
-    c = config(hidden=64, layers=3, inner=96, heads=4)
-    c["history_units"] = 5
-    return c
+    sizes = {"hidden_size": 64, "num_hidden_layers": 3, "intermediate_size": 96, "num_attention_heads": 4}
+    return {**nano().config, **sizes, "history_units": 5}
+
+
+def slots_and_sinks():
+    """As small(), with more text slots, and a first unit that stays."""
+    return {**small(), "user_text_slots": 3, "agent_text_slots": 2, "sink_units": 2}
 
 
 def random_batch(c, batch, units):
     generator = torch.Generator().manual_seed(3)
     normal = lambda *shape: torch.randn(*shape, generator=generator)
-    typed = torch.randint(0, c["vocab_size"], (batch, units), generator=generator)
-    typed[torch.rand(batch, units, generator=generator) < 0.6] = -1
+    typed = torch.randint(0, c["vocab_size"], (batch, units, c["user_text_slots"]), generator=generator)
+    typed[torch.rand(typed.shape, generator=generator) < 0.6] = -1
     mels = c["observation"]["audio"]["encoder"][0]["mels"]
     audio, video = c["response"]["audio"], c["response"]["video"]
     return {
         "typed": typed,
-        "text": torch.randint(0, c["vocab_size"], (batch, units), generator=generator),
+        "text": torch.randint(0, c["vocab_size"], (batch, units, c["agent_text_slots"]), generator=generator),
         "mel": normal(batch, mels, units * 16, 1, 1) * 3 - 7,
         "frames": normal(batch, 3, units * 4, 64, 64).clamp(-1, 1),
         "audio_latents": normal(batch, units, 2, audio["latent_channels"]),
@@ -51,7 +55,7 @@ class TrainingPass(unittest.TestCase):
             for unit in range(units):
                 text = batch["text"][:, unit]
                 _, got = stream.think(
-                    batch["typed"][:, unit], audio[:, unit], video[:, unit], previous, lambda _: text
+                    batch["typed"][:, unit], audio[:, unit], video[:, unit], previous, lambda _, slot: text[:, slot]
                 )
                 self.assertLess((got - logits[:, unit]).abs().max(), 1e-4)
                 for row in range(2):
@@ -68,6 +72,9 @@ class TrainingPass(unittest.TestCase):
     def test_so_it_does_over_several_attention_chunks(self):
         self.check(small(), 20)
 
+    def test_so_it_does_with_text_slots_and_sinks(self):
+        self.check(slots_and_sinks(), 20)
+
     def test_guidance_leads_on_from_the_unconditional_velocity(self):
         c = small()
         model, batch = Model(c, initial_weights(c, 1)), random_batch(c, 2, 2)
@@ -75,7 +82,7 @@ class TrainingPass(unittest.TestCase):
         with torch.no_grad():
             stream = Stream(model, 2)
             audio, video = model.observe(batch, 2)
-            stream.think(batch["typed"][:, 0], audio[:, 0], video[:, 0], None, lambda _: batch["text"][:, 0])
+            stream.think(batch["typed"][:, 0], audio[:, 0], video[:, 0], None, lambda _, slot: batch["text"][:, 0, slot])
             guided = stream.solve(z, [1.0, 0.0], 1.5)
             led, free = stream.velocity(z, 1.0), stream.velocity(z, 1.0, alone=True)
         for end, start, a, b in zip(guided, z, led, free):
@@ -129,13 +136,12 @@ class TrainingPass(unittest.TestCase):
 
 class Stacks(unittest.TestCase):
     def test_every_stack_has_the_shape_its_layers_say(self):
-        c = config()
-        for medium, unit in (("audio", [2560, 1, 1, 1]), ("video", [4, 128, 128, 3])):
-            codec = c["response"][medium]
-            shapes, out = stacks.stack_tensors(codec["encoder"], unit, "x")
-            weights = {name: stacks.initial(name, shape) for name, shape in shapes.items()}
+        weights = initial_weights(nano().config)
+        for medium in MEDIA:
+            encoder = response_encoder(nano().config, medium)
+            unit, out = encoder.shape, encoder.output()
             x = torch.randn(2, unit[3], 3 * unit[0], *unit[1:3])
-            y = stacks.run(weights, "x", codec["encoder"], x)
+            y = encoder.run(weights, x)
             self.assertEqual(list(y.shape), [2, out[3], 3 * out[0], *out[1:3]])
 
 

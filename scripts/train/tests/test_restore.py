@@ -10,29 +10,29 @@ import unittest
 import torch
 
 import safetensors_file
+from train.base import nano
 from train.loop import train
 from train.model import expected_tensors, initial_weights, is_codec
 from train.restore import restored
-from train.shape import config
 
-STEP = 700
+STEP, C = 700, nano().config
 
 
 class Restore(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.weights = initial_weights(config(), seed=3)
+        cls.weights = initial_weights(C, seed=3)
 
     def test_it_holds_what_the_stage_learns_and_a_probe(self):
-        state = restored(self.weights, STEP)
-        names = [name for name in expected_tensors(config()) if not is_codec(name)]
+        state = restored(C, self.weights, STEP)
+        names = [name for name in expected_tensors(C) if not is_codec(name)]
         self.assertEqual(list(state["weights"]), [*names, "probe"])
         self.assertTrue(all(torch.equal(state["weights"][name], self.weights[name]) for name in names))
-        self.assertTrue(any(is_codec(name) for name in expected_tensors(config())))
+        self.assertTrue(any(is_codec(name) for name in expected_tensors(C)))
 
     def test_training_goes_on_slowly_at_first(self):
         for budget in ({"minutes": 60}, {}):
-            state = restored(self.weights, STEP)
+            state = restored(C, self.weights, STEP)
             before = {name: w.clone() for name, w in state["weights"].items()}
             fresh = {name: torch.zeros_like(w).requires_grad_(True) for name, w in before.items()}
             pull = lambda step: (sum((w - 1).pow(2).mean() for w in fresh.values()), {})
@@ -54,14 +54,14 @@ class Restore(unittest.TestCase):
     def test_other_shapes_are_refused(self):
         wrong = {**self.weights, "model.norm.weight": torch.ones(3)}
         with self.assertRaisesRegex(ValueError, r"model.norm.weight has shape \[3\]"):
-            restored(wrong, STEP)
+            restored(C, wrong, STEP)
         del wrong["model.norm.weight"]
         with self.assertRaisesRegex(ValueError, "model.norm.weight has shape none"):
-            restored(wrong, STEP)
+            restored(C, wrong, STEP)
 
     def test_the_shipped_checkpoint_can_be_restored(self):
         path = os.path.join(os.path.dirname(__file__), "../../../engine/models/nano/model.safetensors")
-        state = restored(safetensors_file.read(path), STEP)
+        state = restored(C, safetensors_file.read(path), STEP)
         self.assertEqual(state["step"], STEP)
 
 

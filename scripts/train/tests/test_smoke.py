@@ -14,7 +14,7 @@ import torch
 
 import safetensors_file
 from train import codecs, distill, export, look, rollout, talk, voice
-from train.tokenizer import CONTINUES, FILLER
+from train.base import nano
 
 REPOSITORY = os.path.join(os.path.dirname(__file__), "../../..")
 OPEN = """
@@ -106,10 +106,11 @@ class Smoke(unittest.TestCase):
         export.export(self.out, "student", folder)
         size = sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
         self.assertLess(size, 16e6)
+        tokens = nano().tokens
         script = os.path.join(self.out, "open.ts")
         with open(script, "w") as file:
             script_text = OPEN.replace('"./engine', f'"{os.path.abspath(REPOSITORY)}/engine')
-            file.write(script_text.replace("SPECIALS", f"{FILLER}, {CONTINUES}"))
+            file.write(script_text.replace("SPECIALS", f"{tokens.filler}, {tokens.continues}"))
         command = ["deno", "run", "--allow-read", "--config", "deno.json", script, folder]
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -11,6 +11,7 @@ import unittest
 import numpy as np
 import torch
 
+from train.base import nano
 from train.codecs import codec_weights
 from train.data import (
     ASKED_FOR,
@@ -29,14 +30,16 @@ from train.data import (
     text_weights,
     unnamed_labels,
 )
+from train.fit import Fit
 from train.loop import together, train, workers
-from train.shape import config
 from train.talk import PROBES, flow_losses, probe_loss, text_loss
-from train.tokenizer import CONTINUES, FILLER, IDS
-from world import render
+from train.tokenizer import spread
+from world import render, words
 from world.conversation import Conversation
 from world.stream import UNIT
 
+TOKENS = nano().tokens
+FILLER, CONTINUES, IDS = TOKENS.filler, TOKENS.continues, {w: TOKENS.said(w)[0] for w in words.vocabulary()}
 INPUTS = torch.randn(8, 3, generator=torch.Generator().manual_seed(5))
 
 
@@ -54,14 +57,14 @@ def train_line(out):
 class Losses(unittest.TestCase):
     def test_the_greedy_choice_is_to_speak_where_that_is_likelier_than_not(self):
         torch.manual_seed(1)
-        wanted = torch.full((1, 100), FILLER)
+        wanted = torch.full((1, 100, 1), FILLER)
         wanted[0, :15], wanted[0, 15:20], wanted[0, 20:50] = IDS["it"], IDS["there"], CONTINUES
         logits = torch.randn(IDS["it"] + 200, requires_grad=True)
         counts = torch.ones(1, 100)
         optimizer = torch.optim.Adam([logits], lr=0.1)
         for _ in range(600):
             optimizer.zero_grad()
-            text_loss(logits.expand(1, 100, -1), wanted, counts).backward()
+            text_loss(logits.expand(1, 100, 1, -1), wanted, counts, FILLER).backward()
             optimizer.step()
         # Sounding at all is wanted as often as silence; CONTINUES is the likeliest way to sound.
         logits = logits.detach()
@@ -73,13 +76,13 @@ class Losses(unittest.TestCase):
 
     def test_units_that_do_not_count_change_nothing(self):
         torch.manual_seed(2)
-        logits = torch.randn(2, 6, 300)
-        wanted = torch.full((2, 6), FILLER)
+        logits = torch.randn(2, 6, 2, 300)
+        wanted = torch.full((2, 6, 2), FILLER)
         counts = torch.ones(2, 6)
         counts[1, 4:] = 0
-        a = text_loss(logits, wanted, counts)
+        a = text_loss(logits, wanted, counts, FILLER)
         wanted[1, 5], logits[1, 4] = IDS["red"], 0
-        self.assertEqual(float(a), float(text_loss(logits, wanted, counts)))
+        self.assertEqual(float(a), float(text_loss(logits, wanted, counts, FILLER)))
 
 
 class PreviousCards(unittest.TestCase):
@@ -143,7 +146,13 @@ class Text(unittest.TestCase):
     def test_the_token_of_a_unit_says_whether_the_voice_sounds(self):
         units = [(None, False), ("it", True), ("is", True), (None, True), (None, False)]
         timeline = [{"word": word, "agent": sounds} for word, sounds in units]
-        self.assertEqual(said(timeline), [FILLER, IDS["it"], IDS["is"], CONTINUES, FILLER])
+        text, wanted = said(timeline, {3: "red", 4: None}, TOKENS, Fit(nano().config), 5, 1)
+        self.assertEqual(text[:, 0].tolist(), [FILLER, IDS["it"], IDS["is"], CONTINUES, FILLER])
+        self.assertEqual(wanted[:, 0].tolist(), [FILLER, IDS["it"], IDS["is"], IDS["red"], FILLER])
+
+    def test_a_words_tokens_fill_the_slots_of_its_unit_and_of_those_after_it(self):
+        self.assertEqual(spread({1: [5, 6, 7], 2: [8]}, 4, 2, 0), [[0, 0], [5, 6], [7, 8], [0, 0]])
+        self.assertEqual(spread({0: [5]}, 2, 0, -1), [[], []])
 
 
 class Unnamed(unittest.TestCase):
@@ -181,8 +190,8 @@ class UnitWeights(unittest.TestCase):
 
     def test_the_voice_learns_nothing_of_a_cut_before_it(self):
         conversation = Conversation(4, length=20)
-        material = Material(config(), codec_weights("audio", seed=3))
-        latents, units = material.voice_latents(conversation), conversation.units
+        material = Material(nano(), codec_weights(nano().config, "audio", seed=3))
+        latents, units = material.voice_latents(conversation, conversation.units), conversation.units
         known, unknown = (
             material.encode_audio(render.agent_audio(conversation, fades=fades), units)
             for fades in (True, False)

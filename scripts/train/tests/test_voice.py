@@ -8,8 +8,14 @@ import unittest
 import numpy as np
 import torch
 
-from train.codecs import codec_weights, decode
-from train.voice import ENDING, LEAD, LOUD, UNIT, UNITS, broken_off, cut_off, decoded, hush, remade, windows
+from train.base import nano
+from train.codecs import codec_weights
+from train.coders import decode
+from train.voice import ENDING as PARTS
+from train.voice import LEAD, LOUD, UNITS, broken_off, cut_off, decoded, hush, remade, windows
+
+C, UNIT = nano().config, 2560
+ENDING = UNIT // PARTS
 
 
 class Exact:
@@ -56,8 +62,8 @@ class Voice(unittest.TestCase):
 
     def test_a_voice_that_is_broken_off_is_silent_from_the_next_unit_on(self):
         torch.manual_seed(4)
-        weights = codec_weights("audio")
-        z, sound = broken_off(weights, np.random.default_rng(4), 3, 8)
+        weights = codec_weights(C, "audio")
+        z, sound = broken_off(C, weights, np.random.default_rng(4), 3, 8)
         self.assertEqual(z.shape[:2], (3, 8))
         for row in sound.numpy():
             stop = -(-int(np.flatnonzero(row)[-1]) // UNIT) * UNIT
@@ -65,7 +71,7 @@ class Voice(unittest.TestCase):
         self.assertTrue(cut_off(sound.unflatten(1, (8, -1))).any(1).all())
 
     def test_silence_after_a_loud_end_is_a_voice_cut_off(self):
-        sound = torch.zeros(1, 6, 2 * ENDING)
+        sound = torch.zeros(1, 6, UNIT)
         sound[0, 0], sound[0, 3, :ENDING] = 0.1, 0.1  # the second ends within its unit
         self.assertEqual(cut_off(sound)[0].tolist(), [False, True, False, False, False, False])
 
@@ -82,16 +88,16 @@ class Voice(unittest.TestCase):
         x = torch.zeros(1, 4 * UNIT)
         x[0, :UNIT] = 0.1
         y = torch.full((1, 4 * UNIT), 0.02)
-        self.assertAlmostEqual(float(hush(y, x)), 2, places=2)
+        self.assertAlmostEqual(float(hush(y, x, UNIT)), 2, places=2)
         y[0, UNIT : 2 * UNIT] = 0
-        self.assertLess(float(hush(y, x)), 0.02)
+        self.assertLess(float(hush(y, x, UNIT)), 0.02)
 
     def test_what_a_unit_leaves_for_the_next_is_told_apart(self):
         torch.manual_seed(5)
-        weights = codec_weights("audio", seed=5)
+        weights = codec_weights(C, "audio", seed=5)
         z = torch.randn(2, 3, 2, 32)
-        sound, spilt = decoded(weights, z)
-        whole = decode(weights, "audio", z.flatten(1, 2).transpose(1, 2)[..., None, None])
+        sound, spilt = decoded(C, weights, z)
+        whole = decode(C, weights, "audio", z.flatten(1, 2).transpose(1, 2)[..., None, None])
         torch.testing.assert_close(sound, whole[:, 0, :, 0, 0])
         hop = spilt.shape[2]
         last = max(
@@ -100,7 +106,7 @@ class Voice(unittest.TestCase):
         )
         for name in (last, last.replace("weight", "bias")):
             weights[name] = torch.cat([weights[name][:hop], torch.zeros_like(weights[name][hop:])])
-        heads, _ = decoded(weights, z)
+        heads, _ = decoded(C, weights, z)
         start = (sound - heads).unflatten(1, (3, -1))[:, 1:, :hop]
         torch.testing.assert_close(start, spilt[:, :-1], atol=1e-5, rtol=0)
         self.assertGreater(float(spilt.abs().mean()), 1e-4)

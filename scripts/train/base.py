@@ -1,0 +1,186 @@
+"""What a run starts from: a config, a tokenizer and maybe weights, kept in the run's folder.
+
+The first stage takes `--config FILE` (a checkpoint's config.json; the tokenizer.json beside it, where
+there is one) or `--init CHECKPOINT` (config, tokenizer and weights), and without both the shape of the
+shipped nano. It lets the engine check them and writes OUT/config.json, OUT/tokenizer.json and
+OUT/base.json; the stages after it read those.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import safetensors_file
+
+from .coders import MEDIA
+from .model import Layout, expected_tensors, is_codec
+from .tokenizer import Tokens, tokenizer_json
+
+REPOSITORY = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
+NANO = os.path.join(REPOSITORY, "engine/models/nano")
+BACKBONE = ("train", "frozen", "lora")
+
+
+class InputError(ValueError):
+    """What was given can't be used: the message is one line, a command ends with exit code 2."""
+
+
+@dataclasses.dataclass
+class Base:
+    config: dict
+    tokens: Tokens
+    init: str | None = None  # folder of the checkpoint whose weights are taken, or None
+    backbone: str = "train"  # what becomes of its `model.*` tensors: one of BACKBONE
+    backbone_rate: float = 1.0  # their learning rate beside the others'
+    rank: int = 8  # of low-rank adaptation
+
+    def weights(self):
+        """The tensors to start from, as float32; none without --init."""
+        return read_weights(self.init) if self.init else {}
+
+
+def read_weights(folder):
+    """All tensors of a checkpoint folder, in one file or in shards, as float32."""
+    index = os.path.join(folder, "model.safetensors.index.json")
+    names = ["model.safetensors"]
+    if not os.path.exists(os.path.join(folder, names[0])) and os.path.exists(index):
+        names = sorted(set(read_json(index)["weight_map"].values()))
+    weights = {}
+    for name in names:
+        weights.update(safetensors_file.read(os.path.join(folder, name)))
+    return weights
+
+
+def read_json(path):
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return json.load(file)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror}); give a checkpoint's config.json or folder") from None
+    except ValueError as error:
+        raise InputError(f"{path}: isn't valid JSON ({error}); write or download it again") from None
+
+
+def write_json(path, value):
+    part = f"{path}.{os.getpid()}"
+    with open(part, "w") as file:
+        json.dump(value, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+    os.replace(part, path)
+
+
+def ask_engine(question):
+    """What scripts/train/engine.ts answers to a question: a dict each. Raises InputError with the
+    engine's own words when it refuses something."""
+    deno = shutil.which("deno")
+    if deno is None:
+        raise InputError("deno isn't on PATH: the engine checks what is trained; npm install -g deno@2.9.6")
+    command = [deno, "run", "-q", "--allow-read", "--allow-env", os.path.join(REPOSITORY, "scripts/train/engine.ts")]
+    done = subprocess.run(command, input=json.dumps(question), capture_output=True, text=True, cwd=REPOSITORY)
+    if done.returncode:
+        raise InputError(done.stderr.strip().split("\n")[-1])
+    return json.loads(done.stdout)
+
+
+def check(config, tokenizer, where):
+    """Asks the engine whether it runs such a checkpoint, and whether it counts tokens and tensors as
+    this package does. Returns the config as the engine reads it."""
+    answer = ask_engine({"config": config, "tokenizer": tokenizer, "where": where})
+    config, layout = answer["config"], Layout(answer["config"])
+    mine = [list(pair) for pair in sorted(expected_tensors(config).items())]
+    differing = next((pair for pair in zip(mine, answer["tensors"]) if pair[0] != pair[1]), None)
+    if differing or len(mine) != len(answer["tensors"]) or layout.clean != answer["tokens"]:
+        raise InputError(f"{where}: this package and the engine read it differently ({differing}): take both from one commit")
+    return config
+
+
+def begin(out, config=None, init=None, backbone="train", backbone_rate=1.0, rank=8):
+    """Makes OUT the folder of a run from a config file or a checkpoint folder, or goes on with what it
+    is; returns its Base. Raises InputError for what the engine refuses, or another run's folder."""
+    there = os.path.exists(os.path.join(out, "config.json"))
+    if config and init:
+        raise InputError("--config and --init: give one of them; a checkpoint has its own config")
+    if there and not (config or init):
+        return opened(out)
+    source = os.path.join(init or NANO, "config.json") if config is None else config
+    given, beside = read_json(source), os.path.join(os.path.dirname(source), "tokenizer.json")
+    tokenizer = read_json(beside) if os.path.exists(beside) else tokenizer_json()
+    tokenizer = completed(tokenizer, given, source)
+    if config or init:
+        given = check(given, tokenizer, source)
+    given.pop("random_weights_seed", None)
+    base = {"init": init and os.path.abspath(init), "backbone": backbone, "backbone_rate": backbone_rate, "rank": rank}
+    if there:
+        for name, value in (("config", given), ("tokenizer", tokenizer), ("base", base)):
+            if read_json(os.path.join(out, f"{name}.json")) != value:
+                raise InputError(f"{out} is the folder of a run with another {name}; choose another --out")
+        return opened(out)
+    os.makedirs(out, exist_ok=True)
+    if init:
+        weights = read_weights(init)
+        for name, shape in expected_tensors(given).items():
+            found = list(weights[name].shape) if name in weights else "none"
+            if found != shape:
+                raise InputError(f"{init}: {name} has shape {found}, its config says {shape}")
+        for medium in MEDIA:
+            codec = {n: w for n, w in weights.items() if is_codec(n) and n.startswith(f"response.{medium}.")}
+            safetensors_file.write(os.path.join(out, f"codec_{medium}.safetensors"), codec)
+    write_json(os.path.join(out, "tokenizer.json"), tokenizer)
+    write_json(os.path.join(out, "base.json"), base)
+    write_json(os.path.join(out, "config.json"), given)
+    return opened(out)
+
+
+def nano():
+    """The Base of a new run: the shipped nano's config and tokenizer, no weights."""
+    config, tokenizer = (read_json(os.path.join(NANO, f"{name}.json")) for name in ("config", "tokenizer"))
+    return Base(config, Tokens(tokenizer, config["filler_token_id"], ask_engine))
+
+
+def opened(out):
+    """The Base of a run's folder; of a new one the shipped nano's."""
+    if not os.path.exists(os.path.join(out, "config.json")):
+        return begin(out)
+    config, tokenizer, base = (read_json(os.path.join(out, f"{n}.json")) for n in ("config", "tokenizer", "base"))
+    return Base(config, tokens_of(json.dumps(tokenizer), config["filler_token_id"]), **base)
+
+
+@functools.lru_cache(maxsize=8)
+def tokens_of(tokenizer, filler):
+    return Tokens(json.loads(tokenizer), filler, ask_engine)
+
+
+def completed(tokenizer, config, where):
+    """The tokenizer with a token for 'the voice sounds on', in a free row of the vocabulary where it has
+    none. Raises InputError when the vocabulary has no row for every token."""
+    try:
+        return Tokens.completed(tokenizer, config)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def add_arguments(parser):
+    """The options of every stage for what it starts from."""
+    parser.add_argument("--out", required=True, help="folder of the training run")
+    parser.add_argument("--config", help="a checkpoint's config.json: another shape (default: OUT's, or the shipped nano's)")
+    parser.add_argument("--init", metavar="CHECKPOINT", help="a checkpoint folder: its config, tokenizer and weights")
+    parser.add_argument("--backbone", choices=BACKBONE, default="train", help="what becomes of --init's backbone")
+    parser.add_argument("--backbone-rate", type=float, default=1.0, help="its learning rate as a share of the others'")
+    parser.add_argument("--rank", type=int, default=8, help="of --backbone lora")
+
+
+def from_arguments(args):
+    return begin(args.out, args.config, args.init, args.backbone, args.backbone_rate, args.rank)
+
+
+def command(main):
+    """Runs a command: bad input is one line on stderr and exit code 2."""
+    try:
+        main()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

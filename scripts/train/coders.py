@@ -1,0 +1,83 @@
+"""The encoders and decoders of a config (engine/checkpoint/coders.ts): where each one's tensors lie, its
+layers, and the shape of one unit of its input."""
+
+import dataclasses
+
+from . import stacks
+
+MEDIA = ("audio", "video")
+
+
+@dataclasses.dataclass(frozen=True)
+class Coder:
+    """name: before the names of its tensors; shape: [time, height, width, channels] of one unit of its
+    input; rate: samples per second of the sound that it reads or gives."""
+
+    name: str
+    layers: list
+    shape: list
+    rate: int | None = None
+
+    def tensors(self):
+        """Name to shape of each of its tensors."""
+        return stacks.stack_tensors(self.layers, self.shape, self.name)[0]
+
+    def output(self):
+        """Shape of what it makes of one unit."""
+        return stacks.stack_tensors(self.layers, self.shape, self.name)[1]
+
+    def run(self, weights, x, first=0, last=None):
+        """Runs layers [first, last) over x [batch, channels, time, height, width]."""
+        return stacks.run(weights, self.name, self.layers[:last], x, first, self.rate)
+
+
+def unit_shape(c, side, medium):
+    """One unit as it comes in or goes out: [samples, 1, 1, 1] or [frames, height, width, 3]."""
+    if medium == "audio":
+        return [c["unit_ms"] * c[side]["audio"]["sample_rate"] // 1000, 1, 1, 1]
+    video = c[side]["video"]
+    return [int(c["unit_ms"] * c["fps"]) // 1000, video["height"], video["width"], 3]
+
+
+def response_encoder(c, medium):
+    name, rate = f"response.{medium}.encoder", c["response"]["audio"]["sample_rate"]
+    return Coder(name, c["response"][medium]["encoder"], unit_shape(c, "response", medium), rate)
+
+
+def response_decoder(c, medium):
+    name, rate = f"response.{medium}.decoder", c["response"]["audio"]["sample_rate"]
+    return Coder(name, c["response"][medium]["decoder"], response_encoder(c, medium).output(), rate)
+
+
+def observation_encoder(c, medium):
+    """The encoder of the user's audio or video: one of its own, or the response codec's."""
+    layers = c["observation"][medium]["encoder"]
+    if layers == "codec":
+        return response_encoder(c, medium)
+    rate = c["observation"]["audio"]["sample_rate"]
+    return Coder(f"observation.{medium}.encoder", layers, unit_shape(c, "observation", medium), rate)
+
+
+def log_mel(c):
+    """The first layer of the observed audio's encoder where that is log-mel, else None: data holds its
+    result, which needs no gradient."""
+    first = observation_encoder(c, "audio").layers[0]
+    return first if first["op"] == "logmel" else None
+
+
+def heard(c, samples):
+    """User audio [B, samples] as `Model.observe` takes it: log-mel [B, mels, frames, 1, 1], or the
+    samples [B, 1, samples, 1, 1]."""
+    layer = log_mel(c)
+    if layer is None:
+        return samples[:, None, :, None, None]
+    return stacks.logmel(samples, layer, c["observation"]["audio"]["sample_rate"])[..., None, None]
+
+
+def encode(c, weights, medium, x):
+    """Agent pictures or sound [B, channels, time, height, width] -> latents."""
+    return response_encoder(c, medium).run(weights, x)
+
+
+def decode(c, weights, medium, z):
+    return response_decoder(c, medium).run(weights, z)
