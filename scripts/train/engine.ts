@@ -50,6 +50,6 @@ try {
   await Deno.stdout.write(new TextEncoder().encode(JSON.stringify(await answer(question))));
 } catch (error) {
   if (!(error instanceof InputError)) throw error;
-  console.error(error.message);
+  await Deno.stderr.write(new TextEncoder().encode(`${error.message}\n`));
   Deno.exit(2);
 }
