@@ -10,13 +10,16 @@ export {
   Observations,
   observations,
 } from "./ends/observations.ts";
-export { Recorder, recorder, type RecorderOptions } from "./run/recorder.ts";
+export { Recorder, recorder, type RecorderOptions, sideBySide } from "./run/recorder.ts";
+export { paced, type PacedOptions, type PacedResponse } from "./run/paced.ts";
+export { typing } from "./pace/pump.ts";
+export { readUserText, type UserText } from "./media/user_text.ts";
 export { fit } from "./ends/fit.ts";
 export type { InputFacts, SummaryEvent } from "./pace/events.ts";
 export type { PerceivedLatency } from "./pace/pace.ts";
 export type { Percentiles } from "./pace/statistics.ts";
 export type { RunFacts } from "./provenance/provenance.ts";
 export type { Load } from "./provenance/load.ts";
-export type { Spoken } from "./media/captions.ts";
+export { type Spoken, webVtt as captions } from "./media/captions.ts";
 export type { Cut } from "./media/observation_reader.ts";
 export type { TakenFacts, TrackChoice, TrackFacts } from "./media/tracks.ts";

@@ -14,7 +14,7 @@ import type { Ends, Finished, Input } from "./ends.ts";
 import { type ClaimedFiles, claimFiles, FileOutput, type ResponseFiles } from "./file_output.ts";
 import { checkInput, openInput } from "./observe.ts";
 import { checkExtension, needsFfmpeg, responseExtensions } from "./response_file.ts";
-import { sideBySide } from "./side_by_side.ts";
+import { drawSideBySide } from "./side_by_side.ts";
 
 /** What a replay reads and writes. */
 export interface ReplayFiles extends ResponseFiles {
@@ -121,7 +121,7 @@ export class FileEnds extends FileOutput implements Ends {
     if (!signal.aborted) {
       if (!quiet) say(`putting both ends side by side in ${output.path}`);
       try {
-        const missing = await sideBySide(await ffmpeg(), {
+        const missing = await drawSideBySide(await ffmpeg(), {
           input,
           tracks,
           response: this.files.response.temporary,

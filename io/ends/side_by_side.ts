@@ -38,7 +38,7 @@ const sampleRate = 48000;
  * @returns null, or why the text isn't in the picture but in a subtitle track.
  * @throws InputError when the recording can't be read, RunError when FFmpeg fails.
  */
-export async function sideBySide(
+export async function drawSideBySide(
   ffmpeg: Ffmpeg,
   task: SideBySide,
   signal: AbortSignal,

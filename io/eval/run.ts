@@ -7,7 +7,7 @@ import type { ModelConfig } from "../../engine/config/config.ts";
 import { openInput } from "../ends/observe.ts";
 import type { InputFacts } from "../pace/events.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
-import { pump, type UnitSession } from "../pace/pump.ts";
+import { pump, typing, type UnitSession } from "../pace/pump.ts";
 import { streamShapes } from "../media/stream_shape.ts";
 import { type Measured, Measurement } from "./measurement.ts";
 import type { Recording } from "./recordings.ts";
@@ -51,22 +51,17 @@ export async function runRecording(run: Run): Promise<Measured | null> {
   try {
     refuseLonger(facts, truth.units, config.unit_ms);
     if (oracle) refuseLonger(oracle.facts, truth.units, config.unit_ms);
-    await pump({
-      session,
-      observations,
-      userText: new Map(
-        truth.timeline.flatMap(({ typed }, unit) => typed === null ? [] : [[unit, typed]]),
-      ),
-      maxUnits: truth.units,
-      signal,
-      async write({ text, audio, frames, stages }) {
-        const truth = await trueUnit();
-        const floor = truth && codec ? await codec.roundTrip(truth) : null;
-        const agent = { audio, frames };
-        measurement.add({ text, solveMs: stages.solve, agent, truth, floor });
-      },
-      written: () => run.progress(),
-    });
+    const typed = new Map(
+      truth.timeline.flatMap(({ typed }, unit) => typed === null ? [] : [[unit, typed]]),
+    );
+    const given = typing(observations, typed, 0, truth.units);
+    for await (const { text, audio, frames, stages } of pump(session, given, signal)) {
+      const truth = await trueUnit();
+      const floor = truth && codec ? await codec.roundTrip(truth) : null;
+      const agent = { audio, frames };
+      measurement.add({ text, solveMs: stages.solve, agent, truth, floor });
+      run.progress();
+    }
   } finally {
     await session.close();
     await observations.close();

@@ -10,7 +10,7 @@
 import { Queue } from "../../engine/roles/queue.ts";
 import type { Observation, Response } from "../../engine/checkpoint/unit.ts";
 import { Link, type Network } from "./network.ts";
-import { type UnitSession, type UnitTimes, wrapSession } from "./pump.ts";
+import type { UnitTimes } from "./pump.ts";
 
 export type Pace = "live" | "max";
 
@@ -77,7 +77,8 @@ const absent: Observation = { audio: null, frames: null };
  * leaves in the next tick. What waits inside the engine could not be skipped any more. */
 const skippingDepth = { eager: 1, paper: 2 };
 
-/** Paces one run: put it around the observations and the session, and ask it what the user perceived. */
+/** Paces one run: it stands around observations and responses, and tells what the user perceived; it is
+ * to be asked that about each response. */
 export class Pacer {
   readonly #pacing: Pacing;
   readonly #clock: Clock;
@@ -90,6 +91,7 @@ export class Pacer {
     { captured: number; observation: PerceivedLatency["observation"] }
   >();
   readonly #heard = new Map<number, boolean>();
+  #room = Promise.withResolvers<void>();
 
   constructor(pacing: Pacing, clock: Clock) {
     this.#pacing = pacing;
@@ -101,8 +103,9 @@ export class Pacer {
 
   /** Gives each unit at its time, absent where it was lost or skipped. */
   async *observations(source: AsyncIterable<Observation>): AsyncGenerator<Observation> {
-    const { unitMs, pace, late, arriving, firstUnit = 0 } = this.#pacing;
+    const { unitMs, pace, late, schedule, arriving, firstUnit = 0 } = this.#pacing;
     const live = pace === "live";
+    const depth = live && late === "skip" ? skippingDepth[schedule] : Infinity;
     let origin = 0;
     let next: { captured: number; at: number; lost: boolean } | undefined;
     const arrival = (unit: number) => {
@@ -122,41 +125,15 @@ export class Pacer {
       const observation = lost ? "lost" : skipped ? "skipped" : "given";
       this.#given.set(unit++, { captured, observation });
       yield observation === "given" ? given : absent;
+      while (this.#given.size >= depth) await this.#room.promise;
     }
   }
 
-  /** The session as it is seen through the network. */
-  session(session: UnitSession): UnitSession {
-    const { pace, late, schedule } = this.#pacing;
-    const depth = pace === "live" && late === "skip" ? skippingDepth[schedule] : Infinity;
-    let underWay = 0;
-    let room: (() => void) | null = null;
-    const responses = () => this.#delayed(session);
-    return wrapSession(session, {
-      async push(observation) {
-        underWay++;
-        await session.push(observation);
-        if (underWay >= depth) await new Promise<void>((resolve) => room = resolve);
-      },
-      async close() {
-        await session.close();
-        room?.();
-      },
-      async *[Symbol.asyncIterator]() {
-        for await (const response of responses()) {
-          underWay--;
-          room?.();
-          yield response;
-        }
-      },
-    });
-  }
-
   /** Responses when they arrive at the user's end. */
-  async *#delayed(session: UnitSession): AsyncGenerator<Response> {
+  async *responses(source: AsyncIterable<Response>): AsyncGenerator<Response> {
     const { pace, network, unitMs } = this.#pacing;
     if (pace === "max" || network === null) {
-      for await (const response of session) {
+      for await (const response of source) {
         this.#heard.set(response.unit, !this.#down.send(response.unit, 0).lost);
         yield response;
       }
@@ -166,21 +143,30 @@ export class Pacer {
     const onTheWay = new Queue<{ response: Response; at: number } | null>();
     const most = Math.ceil(this.#down.longest / unitMs) + 2;
     let taken = Promise.withResolvers<void>();
+    let isOver = false;
     const send = async () => {
-      for await (const response of session) {
+      for await (const response of source) {
         const { at, lost } = this.#down.send(response.unit, this.#clock.now());
         this.#heard.set(response.unit, !lost);
         onTheWay.put({ response, at });
-        while (onTheWay.length >= most) await taken.promise;
+        while (!isOver && onTheWay.length >= most) await taken.promise;
+        if (isOver) return;
       }
       onTheWay.put(null);
     };
-    send().catch((error) => onTheWay.fail(error));
-    for (let item; (item = await onTheWay.take());) {
-      await this.#clock.until(item.at);
-      yield item.response;
+    const sending = send().catch((error) => onTheWay.fail(error));
+    try {
+      for (let item; (item = await onTheWay.take());) {
+        await this.#clock.until(item.at);
+        yield item.response;
+        taken.resolve();
+        taken = Promise.withResolvers();
+      }
+    } finally {
+      // The source ends with its next response.
+      isOver = true;
       taken.resolve();
-      taken = Promise.withResolvers();
+      await sending;
     }
   }
 
@@ -194,6 +180,8 @@ export class Pacer {
     const heard = this.#heard.get(unit) ?? true;
     this.#given.delete(unit);
     this.#heard.delete(unit);
+    this.#room.resolve();
+    this.#room = Promise.withResolvers();
     if (!given) throw new Error(`unit ${unit} was answered but not given`);
     const modelled = this.#model.answer(unit, times);
     const measured = firstBytes - given.captured;

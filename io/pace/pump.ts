@@ -1,4 +1,4 @@
-/** The loop of a run: observations go in, responses come out and are written, until one side ends. */
+/** Observations go into a session and responses come out, until one side ends. */
 import type { Recovery, Snapshot } from "../../engine/mod.ts";
 import type { Observation, Response, StageTimes } from "../../engine/checkpoint/unit.ts";
 import { orAborted } from "../system/interrupt.ts";
@@ -18,91 +18,70 @@ export interface UnitSession extends AsyncIterable<Response> {
   close(): Promise<void>;
 }
 
-/** What is pumped: from where, through which session, and to where. */
-export interface Pumped {
-  session: UnitSession;
-  observations: AsyncIterable<Observation>;
-  /** The unit of the first observation; 0 by default. */
-  firstUnit?: number;
-  /** Text typed in each unit. */
-  userText: UserText;
-  /** The unit before which the loop ends; the rest of the input is left. */
-  maxUnits: number;
-  /** Ends the loop after the response that is being written. */
-  signal: AbortSignal;
-  write(response: Response): Promise<void>;
-  /** Called after each unit was written. */
-  written(response: Response, times: UnitTimes): void | Promise<void>;
-}
-
 /**
- * Works until the input, `maxUnits` or the signal ends it, and closes the session.
+ * Gives all observations to a session, and its responses as they come; closes the session at the end.
  *
- * @returns Milliseconds from the first observation to the last written response; 0: there was none.
- * @throws Whatever the input, the session or the writer throws first.
+ * @param signal Ends both sides; the response that was given last is the last one.
+ * @throws What the session throws; what the source throws, once the responses before that were given.
  */
-export async function pump(run: Pumped): Promise<number> {
-  const { session } = run;
+export async function* pump(
+  session: UnitSession,
+  observations: AsyncIterable<Observation>,
+  signal: AbortSignal,
+): AsyncGenerator<Response> {
   const stop = new AbortController();
-  const signal = AbortSignal.any([run.signal, stop.signal]);
-  let start = NaN;
-
+  const ended = AbortSignal.any([signal, stop.signal]);
+  // The source works on its next observation: it may take long, and isn't waited for.
+  let isAsked = true;
   async function feed(): Promise<void> {
-    let unit = run.firstUnit ?? 0;
     try {
-      if (unit >= run.maxUnits) return;
-      for await (const observation of run.observations) {
-        if (signal.aborted) return;
-        if (Number.isNaN(start)) start = performance.now();
-        const text = run.userText.get(unit);
-        await session.push(text === undefined ? observation : { ...observation, text });
-        if (++unit === run.maxUnits || signal.aborted) return;
+      for await (const observation of observations) {
+        isAsked = false;
+        if (!ended.aborted) await session.push(observation);
+        if (ended.aborted) return;
+        isAsked = true;
       }
     } finally {
+      isAsked = false;
       session.end();
     }
   }
 
-  // An error of the input is thrown when the responses before it have been written.
   let inputError: { error: unknown } | null = null;
   const feeding = feed().catch((error) => void (inputError = { error }));
-  let end = NaN;
   try {
     const responses = session[Symbol.asyncIterator]();
     for (;;) {
       const next = await orAborted(responses.next(), signal);
       if (next === null || next.done) break;
-      const before = performance.now();
-      await run.write(next.value);
-      end = performance.now();
-      const { stages } = next.value;
-      const write = end - before;
-      await run.written(next.value, { ...stages, write, total: stages.total + write });
+      yield next.value;
     }
   } finally {
     stop.abort();
     await session.close();
-    await feeding;
+    if (!isAsked) await feeding;
   }
   const failed = inputError as { error: unknown } | null;
-  if (failed !== null && !run.signal.aborted) throw failed.error;
-  return Number.isNaN(end) ? 0 : end - start;
+  if (failed !== null && !signal.aborted) throw failed.error;
 }
 
 /**
- * A session that does some things in its own way, and everything else as `inner` does it: snapshots and
- * recoveries pass through every wrapper.
+ * Observations with what is typed in each.
+ *
+ * @param first The unit of the first observation. @param most The unit before which they end; the
+ * source isn't read further.
  */
-export function wrapSession(inner: UnitSession, own: Partial<UnitSession>): UnitSession {
-  return {
-    push: (observation) => inner.push(observation),
-    ...(inner.snapshot ? { snapshot: inner.snapshot.bind(inner) } : {}),
-    get recoveries() {
-      return inner.recoveries ?? [];
-    },
-    end: () => inner.end(),
-    close: () => inner.close(),
-    [Symbol.asyncIterator]: () => inner[Symbol.asyncIterator](),
-    ...own,
-  };
+export async function* typing(
+  observations: AsyncIterable<Observation>,
+  userText: UserText,
+  first = 0,
+  most = Infinity,
+): AsyncGenerator<Observation> {
+  if (first >= most) return;
+  let unit = first;
+  for await (const observation of observations) {
+    const text = userText.get(unit);
+    yield text === undefined ? observation : { ...observation, text };
+    if (++unit >= most) return;
+  }
 }

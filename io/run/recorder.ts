@@ -6,8 +6,12 @@ import type { ByteSink } from "../ends/endpoints.ts";
 import { claimFiles, FileOutput } from "../ends/file_output.ts";
 import { LiveOutput } from "../ends/live_ends.ts";
 import { type Layout, layoutOf } from "../ends/observations.ts";
+import { checkExtension, needsFfmpeg } from "../ends/response_file.ts";
+import { drawSideBySide } from "../ends/side_by_side.ts";
 import { muxedOutput, openLiveFiles } from "../ends/stream_output.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import { mediaExtensions } from "../ffmpeg/ffmpeg_encode.ts";
+import { defaultTracks } from "../media/tracks.ts";
 import type { Spoken } from "../media/captions.ts";
 import { frameBytes, type StreamShape } from "../media/stream_shape.ts";
 import {
@@ -42,6 +46,8 @@ export class Recorder implements AsyncDisposable {
   readonly spoken: Spoken[] = [];
   /** The responses' shape. */
   readonly shape: StreamShape;
+  /** The file; null: a stream. */
+  readonly path: string | null;
   readonly #output: Output;
   readonly #outputs: Pick<Outputs, "commit" | "discard">;
   readonly #totals = new RunTotals();
@@ -51,10 +57,16 @@ export class Recorder implements AsyncDisposable {
   #isOpen = true;
 
   /** Made by `recorder`. @param outputs The files that get their names at the end. */
-  constructor(output: Output, outputs: Pick<Outputs, "commit" | "discard">, shape: StreamShape) {
+  constructor(
+    output: Output,
+    outputs: Pick<Outputs, "commit" | "discard">,
+    shape: StreamShape,
+    path: string | null,
+  ) {
     this.#output = output;
     this.#outputs = outputs;
     this.shape = shape;
+    this.path = path;
   }
 
   /** Units that were written. */
@@ -155,6 +167,7 @@ export async function recorder(
   const ffmpeg = ffmpegFinder(options.ffmpeg);
   const files = new Outputs(input ? [input.path] : [], force);
   let outputs: Pick<Outputs, "commit" | "discard"> = files;
+  let path: string | null = null;
   let output: Output;
   try {
     if (to instanceof WritableStream) {
@@ -163,7 +176,8 @@ export async function recorder(
       const grown = await openLiveFiles({ events }, force, ffmpeg);
       output = new LiveOutput({ output: muxedOutput(sink, agent), files: grown }, agent.unitMs);
     } else {
-      const paths = { output: localPath(to), events, agent, firstUnit: 0, ffmpeg };
+      path = localPath(to);
+      const paths = { output: path, events, agent, firstUnit: 0, ffmpeg };
       const opened = new FileOutput(paths, await claimFiles(paths, files));
       await opened.openFiles();
       output = opened;
@@ -181,10 +195,49 @@ export async function recorder(
       await output.writeEvent(eventLine(headerEvent(layout, made, input, info ?? {})));
     }
     await output.begin();
-    return new Recorder(output, outputs, agent);
+    return new Recorder(output, outputs, agent, path);
   } catch (error) {
     await outputs.discard();
     throw error;
+  }
+}
+
+/**
+ * Puts a recording and a closed recorder's file beside each other in one picture: `user` left, the
+ * recorder's agent right, voices left and right, the agent's text below, both on one clock.
+ *
+ * @param output Ends in .mkv, .mp4, .mov or .webm.
+ * @param user What the agent answered, or the file of the one that it talked with.
+ * @throws InputError when a file can't be read or exists already, RunError when FFmpeg fails.
+ */
+export async function sideBySide(
+  output: string | URL,
+  user: string | URL,
+  { path, shape: agent, units, spoken }: Pick<Recorder, "path" | "shape" | "units" | "spoken">,
+  { force = false, ffmpeg, signal }: { force?: boolean; ffmpeg?: string; signal?: AbortSignal } =
+    {},
+): Promise<void> {
+  const [input, to] = [localPath(user), localPath(output)];
+  checkExtension("side by side", to, mediaExtensions);
+  if (path === null || !needsFfmpeg(path)) {
+    throw new InputError(
+      `side by side: needs a recorder's file with picture and sound (${
+        mediaExtensions.join(", ")
+      }), ` +
+        `not ${path ?? "a stream"}`,
+    );
+  }
+  const outputs = new Outputs([input, path], force);
+  try {
+    const found = await ffmpegFinder(ffmpeg)();
+    const file = await outputs.claim(to);
+    const task = { input, tracks: defaultTracks, response: path, output: file };
+    const end = signal ?? new AbortController().signal;
+    await drawSideBySide(found, { ...task, agent, units, spoken }, end);
+    signal?.throwIfAborted();
+    await outputs.commit();
+  } finally {
+    await outputs.discard();
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { InputError } from "../../engine/config/errors.ts";
 import type { SessionInfo } from "../../engine/mod.ts";
-import type { Observation } from "../../engine/checkpoint/unit.ts";
+import type { Observation, Response } from "../../engine/checkpoint/unit.ts";
 import { Progress } from "../cli/progress.ts";
 import { ReaderGone } from "../ends/endpoints.ts";
 import type { Ends, Input } from "../ends/ends.ts";
@@ -19,7 +19,7 @@ import {
   unitEvent,
 } from "../pace/events.ts";
 import { Pacer, wallClock } from "../pace/pace.ts";
-import { pump, type UnitSession } from "../pace/pump.ts";
+import { pump, typing, type UnitSession } from "../pace/pump.ts";
 import type { SavedRun } from "../saved/saved_run.ts";
 import { round } from "../pace/statistics.ts";
 import { type Provenance, runFacts } from "../provenance/provenance.ts";
@@ -194,14 +194,14 @@ async function repeatEarlier(saved: SavedRun, ends: Ends, totals: RunTotals): Pr
 }
 
 /**
- * Pumps the units through the session with a progress bar. The session is wrapped twice: inside, the
- * saved run asks for a snapshot after the unit that the engine was given; outside, the pacer delays what
- * goes in and comes out.
+ * Pumps the units through the session with a progress bar. Observations pass the pacer, which delays
+ * them, get what is typed, and pass the saved run, which asks for a snapshot after a unit that the
+ * engine was given; responses pass the pacer.
  *
  * @returns Milliseconds of work, and why the answers couldn't be written to their end.
  */
 async function pumpUnits(
-  { request, ends, input: { reader, facts }, session: inner, info, userText, signal }: Work,
+  { request, ends, input: { reader, facts }, session, info, userText, signal }: Work,
   totals: RunTotals,
 ): Promise<{ wallMs: number; broken: Error | null }> {
   const { config: { unit_ms: unitMs }, pacing, schedule, saved, options } = request;
@@ -209,19 +209,23 @@ async function pumpUnits(
   const { placement } = info;
   const { quiet, units: maxUnits = Infinity } = options;
   const firstUnit = saved?.nextUnit ?? 0;
+  // An output that can't be written ends the input, which may never end by itself.
+  const stop = new AbortController();
+  const ending = AbortSignal.any([signal, stop.signal]);
   const pacer = new Pacer(
     { unitMs, ...pacing, schedule, placement, arriving, firstUnit },
-    wallClock(signal),
+    wallClock(ending),
   );
-  const session = pacer.session(saved ? saved.session(inner) : inner);
-  const observations = arriving ? reader : skipUnits(reader, firstUnit, request, facts.path);
+  const units = arriving ? reader : skipUnits(reader, firstUnit, request, facts.path);
+  const typed = typing(pacer.observations(units), userText, firstUnit, maxUnits);
+  const given = saved ? saved.observations(typed, session) : typed;
   const progress = new Progress(totalSeconds(facts.seconds, maxUnits, unitMs), quiet);
-  const start = performance.now();
+  // From the first observation to the last answer.
+  let [start, end] = [performance.now(), NaN];
   // A recording's summary is of all of its units.
   const earlierMs = arriving ? 0 : saved?.earlierMs ?? 0;
   let recovered = 0;
   let joined = 0;
-  let firstBytes = NaN;
   /** Says where the input's clock stepped before this unit's end. */
   const noteJoins = async (end: number) => {
     for (const { seconds, step } of reader.joins.slice(joined)) {
@@ -233,51 +237,54 @@ async function pumpUnits(
       if (!quiet) say(clockLine(event, facts.path));
     }
   };
+  async function* timed(observations: AsyncIterable<Observation>) {
+    let isFirst = true;
+    for await (const observation of observations) {
+      if (isFirst) start = performance.now();
+      isFirst = false;
+      yield observation;
+    }
+  }
+  const write = async (response: Response) => {
+    const before = performance.now();
+    const [firstBytes] = await Promise.all([
+      ends.write(response),
+      saving(saved?.write(response)),
+    ]);
+    end = performance.now();
+    const { stages } = response;
+    const ms = end - before;
+    const times = { ...stages, write: ms, total: stages.total + ms };
+    const perceived = pacer.perceived(response.unit, times, firstBytes);
+    for (const recovery of session.recoveries?.slice(recovered) ?? []) {
+      recovered++;
+      const event: RecoveryEvent = { type: "recovery", ...recovery, ms: round(recovery.ms, 3) };
+      await ends.writeEvent(eventLine(event));
+      await saving(saved?.keep(event));
+      if (!quiet) say(recoveryLine(event));
+    }
+    await noteJoins(response.unit + 1);
+    const event = unitEvent(response, times, perceived, unitMs);
+    totals.add(event);
+    await ends.writeEvent(eventLine(event));
+    await saving(saved?.keep(event));
+    progress.update(totals.units, (totals.units * unitMs) / 1000);
+  };
   // An interrupted run doesn't wait for input that may never come, nor does one whose output is gone.
   aborted(signal).then(() => reader.close());
   try {
     await ends.begin();
-    const wallMs = await pump({
-      session,
-      observations: pacer.observations(observations),
-      firstUnit,
-      userText,
-      maxUnits,
-      signal,
-      async write(response) {
-        try {
-          [firstBytes] = await Promise.all([
-            ends.write(response),
-            saving(saved?.write(response)),
-          ]);
-        } catch (error) {
-          await reader.close();
-          throw error;
-        }
-      },
-      async written(response, times) {
-        const perceived = pacer.perceived(response.unit, times, firstBytes);
-        for (const recovery of session.recoveries?.slice(recovered) ?? []) {
-          recovered++;
-          const event: RecoveryEvent = {
-            type: "recovery",
-            ...recovery,
-            ms: round(recovery.ms, 3),
-          };
-          await ends.writeEvent(eventLine(event));
-          await saving(saved?.keep(event));
-          if (!quiet) say(recoveryLine(event));
-        }
-        await noteJoins(response.unit + 1);
-        const event = unitEvent(response, times, perceived, unitMs);
-        totals.add(event);
-        await ends.writeEvent(eventLine(event));
-        await saving(saved?.keep(event));
-        progress.update(totals.units, (totals.units * unitMs) / 1000);
-      },
-    });
+    for await (const response of pacer.responses(pump(session, timed(given), ending))) {
+      try {
+        await write(response);
+      } catch (error) {
+        stop.abort();
+        await reader.close();
+        throw error;
+      }
+    }
     await noteJoins(Infinity);
-    return { wallMs: earlierMs + wallMs, broken: null };
+    return { wallMs: earlierMs + (Number.isNaN(end) ? 0 : end - start), broken: null };
   } catch (error) {
     if (!(error instanceof OutputError || error instanceof ReaderGone)) throw error;
     return { wallMs: earlierMs + performance.now() - start, broken: error };

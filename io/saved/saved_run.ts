@@ -8,10 +8,10 @@
  */
 import { InputError } from "../../engine/config/errors.ts";
 import type { Durability, Snapshot } from "../../engine/mod.ts";
-import type { Response } from "../../engine/checkpoint/unit.ts";
+import type { Observation, Response } from "../../engine/checkpoint/unit.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import type { InputFacts, RecoveryEvent, UnitEvent } from "../pace/events.ts";
-import { type UnitSession, wrapSession } from "../pace/pump.ts";
+import type { UnitSession } from "../pace/pump.ts";
 import { defaultName } from "../system/session_folder.ts";
 import { type Kept, SavedAnswers } from "./saved_answers.ts";
 import type { SavedProgress } from "./saved_progress.ts";
@@ -113,28 +113,32 @@ export class SavedRun {
     if (this.#answers) yield* this.#answers.read(this.firstUnit, this.nextUnit);
   }
 
-  /** The session, with a snapshot after every so many units, and at the end of a stream. */
-  session(inner: UnitSession): UnitSession {
+  /** Passes observations on to a session, and asks it for a snapshot after every so many units, and at
+   * the end of a stream. */
+  async *observations(
+    source: AsyncIterable<Observation>,
+    session: UnitSession,
+  ): AsyncGenerator<Observation> {
     let next = this.nextUnit;
     let taken = next;
     const take = () => {
-      if (!inner.snapshot) throw new Error("the session can't be saved");
-      const snapshot = inner.snapshot();
+      if (!session.snapshot) throw new Error("the session can't be saved");
+      const snapshot = session.snapshot();
       // A session that is closed before gives none; that is no failure of its own.
       snapshot.catch(() => {});
       this.#snapshots.set(next - 1, snapshot);
       taken = next;
     };
-    return wrapSession(inner, {
-      push: async (observation) => {
-        await inner.push(observation);
-        if (++next % this.#saving.every === 0) take();
-      },
-      end: () => {
-        if (!this.#isReplay && next > taken) take();
-        inner.end();
-      },
-    });
+    const isDue = () => next > taken && next % this.#saving.every === 0;
+    try {
+      for await (const observation of source) {
+        next++;
+        yield observation;
+        if (isDue()) take();
+      }
+    } finally {
+      if (isDue() || !this.#isReplay && next > taken) take();
+    }
   }
 
   /** Keeps a unit's frames and samples. */

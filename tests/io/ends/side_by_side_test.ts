@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import { ass, webVtt } from "../../../io/media/captions.ts";
 import { Outputs } from "../../../io/system/output_file.ts";
-import { sideBySide } from "../../../io/ends/side_by_side.ts";
+import { drawSideBySide } from "../../../io/ends/side_by_side.ts";
 import { defaultTracks } from "../../../io/media/tracks.ts";
 import type { StreamShape } from "../../../io/media/stream_shape.ts";
 import { count, ffmpegTest, finder, make, names, picture, rms, tone } from "../media.ts";
@@ -40,7 +40,7 @@ async function response(folder: string): Promise<string> {
 async function render(folder: string, input: string, name: string): Promise<string | null> {
   const outputs = new Outputs([input], true);
   const output = await outputs.claim(`${folder}/${name}`);
-  const why = await sideBySide(
+  const why = await drawSideBySide(
     await finder(),
     {
       input,
@@ -85,7 +85,7 @@ function share(samples: Float32Array, hertz: number): number {
 }
 
 ffmpegTest(
-  "sideBySide() shows the user left and the agent right, with voices and text",
+  "drawSideBySide() shows the user left and the agent right, with voices and text",
   async (folder) => {
     await response(folder);
     // A name that would mean something in a filter graph.
@@ -135,7 +135,7 @@ ffmpegTest(
 );
 
 ffmpegTest(
-  "sideBySide() shows a card for sound alone, and silence for a picture alone",
+  "drawSideBySide() shows a card for sound alone, and silence for a picture alone",
   async (folder) => {
     await response(folder);
     await make(...tone(3), `${folder}/in.mp3`);
@@ -156,7 +156,7 @@ ffmpegTest(
 );
 
 ffmpegTest(
-  "sideBySide() adds a subtitle track where no font is there, and says so",
+  "drawSideBySide() adds a subtitle track where no font is there, and says so",
   async (folder) => {
     await response(folder);
     await make(...tone(1), `${folder}/in.wav`);
@@ -178,7 +178,7 @@ ffmpegTest(
   },
 );
 
-ffmpegTest("sideBySide() stops when it is interrupted", async (folder) => {
+ffmpegTest("drawSideBySide() stops when it is interrupted", async (folder) => {
   await response(folder);
   await make(...picture(60), "-c:v", "mpeg4", `${folder}/in.mkv`);
   const outputs = new Outputs([], true);
@@ -194,7 +194,7 @@ ffmpegTest("sideBySide() stops when it is interrupted", async (folder) => {
     tracks: defaultTracks,
   };
   setTimeout(() => stop.abort(), 700);
-  await sideBySide(await finder(), task, stop.signal);
+  await drawSideBySide(await finder(), task, stop.signal);
   // What is there is far from whole.
   const packets = await make(
     ...["-i", output.temporary, "-map", "0:v", "-c", "copy", "-f", "framecrc", "pipe:1"],

@@ -1,9 +1,8 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
-import type { Snapshot } from "../../../engine/mod.ts";
 import { parseNetwork } from "../../../io/pace/network.ts";
 import { type Clock, Pacer, type Pacing, StreamClock } from "../../../io/pace/pace.ts";
-import type { UnitSession, UnitTimes } from "../../../io/pace/pump.ts";
+import { pump, type UnitSession, type UnitTimes } from "../../../io/pace/pump.ts";
 
 const pacing: Pacing = {
   unitMs: 160,
@@ -148,17 +147,12 @@ async function converse(change: Partial<Pacing>, count: number, work: number) {
   const clock = fakeClock();
   const pacer = new Pacer({ ...pacing, ...change }, clock);
   const inner = answering(clock, work);
-  const session = pacer.session(inner);
-  const feed = async () => {
-    for await (const observation of pacer.observations(units(count))) {
-      await session.push(observation);
-    }
-    session.end();
-  };
-  const feeding = feed();
   const perceived = [];
-  for await (const { unit } of session) perceived.push(pacer.perceived(unit, times, clock.now()));
-  await feeding;
+  const { signal } = new AbortController();
+  const answers = pump(inner, pacer.observations(units(count)), signal);
+  for await (const { unit } of pacer.responses(answers)) {
+    perceived.push(pacer.perceived(unit, times, clock.now()));
+  }
   return { perceived, inner };
 }
 
@@ -205,19 +199,37 @@ Deno.test("StreamClock lets y_k leave in the next tick with schedule paper", () 
   for (let unit = 0; unit < 5; unit++) assertEquals(split.answer(unit, times), 160 + 36);
 });
 
-Deno.test("a session behind the pacer still gives snapshots and tells of recoveries", async () => {
-  const clock = fakeClock();
-  const recovery = { unit: 3, reason: "the device was lost", snapshot: 2, ms: 5 };
-  const snapshot = { meta: {}, blobs: new Map() } as unknown as Snapshot;
-  const recoveries = [recovery];
-  const inner = {
-    ...answering(clock, 1),
-    recoveries,
-    snapshot: () => Promise.resolve(snapshot),
-  };
-  const session = new Pacer(pacing, clock).session(inner);
-  assertEquals(await session.snapshot?.(), snapshot);
-  recoveries.push({ ...recovery, unit: 8 });
-  assertEquals(session.recoveries?.map(({ unit }) => unit), [3, 8]);
-  assertEquals(new Pacer(pacing, clock).session(answering(clock, 1)).snapshot, undefined);
+Deno.test("a paced reader that breaks out ends session and source, and late units don't hold it", async () => {
+  for (const change of [{ network: parseNetwork("400ms") }, { late: "skip" }] as const) {
+    const clock = fakeClock();
+    const pacer = new Pacer({ ...pacing, ...change }, clock);
+    const inner = answering(clock, 1);
+    const over = Promise.withResolvers<void>();
+    const source = async function* () {
+      try {
+        yield* units(1000);
+      } finally {
+        over.resolve();
+      }
+    };
+    const answers = pump(inner, pacer.observations(source()), new AbortController().signal);
+    for await (const { unit } of pacer.responses(answers)) {
+      pacer.perceived(unit, times, clock.now());
+      if (unit === 3) break;
+    }
+    await over.promise;
+  }
+});
+
+Deno.test("a source that fails is heard of after the answers to what it gave", async () => {
+  async function* source() {
+    yield* units(3);
+    throw new Error("the cable fell out");
+  }
+  const seen: number[] = [];
+  const error = await assertRejects(async () => {
+    const answers = pump(answering(fakeClock(), 1), source(), new AbortController().signal);
+    for await (const { unit } of answers) seen.push(unit);
+  });
+  assertEquals([seen, `${error}`], [[0, 1, 2], "Error: the cable fell out"]);
 });
