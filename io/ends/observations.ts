@@ -1,5 +1,13 @@
 /** Recordings and streams as observations, for scripts. */
-import { type Observation, type StreamLayout, unitLayout } from "../../engine/checkpoint/unit.ts";
+import { givenCheckpoint } from "../../engine/checkpoint/given.ts";
+import {
+  type Observation,
+  type StreamLayout,
+  type StreamShape,
+  unitLayout,
+} from "../../engine/checkpoint/unit.ts";
+import { valueText } from "../../engine/config/error_text.ts";
+import { readOptions, type RulesOf, whole } from "../../engine/config/option_rules.ts";
 import type { Checkpoint } from "../../engine/mod.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
@@ -15,14 +23,18 @@ import { awaitHead, decodeStream } from "./stream_decode.ts";
 /** Whose units they are: a session's `layout`, or the checkpoint that it runs. */
 export type Layout =
   | { layout: StreamLayout; model?: undefined }
-  | { model: Pick<Checkpoint, "config">; layout?: undefined };
+  | { model: Checkpoint; layout?: undefined };
+
+/** What names it among options. */
+export const layoutRules = { layout: { kind: "object" }, model: { kind: "object" } } as const;
 
 /** The layout that is meant. @throws InputError when there is none. */
 export function layoutOf({ layout, model }: Layout): StreamLayout {
-  const found = layout ?? (model && unitLayout(model.config));
-  if (found) return found;
+  const found = layout ?? (model && unitLayout(givenCheckpoint(model).config));
+  if (found?.user && found.agent) return found;
   throw new InputError(
-    "layout: is missing: give the session's ({ layout: session.layout }), or { model: checkpoint }",
+    `layout: is ${valueText(found)}; it may be a session's ({ layout: session.layout }), or give ` +
+      "{ model: checkpoint }",
   );
 }
 
@@ -41,6 +53,17 @@ export type ObservationOptions = Layout & {
   ffmpeg?: string;
 };
 
+const rules = {
+  ...layoutRules,
+  // These are read as the command line's are.
+  audioTrack: { kind: "any" },
+  videoTrack: { kind: "any" },
+  audioChannel: { kind: "any" },
+  size: { keys: { width: whole(1, 16384), height: whole(1, 16384) } },
+  from: whole(0, Number.MAX_SAFE_INTEGER),
+  ffmpeg: { kind: "text" },
+} as const satisfies RulesOf<ObservationOptions>;
+
 /** The units of a recording or stream, in order. Nothing is opened before they are asked for. */
 export class Observations implements AsyncIterable<Observation> {
   /** What was opened; null before the first unit. */
@@ -50,11 +73,13 @@ export class Observations implements AsyncIterable<Observation> {
 
   readonly #source: string | URL | ReadableStream<Uint8Array>;
   readonly #options: ObservationOptions;
+  readonly #shape: StreamShape;
 
   /** Made by `observations`. */
   constructor(source: string | URL | ReadableStream<Uint8Array>, options: ObservationOptions) {
     this.#source = source;
-    this.#options = options;
+    this.#options = readOptions(options, rules);
+    this.#shape = { ...layoutOf(this.#options).user, ...this.#options.size };
   }
 
   /** The units, each when it is asked for; an end in the middle lets go of the source. */
@@ -73,8 +98,8 @@ export class Observations implements AsyncIterable<Observation> {
   }
 
   async #open(): Promise<{ reader: ObservationReader; facts: InputFacts }> {
-    const { audioTrack, videoTrack, audioChannel, size, ffmpeg: asked } = this.#options;
-    const shape = { ...layoutOf(this.#options).user, ...size };
+    const { audioTrack, videoTrack, audioChannel, ffmpeg: asked } = this.#options;
+    const shape = this.#shape;
     const ffmpeg = ffmpegFinder(asked);
     const text = (value: string | number | undefined) => value === undefined ? value : `${value}`;
     const tracks = chooseTracks({
@@ -109,7 +134,7 @@ export class Observations implements AsyncIterable<Observation> {
  * WAV needs no FFmpeg, nor does a Y4M file of the layout's size and rate.
  *
  * @param source A file's path or `file:` URL, or a stream of bytes, which is read once.
- * @throws InputError, while it is read, when it is missing or no recording.
+ * @throws InputError when an option is none; while it is read, when it is missing or no recording.
  */
 export function observations(
   source: string | URL | ReadableStream<Uint8Array>,

@@ -1,7 +1,8 @@
 /** A conversation in time, for scripts: units as they would be captured, through a network. */
 import type { Observation, Response, WorkerSession } from "../../engine/mod.ts";
 import { Pacer, type PerceivedLatency, wallClock } from "../pace/pace.ts";
-import { choosePace } from "../pace/pace_options.ts";
+import { choice, readOptions, type RulesOf } from "../../engine/config/option_rules.ts";
+import { choosePace, paceOptions } from "../pace/pace_options.ts";
 
 /** How a conversation is paced. */
 export interface PacedOptions {
@@ -18,6 +19,14 @@ export interface PacedOptions {
   signal?: AbortSignal;
 }
 
+const rules = {
+  pace: choice(paceOptions.pace.choices),
+  late: choice(paceOptions.late.choices),
+  network: { kind: "text" },
+  arriving: { kind: "any" },
+  signal: { kind: "object" },
+} as const satisfies RulesOf<PacedOptions>;
+
 /** A response, and what the user had of it. */
 export type PacedResponse = Response & { perceived: PerceivedLatency };
 
@@ -30,9 +39,9 @@ export type PacedResponse = Response & { perceived: PerceivedLatency };
 export async function* paced(
   session: Pick<WorkerSession, "respond" | "layout" | "info">,
   observations: AsyncIterable<Observation>,
-  { arriving = false, signal, ...options }: PacedOptions = {},
+  options: PacedOptions = {},
 ): AsyncGenerator<PacedResponse> {
-  const { pace, late, network } = options;
+  const { arriving = false, signal, pace, late, network } = readOptions(options, rules);
   const { firstUnit, placement, settings: { schedule } } = session.info;
   const { unitMs } = session.layout.agent;
   const pacing = choosePace({ pace, late, network });

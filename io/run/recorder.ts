@@ -1,11 +1,13 @@
 /** Responses into files or a stream, for scripts: pictures, sound, text and events, synchronized. */
 import type { Response, SessionInfo } from "../../engine/mod.ts";
+import { givenPictures, givenSound } from "../../engine/checkpoint/given.ts";
 import { InputError } from "../../engine/config/errors.ts";
+import { readOptions, type RulesOf } from "../../engine/config/option_rules.ts";
 import type { Output } from "../ends/ends.ts";
 import type { ByteSink } from "../ends/endpoints.ts";
 import { claimFiles, FileOutput } from "../ends/file_output.ts";
 import { LiveOutput } from "../ends/live_ends.ts";
-import { type Layout, layoutOf } from "../ends/observations.ts";
+import { type Layout, layoutOf, layoutRules } from "../ends/observations.ts";
 import { checkExtension, needsFfmpeg } from "../ends/response_file.ts";
 import { drawSideBySide } from "../ends/side_by_side.ts";
 import { muxedOutput, openLiveFiles } from "../ends/stream_output.ts";
@@ -13,7 +15,7 @@ import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { mediaExtensions } from "../ffmpeg/ffmpeg_encode.ts";
 import { defaultTracks } from "../media/tracks.ts";
 import type { Spoken } from "../media/captions.ts";
-import { frameBytes, type StreamShape } from "../media/stream_shape.ts";
+import type { StreamShape } from "../media/stream_shape.ts";
 import {
   eventLine,
   headerEvent,
@@ -39,6 +41,15 @@ export type RecorderOptions = Layout & {
   /** FFmpeg's path (FFMPEG_BIN, ffmpeg-static, PATH). */
   ffmpeg?: string;
 };
+
+const rules = {
+  ...layoutRules,
+  events: { kind: "any" },
+  info: { kind: "object" },
+  input: { kind: "any" },
+  force: { kind: "any" },
+  ffmpeg: { kind: "text" },
+} as const satisfies RulesOf<RecorderOptions>;
 
 /** Where responses are written, in order. Made by `recorder`. */
 export class Recorder implements AsyncDisposable {
@@ -85,11 +96,14 @@ export class Recorder implements AsyncDisposable {
     perceived: PerceivedLatency = { observation: "given", heard: true, interactionMs: null },
   ): Promise<void> {
     if (!this.#isOpen) throw new Error("the recorder is closed: nothing can be written any more");
-    checkLengths(response, this.shape);
     const { text, stages } = response;
+    const { samples, frames: count } = this.shape;
+    // Copies: what is written last is kept until the end.
+    const audio = givenSound("response: audio", response.audio, this.shape, samples);
+    const frames = givenPictures("response: frames", response.frames, this.shape, count);
     const before = performance.now();
     try {
-      await this.#output.write({ ...response, unit: this.units });
+      await this.#output.write({ unit: this.units, text, audio, frames });
       if (text !== "") this.spoken.push({ unit: this.units, text });
       const write = performance.now() - before;
       const times = { ...stages, write, total: stages.total + write };
@@ -160,6 +174,7 @@ export async function recorder(
   to: string | URL | WritableStream<Uint8Array>,
   options: RecorderOptions,
 ): Promise<Recorder> {
+  options = readOptions(options, rules);
   const layout = layoutOf(options);
   const { agent } = layout;
   const { info, input = null, force = false } = options;
@@ -239,16 +254,6 @@ export async function sideBySide(
   } finally {
     await outputs.discard();
   }
-}
-
-function checkLengths({ audio, frames }: Response, shape: StreamShape): void {
-  const { samples, frames: count, width, height } = shape;
-  if (audio.length === samples && frames.length === count * frameBytes(shape)) return;
-  throw new InputError(
-    `response: has ${audio.length} samples and ${frames.length} bytes of pictures: a unit of this ` +
-      `recorder's layout has ${samples}, and ${count} frames of ${width}x${height} RGB ` +
-      `(${count * frameBytes(shape)})`,
-  );
 }
 
 function byteSink(stream: WritableStream<Uint8Array>): ByteSink & { abort(): Promise<void> } {

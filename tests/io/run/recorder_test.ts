@@ -1,13 +1,18 @@
 /** What scripts read and write: recordings as observations, responses as recordings. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { Observation, Response } from "../../../engine/mod.ts";
+import type { Checkpoint, Observation, Response } from "../../../engine/mod.ts";
 import { observations, recorder } from "../../../io/mod.ts";
 import { assertInputError, tinyConfig } from "../../engine/tiny_checkpoint.ts";
 import { count, ffmpegTest, folderTest, make, names, picture, rms, tone } from "../media.ts";
 import { unitLayout } from "../../../engine/checkpoint/unit.ts";
 
 const layout = unitLayout(tinyConfig());
-const model = { config: tinyConfig() };
+const model: Checkpoint = {
+  config: tinyConfig(),
+  tensors: new Map(),
+  tokenizer: null,
+  digest: "0",
+};
 
 /** A response as loud and as bright as its unit's number says. */
 function response(unit: number): Response {
@@ -84,6 +89,10 @@ folderTest("what can't be read or written is said in one line", async (at) => {
   await assertInputError(() => recorder(`${at}/a.doc`, { layout }), "a.doc", ".mkv");
   // @ts-expect-error: neither layout nor model
   await assertInputError(() => recorder(`${at}/a.wav`, {}), "layout", "session.layout");
+  // @ts-expect-error: no layout
+  await assertInputError(() => observations(path, { layout: {} }), "layout", "session.layout");
+  await assertInputError(() => read(path, { audioTrak: 1 }), "audioTrak", "audioTrack");
+  await assertInputError(() => read(path, { from: -1 }), "from", "-1");
   const input = observations(path, { layout });
   await Array.fromAsync(input);
   await assertInputError(
@@ -93,7 +102,11 @@ folderTest("what can't be read or written is said in one line", async (at) => {
   await using out = await recorder(`${at}/b.wav`, { layout });
   const { samples } = layout.agent;
   const short = { ...response(0), audio: new Float32Array(samples - 1) };
-  await assertInputError(() => out.write(short), `${samples - 1} samples`, "2 frames of 8x8 RGB");
+  await assertInputError(
+    () => out.write(short),
+    `of ${samples - 1}`,
+    `of ${samples} samples (40 ms)`,
+  );
 });
 
 ffmpegTest("a stream's bytes become observations, responses a stream's bytes", async (at) => {
