@@ -1,6 +1,8 @@
 """Reads and writes the safetensors format: 8 bytes of header length, a JSON header, the tensors."""
 
+import contextlib
 import json
+import os
 import struct
 
 import numpy as np
@@ -16,9 +18,24 @@ TO_NAME = {
 TO_NUMPY = {"F32": "<f4", "F16": "<f2"}
 
 
-def write(path, tensors):
-    """tensors: name -> tensor of a type in TO_NAME, written in this order."""
-    header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
+@contextlib.contextmanager
+def replaced(path, mode="wb"):
+    """A file that takes the place of `path` when it is whole: it is written beside it, and renamed."""
+    part = f"{path}.{os.getpid()}.part"
+    try:
+        with open(part, mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        if os.path.exists(part):
+            os.remove(part)
+
+
+def write(path, tensors, metadata=None):
+    """tensors: name -> tensor of a type in TO_NAME, written in this order; metadata: name -> text."""
+    header: dict[str, dict] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     blobs, at = [], 0
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous()
@@ -34,15 +51,33 @@ def write(path, tensors):
         at += len(blob)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
+    with replaced(path) as file:
         file.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
+
+
+def _header(path, file):
+    """The header of an open file, which then stands at its data. Raises ValueError where the file isn't
+    whole."""
+    size = os.fstat(file.fileno()).st_size
+    length = struct.unpack("<Q", file.read(8))[0] if size >= 8 else size
+    if 8 + length <= size:
+        header = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        if 8 + length + max(ends, default=0) == size:
+            return header
+    raise ValueError(f"{path} is not a whole safetensors file: make it anew")
+
+
+def metadata(path):
+    """name -> text of a file that is whole."""
+    with open(path, "rb") as file:
+        return _header(path, file).get("__metadata__", {})
 
 
 def read(path):
     """name -> float32 tensor, whatever the storage type."""
     with open(path, "rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
+        header = _header(path, file)
         data = file.read()
     tensors = {}
     for name, entry in header.items():

@@ -1,67 +1,63 @@
 """The loop that every stage shares: seeded steps, progress with ETA, JSONL log, resume at any step."""
 
+import contextlib
 import json
 import math
 import os
-import sys
-import tempfile
 import time
 
 import torch
-import torch.distributed as dist
-import torch.multiprocessing
+
+import safetensors_file
+
+from .run import (
+    Asked,
+    Diverged,
+    Refused,
+    Stopped,
+    about,
+    artefact,
+    digest,
+    locked,
+    say,
+    together,
+    versions,
+    workers,
+)
+
+__all__ = ["say", "together", "train", "workers"]
 
 # Where models train; material is made on the CPU and travels batch by batch.
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+DEVICE = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
+SKIPPED = 20  # steps in a row whose gradients aren't finite: the run has diverged
+LARGEST = 65504.0  # of f16, in which checkpoints are exported
+FLOOR = 0.02  # the last learning rate, as a share of the peak
 
 
 def on_device(batch):
     """A dict of tensors, or one tensor, on the training device."""
     if isinstance(batch, dict):
-        return {key: value.to(DEVICE) for key, value in batch.items()}
-    return batch.to(DEVICE)
+        return {key: value.to(DEVICE, non_blocking=True) for key, value in batch.items()}
+    return batch.to(DEVICE, non_blocking=True)
 
 
-def workers():
-    """(this process's number, how many train together)."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+def learned(weights, which=lambda name: True):
+    """Makes the chosen tensors of a dict parameters, in their places; returns them by name."""
+    for name in filter(which, weights):
+        weights[name] = torch.nn.Parameter(weights[name])
+    return {name: weights[name] for name in weights if which(name)}
 
 
-def together(count, run):
-    """Calls run() in `count` processes that train one set of weights, each on batches of its own:
-    steps as of a `count` times larger batch. With count 1 here and now."""
-    if count == 1:
-        return run()
-    with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(_join, (count, run, os.path.join(folder, "meeting")), count)
+def fast_bf16():
+    """Whether products in bfloat16 are faster here than in float32."""
+    return DEVICE.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def _join(rank, count, run, meeting):
-    dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=count)
-    run()
-    dist.destroy_process_group()
-
-
-def average_gradients(parameters, count):
-    """Every worker gets the mean of all workers' gradients."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients]).cpu()
-    dist.all_reduce(flat)
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
-        gradient.copy_(part.view_as(gradient) / count)
-
-
-def agreed(value):
-    """The first worker's number, for all."""
-    if workers()[1] == 1:
-        return value
-    shared = torch.tensor([value], dtype=torch.float64)
-    dist.broadcast(shared, 0)
-    return float(shared)
+# What is written down.
 
 
 class Log:
-    """Appends JSON objects to OUT/NAME.jsonl."""
+    """Appends JSON objects to OUT/NAME.jsonl, one for a step."""
 
     def __init__(self, path):
         self.path = path
@@ -70,14 +66,45 @@ class Log:
         with open(self.path, "a") as file:
             file.write(json.dumps({k: rounded(v) for k, v in entry.items()}) + "\n")
 
+    def entries(self):
+        """What is there; a last line that was cut off isn't."""
+        if not os.path.exists(self.path):
+            return []
+        with open(self.path) as file:
+            lines = file.read().split("\n")[:-1]
+        return [json.loads(line) for line in lines]
+
+    def keep(self, step):
+        """Drops what comes after a step: a run goes on from there, and says again what it is made of."""
+        now = lambda entry: entry["step"] < step or entry["step"] == step and "run" not in entry
+        kept = [entry for entry in self.entries() if now(entry)]
+        with safetensors_file.replaced(self.path, "w") as file:
+            file.writelines(json.dumps(entry) + "\n" for entry in kept)
+
 
 def rounded(value):
     return round(value, 5) if isinstance(value, float) else value
 
 
-def learning_rate(along, peak):
-    """A cosine from the peak down to a fiftieth, where `along` (0 to 1) of a run is over."""
-    return peak * (0.02 + 0.98 * (1 + math.cos(math.pi * along)) / 2)
+class Figures:
+    """Figures of steps as they lie on the device: read once for an interval, which waits for a card."""
+
+    def __init__(self):
+        self.lists = {}
+
+    def add(self, figures):
+        for name, value in figures.items():
+            self.lists.setdefault(name, []).append(torch.as_tensor(value))
+
+    def means(self):
+        """Mean of each name since the last call."""
+        whole = [torch.stack(values).float().mean().cpu() for values in self.lists.values()]
+        means = dict(zip(self.lists, torch.stack(whole).tolist())) if whole else {}
+        self.lists = {}
+        return means
+
+
+# The optimizer and its rate.
 
 
 def decayed_or_not(tensors):
@@ -86,128 +113,347 @@ def decayed_or_not(tensors):
     return matrices, [key for key, tensor in tensors.items() if tensor.dim() <= 1]
 
 
-def train(
-    name,
-    out,
-    parameters,
-    step_loss,
-    steps,
-    rate,
-    warmup=100,
-    decay=0.01,
-    seed=0,
-    save_every=200,
-    report_every=10,
-    evaluate=None,
-    evaluate_every=0,
-    minutes=None,
-    average=0.0,
-):
-    """Trains `parameters` (name -> tensor) by `step_loss(step)` -> (loss, figures) until `steps`.
+def optimizer_of(trained, rate, decay):
+    """AdamW; fused, it leaves out a step whose gradients aren't finite without asking a card for them."""
+    matrices, others = ([trained[key] for key in keys] for keys in decayed_or_not(trained))
+    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    fused = DEVICE.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=fused)
 
-    Every step draws its own numbers from (seed, step), so that a resumed run goes on as an unbroken
-    one. OUT/NAME.state holds weights, optimizer and step; OUT/NAME.jsonl the log. `minutes`: a budget
-    of this run; the learning rate then follows the share of time used instead of the steps (such a
-    run isn't repeatable to the bit). `average`: decay of a moving average of the weights, which is
-    what the returned dict holds. A new optimizer, also of a state that lost its own (train.restore),
-    is warmed up. Returns the weights. Within together() gradients are averaged over the workers; the
-    first one writes and its clock counts.
-    """
-    os.makedirs(out, exist_ok=True)
-    state_path = os.path.join(out, f"{name}.state")
-    worker, count = workers()
-    log = Log(os.path.join(out, f"{name}.jsonl"))
-    trained = {key: p for key, p in parameters.items() if p.requires_grad}
-    groups = zip(decayed_or_not(trained), (decay, 0.0))
-    optimizer = torch.optim.AdamW(
-        [{"params": [trained[key] for key in keys], "weight_decay": each} for keys, each in groups],
-        lr=rate,
-        betas=(0.9, 0.98),
-    )
-    start, spent = 0, 0.0
-    mean = {key: p.detach().clone() for key, p in trained.items()} if average else {}
-    if os.path.exists(state_path):
-        state = torch.load(state_path, map_location="cpu")
+
+def learning_rate(along, peak, top=1.0):
+    """A cosine from `top` of the peak down to a fiftieth, where `along` (0 to 1) of a phase is over."""
+    return peak * (FLOOR + (top - FLOOR) * (1 + math.cos(math.pi * min(along, 1))) / 2)
+
+
+def goes_on(phase, here, until, unit):
+    """The phase of the learning rate for a run from `here` until `until` (steps or seconds: `unit`). A
+    run that is made longer or shorter goes on from the rate that it has."""
+    if phase is None or "until" not in phase:
+        return {"from": here if phase else 0, "until": until, "unit": unit, "top": 1.0}
+    if (phase["until"], phase["unit"]) == (until, unit):
+        return phase
+    reached = phase["reached"] if phase["unit"] != unit else here
+    along = (reached - phase["from"]) / max(phase["until"] - phase["from"], 1e-9)
+    return {"from": here, "until": until, "unit": unit, "top": learning_rate(along, 1, phase["top"])}
+
+
+class Step(torch.nn.Module):
+    """A stage's loss as a module over its parameters, for DistributedDataParallel."""
+
+    def __init__(self, trained, step_loss):
+        super().__init__()
+        self.step_loss = step_loss
+        for name, parameter in trained.items():
+            self.register_parameter(name.replace(".", "/"), parameter)
+
+    def forward(self, step):
+        return self.step_loss(step)
+
+
+def agreed(*values):
+    """The first worker's numbers, for all."""
+    if workers()[1] == 1:
+        return values
+    shared = torch.tensor(values, dtype=torch.float64, device=DEVICE)
+    torch.distributed.broadcast(shared, 0)
+    return shared.tolist()
+
+
+# A stage.
+
+
+def done(out, name, steps=None, minutes=None):
+    """Whether OUT/NAME.safetensors is what so many steps or minutes make; then says so."""
+    made = about(out, name)
+    if not made:
+        return False
+    if made["stage"] != name:
+        say(f"{name}: {made['stage']} has trained it on; remove both from {out} to begin anew")
+        return True
+    enough = made["seconds"] >= minutes * 60 - 1 if minutes else made["step"] >= steps
+    if enough:
+        say(f"{name}: done already, at step {made['step']}; more --steps or --minutes go on")
+    return enough
+
+
+def whole(name, tensors, state_path):
+    """Raises Diverged for a tensor that isn't finite, or that is not in f16."""
+    for key, tensor in tensors.items():
+        largest = float(tensor.abs().max())
+        if not largest <= LARGEST:
+            what = "is not finite" if not math.isfinite(largest) else f"has {largest:.3g}, which f16 can't hold"
+            left = f"the last good state is {state_path}" if os.path.exists(state_path) else "no state was saved"
+            raise Diverged(f"{name}: {key} {what}; {left}: go on from it with a lower --rate")
+
+
+def differing(name, before, now):
+    """'batch 6 before, 4 now' for each setting that differs."""
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    return ", ".join(f"{key} {before.get(key)} before, {now.get(key)} now" for key in keys)
+
+
+@contextlib.contextmanager
+def exchanged(tensors, others):
+    """The tensors have the others' values for a while."""
+    kept = {key: tensors[key].detach().clone() for key in others}
+    try:
         with torch.no_grad():
-            for key, p in trained.items():
+            for key, value in others.items():
+                tensors[key].copy_(value)
+        yield
+    finally:
+        with torch.no_grad():
+            for key, value in kept.items():
+                tensors[key].copy_(value)
+
+
+def train(name, out, parameters, step_loss, steps=None, rate=1e-3, **options):
+    """Trains `parameters` (name -> tensor) by `step_loss(step)` -> (loss, figures); see `Training`.
+    Returns the weights that are written."""
+    with locked(out), Asked() as asked:
+        return Training(name, out, parameters, step_loss, steps, rate, **options).run(asked)
+
+
+class Training:
+    """Every step draws its own numbers from (seed, step), so that a resumed run goes on as an unbroken
+    one, to the bit. OUT/NAME.state holds weights, optimizer, step, settings, versions and digests;
+    OUT/NAME.jsonl the log, OUT/NAME.safetensors at the end the weights.
+
+    minutes: a budget of all runs of this stage; the learning rate then follows the share of time used
+    instead of the steps (such a run isn't repeatable to the bit). average: decay of a moving average of
+    the weights, which is what is evaluated and written. A new optimizer, also of a state that lost its
+    own (train.restore), is warmed up. evaluate() -> figures of those weights, every `evaluate_every`
+    steps or `evaluate_minutes`; where one of them is called `best` (with a minus in front: less is
+    better) OUT/NAME.best.safetensors keeps the weights that had the best.
+
+    settings: what must stay the same in a run that goes on, unless `changed`; made_of: name -> digest of
+    what it is trained on, which must stay too. carried: what step_loss keeps from step to step.
+    finish(weights) -> the tensors to write; without it nothing is written. bf16: products in bfloat16.
+
+    Within together() gradients are averaged over the workers; the first one writes, and its clock and
+    signals count.
+    """
+
+    def __init__(
+        self,
+        name,
+        out,
+        parameters,
+        step_loss,
+        steps,
+        rate,
+        warmup=100,
+        decay=0.01,
+        seed=0,
+        save_every=200,
+        report_every=10,
+        evaluate=None,
+        evaluate_every=0,
+        evaluate_minutes=None,
+        best=None,
+        minutes=None,
+        average=0.0,
+        settings=None,
+        made_of=None,
+        changed=False,
+        carried=None,
+        finish=None,
+        bf16=False,
+    ):
+        os.makedirs(out, exist_ok=True)
+        self.name, self.out, self.parameters = name, out, parameters
+        self.steps, self.rate, self.warmup, self.seed = steps, rate, warmup, seed
+        self.save_every, self.report_every = save_every, report_every
+        self.evaluate, self.evaluate_every, self.best = evaluate, evaluate_every, best
+        self.evaluate_seconds = evaluate_minutes and evaluate_minutes * 60
+        self.budget = minutes * 60 if minutes else None
+        self.average, self.bf16, self.finish = average, bf16, finish
+        self.state_path = os.path.join(out, f"{name}.state")
+        self.worker, self.count = workers()
+        self.log = Log(os.path.join(out, f"{name}.jsonl"))
+        self.trained = {key: p for key, p in parameters.items() if p.requires_grad}
+        self.optimizer = optimizer_of(self.trained, rate, decay)
+        self.mean = {key: p.detach().clone() for key, p in self.trained.items()} if average else {}
+        fixed = {"rate": rate, "decay": decay, "warmup": warmup, "average": average, "bf16": bf16}
+        self.settings = {**fixed, "seed": seed, "workers": self.count, **(settings or {})}
+        self.made_of, self.carried = made_of or {}, carried if carried is not None else {}
+        self.step, self.spent, self.best_value, phase = 0, 0.0, None, None
+        if os.path.exists(self.state_path):
+            phase = self.resume(changed)
+        if self.worker == 0:
+            self.log.keep(self.step if os.path.exists(self.state_path) else -1)
+        steps_done = (int(each["step"]) for each in self.optimizer.state.values())
+        self.optimizer_since = self.step - max(steps_done, default=0)
+        self.began = self.now = time.time()
+        unit, until = ("seconds", self.budget) if self.budget else ("steps", steps)
+        here = self.spent if self.budget else self.step
+        self.phase = goes_on(phase, here, until, unit)
+        self.skipped = torch.zeros((), device=DEVICE)
+        self.step_loss = step_loss
+        if self.count > 1:
+            # Some steps leave some parameters out.
+            module = Step(self.trained, step_loss)
+            self.step_loss = torch.nn.parallel.DistributedDataParallel(module, find_unused_parameters=True)
+
+    def resume(self, changed):
+        """Takes the state up; returns its phase of the learning rate."""
+        state = torch.load(self.state_path, map_location="cpu", weights_only=True)
+        before = state.get("made_of", {})
+        if wrong := differing("", before, {**before, **self.made_of}):
+            raise Refused(f"{self.name}: {self.state_path} was trained on something else ({wrong}): remove it to begin anew")
+        before = state.get("settings", self.settings)
+        if wrong := differing("", before, self.settings):
+            if not changed:
+                raise Refused(f"{self.name}: {wrong}; give what was before, or --changed to go on so")
+            say(f"{self.name}: goes on with {wrong}")
+        with torch.no_grad():
+            for key, p in self.trained.items():
                 p.copy_(state["weights"][key])
         if "optimizer" in state:
-            optimizer.load_state_dict(state["optimizer"])
-        start, spent = state["step"], state["seconds"]
-        if average:
-            mean = on_device(state["mean"])
-        say(f"{name}: resumed at step {start} after {spent:.0f} s")
+            fused = [group["fused"] for group in self.optimizer.param_groups]
+            decays = [group["weight_decay"] for group in self.optimizer.param_groups]
+            self.optimizer.load_state_dict(state["optimizer"])
+            for group, each, decay in zip(self.optimizer.param_groups, fused, decays):
+                group.update(fused=each, foreach=None, weight_decay=decay)
+        self.step, self.spent = state["step"], state["seconds"]
+        if self.average:
+            self.mean = on_device(state["mean"])
+        self.best_value = state.get("best")
+        self.carried.update(state.get("carried", {}))
+        say(f"{self.name}: resumed at step {self.step} after {self.spent:.0f} s")
+        # Another rate is met at once, whatever was left of the one before.
+        return state.get("phase") if before["rate"] == self.rate else {"from": self.step}
 
-    def save(step):
-        if worker:
+    def seconds(self):
+        return self.spent + self.now - self.began
+
+    def written(self):
+        """The weights as they are written: where there is a moving average, that."""
+        return {key: p.detach() for key, p in self.parameters.items()} | self.mean
+
+    def save(self):
+        whole(self.name, {key: p.detach() for key, p in self.trained.items()}, self.state_path)
+        if self.worker:
             return
-        part = f"{state_path}.{os.getpid()}"
+        reached = self.seconds() if self.budget else self.step
         state = {
-            "weights": {key: p.detach() for key, p in trained.items()},
-            "optimizer": optimizer.state_dict(),
-            "step": step,
-            "seconds": seconds(),
+            "weights": {key: p.detach() for key, p in self.trained.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds(),
+            "phase": {**self.phase, "reached": reached},
+            "settings": self.settings,
+            "made_of": self.made_of,
+            "versions": versions(),
+            "carried": self.carried,
+            "best": self.best_value,
         }
-        if average:
-            state["mean"] = mean
-        torch.save(state, part)
-        os.replace(part, state_path)
+        if self.average:
+            state["mean"] = self.mean
+        with safetensors_file.replaced(self.state_path) as file:
+            torch.save(state, file)
 
-    optimizer_since = start - int(max((each["step"] for each in optimizer.state.values()), default=0))
-    began = now = time.time()
-    seconds = lambda: spent + now - began
-    budget = minutes * 60 if minutes else None
-    step, sums = start, {}
-    while step < steps:
-        now = agreed(time.time())
-        if budget and seconds() >= budget:
-            break
-        along = seconds() / budget if budget else step / steps
-        lr = min(learning_rate(along, rate), rate * (step - optimizer_since + 1) / warmup)
-        for group in optimizer.param_groups:
+    def write(self, path_name):
+        """Writes the weights as OUT/PATH_NAME.safetensors, with what they were made of; returns them."""
+        tensors = self.finish(self.written())
+        whole(self.name, tensors, self.state_path)
+        if self.worker == 0:
+            facts = {"stage": self.name, "step": self.step, "seconds": round(self.seconds(), 1)}
+            facts |= {"digest": digest(tensors), "made_of": self.made_of, "settings": self.settings}
+            facts |= {"versions": versions()}
+            safetensors_file.write(artefact(self.out, path_name), tensors, {"about": json.dumps(facts)})
+        return tensors
+
+    def measured(self):
+        """evaluate()'s figures of the weights that are written; keeps these where they are the best."""
+        with exchanged(self.parameters, self.mean):
+            figures = self.evaluate()
+        if self.best:
+            value = -figures[self.best[1:]] if self.best[0] == "-" else figures[self.best]
+            if self.best_value is None or value > self.best_value:
+                self.best_value = value
+                if self.finish:
+                    self.write(f"{self.name}.best")
+        return figures
+
+    def take(self):
+        """One step of the optimizer; returns its figures and the learning rate."""
+        along = (self.seconds() if self.budget else self.step) - self.phase["from"]
+        along /= max(self.phase["until"] - self.phase["from"], 1e-9)
+        lr = learning_rate(along, self.rate, self.phase["top"])
+        lr = min(lr, self.rate * (self.step - self.optimizer_since + 1) / self.warmup)
+        for group in self.optimizer.param_groups:
             group["lr"] = lr
-        torch.manual_seed((seed * 1_000_003 + step) * count + worker)
-        optimizer.zero_grad(set_to_none=True)
-        loss, figures = step_loss(step)
+        torch.manual_seed((self.seed * 1_000_003 + self.step) * self.count + self.worker)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.bf16):
+            loss, figures = self.step_loss(self.step)
         loss.backward()
-        if count > 1:
-            average_gradients(trained.values(), count)
-        norm = torch.nn.utils.clip_grad_norm_(list(trained.values()), 1.0)
-        if not torch.isfinite(norm):
-            say(f"{name}: step {step} skipped, its gradient is not finite")
-            step += 1
-            continue
-        optimizer.step()
-        step += 1
-        if average:
-            keep = min(average, step / (step + 10))
+        trained = list(self.trained.values())
+        norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        lost = (~torch.isfinite(norm)).float()
+        self.skipped = (self.skipped + 1) * lost
+        self.optimizer.found_inf = lost  # the fused optimizer then leaves everything as it is
+        self.optimizer.step()
+        self.step += 1
+        if self.average:
+            keep = min(self.average, self.step / (self.step + 10))
             with torch.no_grad():
-                for key, p in trained.items():
-                    mean[key].lerp_(p, 1 - keep)
-        for key, value in {"loss": loss.detach(), "norm": norm, **figures}.items():
-            sums.setdefault(key, []).append(float(value))
-        if worker == 0 and (step % report_every == 0 or step == steps):
-            means = {key: sum(values) / len(values) for key, values in sums.items()}
-            log.write(step=step, seconds=seconds(), lr=lr, **means)
-            pace = (seconds() - spent) / (step - start)
-            left = (budget - seconds()) if budget else (steps - step) * pace
-            shown = " ".join(f"{key} {value:.4f}" for key, value in means.items())
-            say(f"{name}: step {step}/{steps} {shown} {pace:.2f} s/step, {left / 60:.1f} min left")
-            sums = {}
-        if evaluate and evaluate_every and step % evaluate_every == 0:
-            log.write(step=step, seconds=seconds(), **evaluate())
-        if step % save_every == 0:
-            save(step)
-    save(step)
-    if evaluate:
-        figures = evaluate()
-        log.write(step=step, seconds=seconds(), **figures)
-        say(f"{name}: done at step {step}, {seconds():.0f} s, {figures}")
-    result = {key: p.detach() for key, p in parameters.items()}
-    if average:
-        result.update(mean)
-    return result
+                torch._foreach_lerp_(list(self.mean.values()), trained, 1 - keep)
+        return {"loss": loss.detach(), "norm": norm, **figures}, lr
 
+    def run(self, asked):
+        first = self.step
+        if self.worker == 0:
+            facts = {"settings": self.settings, "made_of": self.made_of, "versions": versions()}
+            self.log.write(step=first, seconds=self.spent, run=facts)
+        figures, fresh, number = Figures(), False, 0
+        measured_at = self.spent
+        check_every = self.report_every if DEVICE.type == "cuda" else 1
+        while self.steps is None or self.step < self.steps:
+            if (self.step - first) % check_every == 0:
+                self.now, number = agreed(time.time(), asked.number)
+                if number or self.budget and self.seconds() >= self.budget:
+                    break
+            taken, lr = self.take()
+            figures.add(taken)
+            last = self.step == self.steps
+            fresh = bool(self.evaluate) and (
+                last
+                or bool(self.evaluate_every) and self.step % self.evaluate_every == 0
+                or bool(self.evaluate_seconds) and self.seconds() - measured_at >= self.evaluate_seconds
+            )
+            if fresh:
+                measured_at = self.seconds()
+            if self.step % self.report_every == 0 or last or fresh:
+                self.report(first, lr, figures, fresh)
+            if self.step % self.save_every == 0:
+                self.save()
+        if self.step > first and (figures.lists or self.evaluate and not fresh and not number):
+            self.report(first, lr, figures, bool(self.evaluate) and not number)
+        self.save()
+        if number:
+            raise Stopped(f"{self.name}: stopped at step {self.step}, saved; the same command goes on", int(number))
+        if self.finish:
+            return self.write(self.name)
+        return self.written()
 
-def say(line):
-    print(line, file=sys.stderr, flush=True)
+    def report(self, first, lr, figures, measure):
+        """A line of the log and one to the terminal; raises Diverged where steps come to nothing."""
+        if float(self.skipped) >= SKIPPED:
+            raise Diverged(
+                f"{self.name}: no gradient is finite from step {self.step - int(self.skipped)} on; the last good state is {self.state_path}: "
+                "go on from it with a lower --rate"
+            )
+        means = figures.means()
+        if self.worker:
+            return
+        if measure:
+            means |= self.measured()
+        self.log.write(step=self.step, seconds=self.seconds(), lr=lr, skipped=int(self.skipped), **means)
+        pace = (self.seconds() - self.spent) / max(self.step - first, 1)
+        left = (self.budget - self.seconds()) if self.budget else ((self.steps or self.step) - self.step) * pace
+        shown = " ".join(f"{key} {value:.4f}" for key, value in means.items())
+        of = f"/{self.steps}" if self.steps else ""
+        say(f"{self.name}: step {self.step}{of} {shown} {pace:.2f} s/step, {max(left, 0) / 60:.1f} min left")

@@ -46,7 +46,7 @@ INPUTS = torch.randn(8, 3, generator=torch.Generator().manual_seed(5))
 def train_line(out):
     """Draws w to the mean of this worker's inputs; ends with the same weights in every process."""
     worker, count = workers()
-    w = torch.zeros(3, requires_grad=True)
+    w = torch.nn.Parameter(torch.zeros(3))
     share = INPUTS[worker::count]
     trained = train(
         "line", out, {"w": w}, lambda step: ((w - share).pow(2).mean(), {}), 20, rate=0.05, save_every=10
