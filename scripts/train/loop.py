@@ -230,6 +230,7 @@ class Training:
     settings: what must stay the same in a run that goes on, unless `changed`; made_of: name -> digest of
     what it is trained on, which must stay too. carried: what step_loss keeps from step to step.
     finish(weights) -> the tensors to write; without it nothing is written. bf16: products in bfloat16.
+    uneven: some steps leave some parameters out.
 
     Within together() gradients are averaged over the workers; the first one writes, and its clock and
     signals count.
@@ -260,6 +261,7 @@ class Training:
         carried=None,
         finish=None,
         bf16=False,
+        uneven=False,
     ):
         os.makedirs(out, exist_ok=True)
         self.name, self.out, self.parameters = name, out, parameters
@@ -292,9 +294,8 @@ class Training:
         self.skipped = torch.zeros((), device=DEVICE)
         self.step_loss = step_loss
         if self.count > 1:
-            # Some steps leave some parameters out.
             module = Step(self.trained, step_loss)
-            self.step_loss = torch.nn.parallel.DistributedDataParallel(module, find_unused_parameters=True)
+            self.step_loss = torch.nn.parallel.DistributedDataParallel(module, find_unused_parameters=uneven)
 
     def resume(self, changed):
         """Takes the state up; returns its phase of the learning rate."""
