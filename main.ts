@@ -29,6 +29,7 @@ export const commands: Commands = {
     const { summary, run } = await import("./io/commands/eval.ts");
     return { summary, run: (args) => run(args, sources) };
   },
+  figures: () => import("./io/commands/figures.ts"),
 };
 
 async function main([name, ...args]: string[]): Promise<number> {

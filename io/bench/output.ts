@@ -5,7 +5,7 @@ import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { provenanceOf } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";
 import { print, showStatus } from "../system/terminal.ts";
-import { type Bench, writeReport } from "../reports/report.ts";
+import { type Bench, checkReport, writeReport } from "../reports/report.ts";
 import { tableText } from "../reports/table.ts";
 
 /** Says what is being measured. */
@@ -53,15 +53,4 @@ export function runBench<const T extends Record<string, Option>>(
     }
     return 0;
   });
-}
-
-/** @throws InputError before any work, when the page could not be written. */
-async function checkReport(path: string, force: boolean): Promise<void> {
-  if (!/\.html?$/i.test(path)) {
-    throw new InputError(`--report: '${path}' should end in .html`);
-  }
-  const info = await Deno.stat(path).catch(() => null);
-  if (info && !force) {
-    throw new InputError(`--report: ${path} exists: add --force to replace it`);
-  }
 }

@@ -268,3 +268,56 @@ export function startPlot(parts: readonly { what: string; ms: number }[]): Plot 
     },
   };
 }
+
+/** A value with the ends of its interval; null: there is none. */
+export interface IntervalPoint {
+  name: string;
+  value: number;
+  low: number | null;
+  high: number | null;
+  /** Drawn in a stronger colour. */
+  stands: boolean;
+}
+
+/**
+ * Values with intervals, one below the other.
+ *
+ * @param shared One axis for all; otherwise each has its own.
+ * @param zero Draws a line at 0, which differences are held against.
+ */
+export function intervalPlot(
+  points: readonly IntervalPoint[],
+  { shared, zero, ...texts }: Omit<Plot, "spec"> & { shared: boolean; zero: boolean },
+): Plot {
+  const x = (field: string) => numbers(field, null, { scale: { zero } });
+  const color = {
+    field: "stands",
+    type: "nominal",
+    scale: { domain: [true, false], range: [palette[0], palette[5]] },
+    legend: null,
+  };
+  const y = shared ? rowsOf("name", null) : {};
+  const encoding = { ...y, color };
+  const layer = [
+    ...(zero
+      ? [{ mark: { type: "rule", strokeDash: [5, 4] }, encoding: { x: { datum: 0 } } }]
+      : []),
+    {
+      mark: { type: "rule", strokeWidth: 2 },
+      encoding: { ...encoding, x: x("low"), x2: { field: "high" } },
+    },
+    { mark: { type: "circle", size: 60, opacity: 1 }, encoding: { ...encoding, x: x("value") } },
+  ];
+  const data = { values: points };
+  if (shared) return { ...texts, spec: { width, height: { step: 22 }, data, layer } };
+  const header = { labelAngle: 0, labelAlign: "left", labelAnchor: "middle" };
+  return {
+    ...texts,
+    spec: {
+      data,
+      facet: { row: { field: "name", type: "nominal", title: null, sort: null, header } },
+      spec: { width: width - 120, height: 24, layer },
+      resolve: { scale: { x: "independent" } },
+    },
+  };
+}

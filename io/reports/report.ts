@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Origin, Provenance } from "../provenance/provenance.ts";
+import { InputError } from "../../engine/config/errors.ts";
 import { RunError } from "../system/errors.ts";
 import type { Plot } from "./plots.ts";
 import type { Table } from "./table.ts";
@@ -29,6 +30,17 @@ export interface Report {
   /** The model's facts. */
   model: Bench["model"] | null;
   benches: readonly Bench[];
+}
+
+/** @throws InputError before any work, when the page could not be written. */
+export async function checkReport(path: string, force: boolean): Promise<void> {
+  if (!/\.html?$/i.test(path)) {
+    throw new InputError(`--report: '${path}' should end in .html`);
+  }
+  const info = await Deno.stat(path).catch(() => null);
+  if (info && !force) {
+    throw new InputError(`--report: ${path} exists: add --force to replace it`);
+  }
 }
 
 /** Writes the page. @throws RunError when plots can't be drawn. */

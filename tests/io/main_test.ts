@@ -18,7 +18,16 @@ Deno.test("main lists its commands, and each command its options with an example
   const { code, stdout } = await main(["--help"]);
   assertEquals(code, 0);
   const commands = [...stdout.matchAll(/^ {2}(\w+) +\S/gm)].map((match) => match[1] ?? "");
-  assertEquals(commands, ["replay", "stream", "adapters", "inspect", "init", "bench", "eval"]);
+  assertEquals(commands, [
+    "replay",
+    "stream",
+    "adapters",
+    "inspect",
+    "init",
+    "bench",
+    "eval",
+    "figures",
+  ]);
   for (const command of commands) {
     const help = await main([command, "--help"]);
     assertEquals([help.code, help.stderr], [0, ""], command);

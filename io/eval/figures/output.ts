@@ -7,9 +7,10 @@ import { tableMarkdown, tableText } from "../../reports/table.ts";
 import { print } from "../../system/terminal.ts";
 import { firstEvaluationSeed } from "../measures/truth.ts";
 import type { Row } from "./bars.ts";
+import type { Comparison } from "./compare.ts";
 import { conversationOf } from "./parts.ts";
 import type { RecordingResult } from "./recording_result.ts";
-import { figuresCsv, figuresTable, verdicts } from "./table.ts";
+import { comparisonTables, differencesCsv, figuresCsv, figuresTable, verdicts } from "./table.ts";
 
 /** How intervals are computed, and the forms in which figures are had beside text. */
 export const figureOptions = {
@@ -74,20 +75,25 @@ export function checkForms(forms: Forms): void {
   if (second) throw new InputError(`--${first} and --${second}: standard output takes one of them`);
 }
 
-/** Prints figures in the form that was asked for. */
+/** Prints figures, or a comparison, in the form that was asked for. */
 export async function printFigures(
   forms: Forms,
-  { schema, title, provenance, facts, figures }: {
+  { schema, title, provenance, facts, figures, more = {}, comparison = null }: {
     schema: string;
     title: string;
     provenance: Provenance;
+    /** `more` is for JSON alone. */
     facts: Facts;
+    more?: object;
     figures: readonly Row[];
+    comparison?: Comparison | null;
   },
 ): Promise<void> {
-  if (forms.json) return await printResult(schema, provenance, { ...facts, figures });
-  if (forms.csv) return await print(figuresCsv(figures));
-  const notes = [`${verdicts(figures)}`];
+  if (forms.json) return await printResult(schema, provenance, { ...facts, ...more, figures });
+  if (forms.csv) {
+    return await print(comparison ? differencesCsv(comparison.differences) : figuresCsv(figures));
+  }
+  const notes = [verdicts(figures)];
   if (forms.markdown) {
     const { command, version, commit, checkpoint } = provenance;
     const digest = checkpoint?.digest?.slice(0, 12);
@@ -95,9 +101,10 @@ export async function printFigures(
       `${heading(title, facts)}. Made by \`${command}\`, wanstream ${version}, commit ` +
         `${commit?.slice(0, 12) ?? "unknown"}, checkpoint ${digest ?? "unknown"}.`,
     );
-    return await print(tableMarkdown(figuresTable(figures, notes)));
   }
-  const text = tableText(figuresTable(figures, notes)).trimStart();
+  const tables = comparison ? comparisonTables(comparison) : [figuresTable(figures, notes)];
+  if (forms.markdown) return await print(tables.map(tableMarkdown).join("\n"));
+  const text = tables.map((table) => tableText(table).trimStart()).join("\n");
   await print(`${heading(title, facts)}\n\n${text}`);
 }
 

@@ -1,6 +1,7 @@
 /** Figures as text, Markdown, CSV. */
-import { recordsCsv, type Table } from "../../reports/table.ts";
+import { recordsCsv, type Table, tableOf } from "../../reports/table.ts";
 import type { Bar, Row } from "./bars.ts";
+import type { Comparison, Difference } from "./compare.ts";
 import type { Interval } from "./estimates.ts";
 
 /** Rows without those about long recordings, where there are none. */
@@ -49,6 +50,46 @@ export function figuresCsv(rows: readonly Row[]): string {
       ...{ lossAtMost: bar?.lossAtMost ?? null, met: bar?.met ?? null },
     })),
   );
+}
+
+/** The tables of a comparison: paired differences, and the events that came out otherwise. */
+export function comparisonTables({ conversations, differences, events, leftOut }: Comparison) {
+  const verdicts = new Map([[true, "differs"], [false, "no difference shown"], [
+    null,
+    "not known",
+  ]]);
+  const hasLong = differences.some(({ key, value }) => /^last30s/.test(key) && value !== null);
+  const shown = differences.filter(({ key }) => hasLong || !/^last30s/.test(key));
+  const notes = [
+    `over the same recordings and events of ${conversations} conversations; of twenty figures ` +
+    "without a difference about one seems to have one",
+  ];
+  if (leftOut.length > 0) notes.push(`left out, not in both alike: ${leftOut.join(", ")}`);
+  return [
+    tableOf("Paired differences", shown, [
+      ["", ({ label }) => label.replace(/^ /, "  ")],
+      ["figure", ({ value, events }) => value === null ? `too few (${events})` : number(value)],
+      ["against", ({ against }) => known(against)],
+      ["difference", ({ difference }) => known(difference)],
+      ["95 %", ({ interval }) => intervalText(interval)],
+      ["verdict", ({ isDifference }) => verdicts.get(isDifference) ?? ""],
+      ["events", ({ events }) => `n ${events}`],
+    ], notes),
+    tableOf("Events that came out otherwise", events, [
+      ["", ({ measure }) => measure],
+      ["events", ({ pairs }) => `${pairs}`],
+      ["higher", ({ higher }) => `${higher}`],
+      ["lower", ({ lower }) => `${lower}`],
+    ]),
+  ] satisfies Table[];
+}
+
+/** Every number of the differences, unrounded. */
+export function differencesCsv(differences: readonly Difference[]): string {
+  return recordsCsv(differences.map(({ interval, label, ...rest }) => ({
+    ...{ ...rest, label: label.trim() },
+    ...{ low: interval?.[0] ?? null, high: interval?.[1] ?? null },
+  })));
 }
 
 /** How many bars are reached. */

@@ -8,40 +8,7 @@ import { type RecordingResult, spanUnits } from "../../../io/eval/figures/record
 import { figuresTable } from "../../../io/eval/figures/table.ts";
 import { tableText } from "../../../io/reports/table.ts";
 import { random } from "../../reference/random.ts";
-import { madeUpBasis } from "./made_up.ts";
-
-/** A recording in which nothing happens but these outcomes. */
-function result(name: string, outcomes: Outcome[], changes: Partial<RecordingResult> = {}) {
-  const made: RecordingResult = {
-    type: "recording",
-    name,
-    seed: null,
-    noiseSeed: 0,
-    swap: null,
-    basis: madeUpBasis,
-    units: 100,
-    wallSeconds: 1,
-    outcomes,
-    words: [],
-    solveMs: [],
-    active: "0".repeat(100),
-    truthActive: "0".repeat(100),
-    rms: new Array(100).fill(0),
-    lips: { agent: null, truth: null, floor: null },
-    pictures: { all: null, first: null, last: null },
-    ...changes,
-  };
-  return made;
-}
-
-const right = (unit: number, said: string, wanted: string): Outcome => ({
-  measure: "right",
-  unit,
-  value: said === wanted ? 1 : 0,
-  kind: "colour",
-  said,
-  wanted,
-});
+import { result, right } from "./made_up.ts";
 
 const rows = (results: RecordingResult[]) =>
   new Map(rowsOf(results, 160, 0).map((row): [string, Row] => [row.key, row]));

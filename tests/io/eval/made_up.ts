@@ -1,6 +1,8 @@
 /** Made-up truth records and conduct for tests of the measures. */
 import type { Basis } from "../../../io/eval/figures/basis.ts";
 import type { Conduct } from "../../../io/eval/measures/conduct.ts";
+import type { RecordingResult } from "../../../io/eval/figures/recording_result.ts";
+import type { Outcome } from "../../../io/eval/measures/outcomes.ts";
 import type { Question, Truth, TruthEvent } from "../../../io/eval/measures/truth.ts";
 
 /** What made-up results rest on. */
@@ -12,6 +14,40 @@ export const madeUpBasis: Basis = {
   settings: "s",
   program: "p",
 };
+
+/** A recording in which nothing happens but these outcomes. */
+export function result(name: string, outcomes: Outcome[], changes: Partial<RecordingResult> = {}) {
+  const made: RecordingResult = {
+    type: "recording",
+    name,
+    seed: null,
+    noiseSeed: 0,
+    swap: null,
+    basis: madeUpBasis,
+    units: 100,
+    wallSeconds: 1,
+    outcomes,
+    words: [],
+    solveMs: [],
+    active: "0".repeat(100),
+    truthActive: "0".repeat(100),
+    rms: new Array(100).fill(0),
+    lips: { agent: null, truth: null, floor: null },
+    pictures: { all: null, first: null, last: null },
+    ...changes,
+  };
+  return made;
+}
+
+/** A question that was answered, rightly or not. */
+export const right = (unit: number, said: string, wanted: string): Outcome => ({
+  measure: "right",
+  unit,
+  value: said === wanted ? 1 : 0,
+  kind: "colour",
+  said,
+  wanted,
+});
 
 /** A voice per unit from a drawing: '#' is active. Blanks are for the eye. */
 export function drawn(picture: string): boolean[] {

@@ -1,0 +1,82 @@
+/** The command `figures`: shards give the figures of one run; what doesn't belong together is named. */
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { InputError } from "../../../engine/config/errors.ts";
+import { run } from "../../../io/commands/figures.ts";
+import { EventsFile, eventsSchema } from "../../../io/eval/figures/events_file.ts";
+import type { RecordingResult } from "../../../io/eval/figures/recording_result.ts";
+import { provenanceOf, startRun } from "../../../io/provenance/provenance.ts";
+import { madeUpBasis, result, right } from "../eval/made_up.ts";
+import { captured } from "../eval/players.ts";
+import { folderTest } from "../media.ts";
+
+const results = Array.from({ length: 12 }, (_, i) =>
+  result(
+    `${100 + i}`,
+    Array.from({ length: 4 }, (_, unit) => right(unit, (i + unit) % 5 === 0 ? "" : "red", "red")),
+    { seed: 100 + i },
+  ));
+
+async function write(path: string, results: RecordingResult[]): Promise<string> {
+  const runs = [await provenanceOf(startRun("eval"))];
+  const header = { type: "header", schema: eventsSchema, unitMs: 160, runs } as const;
+  using _ = await EventsFile.create(path, header, results);
+  return path;
+}
+
+async function figures(...args: string[]) {
+  const { result: code, out, err } = await captured(() => run(args));
+  assertEquals(code, 0, err);
+  return { out, err, json: out.startsWith("{") ? JSON.parse(out) : null };
+}
+
+folderTest(
+  "figures of shards are those of the whole, and of a subset those of its seeds",
+  async (folder) => {
+    const whole = await write(`${folder}/whole.jsonl`, results);
+    const shards = [
+      await write(`${folder}/b.jsonl`, results.slice(5)),
+      await write(`${folder}/a.jsonl`, results.slice(0, 6)),
+    ];
+    const one = await figures(whole, "--json");
+    const { json, err } = await figures(...shards, "--json");
+    assertEquals([json.schema, json.recordings], ["wanstream/figures/1", 12]);
+    assertEquals(json.figures, one.json.figures);
+    assertStringIncludes(err, "counted once, though several files have it: 105");
+    const subset = await figures(whole, "--json", "--seeds", "102..105");
+    const alone = await figures(await write(`${folder}/c.jsonl`, results.slice(2, 6)), "--json");
+    assertEquals(subset.json.figures, alone.json.figures);
+    await assertRejects(
+      () => figures(whole, "--seeds", "500"),
+      InputError,
+      "has no recording of the seeds 500",
+    );
+  },
+);
+
+folderTest("figures prints tables, CSV and Markdown, and compares", async (folder) => {
+  const whole = await write(`${folder}/whole.jsonl`, results);
+  const perfect = results.map((one) => ({
+    ...one,
+    basis: { ...madeUpBasis, settings: "better" },
+    outcomes: one.outcomes.map((outcome) => ({ ...outcome, value: 1, said: "red" })),
+  }));
+  const other = await write(`${folder}/perfect.jsonl`, perfect);
+  const { out } = await figures(whole, "--markdown");
+  assertStringIncludes(out, "| questions judged | 48 |  |  | >= 300 | FALLS SHORT |");
+  assert(/Made by `wanstream figures|Made by `wanstream /.test(out), out);
+  const csv = (await figures(whole, "--csv")).out.split("\r\n");
+  assert(csv[0]?.startsWith("key,kind,label,value,low,high,events,"), csv[0]);
+  assert(csv.some((line) => line.startsWith("answersRight,,answers right,0.8125,")), csv[2]);
+  const compared = (await figures(other, "--against", whole, "--json")).json.against;
+  const difference = compared.differences.find(({ key }: { key: string }) =>
+    key === "answersRight"
+  );
+  assertEquals([difference.value, difference.isDifference], [1, true]);
+  assertStringIncludes((await figures(whole, "--against", other)).out, "differs");
+  await assertRejects(() => figures(whole, other), InputError, "made with other settings");
+  await assertRejects(() => figures(whole, "--csv", "--json"), InputError, "takes one of them");
+  await assertRejects(() => figures(), InputError, "needs an events file");
+  await assertRejects(() => figures(`${folder}/none`), InputError, "no such file");
+  await Deno.writeTextFile(`${folder}/old.jsonl`, '{"type":"header","format":1}\n');
+  await assertRejects(() => figures(`${folder}/old.jsonl`), InputError, "not an events file");
+});
