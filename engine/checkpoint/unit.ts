@@ -22,7 +22,7 @@ export interface Observation {
   text?: string;
 }
 
-/** Milliseconds that one unit spent in each stage; `total` runs from the observation's arrival to
+/** Milliseconds that one unit spent in each stage; `total` runs from the beginning of its encoding to
  * the response's emission. */
 export interface StageTimes {
   encode: number;
@@ -33,7 +33,10 @@ export interface StageTimes {
   /** Latents to the thinker. */
   sendLatents: number;
   decode: number;
-  /** Time in which the unit waited for its turn: everything in `total` that no stage accounts for. */
+  /** Before `total`: from the observation's arrival to the beginning of its encoding, behind the units
+   * before it. Where nothing paces the input, it says how much of it is waiting. */
+  queue: number;
+  /** Everything in `total` that no stage accounts for: with `paper`, until the next tick decodes. */
   wait: number;
   total: number;
 }

@@ -35,10 +35,12 @@ export interface PerformerLink {
 
 interface Started {
   unit: number;
-  arrived: number;
+  /** When its encoding began. */
+  begun: number;
+  queue: number;
   textIds: number[];
   historyTokens: number;
-  times: Omit<StageTimes, "wait" | "total">;
+  times: Omit<StageTimes, "queue" | "wait" | "total">;
 }
 
 /** How ticks run, and where what they give goes. */
@@ -65,15 +67,15 @@ export async function runTicks(
   inputs: Queue<Input>,
   { schedule, first = 0, emit, save }: Ticking,
 ): Promise<void> {
-  let encodedAhead: number | undefined;
+  let encodedAhead: { begun: number; ms: number } | undefined;
   /** The unit that the performer has, and that isn't emitted yet. */
   let solving: Started | undefined;
 
   const encode = async (input: UnitInput) => {
-    const start = clock();
+    const begun = clock();
     thinker.encode(input);
     await thinker.fence();
-    return clock() - start;
+    return { begun, ms: clock() - begun };
   };
   const takeLatents = async (started: Started) => {
     const { latents, times } = await link.finish();
@@ -85,10 +87,10 @@ export async function runTicks(
     const { audio, frames, latents } = await thinker.decode();
     started.times.decode = clock() - start;
     const digest = createHash("sha256").update(new Uint8Array(latents.buffer)).digest("hex");
-    const { unit, textIds, historyTokens, times } = started;
-    const total = clock() - started.arrived;
+    const { unit, begun, queue, textIds, historyTokens, times } = started;
+    const total = clock() - begun;
     const worked = Object.values(times).reduce((sum, ms) => sum + ms, 0);
-    const stages = { ...times, wait: Math.max(0, total - worked), total };
+    const stages = { ...times, queue, wait: Math.max(0, total - worked), total };
     emit({ unit, tokens: textIds, audio, frames, digest, historyTokens, stages });
   };
   const finish = async () => {
@@ -107,7 +109,7 @@ export async function runTicks(
       await save?.(unit - 1, input);
       continue;
     }
-    const encodeTime = encodedAhead ?? await encode(input);
+    const encoded = encodedAhead ?? await encode(input);
     encodedAhead = undefined;
     const previous = solving;
     if (previous) await takeLatents(previous);
@@ -116,13 +118,14 @@ export async function runTicks(
     const { textIds, slice } = await thinker.pass(unit, input.typed);
     solving = {
       unit,
-      arrived: input.arrived,
+      begun: encoded.begun,
+      queue: Math.max(0, encoded.begun - input.arrived),
       textIds,
       historyTokens: thinker.model.window.visibleTokens(
         thinker.model.window.rank(unit, "language", thinker.model.layout.agentText - 1),
       ),
       times: {
-        encode: encodeTime,
+        encode: encoded.ms,
         pass: clock() - passStart,
         sendSlice: 0,
         solve: 0,

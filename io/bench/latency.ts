@@ -7,6 +7,8 @@ import type { Schedule } from "../../engine/mod.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import type { Event } from "../pace/events.ts";
 import { MatroskaMuxer } from "../media/matroska_muxer.ts";
+import { type Percentiles, percentilesOf } from "../pace/statistics.ts";
+import { warmUnits } from "../pace/totals.ts";
 import { parseNetwork } from "../pace/network.ts";
 import { modelOptions } from "../cli/model_options.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
@@ -61,10 +63,6 @@ const spec = {
 
 export type LatencyOptions = Partial<Parsed<typeof spec.options>["options"]>;
 
-/** Units at the start of a run that don't count: pipelines are compiled, and what that delayed is
- * caught up with. */
-const warmUnits = 25;
-
 export function run(args: string[]): Promise<number> {
   return runBench(spec, args, async (options, status) => {
     const { network } = options;
@@ -73,7 +71,7 @@ export function run(args: string[]): Promise<number> {
   });
 }
 
-export interface LatencyRun {
+export interface LatencyRun extends Percentiles {
   schedule: Schedule;
   placement: "split" | "fused";
   /** As `--network` takes it; null: none. */
@@ -81,9 +79,6 @@ export interface LatencyRun {
   units: number;
   /** Units whose answer the network lost; they have no latency. */
   lost: number;
-  p50: number;
-  p95: number;
-  p99: number;
   max: number;
   /** The last units waited much longer than the first: the machine did not keep up. */
   growing: boolean;
@@ -214,10 +209,7 @@ async function live(
     throw new Error(`the stream ended after ${summary?.units ?? 0} of ${units} units`);
   }
   const answered = events.flatMap((event) => event.type === "unit" ? [event] : []).slice(warmUnits);
-  const ms = answered.flatMap(({ interaction_ms }) =>
-    interaction_ms === null ? [] : [interaction_ms]
-  );
-  const at = (p: number) => quantile(ms, p);
+  const ms = answered.flatMap(({ interactionMs }) => interactionMs === null ? [] : [interactionMs]);
   return {
     run: {
       schedule,
@@ -225,10 +217,8 @@ async function live(
       network,
       units: counted,
       lost: answered.length - ms.length,
-      p50: at(0.5),
-      p95: at(0.95),
-      p99: at(0.99),
-      max: at(1),
+      ...percentilesOf(ms.length, (p) => quantile(ms, p)),
+      max: Math.max(...ms),
       growing: grows(ms, config.unit_ms),
       ms,
     },
@@ -274,9 +264,9 @@ function latencyTable(runs: readonly LatencyRun[]): Table {
   return tableOf("From a unit's last sample to the first bytes of its answer (ms)", runs, [
     ["schedule, network", runName],
     ["placement", ({ placement }) => placement],
-    ["p50", ({ p50 }) => figure(p50)],
-    ["p95", ({ p95 }) => figure(p95)],
-    ["p99", ({ p99 }) => figure(p99)],
+    ["p50", ({ p50 }) => figure(p50) ?? "too few"],
+    ["p95", ({ p95 }) => figure(p95) ?? "too few"],
+    ["p99", ({ p99 }) => figure(p99) ?? "too few"],
     ["max", ({ max }) => figure(max)],
     ["units", ({ units }) => `${units}`],
     ["lost", ({ lost }) => `${lost}`],

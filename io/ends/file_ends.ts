@@ -111,7 +111,7 @@ export class FileEnds extends FileOutput implements Ends {
     if (!await this.#putSideBySide(both, finished.units)) {
       return { ...finished, ended: "output broke off" };
     }
-    return { ...finished, outputs: { ...finished.outputs, side_by_side: both.path } };
+    return { ...finished, outputs: { ...finished.outputs, sideBySide: both.path } };
   }
 
   /** Makes the side-by-side picture. @returns False where that failed or was interrupted. */

@@ -2,7 +2,7 @@
 import type { Media } from "../../engine/model/unit_coders.ts";
 import { round } from "../pace/statistics.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
-import { activeRms, rms } from "./measures/activity.ts";
+import { isActive, rms } from "../pace/activity.ts";
 import type { Conduct } from "./measures/conduct.ts";
 import { judgeInitiative } from "./measures/initiative.ts";
 import { judgeInterruptions, judgeSelectivity } from "./measures/interruptions.ts";
@@ -172,7 +172,7 @@ class Stream {
   }
 
   get active(): boolean[] {
-    return this.rms.map((value) => value >= activeRms);
+    return this.rms.map(isActive);
   }
 
   /** Null when nothing was added. */

@@ -7,7 +7,9 @@ import type { Recovery, SessionInfo } from "../../engine/mod.ts";
 import type { Response, StreamLayout } from "../../engine/checkpoint/unit.ts";
 import type { PerceivedLatency } from "./pace.ts";
 import type { Cut, Join } from "../media/observation_reader.ts";
+import { isActive, rms } from "./activity.ts";
 import type { UnitTimes } from "./pump.ts";
+import type { Stage } from "./totals.ts";
 import type { Provenance, RunFacts } from "../provenance/provenance.ts";
 import { type Percentiles, round } from "./statistics.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
@@ -30,20 +32,19 @@ export interface InputFacts extends TakenFacts {
 /** Everything that a referee asks before looking at the units. */
 export interface HeaderEvent {
   type: "header";
-  /** Version of this format. */
-  format: 2;
+  schema: "wanstream/events/2";
   provenance: Provenance;
   /** Null: a script didn't say. */
   input: InputFacts | null;
-  stream: { unit_ms: number; fps: number; user: SideShape; agent: SideShape };
+  stream: { unitMs: number; fps: number; user: SideShape; agent: SideShape };
   /** Placement, adapters, sizes, and every kernel that was chosen by measurement. */
-  session: unknown;
+  session: Record<string, unknown>;
 }
 
 interface SideShape {
   width: number;
   height: number;
-  sample_rate: number;
+  sampleRate: number;
 }
 
 export interface UnitEvent {
@@ -54,19 +55,19 @@ export interface UnitEvent {
   end: number;
   text: string;
   tokens: number[];
-  /** RMS of the agent's voice is above -50 dB of full scale. */
-  audio_active: boolean;
-  audio_rms: number;
+  /** The agent's voice is active in the unit, see `isActive`. */
+  audioActive: boolean;
+  audioRms: number;
   /** SHA-256 of the latents. */
   digest: string;
-  history_tokens: number;
+  historyTokens: number;
   /** Whether the engine had the unit's observation: `skipped` because it was late, `lost` by the
    * network. */
   observation: PerceivedLatency["observation"];
   /** False: the network lost the response. */
   heard: boolean;
   /** What the user perceived: from the capture of the unit's last sample to the response's first bytes. */
-  interaction_ms: number | null;
+  interactionMs: number | null;
   /** Latency by stage in ms. */
   ms: Record<string, number>;
 }
@@ -87,18 +88,23 @@ export interface SummaryEvent {
   digest: string;
   /** Files by kind. */
   outputs: Record<string, string>;
-  /** Seconds of work. */
-  wall_seconds: number;
-  /** Processing time divided by stream time: below 1 is faster than real time. */
-  real_time_factor: number;
+  /** From the first observation to the last written response; when units are paced, or arrive live,
+   * about as long as the stream. */
+  wallSeconds: number;
+  /** Seconds of the stages' work on all units, at most `wallSeconds`. */
+  workSeconds: number;
+  /** `workSeconds` over `seconds`: below 1 is faster than real time. */
+  realTimeFactor: number;
   /** Observations that were skipped. */
   skipped: number;
   /** Packets that were lost up and down. */
   lost: { up: number; down: number };
+  /** Units at the beginning that the percentiles leave out. */
+  warmUnits: number;
   /** Over the units that were heard. */
-  interaction_ms: Percentiles | null;
-  /** By stage, over the units. */
-  latency_ms: Record<string, Percentiles>;
+  interactionMs: Percentiles;
+  /** By stage. */
+  latencyMs: Record<Stage, Percentiles>;
   /** The header's, at the end. */
   run: RunFacts;
 }
@@ -118,31 +124,27 @@ export interface ClockEvent {
 
 export type Event = HeaderEvent | UnitEvent | RecoveryEvent | ClockEvent | SummaryEvent;
 
-/** -50 dB of full scale: quieter than a voice, louder than a codec's noise floor. */
-const activeRms = 10 ** (-50 / 20);
-
 /** The header of a run's events. */
 export function headerEvent(
   { user, agent }: Pick<StreamLayout, "user" | "agent">,
   provenance: Provenance,
   input: HeaderEvent["input"],
-  { performers = [], ...session }: Partial<SessionInfo>,
+  { settings: _, ...session }: Partial<SessionInfo>,
 ): HeaderEvent {
-  const [performer] = performers;
   const { unitMs, fps } = agent;
   return {
     type: "header",
-    format: 2,
+    schema: "wanstream/events/2",
     provenance,
     input,
-    stream: { unit_ms: unitMs, fps, user: sideShape(user), agent: sideShape(agent) },
-    session: snakeCase(performer ? { ...session, performer } : session),
+    stream: { unitMs, fps, user: sideShape(user), agent: sideShape(agent) },
+    session,
   };
 }
 
 /** One side's shape as the header shows it. */
 function sideShape({ width, height, sampleRate }: StreamShape): SideShape {
-  return { width, height, sample_rate: sampleRate };
+  return { width, height, sampleRate };
 }
 
 /** What happened in a unit; `write` is how long handing it to the output took, in ms. */
@@ -153,7 +155,7 @@ export function unitEvent(
   unitMs: number,
 ): UnitEvent {
   const { unit, text, tokens, audio, digest, historyTokens } = response;
-  const rms = Math.sqrt(audio.reduce((sum, x) => sum + x * x, 0) / Math.max(1, audio.length));
+  const level = rms(audio);
   const rounded = Object.entries(times).map(([stage, ms]) => [stage, round(ms, 3)]);
   return {
     type: "unit",
@@ -162,30 +164,18 @@ export function unitEvent(
     end: round(((unit + 1) * unitMs) / 1000, 6),
     text,
     tokens,
-    audio_active: rms > activeRms,
-    audio_rms: round(rms, 6),
+    audioActive: isActive(level),
+    audioRms: round(level, 6),
     digest,
-    history_tokens: historyTokens,
+    historyTokens,
     observation: perceived.observation,
     heard: perceived.heard,
-    interaction_ms: perceived.interactionMs === null ? null : round(perceived.interactionMs, 3),
-    ms: snakeCase(Object.fromEntries(rounded)) as Record<string, number>,
+    interactionMs: perceived.interactionMs === null ? null : round(perceived.interactionMs, 3),
+    ms: Object.fromEntries(rounded),
   };
 }
 
 /** An event as a line of the file; what isn't known is null. */
 export function eventLine(event: Event): string {
   return `${JSON.stringify(event, (_, value) => value ?? null)}\n`;
-}
-
-/** A value with its objects' keys in snake_case, as JSON readers expect. */
-export function snakeCase(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(snakeCase);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [
-      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      snakeCase(inner),
-    ]),
-  );
 }

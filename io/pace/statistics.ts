@@ -5,14 +5,24 @@ const smallest = 1e-3;
 /** Width of a bin: values in it lie within 0.2 % of each other. */
 const binWidth = Math.log(1.002);
 
-/** p50, p95 and p99, rounded to microseconds. */
+/** p50, p95 and p99, rounded to microseconds; null of too few values. */
 export interface Percentiles {
   /** Half of the values lie below. */
-  p50: number;
+  p50: number | null;
   /** 95 of 100 lie below. */
-  p95: number;
+  p95: number | null;
   /** 99 of 100 lie below. */
-  p99: number;
+  p99: number | null;
+}
+
+/** Values that it takes for one of them to lie above the percentile: 2 for p50, 20 for p95, 100 for
+ * p99. */
+export const fewestFor = (p: number) => Math.round(1 / (1 - p));
+
+/** Percentiles of a number of values, each null where they are too few. @param at Gives one. */
+export function percentilesOf(count: number, at: (p: number) => number): Percentiles {
+  const of = (p: number) => count < fewestFor(p) ? null : round(at(p), 3);
+  return { p50: of(0.5), p95: of(0.95), p99: of(0.99) };
 }
 
 /**
@@ -51,11 +61,8 @@ export class Quantiles {
     return NaN;
   }
 
-  /** Null of none. */
-  percentiles(): Percentiles | null {
-    if (this.#count === 0) return null;
-    const [p50 = 0, p95 = 0, p99 = 0] = [0.5, 0.95, 0.99].map((p) => round(this.at(p), 3));
-    return { p50, p95, p99 };
+  percentiles(): Percentiles {
+    return percentilesOf(this.#count, (p) => this.at(p));
   }
 }
 

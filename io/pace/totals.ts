@@ -3,18 +3,17 @@ import { createHash } from "node:crypto";
 import type { SummaryEvent, UnitEvent } from "./events.ts";
 import { type Percentiles, Quantiles, round } from "./statistics.ts";
 
-/** Stages as unit events name them, in the order in which a unit passes them. */
-const stages = [
-  "encode",
-  "pass",
-  "send_slice",
-  "solve",
-  "send_latents",
-  "decode",
-  "wait",
-  "write",
-  "total",
-];
+/** What the machine does for a unit, in this order. */
+const work = ["encode", "pass", "sendSlice", "solve", "sendLatents", "decode", "write"] as const;
+
+/** Times of a unit as its event names them. `queue`: from its arrival to the beginning of its encoding;
+ * `total`: from there until its response was written; `wait`: what no stage accounts for in `total`. */
+const stages = [...work, "wait", "total", "queue"] as const;
+export type Stage = typeof stages[number];
+
+/** Units at the beginning of a run that percentiles leave out, here and in `bench latency`: pipelines
+ * are compiled, and what that delayed is caught up with. */
+export const warmUnits = 25;
 
 /** What a run adds up to, unit by unit; its memory doesn't grow with the units. */
 export class RunTotals {
@@ -24,28 +23,26 @@ export class RunTotals {
   readonly lost = { up: 0, down: 0 };
   /** Of the units that were heard. */
   readonly interaction = new Quantiles();
-  readonly #stages = new Map(stages.map((stage) => [stage, new Quantiles()]));
+  readonly #stages = byStage(() => new Quantiles());
+  #workMs = 0;
   readonly #digest = createHash("sha256");
 
   /** Adds the next unit. */
-  add({ ms, observation, heard, interaction_ms, digest }: UnitEvent): void {
+  add({ ms, observation, heard, interactionMs, digest }: UnitEvent): void {
     this.units++;
     if (observation === "skipped") this.skipped++;
     if (observation === "lost") this.lost.up++;
     if (!heard) this.lost.down++;
-    if (interaction_ms !== null) this.interaction.add(interaction_ms);
-    for (const [stage, quantiles] of this.#stages) quantiles.add(ms[stage] ?? NaN);
     this.#digest.update(digest);
+    this.#workMs += work.reduce((sum, stage) => sum + (ms[stage] ?? 0), 0);
+    if (this.units <= warmUnits) return;
+    if (interactionMs !== null) this.interaction.add(interactionMs);
+    for (const stage of stages) this.#stages[stage].add(ms[stage] ?? 0);
   }
 
   /** By stage, in ms. */
-  latency(): Record<string, Percentiles> {
-    return Object.fromEntries(
-      [...this.#stages].flatMap(([stage, quantiles]) => {
-        const percentiles = quantiles.percentiles();
-        return percentiles ? [[stage, percentiles]] : [];
-      }),
-    );
+  latency(): Record<Stage, Percentiles> {
+    return byStage((stage) => this.#stages[stage].percentiles());
   }
 
   /** How the run went, at its end. */
@@ -59,6 +56,7 @@ export class RunTotals {
   ): SummaryEvent {
     const { units, skipped, lost } = this;
     const seconds = (units * unitMs) / 1000;
+    const workSeconds = Math.min(this.#workMs, wallMs) / 1000;
     return {
       type: "summary",
       ended,
@@ -67,13 +65,19 @@ export class RunTotals {
       cut: cut && { seconds: round(cut.seconds, 3), reason: cut.reason },
       digest: this.#digest.copy().digest("hex"),
       outputs,
-      wall_seconds: round(wallMs / 1000, 3),
-      real_time_factor: round(wallMs / 1000 / seconds, 4),
+      wallSeconds: round(wallMs / 1000, 3),
+      workSeconds: round(workSeconds, 3),
+      realTimeFactor: round(workSeconds / seconds, 4),
       skipped,
       lost,
-      interaction_ms: this.interaction.percentiles(),
-      latency_ms: this.latency(),
+      warmUnits,
+      interactionMs: this.interaction.percentiles(),
+      latencyMs: this.latency(),
       run,
     };
   }
+}
+
+function byStage<T>(of: (stage: Stage) => T): Record<Stage, T> {
+  return Object.fromEntries(stages.map((stage) => [stage, of(stage)])) as Record<Stage, T>;
 }

@@ -26,7 +26,7 @@ export interface SavedSession {
   progress: unknown;
 }
 
-const formatVersion = 1;
+const formatVersion = 2;
 /** Disks flush several files together in little more time than one. */
 const writesAtOnce = 16;
 const maxManifestBytes = 64 << 20;

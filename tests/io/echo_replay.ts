@@ -98,6 +98,7 @@ export class EchoSession implements UnitSession {
       solve: 3,
       sendLatents: 0,
       decode: 1,
+      queue: 0,
       wait: this.#delay,
       total: 7 + this.#delay,
     };

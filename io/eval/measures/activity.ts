@@ -1,15 +1,5 @@
 /** When a voice is active, unit by unit: the ground that the measures of turns stand on. */
 
-/** RMS of a unit from which on its voice is active: -40 dB of full scale. */
-export const activeRms = 0.01;
-
-/** Root mean square of samples [from, to). */
-export function rms(samples: Float32Array, from = 0, to = samples.length): number {
-  let sum = 0;
-  for (let i = from; i < to; i++) sum += (samples[i] ?? 0) ** 2;
-  return Math.sqrt(sum / Math.max(1, to - from));
-}
-
 /** Units [first, end) in which a voice is active without a break. */
 export interface Run {
   first: number;

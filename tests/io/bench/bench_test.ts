@@ -111,7 +111,8 @@ adapterTest(
     assertEquals([near.network, far.network], [null, "1s"]);
     for (const run of latency.runs) {
       assertEquals([run.ms.length, run.units, run.lost], [5, 5, 0]);
-      assert(run.p50 > 0 && run.p50 <= run.p95 && run.p95 <= run.p99 && run.p99 <= run.max);
+      assert(run.p50 > 0 && run.p50 <= run.max);
+      assertEquals([run.p95, run.p99], [null, null]);
     }
     assert(Math.min(...far.ms) >= 1000, `${far.ms}`);
   },

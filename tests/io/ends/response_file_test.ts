@@ -25,6 +25,7 @@ const stages = {
   sendLatents: 1,
   decode: 1,
   wait: 1,
+  queue: 0,
   total: 7,
 };
 

@@ -144,6 +144,7 @@ function response(unit: number, text: string, { audio, frames }: Media): Respons
     sendLatents: 0,
     decode: 0,
     wait: 0,
+    queue: 0,
     total: 0,
   };
   return { unit, text, tokens: [], audio, frames, digest: "", historyTokens: 0, stages };

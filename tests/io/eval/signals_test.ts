@@ -1,6 +1,7 @@
 /** The measures of sound and picture, against plain float64 definitions and signals with known answers. */
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { f1, onset, overlap, rms, runAt } from "../../../io/eval/measures/activity.ts";
+import { f1, onset, overlap, runAt } from "../../../io/eval/measures/activity.ts";
+import { rms } from "../../../io/pace/activity.ts";
 import {
   bestLag,
   correlationOf,

@@ -27,7 +27,7 @@ async function replay(args: string[], session = echo()): Promise<number> {
 /** An event as a line without the fields that differ from run to run. */
 function withoutTimings(event: Event): string {
   const timings = new Set([
-    ...["ms", "wall_seconds", "real_time_factor", "latency_ms", "interaction_ms", "run"],
+    ...["ms", "wallSeconds", "realTimeFactor", "latencyMs", "interactionMs", "run"],
   ]);
   return JSON.stringify(event, (key, value) => timings.has(key) ? undefined : value);
 }
@@ -72,14 +72,14 @@ ffmpegTest("replay writes response, text, events and both ends, each complete", 
   const summary = rest.pop();
   assert(summary?.type === "summary");
   assertEquals([summary.units, summary.seconds, summary.ended], [15, 2.4, "complete"]);
-  assertEquals(Object.keys(summary.outputs), ["response", "text", "events", "side_by_side"]);
-  assert(summary.wall_seconds > 0 && summary.real_time_factor > 0);
-  assertEquals(Object.keys(summary.latency_ms).at(-1), "total");
+  assertEquals(Object.keys(summary.outputs), ["response", "text", "events", "sideBySide"]);
+  assert(summary.wallSeconds > 0 && summary.realTimeFactor > 0);
+  assertEquals(Object.keys(summary.latencyMs).at(-1), "total");
   assertEquals(rest.length, 15);
   rest.forEach((event, i) => {
     assert(event.type === "unit");
     assertEquals([event.unit, event.start, event.end], [i, i * 160 / 1000, (i + 1) * 160 / 1000]);
-    assert(event.audio_active && event.ms["total"] === Math.max(...Object.values(event.ms)));
+    assert(event.audioActive && event.ms["total"] === Math.max(...Object.values(event.ms)));
   });
 });
 

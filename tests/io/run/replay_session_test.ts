@@ -74,8 +74,8 @@ async function events(path: string): Promise<Event[]> {
 async function answered(path: string) {
   return (await events(path)).flatMap((event) => {
     if (event.type !== "unit") return [];
-    const { unit, digest, text, tokens, start, history_tokens, observation, heard } = event;
-    return [{ unit, digest, text, tokens, start, history_tokens, observation, heard }];
+    const { unit, digest, text, tokens, start, historyTokens, observation, heard } = event;
+    return [{ unit, digest, text, tokens, start, historyTokens, observation, heard }];
   });
 }
 

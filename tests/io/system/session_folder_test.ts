@@ -125,7 +125,7 @@ Deno.test("what isn't a whole saved session is an InputError that names the file
     await damaged("", "is no saved session");
     await damaged(good.slice(0, 300), "is no saved session");
     await damaged("[]", "it must be an object");
-    await damaged(good.replace(`"wanstream_session":1`, `"wanstream_session":2`), "may be 1");
+    await damaged(good.replace(`"wanstream_session":2`, `"wanstream_session":1`), "may be 2");
     await damaged(good.replace(`"blobs":{`, `"blob":{`), "blobs is missing");
     await damaged(good.replace(`"sha256":"`, `"sha256":"../../`), "64 digits");
     await damaged(good.replace(/"bytes":\d+/, `"bytes":-1`), "bytes");
