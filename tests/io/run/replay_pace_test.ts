@@ -55,7 +55,6 @@ folderTest(
     const seconds = ms.reduce((sum, one) => sum + one, 0) / 1000;
     assertAlmostEquals(summary.workSeconds, Math.min(seconds, summary.wallSeconds), 0.002);
     assertAlmostEquals(summary.realTimeFactor, summary.workSeconds / summary.seconds, 0.002);
-    assert(summary.wallSeconds >= 7 * 0.16);
     // Seven units are all warm-up.
     assertEquals(summary.interactionMs, { p50: null, p95: null, p99: null });
   },
