@@ -96,18 +96,13 @@ function checkBudget({ provenance, session }: HeaderEvent, placement: string): v
     roles?.map(({ role }) => role),
     placement === "fused" ? ["both"] : ["thinker", "performer"],
   );
-  const info = session as Record<string, unknown> & { settings: Record<string, unknown> };
-  assertEquals(info["placement"], placement);
-  for (const role of ["thinker", "performer"]) {
-    const { adapter } = info[role] as { adapter: string };
-    assert(adapter.length > 0, role);
+  assertEquals(session["placement"], placement);
+  for (const { adapter } of roles ?? []) assert(adapter.length > 0);
+  for (const name of ["parameters", "tokensPerUnit"]) {
+    assert(Number.isInteger(session[name]) && Number(session[name]) > 0, name);
   }
-  for (const name of ["parameters", "tokens_per_unit"]) {
-    assert(Number.isInteger(info[name]) && Number(info[name]) > 0, name);
-  }
-  const { solver, schedule, seed } = info.settings;
-  assertEquals([(solver as { steps: number }).steps, seed], [1, 3]);
-  assert(["paper", "eager"].includes(`${schedule}`));
+  assertEquals((settings?.["solver"] as { steps: number }).steps, 1);
+  assert(["paper", "eager"].includes(`${settings?.["schedule"]}`));
 }
 
 const sound = normal(random(8), units * 2560, 0.1);

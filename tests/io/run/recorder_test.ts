@@ -26,7 +26,7 @@ function response(unit: number): Response {
     frames: new Uint8Array(frames * width * height * 3).fill(unit * 10),
     digest: `${unit}`.padStart(64, "0"),
     historyTokens: unit,
-    stages: { ...stages, wait: 0, total: 4 },
+    stages: { ...stages, queue: 0, wait: 0, total: 4 },
   };
 }
 
