@@ -9,7 +9,6 @@ import type { PerceivedLatency } from "./pace.ts";
 import type { Cut, Join } from "../media/observation_reader.ts";
 import { isActive, rms } from "./activity.ts";
 import type { UnitTimes } from "./pump.ts";
-import type { Stage } from "./totals.ts";
 import type { Provenance, RunFacts } from "../provenance/provenance.ts";
 import { type Percentiles, round } from "./statistics.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
@@ -104,7 +103,7 @@ export interface SummaryEvent {
   /** Over the units that were heard. */
   interactionMs: Percentiles;
   /** By stage. */
-  latencyMs: Record<Stage, Percentiles>;
+  latencyMs: Record<keyof UnitTimes, Percentiles>;
   /** The header's, at the end. */
   run: RunFacts;
 }

@@ -9,7 +9,7 @@ const work = ["encode", "pass", "sendSlice", "solve", "sendLatents", "decode", "
 /** Times of a unit as its event names them. `queue`: from its arrival to the beginning of its encoding;
  * `total`: from there until its response was written; `wait`: what no stage accounts for in `total`. */
 const stages = [...work, "wait", "total", "queue"] as const;
-export type Stage = typeof stages[number];
+type Stage = typeof stages[number];
 
 /** Units at the beginning of a run that percentiles leave out, here and in `bench latency`: pipelines
  * are compiled, and what that delayed is caught up with. */
