@@ -6,6 +6,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import { canonicalJson } from "../config/canonical_json.ts";
 import type { BackboneConfig, ModelConfig } from "../config/config.ts";
 import { validateBackbone, validateConfig } from "./config_check.ts";
 import { InputError } from "../config/errors.ts";
@@ -398,15 +399,4 @@ async function readFully(
     }
     at += count;
   }
-}
-
-/** JSON with sorted keys, so that equal configs have equal digests. */
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(
-    value,
-    (_, inner: unknown) =>
-      typeof inner === "object" && inner !== null && !Array.isArray(inner)
-        ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-        : inner,
-  );
 }

@@ -13,13 +13,20 @@
  * Noise and sampling count by seed and unit and have no state. Both roles have the same history, so
  * one copy is enough, and a snapshot of one placement resumes in any other.
  */
+import { createHash } from "node:crypto";
+import { canonicalJson } from "../config/canonical_json.ts";
+import { Fields } from "../config/config_fields.ts";
+import { kindOf, valueText } from "../config/error_text.ts";
+import { InputError } from "../config/errors.ts";
 import type { Settings } from "../model/settings.ts";
 import { keptUnits } from "../model/window.ts";
 
 /** Version of the layout below. */
 export const snapshotFormat = 1;
 
+/** A session between two units. Nothing in it changes once it is made. */
 export interface Snapshot {
+  /** What it says of itself. */
   meta: SnapshotMeta;
   /** By name: "latents", the encoders' and decoders' states, "history.prefill", "history.unit.K", "persona", "voice"
    * (what is empty is left out). Numbers are little-endian. Never changed once made: successive
@@ -27,24 +34,18 @@ export interface Snapshot {
   blobs: Map<string, Uint8Array<ArrayBuffer>>;
 }
 
-/** JSON. */
+/** What a snapshot says of itself: JSON. */
 export interface SnapshotMeta {
-  format: typeof snapshotFormat;
+  /** Version of the layout. */
+  format: 1;
+  /** SHA-256 (hex) over the rest of this and the blobs; snapshots of earlier versions have none. */
+  digest?: string;
   /** Digest of the checkpoint. */
   checkpoint: string;
   /** The last unit that was answered; -1: none, only prefill is there. */
   unit: number;
-  settings: Pick<
-    Settings,
-    | "seed"
-    | "solver"
-    | "sampling"
-    | "schedule"
-    | "storage"
-    | "weights"
-    | "historyUnits"
-    | "promptIds"
-  >;
+  /** The settings of its session, but for persona and voice, which are blobs. */
+  settings: SnapshotSettings;
   /** User text tokens typed in each unit that history holds, oldest unit first. */
   typed: number[];
   /** Typed tokens that have no slot yet. */
@@ -52,6 +53,19 @@ export interface SnapshotMeta {
   /** Bytes of the agent's unfinished character, at most 3. */
   unfinished: number[];
 }
+
+/** The settings that a snapshot repeats. */
+export type SnapshotSettings = Pick<
+  Settings,
+  | "seed"
+  | "solver"
+  | "sampling"
+  | "schedule"
+  | "storage"
+  | "weights"
+  | "historyUnits"
+  | "promptIds"
+>;
 
 /** The encoders and decoders whose state a session carries. */
 export const coderNames = [
@@ -121,17 +135,75 @@ export function makeSnapshot(
   const units = keptUnits(unit, historyUnits, settings.sinkUnits).map(unitBlob);
   for (const name of [prefillBlob, ...units]) put(name, before?.blobs.get(name));
   for (const [name, bytes] of state.blobs) put(name, bytes);
-  return {
-    meta: {
-      format: snapshotFormat,
-      checkpoint,
-      unit,
-      settings: { seed, solver, sampling, schedule, storage, weights, historyUnits, promptIds },
-      typed,
-      ...text,
-    },
-    blobs,
+  const meta: SnapshotMeta = {
+    format: snapshotFormat,
+    checkpoint,
+    unit,
+    settings: { seed, solver, sampling, schedule, storage, weights, historyUnits, promptIds },
+    typed,
+    ...text,
   };
+  return { meta: { ...meta, digest: snapshotDigest({ meta, blobs }, blobDigest) }, blobs };
+}
+
+const digests = new WeakMap<Uint8Array, string>();
+
+/** SHA-256 (hex) of a blob as it was when it was asked for first: snapshots share what doesn't change. */
+export function blobDigest(bytes: Uint8Array): string {
+  let digest = digests.get(bytes);
+  if (digest === undefined) digests.set(bytes, digest = sha256(bytes));
+  return digest;
+}
+
+/** SHA-256 (hex). */
+export function sha256(content: Uint8Array | string): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+function snapshotDigest(
+  { meta, blobs }: Snapshot,
+  digestOf: (bytes: Uint8Array) => string,
+): string {
+  const parts = Object.fromEntries([...blobs].map(([name, bytes]) => [name, digestOf(bytes)]));
+  return sha256(canonicalJson({ meta: { ...meta, digest: undefined }, blobs: parts }));
+}
+
+/**
+ * A snapshot as a script gives it, looked through: its content is what its digest says. Blobs that share
+ * memory with others, as Node's Buffers do, are copied.
+ *
+ * @throws InputError when it is none, or was damaged.
+ */
+export function wholeSnapshot(given: Snapshot): Snapshot {
+  const fields = new Fields(given, "snapshot");
+  const meta = fields.object("meta");
+  const map = fields.get("blobs");
+  if (kindOf(map) !== "Map") {
+    const keep = "which JSON doesn't hold: keep it with saveSnapshot, or structuredClone";
+    throw fields.error("blobs", `a Map of Uint8Arrays, ${keep}`);
+  }
+  const blobs: Snapshot["blobs"] = new Map();
+  for (const [name, bytes] of map as Map<string, unknown>) {
+    if (kindOf(bytes) !== "Uint8Array") {
+      throw new InputError(
+        `snapshot: ${valueText(name)} is ${valueText(bytes)}; it may be a Uint8Array`,
+      );
+    }
+    blobs.set(name, ownBytes(bytes as Uint8Array));
+  }
+  const whole = { meta: given.meta, blobs };
+  const digest = meta.get("digest");
+  if (digest !== undefined && digest !== snapshotDigest(whole, sha256)) {
+    throw new InputError("snapshot: its content isn't what its digest says: copy it again");
+  }
+  return whole;
+}
+
+function ownBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer } = bytes;
+  const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length &&
+    Object.getPrototypeOf(bytes) === Uint8Array.prototype;
+  return isOwn ? bytes as Uint8Array<ArrayBuffer> : new Uint8Array(bytes);
 }
 
 function bytesOf(data: Uint8Array | Float32Array | null): Uint8Array<ArrayBuffer> | undefined {

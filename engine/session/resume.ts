@@ -21,6 +21,7 @@ import {
   snapshotFormat,
   type SnapshotMeta,
   unitBlob,
+  wholeSnapshot,
 } from "../roles/snapshot.ts";
 import type { Tokenizer } from "../checkpoint/tokenizer.ts";
 import { type UnitLayout, unitLayout } from "../checkpoint/unit.ts";
@@ -91,11 +92,11 @@ function digest(data: Uint8Array | Float32Array | null): string {
  *
  * @throws InputError that names what doesn't fit, and the remedy.
  */
-export function checkSnapshot({ meta, blobs }: Snapshot, checkpoint: Checkpoint): Snapshot {
-  const where = "saved session";
+export function checkSnapshot(given: Snapshot, checkpoint: Checkpoint): Snapshot {
+  const where = "snapshot";
   const { config } = checkpoint;
   const layout = unitLayout(config);
-  const top = new Fields(meta, where);
+  const top = new Fields(new Fields(given, where).get("meta"), where, "meta.");
   if (top.get("format") !== snapshotFormat) {
     throw top.error("format", `${snapshotFormat}: resume it with the version that saved it`);
   }
@@ -107,13 +108,23 @@ export function checkSnapshot({ meta, blobs }: Snapshot, checkpoint: Checkpoint)
       }: give the checkpoint that it was saved with`,
     );
   }
-  const checked = { meta: readMeta(top, checkpoint, layout), blobs };
+  const meta = readMeta(top, checkpoint, layout);
+  const { blobs } = wholeSnapshot(given);
+  const checked = { meta, blobs };
   const sizes = expectedBytes(checked, checkpoint, layout);
   for (const [name, bytes] of sizes) {
     const has = blobOf(checked, name).length;
     if (has !== bytes) {
       throw new InputError(
         `${where}: ${valueText(name)} has ${has} bytes, but ${bytes} are expected: save it again`,
+      );
+    }
+  }
+  for (const name of ["latents", "voice"]) {
+    const wrong = new Float32Array(blobOf(checked, name).buffer).find((x) => !Number.isFinite(x));
+    if (wrong !== undefined) {
+      throw new InputError(
+        `${where}: ${valueText(name)} holds ${wrong}; it may hold finite numbers`,
       );
     }
   }

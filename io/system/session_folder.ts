@@ -12,11 +12,10 @@
  * that moment the folder holds the old session, after it the new one. Blobs that no session names any
  * more are removed then. Everything is flushed to the disk before it gets its name.
  */
-import { createHash } from "node:crypto";
 import { Fields } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { writeAll } from "./bytes.ts";
-import type { Snapshot } from "../../engine/roles/snapshot.ts";
+import { blobDigest, sha256, type Snapshot } from "../../engine/roles/snapshot.ts";
 import { ifThere, osReason } from "./errors.ts";
 
 /** A session as it was saved. */
@@ -42,8 +41,6 @@ export const defaultName = "session";
 
 export class SessionFolder {
   readonly path: string;
-  /** Digests of blobs that were saved or loaded: snapshots share what doesn't change. */
-  readonly #digests = new WeakMap<Uint8Array, string>();
 
   constructor(path: string) {
     this.path = path;
@@ -65,9 +62,9 @@ export class SessionFolder {
       for (let at = 0; at < all.length; at += writesAtOnce) {
         await Promise.all(
           all.slice(at, at + writesAtOnce).map(([blob, bytes]) => {
-            const sha256 = this.#digest(bytes);
-            blobs[blob] = { sha256, bytes: bytes.length };
-            return this.#writeBlob(sha256, bytes);
+            const digest = blobDigest(bytes);
+            blobs[blob] = { sha256: digest, bytes: bytes.length };
+            return this.#writeBlob(digest, bytes);
           }),
         );
       }
@@ -113,12 +110,12 @@ export class SessionFolder {
     const read = new Map<string, Uint8Array<ArrayBuffer>>();
     let total = 0;
     for (const [blob, entry] of entries(top, "blobs")) {
-      const { sha256, bytes } = readEntry(entry);
-      let content = read.get(sha256);
+      const { sha256: digest, bytes } = readEntry(entry);
+      let content = read.get(digest);
       if (!content) {
         total += bytes;
         if (total > maxBytes) throw entry.error("bytes", `${maxBytes} together with the others`);
-        read.set(sha256, content = await this.#readBlob(path, sha256, bytes));
+        read.set(digest, content = await this.#readBlob(path, digest, bytes));
       }
       blobs.set(blob, content);
     }
@@ -130,6 +127,13 @@ export class SessionFolder {
   /** Whether there is a session of this name. @throws InputError when the name can't be used. */
   async has(name: string): Promise<boolean> {
     return (await stat(this.#manifest(name))) !== null;
+  }
+
+  /** What was saved beside a snapshot; null: nothing was, or there is no session of this name. */
+  async progress(name: string): Promise<unknown> {
+    if (!await this.has(name)) return null;
+    const path = this.#manifest(name);
+    return new Fields(await readManifest(path), path).get("progress") ?? null;
   }
 
   /** Lets a name go, if it is there; the next save removes blobs that nobody else has. */
@@ -190,15 +194,6 @@ export class SessionFolder {
     );
   }
 
-  #digest(bytes: Uint8Array): string {
-    let digest = this.#digests.get(bytes);
-    if (!digest) {
-      digest = createHash("sha256").update(bytes).digest("hex");
-      this.#digests.set(bytes, digest);
-    }
-    return digest;
-  }
-
   /** Waits for others that save here; those that only load don't wait for each other. */
   async #lock(exclusive: boolean): Promise<Disposable> {
     const file = await Deno.open(
@@ -212,8 +207,8 @@ export class SessionFolder {
     return { [Symbol.dispose]: () => file?.close() };
   }
 
-  async #writeBlob(sha256: string, bytes: Uint8Array): Promise<void> {
-    const path = `${this.path}/blobs/${sha256}`;
+  async #writeBlob(digest: string, bytes: Uint8Array): Promise<void> {
+    const path = `${this.path}/blobs/${digest}`;
     const info = await stat(path);
     if (info?.isFile && info.size === bytes.length) return;
     await writeWhole(`${this.path}/blobs`, path, bytes);
@@ -221,10 +216,10 @@ export class SessionFolder {
 
   async #readBlob(
     manifest: string,
-    sha256: string,
+    digest: string,
     bytes: number,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const path = `${this.path}/blobs/${sha256}`;
+    const path = `${this.path}/blobs/${digest}`;
     const info = await stat(path);
     // Before anything is allocated: the file itself is that large.
     if (!info?.isFile || info.size !== bytes) {
@@ -234,7 +229,7 @@ export class SessionFolder {
       );
     }
     const content = await Deno.readFile(path);
-    if (content.length !== bytes || this.#digest(content) !== sha256) {
+    if (content.length !== bytes || sha256(content) !== digest) {
       throw new InputError(
         `${path}: its content isn't what its name says: copy the folder again, or begin anew`,
       );
@@ -267,11 +262,11 @@ export class SessionFolder {
 }
 
 function readEntry(entry: Fields): { sha256: string; bytes: number } {
-  const sha256 = entry.get("sha256");
-  if (typeof sha256 !== "string" || !hashPattern.test(sha256)) {
+  const digest = entry.get("sha256");
+  if (typeof digest !== "string" || !hashPattern.test(digest)) {
     throw entry.error("sha256", "64 digits from 0 to f");
   }
-  return { sha256, bytes: entry.whole("bytes", [0, Number.MAX_SAFE_INTEGER]) };
+  return { sha256: digest, bytes: entry.whole("bytes", [0, Number.MAX_SAFE_INTEGER]) };
 }
 
 /** The objects in an object. */

@@ -1,5 +1,6 @@
 /** Sessions that are cut, saved, resumed, forked, and broken on purpose. */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { InputError } from "../../../engine/config/errors.ts";
 import { byteLetters } from "../../../engine/checkpoint/tokenizer.ts";
 import { byteTokenizerJson } from "../../../engine/models/byte_tokenizer.ts";
@@ -259,7 +260,7 @@ withAdapter("a damaged snapshot is an InputError that names what is wrong", asyn
   const cases: [path: string, value: unknown, message: string][] = [
     ["format", 2, "format"],
     ["unit", 1e12, "unit"],
-    ["unit", 4, "typed"],
+    ["unit", 4, "typed is [0,2]; it may be a list of 5 entries"],
     ["typed", [1, 99], "typed"],
     ["waiting", ["a"], "waiting"],
     ["unfinished", [1, 2, 3, 4], "unfinished"],
@@ -274,6 +275,8 @@ withAdapter("a damaged snapshot is an InputError that names what is wrong", asyn
   ];
   for (const [path, value, message] of cases) {
     await refused(({ meta }) => {
+      // As an earlier version saved it.
+      delete meta.digest;
       const keys = path.split(".");
       const last = keys.pop() ?? "";
       let object: object = meta;
@@ -283,9 +286,71 @@ withAdapter("a damaged snapshot is an InputError that names what is wrong", asyn
   }
   for (const name of snapshot.blobs.keys()) {
     const says = /coder/.test(name) ? "4 bytes" : name;
-    await refused(({ blobs }) => blobs.set(name, new Uint8Array(4)), says);
+    await refused(({ meta, blobs }) => {
+      delete meta.digest;
+      blobs.set(name, new Uint8Array(4));
+    }, says);
   }
-  await refused(({ blobs }) => blobs.delete(unitBlob(1)), unitBlob(1));
+  await refused(({ meta, blobs }) => {
+    delete meta.digest;
+    blobs.delete(unitBlob(1));
+  }, unitBlob(1));
+  for (const bytes of structuredClone(snapshot).blobs.values()) {
+    const at = [...bytes].findIndex((byte) => byte !== 0);
+    const flip = (copy: Snapshot) => {
+      const same = [...copy.blobs.values()].find((other) => `${other}` === `${bytes}`);
+      if (same) same[at] = (same[at] ?? 0) ^ 1;
+    };
+    if (at >= 0) await refused(flip, "its content isn't what its digest says");
+  }
+  await refused(({ meta }) => meta.waiting.push(7), "its content isn't what its digest says");
+  await refused(({ meta, blobs }) => {
+    delete meta.digest;
+    const latents = new Float32Array(blobs.get("latents")?.buffer ?? new ArrayBuffer(0));
+    latents[3] = NaN;
+  }, '"latents" holds NaN; it may hold finite numbers');
+});
+
+withAdapter("what is no snapshot is named in a true line", async () => {
+  const { snapshots: [snapshot] } = await replayWithSnapshots([1], {}, {}, observations(2));
+  assert(snapshot);
+  const { meta } = snapshot;
+  const cases: [given: unknown, message: string][] = [
+    [Promise.resolve(snapshot), "snapshot: is a Promise; it must be an object"],
+    [[snapshot], "snapshot: is ["],
+    [{}, "snapshot: meta is missing; it must be an object"],
+    [JSON.parse(JSON.stringify(snapshot)), "snapshot: blobs is {}; it may be a Map of Uint8Arrays"],
+    [{ meta, blobs: Object.fromEntries(snapshot.blobs) }, "which JSON doesn't hold"],
+    [{ meta, blobs: new Map([["latents", [1]]]) }, 'snapshot: "latents" is [1]; it may be a Uint8'],
+    ["saved/session.json", 'durability: resume is "saved/session.json"; it may be an object'],
+  ];
+  for (const [given, message] of cases) {
+    const durability = { resume: given as Snapshot };
+    const open = () => openSession(checkpoint, { placement: "fused" }, durability);
+    const { message: said } = await assertRejects(open, InputError, message);
+    assert(!said.includes("file") && !said.includes("\n"), said);
+  }
+});
+
+withAdapter("a snapshot packed into one Buffer resumes, and the Buffer stays whole", async () => {
+  const { snapshots: [snapshot] } = await replayWithSnapshots([3]);
+  assert(snapshot);
+  const pool = Buffer.alloc(
+    64 + [...snapshot.blobs.values()].reduce((n, { length }) => n + length, 0),
+  );
+  let at = 64;
+  const blobs: Snapshot["blobs"] = new Map();
+  for (const [name, bytes] of snapshot.blobs) {
+    pool.set(bytes, at);
+    blobs.set(name, pool.subarray(at, at += bytes.length));
+  }
+  const before = pool.toString("hex");
+  const resume = { meta: snapshot.meta, blobs };
+  for (let time = 0; time < 2; time++) {
+    const rest = await replay({}, observations().slice(4), { resume, snapshotEvery: 2 });
+    assertEquals(rest, uninterrupted.slice(4));
+  }
+  assertEquals(pool.toString("hex"), before);
 });
 
 withAdapter("snapshot() is refused after the end", async () => {
