@@ -8,9 +8,20 @@ import type { Option, Parsed } from "../cli/options.ts";
 
 /** The options' declarations. */
 export const trackOptions = {
-  "audio-track": { kind: "text", value: "N", help: "the Nth track of sound, or none (default)" },
-  "video-track": { kind: "text", value: "N", help: "the Nth track of pictures, or none (default)" },
+  "audio-track": {
+    onResume: "fixed",
+    kind: "text",
+    value: "N",
+    help: "the Nth track of sound, or none (default)",
+  },
+  "video-track": {
+    onResume: "fixed",
+    kind: "text",
+    value: "N",
+    help: "the Nth track of pictures, or none (default)",
+  },
   "audio-channel": {
+    onResume: "fixed",
     kind: "text",
     value: "CHANNEL",
     help: "left, right, a number from 1 on, or mix: the channels mixed to one (mix)",

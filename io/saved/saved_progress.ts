@@ -5,6 +5,7 @@ import { InputError } from "../../engine/config/errors.ts";
 import type { Snapshot } from "../../engine/mod.ts";
 import { modelOptions } from "../cli/model_options.ts";
 import { givenOptions, type Option, type Parsed } from "../cli/options.ts";
+import { trackOptions } from "../media/tracks.ts";
 import { paceOptions } from "../pace/pace_options.ts";
 import { fileDigest } from "../system/bytes.ts";
 import { readError } from "../system/errors.ts";
@@ -12,7 +13,7 @@ import { readError } from "../system/errors.ts";
 /** Who saved it: a run over a file, which is read again, or over a stream, which has gone on. */
 export type SavingCommand = "replay" | "stream";
 
-const runOptions = { ...modelOptions, ...paceOptions };
+const runOptions = { ...modelOptions, ...paceOptions, ...trackOptions };
 type RunOptions = typeof runOptions;
 type Values = Parsed<RunOptions>["options"];
 /** The names of options whose declaration says so. */

@@ -136,8 +136,10 @@ export async function chooseSaving<T extends SavingChoice & SettingOptions & Kep
 /** @throws InputError that names the option, its value and the session's. */
 function conflict(name: string, is: unknown, was: unknown): InputError {
   return new InputError(
-    `--${name}: ${is}, but the session was saved with ${was ?? "none"}: leave it out, or add ` +
-      "--fork NAME",
+    `--${name}: ${is}, but the session was saved with${
+      was === undefined ? "out it" : ` ${was}`
+    }: ` +
+      "leave it out, or add --fork NAME",
   );
 }
 

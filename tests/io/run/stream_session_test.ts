@@ -133,7 +133,7 @@ for (const placement of ["split", "fused"]) {
       [
         run,
         ["--late", "skip", "--pace", "live"],
-        "--late: skip, but the session was saved with none",
+        "--late: skip, but the session was saved without it",
       ],
       [run, ["--seed", "6"], "--seed: 6, but the session was saved with 5"],
       [run, ["--units", "2"], "--units: 2, but the session was saved after"],

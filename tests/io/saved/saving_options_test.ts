@@ -40,13 +40,13 @@ folderTest("a resumed run takes over what wasn't given, and keeps what was", asy
   await Deno.writeTextFile(typed, "");
   await save(`${at}/saved`, {
     ...{ model: "/m", "user-text": typed, network: "350ms", pace: "live", late: "skip" },
-    ...{ placement: "split", thinker: "lvp", units: 9, "no-tune": true },
+    ...{ placement: "split", thinker: "lvp", units: 9, "no-tune": true, "audio-channel": "left" },
   });
   const resume = { ...nothing, resume: `${at}/saved` };
   const { saving, options } = await chooseSaving(resume, "replay");
   assertEquals(options, {
     ...{ ...resume, model: "/m", "user-text": typed, network: "350ms", pace: "live", late: "skip" },
-    ...{ placement: "split", thinker: "lvp", units: 9, "no-tune": true },
+    ...{ placement: "split", thinker: "lvp", units: 9, "no-tune": true, "audio-channel": "left" },
   });
   assertEquals([saving?.every, saving?.origin?.schedule, saving?.fork], [4, "eager", false]);
   assertEquals(saving?.kept.options, keptOptions(options));
@@ -69,6 +69,14 @@ folderTest("a resumed run takes over what wasn't given, and keeps what was", asy
   };
   await refused({ network: "1s" }, "--network: 1s, but the session was saved with 350ms: leave it");
   await refused({ late: "wait" }, "--late: wait, but the session was saved with skip");
+  await refused(
+    { "audio-channel": "2" },
+    "--audio-channel: 2, but the session was saved with left",
+  );
+  await refused(
+    { "audio-track": "none" },
+    "--audio-track: none, but the session was saved without",
+  );
   await refused({ seed: 6 }, "--seed: 6, but the session was saved with 5");
   await Deno.writeTextFile(`${at}/copy.jsonl`, " ");
   await refused(
