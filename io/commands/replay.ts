@@ -58,6 +58,12 @@ export async function run(args: string[], openWith = openModel): Promise<number>
   }
   const [input, surplus] = operands;
   if (input === undefined) throw new InputError("replay needs a recording: replay INPUT -o OUTPUT");
+  if (input === "-") {
+    throw new InputError(
+      "replay -: reads a recording, a file: 'stream' reads what comes through a pipe " +
+        "('ffmpeg -i - -f nut - | wanstream stream')",
+    );
+  }
   if (surplus !== undefined) {
     throw new InputError(`replay takes one recording, '${surplus}' is one too many`);
   }

@@ -1,6 +1,6 @@
 /** What FFmpeg says about an input before it is decoded. Needs no ffprobe. */
 import { InputError } from "../../engine/config/errors.ts";
-import { isIsoMedia } from "../media/cut_off.ts";
+import { isoBrand } from "../media/cut_off.ts";
 import { checkColours, type ColouredTrack, decoderArgs } from "./colours.ts";
 import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
 import { inputLimits } from "./ffmpeg_source.ts";
@@ -195,7 +195,16 @@ async function unreadable(path: string, why: string, lines: string[]): Promise<I
     .find((format) => format !== undefined) ?? await playlist(path);
   if (refused !== null) return new InputError(`${path}: ${whyRefused(refused)}`);
   // FFmpeg says so of anything whose name ends in .mp4.
-  if (lines.some((line) => line.includes("moov atom not found")) && await isIsoMedia(path)) {
+  const brand = lines.some((line) => line.includes("moov atom not found"))
+    ? await isoBrand(path)
+    : null;
+  if (/^(hei|hev|mif|msf|avi)/.test(brand ?? "")) {
+    return new InputError(
+      `${path}: is a picture in HEIF (${brand}), which this FFmpeg can't read: convert it, ` +
+        "'heif-convert INPUT face.png' (Debian: libheif-examples)",
+    );
+  }
+  if (brand !== null) {
     return new InputError(
       `${path}: its index (moov) is missing, so that nothing of it can be played: the recording was ` +
         "never finished, or its end is cut off; get the whole file",

@@ -10,10 +10,12 @@ import { y4mCut } from "./y4m.ts";
 /** Types of the boxes with which an ISO media file may begin. */
 const firstBoxes = /^(ftyp|moov|mdat|wide|free|skip|styp)$/;
 
-/** True when a file begins like MP4 or MOV. */
-export async function isIsoMedia(path: string): Promise<boolean> {
+/** The brand of a file that begins like MP4 or MOV; "" when it names none, null: it begins otherwise. */
+export async function isoBrand(path: string): Promise<string | null> {
   using file = await Deno.open(path);
-  return firstBoxes.test((await fileReader(file, 8)(0, 8)).text(4));
+  const head = await fileReader(file, 12)(0, 12);
+  if (!firstBoxes.test(head.text(4))) return null;
+  return head.text(4) === "ftyp" ? head.text(8) : "";
 }
 
 /**

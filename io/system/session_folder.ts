@@ -92,8 +92,12 @@ export class SessionFolder {
     const path = this.#manifest(name);
     if (!(await stat(path))?.isFile) {
       const names = await this.names();
+      const wasBegun = await stat(`${this.path}/${name}.claim`) !== null;
       throw new InputError(
-        names.length > 0
+        wasBegun
+          ? `${this.path}: nothing was saved yet: the run ended before its first save: begin anew ` +
+            "with --save-session"
+          : names.length > 0
           ? `${this.path}: holds no session '${name}': it may be ${names.join(", ")}`
           : `${this.path}: holds no saved session: give the folder that --save-session wrote`,
       );

@@ -257,6 +257,7 @@ ffmpegTest("openInput() refuses what is no recording, in one line", async (folde
       "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n",
       "is ",
     ],
+    ["photo.heic", "\0\0\0\x18ftypheic\0\0\0\0mif1heic" + "x".repeat(99), "is a picture in HEIF"],
     ["movie.svg", "<svg xmlns='http://www.w3.org/2000/svg'><image href='good.mp4'/></svg>", "is "],
   ];
   for (const [name, content] of files) {

@@ -251,6 +251,7 @@ folderTest("replay refuses bad input in one line and leaves nothing behind", asy
   const cases: [args: string[], message: string][] = [
     [[], "replay needs a recording"],
     [[wav], "replay needs -o FILE"],
+    [["-", "-o", out], "'stream' reads what comes through a pipe"],
     [[wav, wav, "-o", out], "is one too many"],
     [[`${folder}/none.mp4`, "-o", out], "there is no such file"],
     [[`${folder}/dir.mp4`, "-o", out], "is a folder"],

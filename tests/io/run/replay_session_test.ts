@@ -240,6 +240,26 @@ adapterTest(
   },
 );
 
+folderTest("a replay that is killed before its first save can begin anew", async (at) => {
+  await noise(`${at}/in.wav`, 99 * 2560);
+  const program = new URL("../echo_replay.ts", import.meta.url).pathname;
+  const given = [`${at}/in.wav`, "-o", `${at}/out.wav`];
+  const save = ["--save-session", `${at}/saved`, "--every", "1000"];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-q", "--no-check", "-A", program, "600000", ...given, ...save, "--quiet"],
+    stdin: "null",
+  }).spawn();
+  while (!await Deno.stat(`${at}/saved/session.answers`).catch(() => null)) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  child.kill("SIGKILL");
+  await child.status;
+  const resume = () => run([...given, "--resume", `${at}/saved`, "--quiet"], echo().open);
+  await assertRejects(resume, InputError, "nothing was saved yet");
+  assertEquals(await run([...given, ...save, "--units", "2", "--quiet"], echo().open), 0);
+  assertEquals(names(at), ["in.wav", "out.vtt", "out.wav"]);
+});
+
 folderTest("replay says in its events that the session was mended", async (at) => {
   await noise(`${at}/in.wav`, 5 * 2560);
   const { open } = echo();
