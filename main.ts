@@ -4,7 +4,7 @@ import { commandList, type Commands, findCommand } from "./io/cli/commands.ts";
 import { goWhereCalled } from "./io/cli/where_called.ts";
 import { explain } from "./io/system/errors.ts";
 import { revisionOf } from "./io/provenance/repository.ts";
-import { program } from "./io/system/program.ts";
+import { checkFileLimit, program } from "./io/system/program.ts";
 import { print, say } from "./io/system/terminal.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -46,6 +46,7 @@ async function main([name, ...args]: string[]): Promise<number> {
     return 0;
   }
   const { run } = await findCommand(commands, name, "unknown command");
+  checkFileLimit();
   return await run(args);
 }
 

@@ -4,7 +4,7 @@
  */
 import { dirname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
-import { osReason, RunError } from "../system/errors.ts";
+import { osReason, outputError } from "../system/errors.ts";
 import { FfmpegProcess } from "../ffmpeg/ffmpeg.ts";
 import { orAborted } from "../system/interrupt.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
@@ -117,7 +117,7 @@ export async function openSink(
     ], { stdin: true });
     return toSocket(process, spec);
   }
-  if (spec === "-") return fileSink("standard output", Deno.stdout, () => {});
+  if (spec === "-") return fileSink("standard output", Deno.stdout);
   const info = await Deno.stat(spec).catch(() => null);
   if (info?.isDirectory) throw new InputError(`${spec}: is a folder: give a file name in it`);
   if (info?.isFile && !force) {
@@ -126,36 +126,52 @@ export async function openSink(
   if (!(await Deno.stat(dirname(spec)).catch(() => null))?.isDirectory) {
     throw new InputError(`${spec}: there is no such folder: make it, or choose another output`);
   }
-  const make = info === null || info.isFile ? { create: true, truncate: true } : {};
+  const isFile = info === null || info.isFile;
+  const make = isFile ? { create: true, truncate: true } : {};
   // Opened when there is something to write: bad input leaves nothing behind.
   let file: Deno.FsFile | null = null;
   const write = async (bytes: Uint8Array) => {
     file ??= await open(spec, { write: true, ...make });
     return await file.write(bytes);
   };
-  return fileSink(spec, { write }, () => {
+  const shorten = async (bytes: number) => {
+    if (isFile) await file?.truncate(bytes);
+  };
+  return fileSink(spec, { write }, shorten, () => {
     file?.close();
     file = null;
   });
 }
 
+/**
+ * After a write that fails it takes nothing more: what stands there is what was written whole.
+ *
+ * @param shorten Leaves the first `bytes` bytes, where that can be done.
+ */
 function fileSink(
   name: string,
   file: { write(p: Uint8Array): Promise<number> },
-  close: () => void,
+  shorten: (bytes: number) => Promise<void> = () => Promise.resolve(),
+  close = () => {},
 ): ByteSink {
+  let whole = 0;
+  let isBroken = false;
   return {
     name,
     async write(bytes) {
       let first = NaN;
+      if (isBroken) return first;
       try {
         for (let at = 0; at < bytes.length;) {
           at += await file.write(bytes.subarray(at));
           if (Number.isNaN(first)) first = performance.now();
         }
       } catch (error) {
+        isBroken = true;
+        await shorten(whole).catch(() => {});
         throw writeError(name, error);
       }
+      whole += bytes.length;
       return first;
     },
     close: () => Promise.resolve(close()),
@@ -192,7 +208,7 @@ function writeError(name: string, error: unknown): unknown {
     return new ReaderGone(name);
   }
   if (error instanceof InputError) return error;
-  return new RunError(`${name}: can't be written: ${osReason(error)}`);
+  return outputError(name, error);
 }
 
 async function open(path: string, options: Deno.OpenOptions): Promise<Deno.FsFile> {

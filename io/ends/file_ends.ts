@@ -7,7 +7,7 @@ import { mediaExtensions } from "../ffmpeg/ffmpeg_encode.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import type { TrackChoice } from "../media/tracks.ts";
 import { fileDigest } from "../system/bytes.ts";
-import { RunError } from "../system/errors.ts";
+import { outputError, RunError } from "../system/errors.ts";
 import type { OutputFile, Outputs } from "../system/output_file.ts";
 import { say } from "../system/terminal.ts";
 import type { Ends, Finished, Input } from "./ends.ts";
@@ -102,11 +102,6 @@ export class FileEnds extends FileOutput implements Ends {
   override async finish(units: number, broken: Error | null): Promise<Finished | null> {
     const finished = await super.finish(units, broken);
     const { sideBySide: both } = this.files;
-    if (finished?.cut) {
-      const { units: kept, cut: { seconds, reason } } = finished;
-      const all = kept === units ? "all" : `the first ${kept}`;
-      say(`${reason}; ${all} of ${units} answered units are kept (${seconds.toFixed(2)} s)`);
-    }
     if (finished === null || both === null) return finished;
     if (!await this.#putSideBySide(both, finished.units)) {
       return { ...finished, ended: "output broke off" };
@@ -134,7 +129,8 @@ export class FileEnds extends FileOutput implements Ends {
         if (missing !== null && isWhole) {
           say(`the agent's text is a subtitle track, not part of the picture: ${missing}`);
         }
-      } catch (error) {
+      } catch (reason) {
+        const error = outputError(output.path, reason);
         if (!(error instanceof RunError)) throw error;
         say(`${error.message}; ${output.path} was not written, the response is whole`);
       }

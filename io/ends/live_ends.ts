@@ -7,6 +7,7 @@ import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { Captions, webVttCue, webVttHead } from "../media/captions.ts";
 import { type MediaSource, ObservationReader } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
+import { OutputError } from "../system/errors.ts";
 import { aborted, orAborted } from "../system/interrupt.ts";
 import { ReaderGone } from "./endpoints.ts";
 import type { Answer, Ends, Finished, Input, Output } from "./ends.ts";
@@ -35,10 +36,13 @@ export class LiveOutput implements Output {
   private readonly sinks: LiveSinks;
   readonly #captions: Captions;
   readonly #impatience = new AbortController();
+  readonly #unitMs: number;
+  #lateError: { error: unknown } | null = null;
 
   /** @param unitMs Length of a unit. @param signal Interrupts the run. */
   constructor(sinks: LiveSinks, unitMs: number, signal?: AbortSignal) {
     this.sinks = sinks;
+    this.#unitMs = unitMs;
     this.#captions = new Captions(unitMs);
     if (!signal) return;
     aborted(signal).then(() =>
@@ -52,8 +56,12 @@ export class LiveOutput implements Output {
   }
 
   async write(answer: Answer): Promise<number> {
+    if (this.#lateError) throw this.#lateError.error;
     const firstBytes = await this.#patiently(this.sinks.output.write(answer));
-    await this.#writeCaption(this.#captions.add(answer));
+    // The answer is out: what fails now is told with the next one.
+    await this.#writeCaption(this.#captions.add(answer)).catch((error) =>
+      this.#lateError = { error }
+    );
     return firstBytes;
   }
 
@@ -71,19 +79,27 @@ export class LiveOutput implements Output {
 
   async finish(units: number, broken: Error | null): Promise<Finished | null> {
     const { output } = this.sinks;
-    if (broken && !(broken instanceof ReaderGone)) throw broken;
-    let isGone = broken !== null;
     try {
-      if (!isGone) {
+      if (!(broken instanceof ReaderGone)) {
         await this.#patiently(output.end());
         await this.#writeCaption(this.#captions.end());
+        if (this.#lateError) throw this.#lateError.error;
       }
     } catch (error) {
-      if (!(error instanceof ReaderGone)) throw error;
-      isGone = true;
+      if (!(error instanceof ReaderGone || error instanceof OutputError)) throw error;
+      broken ??= error;
     }
+    const isGone = broken instanceof ReaderGone;
+    if (broken && !isGone && (units === 0 || !(broken instanceof OutputError))) throw broken;
     if (units === 0) return null;
-    return { units, outputs: output.names, ended: isGone ? "reader gone" : "complete", cut: null };
+    return {
+      units,
+      outputs: output.names,
+      ended: isGone ? "reader gone" : broken ? "output broke off" : "complete",
+      cut: broken && !isGone
+        ? { seconds: (units * this.#unitMs) / 1000, reason: broken.message }
+        : null,
+    };
   }
 
   async close(): Promise<void> {

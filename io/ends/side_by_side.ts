@@ -99,8 +99,7 @@ async function render(
   const stop = new AbortController();
   aborted(AbortSignal.any([signal, stop.signal])).then(() => process.kill());
   try {
-    const { success } = await process.end();
-    if (success || signal.aborted) return process.lines;
+    if (await process.wrote() || signal.aborted) return process.lines;
     throw new RunError(`FFmpeg can't put both ends side by side: ${process.lastLine()}`);
   } finally {
     stop.abort();

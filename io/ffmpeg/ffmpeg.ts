@@ -1,5 +1,6 @@
 /** Finds FFmpeg and runs it: no shell, no terminal, its messages drained and kept. */
 import { InputError } from "../../engine/config/errors.ts";
+import { isExhausted } from "../system/errors.ts";
 
 /** An FFmpeg that was found and answers. */
 export interface Ffmpeg {
@@ -85,6 +86,7 @@ async function versionOf(path: string): Promise<string | null> {
     return success ? /^ffmpeg version (\S+)/.exec(text)?.[1] ?? null : null;
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw permission(path);
+    if (isExhausted(error)) throw error;
     return null;
   }
 }
@@ -179,6 +181,13 @@ export class FfmpegProcess {
   async end(): Promise<Deno.CommandStatus> {
     const [status] = await Promise.all([this.child.status, this.#drained]);
     return status;
+  }
+
+  /** Waits for its end. @returns Whether its file is whole; FFmpeg 5 leaves with 0 where the end of it
+   * could not be written. */
+  async wrote(): Promise<boolean> {
+    const { success } = await this.end();
+    return success && !this.lines.some((line) => /Error (writing trailer|closing file)/.test(line));
   }
 
   /** Ends it at once, whatever it is doing, and waits until it is gone. */

@@ -189,8 +189,7 @@ export class MediaEncoder {
       throw await this.#failed(error);
     }
     this.#audio?.close();
-    const { success } = await this.#process.end();
-    if (!success) throw await this.#error();
+    if (!await this.#process.wrote()) throw await this.#error();
   }
 
   /** Ends FFmpeg at once; what it wrote stops somewhere. */
@@ -247,6 +246,7 @@ export async function finishMedia(
     ...["-map", "0", ...track.output, "-c:v", "copy", ...sound],
     ...[...bitExact, ...container.more, "-y", "-f", container.format, fileUrl(output)],
   ]);
-  const { success } = await process.end();
-  if (!success) throw new OutputError(`FFmpeg can't finish the file: ${process.lastLine()}`);
+  if (!await process.wrote()) {
+    throw new OutputError(`FFmpeg can't finish the file: ${process.lastLine()}`);
+  }
 }

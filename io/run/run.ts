@@ -156,6 +156,11 @@ async function answer(work: Work): Promise<Omit<RunResult, "provenance">> {
   }
 
   const finished = await ends.finish(units, broken);
+  if (finished?.cut) {
+    const { units: kept, cut: { seconds, reason } } = finished;
+    const all = kept === units ? "all" : `the first ${kept}`;
+    say(`${reason}; ${all} of ${units} answered units are kept (${seconds.toFixed(2)} s)`);
+  }
   const outputs = finished?.ended ?? "complete";
   const ended = signal.aborted
     ? "interrupted"

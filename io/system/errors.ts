@@ -49,6 +49,11 @@ export function isOsError(error: unknown): error is Error {
   return error instanceof Error && /\(os error \d+\)/.test(error.message);
 }
 
+/** True when the system has no more of what every call needs: files (of this process, of all), memory. */
+export function isExhausted(error: unknown): boolean {
+  return isOsError(error) && /\(os error (12|23|24)\)/.test(error.message);
+}
+
 /**
  * An error of writing a file: what the operating system refused becomes an OutputError that names the
  * file; any other error stays what it is.
@@ -72,7 +77,8 @@ export function explain(error: unknown): { text: string; exitCode: number } {
 }
 
 /** Why a file that was named can't be read, and the remedy. */
-export function readError(path: string, error: unknown): InputError {
+export function readError(path: string, error: unknown): Error {
+  if (isExhausted(error)) return new RunError(`${path}: can't be read: ${osReason(error)}`, 3);
   if (error instanceof Deno.errors.NotFound) {
     return new InputError(`${path}: there is no such file: check its name`);
   }

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
-import { ifThere, osReason, RunError } from "./errors.ts";
+import { ifThere, isExhausted, osReason, RunError } from "./errors.ts";
 
 /** Names of files that a run writes before they get their own: hidden, and plain letters and digits, so
  * that FFmpeg's filters can name them too. */
@@ -57,7 +57,7 @@ export class Outputs {
       await Deno.writeFile(file.temporary, new Uint8Array());
       return file;
     } catch (error) {
-      if (error instanceof InputError) throw error;
+      if (error instanceof InputError || isExhausted(error)) throw error;
       const what = error instanceof Deno.errors.NotCapable ? "it" : "its folder";
       throw new InputError(
         `${path}: ${what} can't be written (${

@@ -69,3 +69,20 @@ folderTest("main says which permission is missing", async (folder) => {
   assertStringIncludes(run.stderr, "--allow-run");
   assertEquals(names(folder), ["in.mp4"]);
 });
+
+Deno.test({
+  name: "main says in one line that too few files may be opened, for every command",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const program = new URL("../../main.ts", import.meta.url).pathname;
+    for (const command of ["adapters", "inspect x", "replay x -o y.wav", "stream", "eval"]) {
+      const line =
+        `ulimit -n 40; exec '${Deno.execPath()}' run -q -A --no-check '${program}' ${command}`;
+      const { code, stderr } = await new Deno.Command("sh", { args: ["-c", line], stdin: "null" })
+        .output();
+      const said = new TextDecoder().decode(stderr);
+      assertEquals([code, said.trimEnd().split("\n").length], [3, 1], said);
+      assertStringIncludes(said, "(Too many open files), a run may need");
+    }
+  },
+});
