@@ -84,6 +84,9 @@ def read(path):
         if name == "__metadata__":
             continue
         first, last = entry["data_offsets"]
-        values = np.frombuffer(data[first:last], TO_NUMPY[entry["dtype"]]).astype(np.float32)
+        if entry["dtype"] == "BF16":  # the upper halves of float32
+            values = (np.frombuffer(data[first:last], "<u2").astype(np.uint32) << 16).view(np.float32)
+        else:
+            values = np.frombuffer(data[first:last], TO_NUMPY[entry["dtype"]]).astype(np.float32)
         tensors[name] = torch.from_numpy(values.reshape(entry["shape"]).copy())
     return tensors

@@ -110,7 +110,7 @@ class Material:
             "wanted": wanted,
             "text_weight": heaviest(text_weights(c, timeline)),
             "previous_seen": torch.where(seen < 0, seen, seen * UNIT_MS // self.config["unit_ms"]),
-            "typed": torch.tensor(spread(typed, units, self.config["user_text_slots"], -1)).view(units, -1),
+            "typed": torch.tensor(spread(typed, units, self.config["user_text_slots"], -1), dtype=torch.long),
             "card": torch.tensor([card_labels(entry["card"]) for entry in timeline])[last],
             "previous": torch.tensor([card_labels(entry["previous"]) for entry in timeline])[last],
             "question": torch.tensor(question_labels(c.events, len(timeline)))[last],

@@ -42,7 +42,7 @@ def run(checkpoint, out, seed=100_000, units=40, steps=None):
     for unit, entry in enumerate(truth(conversation)["timeline"]):
         if entry["typed"] is not None:
             begun.setdefault(user.unit_of(unit), []).extend(tokens.typed(entry["typed"]))
-    typed = torch.tensor(spread(begun, units, lay.user_text, -1)).view(units, lay.user_text)
+    typed = torch.tensor(spread(begun, units, lay.user_text, -1), dtype=torch.long)
     batch = {
         "mel": heard(c, torch.from_numpy(sound)[None]),
         "frames": torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1,

@@ -109,8 +109,8 @@ class Tokens:
             for id in row:
                 piece = self.pieces.get(id)
                 if id in (self.filler, self.continues):
-                    continue
-                if piece is None or (at < 0 and not piece.startswith(SPACE)):
+                    at = -1
+                elif piece is None or (at < 0 and not piece.startswith(SPACE)):
                     words[unit] = words[unit] or f"<{id}>"
                 elif piece.startswith(SPACE):
                     words[unit], at = piece[1:], unit

@@ -1,4 +1,4 @@
-"""The engine gives what PyTorch gives, on the checkpoint that comes with the repository.
+"""The engine gives what PyTorch gives: on the checkpoint that comes with the repository, and on odd ones.
 
     cd scripts && .venv/bin/python -m unittest train.tests.test_parity
 """
@@ -7,42 +7,61 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 
-REPOSITORY = os.path.join(os.path.dirname(__file__), "../../..")
-NANO = os.path.abspath(os.path.join(REPOSITORY, "engine/models/nano"))
+import torch
+
+from train import parity
+from train.base import NANO, REPOSITORY
+from train.tests.odd import odd_configs, write_checkpoint
+
+UNITS = 7  # more than the odd configs' history holds
+
+
+def compared(pairs):
+    """What parity.ts says of each (checkpoint, folder that train.parity wrote)."""
+    script = ["deno", "run", "--allow-read", "--allow-env", "scripts/train/parity.ts"]
+    command = [*script, *(path for pair in pairs for path in pair)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @unittest.skipUnless(shutil.which("deno"), "skipped: no deno on PATH")
 class Parity(unittest.TestCase):
-    def compare(self, *options):
-        with tempfile.TemporaryDirectory() as out:
-            subprocess.run(
-                [sys.executable, "-m", "train.parity", NANO, "--out", out, "--units", "12", *options],
-                cwd=os.path.join(REPOSITORY, "scripts"),
-                check=True,
-            )
-            done = subprocess.run(
-                ["deno", "run", "--allow-read", "--allow-env", "scripts/train/parity.ts", NANO, out],
-                cwd=REPOSITORY,
-                capture_output=True,
-                text=True,
-            )
-        self.assertEqual(done.returncode, 0, done.stderr)
-        figures = json.loads(done.stdout)
-        self.assertEqual(figures["sameTokens"], 12)
-        self.assertLessEqual(figures["worstPixel"], 1)
-        for what, error in figures["relativeErrors"].items():
-            self.assertLess(error, 1e-3, what)
-        return figures["relativeErrors"]
+    def setUp(self):
+        torch.set_num_threads(1)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
 
-    def test_logits_latents_samples_and_pixels_are_the_same(self):
-        self.assertEqual(set(self.compare()), {"logits", "latents", "samples"})
+    def same(self, name, figures, units):
+        with self.subTest(name):
+            self.assertEqual(figures["sameTokens"], units)
+            self.assertLessEqual(figures["worstPixel"], 1)
+            for what, error in figures["relativeErrors"].items():
+                self.assertLess(error, 1e-3, what)
 
-    def test_velocities_are_the_same(self):
-        self.assertIn("velocities", self.compare("--steps", "1"))
+    def test_on_the_shipped_checkpoint(self):
+        pairs = [(NANO, os.path.join(self.folder, name)) for name in ("all", "velocities")]
+        for steps, (checkpoint, out) in zip((None, 1), pairs):
+            parity.run(checkpoint, out, units=12, steps=steps)
+        every, one = compared(pairs)
+        self.same("latents", every, 12)
+        self.same("velocities", one, 12)
+        self.assertIn("velocities", one["relativeErrors"])
+
+    def test_on_odd_checkpoints(self):
+        pairs = []
+        for i, c in enumerate(odd_configs().values()):
+            checkpoint, out = (os.path.join(self.folder, f"{part}{i}") for part in ("checkpoint", "out"))
+            write_checkpoint(checkpoint, c)
+            parity.run(checkpoint, out, units=UNITS)
+            pairs.append((checkpoint, out))
+        for name, figures in zip(odd_configs(), compared(pairs), strict=True):
+            self.same(name, figures, UNITS)
 
 
 if __name__ == "__main__":
