@@ -3,6 +3,7 @@ import { openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { ResponseCodec } from "../../engine/model/response_codec.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
+import { checkFolder, checkText } from "../eval/check.ts";
 import { evaluate, type Evaluation } from "../eval/evaluate.ts";
 import { rowsOf } from "../eval/figures/bars.ts";
 import { sourceDigest, valueDigest } from "../eval/figures/basis.ts";
@@ -30,7 +31,8 @@ import { openModel, ownModel, sessionOptions } from "../run/open_model.ts";
 import { runCommand } from "../cli/commands.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { type Origin, provenanceOf, type StartedRun } from "../provenance/provenance.ts";
-import { say } from "../system/terminal.ts";
+import { printResult } from "../provenance/result.ts";
+import { print, say } from "../system/terminal.ts";
 
 export const summary = "measure answers, timing, voice, lips and picture on conversations";
 
@@ -54,6 +56,10 @@ const spec = {
       help: "how many also run with cards and questions swapped (a third)",
     },
     keep: { kind: "text", value: "DIR", help: "keep them here, and use those that are there" },
+    check: {
+      kind: "flag",
+      help: "run nothing: say what will be measured of FOLDER, and why something won't be",
+    },
     limit: { kind: "whole", min: 1, help: "the first N recordings only" },
     seed: {
       kind: "text",
@@ -73,6 +79,7 @@ const spec = {
     "wanstream eval --seeds 100000..100199 --events out/eval.jsonl",
     "wanstream eval --seeds 100000..100199 --events out/eval.jsonl --resume --json",
     "wanstream eval --seed 0..4 --markdown",
+    "wanstream eval --check my-recordings",
     "wanstream eval my-recordings --steps 2",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
@@ -131,6 +138,16 @@ async function evaluation(
   const model = options.model ?? await ownModel();
   const checkpoint = await openCheckpoint(model);
   const { config } = checkpoint;
+  if (options.check) {
+    const found = await checkFolder(
+      folder ?? sources.smallSet,
+      config,
+      ffmpegFinder(options.ffmpeg),
+    );
+    if (options.json) await printResult("eval-check/1", await provenanceOf(started), found);
+    else await print(checkText(found));
+    return found.recordings.every(({ problem }) => problem === null) ? 0 : 2;
+  }
   const jobs = await chooseJobs({
     ...options,
     folder: folder ?? sources.smallSet,
@@ -229,6 +246,11 @@ function checkTogether(options: Options, folder: string | undefined): void {
     if (options[name] !== undefined && options.seeds === undefined) {
       throw new InputError(`--${name} is about made conversations: give --seeds FIRST..LAST`);
     }
+  }
+  if (options.check && (options.seeds !== undefined || options.events !== undefined)) {
+    throw new InputError(
+      "--check looks at a folder and runs nothing: leave --seeds and --events out",
+    );
   }
   if (options.resume && options.events === undefined) {
     throw new InputError("--resume goes on with a file: give --events FILE");

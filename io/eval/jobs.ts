@@ -3,6 +3,7 @@ import { InputError } from "../../engine/config/errors.ts";
 import { valueText } from "../../engine/config/error_text.ts";
 import { generate, keptRecording, nameOf, parseSeeds, type Wanted } from "./generate.ts";
 import { type Digests, openRecording, type Recording, recordingFolders } from "./recordings.ts";
+import { say } from "../system/terminal.ts";
 import { sourceDigest, valueDigest } from "./figures/basis.ts";
 
 export interface Job {
@@ -30,6 +31,8 @@ export interface Choice {
   keep: string | undefined;
   /** The generator of conversations: the folder of its Python package. */
   world: string;
+  /** Says nothing of what is left out. */
+  quiet?: boolean;
 }
 
 /** Lists what will be run. @throws InputError */
@@ -53,9 +56,9 @@ export async function chooseJobs(choice: Choice, unitMs: number): Promise<Job[]>
       open: () => generate(world, one, keep),
     })));
   }
-  const recordings = await Promise.all(
-    (await recordingFolders(choice.folder)).map((folder) => openRecording(folder)),
-  );
+  const { folders, without } = await recordingFolders(choice.folder);
+  const recordings = await Promise.all(folders.map((folder) => openRecording(folder)));
+  if (!choice.quiet) { for (const line of leftOut(recordings, without)) say(line); }
   const kept = recordings.filter(({ truth }) => truth.swap === null).slice(0, limit);
   const names = new Set(kept.map(({ name }) => name));
   return recordings
@@ -82,6 +85,22 @@ export function parseNoiseSeeds(text: string): number[] {
     );
   }
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+}
+
+/** What a folder holds that isn't measured, in words. */
+export function leftOut(recordings: readonly Recording[], without: readonly string[]): string[] {
+  const names = new Set(recordings.map(({ name }) => name));
+  return [
+    ...without.map((folder) => `${folder}: is left out: it has no truth.json`),
+    ...recordings.flatMap(({ name, truth: { swap, otherTypes } }) => [
+      ...(swap && !names.has(swap.of)
+        ? [`${name}: is left out: the recording that it is a swap of, ${swap.of}, isn't there`]
+        : []),
+      ...(otherTypes.length > 0
+        ? [`${name}: nothing is measured of its events of type ${otherTypes.join(", ")}`]
+        : []),
+    ]),
+  ];
 }
 
 /** Opens jobs one after the other, the next while one is being worked on. */

@@ -130,7 +130,7 @@ export class Measurement {
 }
 
 /** Everything that is judged of a conversation. */
-function judgeAll(conduct: Conduct, unitMs: number): Outcome[] {
+export function judgeAll(conduct: Conduct, unitMs: number): Outcome[] {
   const questions = judgeQuestions(conduct);
   return [
     ...questions,

@@ -27,25 +27,29 @@ const truthName = "truth.json";
 
 /**
  * The folders of recordings in a folder, sorted by name: itself, or those of its folders that hold a
- * truth record.
+ * truth record; and its other folders, which can't be measured.
  *
  * @throws InputError when there are none.
  */
-export async function recordingFolders(folder: string): Promise<string[]> {
+export async function recordingFolders(
+  folder: string,
+): Promise<{ folders: string[]; without: string[] }> {
   const entries = await list(folder);
-  if (entries.some(({ name }) => name === truthName)) return [folder];
+  if (entries.some(({ name }) => name === truthName)) return { folders: [folder], without: [] };
   const folders: string[] = [];
+  const without: string[] = [];
   for (const { name, isDirectory } of entries) {
     if (!isDirectory) continue;
     const inside = `${folder}/${name}`;
-    if ((await list(inside)).some((entry) => entry.name === truthName)) folders.push(inside);
+    const hasTruth = (await list(inside)).some((entry) => entry.name === truthName);
+    (hasTruth ? folders : without).push(inside);
   }
   if (folders.length === 0) {
     throw new InputError(
       `${folder}: holds no recording: neither it nor a folder in it has a ${truthName} (docs/eval.md)`,
     );
   }
-  return folders.sort();
+  return { folders: folders.sort(), without: without.sort() };
 }
 
 /** Reads a recording's truth and finds its media. @throws InputError */

@@ -76,10 +76,18 @@ export async function runRecording(run: Run): Promise<Measured | null> {
   return measurement.finish((performance.now() - start) / 1000);
 }
 
+/** Whole units of so many seconds. */
+export const wholeUnits = (seconds: number, unitMs: number) =>
+  Math.floor((seconds * 1000) / unitMs + 1e-6);
+
 /** A truth record that ends before its recording would leave the rest unmeasured without a word.
  * @throws InputError */
-function refuseLonger({ path, seconds }: InputFacts, units: number, unitMs: number): void {
-  const whole = Math.floor(((seconds ?? 0) * 1000) / unitMs + 1e-6);
+export function refuseLonger(
+  { path, seconds }: Pick<InputFacts, "path" | "seconds">,
+  units: number,
+  unitMs: number,
+): void {
+  const whole = wholeUnits(seconds ?? 0, unitMs);
   if (whole <= units) return;
   throw new InputError(
     `${path}: has ${whole} whole units, but its truth record has ${units}: cut the recording, or ` +

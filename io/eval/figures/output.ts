@@ -104,7 +104,7 @@ export async function printFigures(
   }
   const tables = comparison ? comparisonTables(comparison) : [figuresTable(figures, notes)];
   if (forms.markdown) return await print(tables.map(tableMarkdown).join("\n"));
-  const text = tables.map((table) => tableText(table).trimStart()).join("\n");
+  const text = tables.map((table) => tableText(table).replace(/^\n/, "")).join("\n");
   await print(`${heading(title, facts)}\n\n${text}`);
 }
 

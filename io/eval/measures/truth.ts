@@ -4,6 +4,7 @@
  */
 import { Fields, type Range } from "../../../engine/config/config_fields.ts";
 import { InputError } from "../../../engine/config/errors.ts";
+import { nearest } from "../../../engine/config/nearest.ts";
 
 export interface TruthUnit {
   /** The user's voice sounds (noises don't count). */
@@ -81,6 +82,8 @@ export interface Truth {
   events: TruthEvent[];
   timeline: TruthUnit[];
   swap: Swap | null;
+  /** Types of events that nothing is measured of. */
+  otherTypes: string[];
   /** Length asked of the generator, in seconds; null: not said. */
   seconds: number | null;
 }
@@ -127,19 +130,24 @@ export function parseTruth(text: string, path: string): Truth {
   if (timeline.length !== units) {
     throw new InputError(`${path}: timeline has ${timeline.length} entries, but units is ${units}`);
   }
+  const read = objects(record, "events").map((event) => readEvent(event, units));
   const swap = isGiven(record, "swap") ? record.object("swap") : null;
   return {
     units,
     seed: isGiven(record, "seed") ? record.whole("seed", [0, Number.MAX_SAFE_INTEGER]) : null,
-    events: objects(record, "events").flatMap((event) => readEvent(event, units) ?? []),
+    events: read.filter((event) => typeof event !== "string"),
+    otherTypes: [...new Set(read.filter((event) => typeof event === "string"))],
     timeline,
     swap: swap && { kind: swap.oneOf("kind", ["card", "question"]), of: readText(swap, "of") },
     seconds: isGiven(record, "seconds") ? record.number("seconds", [0, 1e6]) : null,
   };
 }
 
-/** An event; null for types that nothing is measured of. */
-function readEvent(event: Fields, units: number): TruthEvent | null {
+const types = ["question", "interruption", "distraction", "naming", "greeting", "story"];
+
+/** An event; its type alone where nothing is measured of it. @throws InputError when the type is nearly
+ * a known one: a misspelt event would be missing in every figure. */
+function readEvent(event: Fields, units: number): TruthEvent | string {
   const unit = (key: string) => event.whole(key, [0, units]);
   const type = readText(event, "type");
   switch (type) {
@@ -171,8 +179,11 @@ function readEvent(event: Fields, units: number): TruthEvent | null {
       return { type, start: unit("start"), words: words(event) };
     case "story":
       return { type, start: unit("start"), end: unit("end") };
-    default:
-      return null;
+    default: {
+      const near = nearest(type.toLowerCase(), types);
+      if (near !== undefined) throw event.error("type", `"${near}": did you mean that?`);
+      return type;
+    }
   }
 }
 

@@ -20,6 +20,7 @@ import {
   oraclePart,
   perfectCodec,
   player,
+  shorten,
   smallSet as set,
   sources,
 } from "./players.ts";
@@ -91,9 +92,19 @@ Deno.test("parseTruth names what is wrong in a record", async () => {
     `swap.kind is "face"; it may be "card" or "question"`,
   );
   assertThrows(() => parseTruth("{", "truth.json"), InputError, "not JSON");
-  // Types that nothing is measured of are passed over.
+  // Types that nothing is measured of are passed over and told, misspelt ones are errors.
   const events = [{ type: "sneeze" }];
-  assertEquals(parseTruth(JSON.stringify({ ...JSON.parse(good), events }), "t").events, []);
+  const { events: kept, otherTypes } = parseTruth(
+    JSON.stringify({ ...JSON.parse(good), events }),
+    "t",
+  );
+  assertEquals([kept, otherTypes], [[], ["sneeze"]]);
+  for (const [type, near] of [["qestion", "question"], ["Naming", "naming"]]) {
+    assertStringIncludes(
+      wrong((record) => record["events"] = [{ type }]),
+      `events[0].type is "${type}"; it may be "${near}": did you mean that?`,
+    );
+  }
 });
 
 Deno.test("eval refuses options that don't go together", async () => {
@@ -104,6 +115,7 @@ Deno.test("eval refuses options that don't go together", async () => {
   await refused(["--seconds", "30"], "give --seeds");
   await refused(["--keep", "x"], "give --seeds");
   await refused(["--resume"], "give --events");
+  await refused(["--check", "--seeds", "1"], "runs nothing");
 });
 
 ffmpegTest("evaluate ends at a signal and keeps what was whole before it", async () => {
@@ -138,6 +150,63 @@ ffmpegTest("evaluate ends at a signal and keeps what was whole before it", async
   assertEquals(results.map(({ name }) => name), ["100000-card"]);
   assertEquals(disposed, ["100000-card", "100000-question"]);
 });
+
+ffmpegTest(
+  "eval --check says what will be measured, and why something won't be",
+  async (folder) => {
+    for (const name of ["100000", "100001"]) await shorten(name, folder, 60);
+    const path = `${folder}/100001/truth.json`;
+    const record = JSON.parse(await Deno.readTextFile(path));
+    const question = record.events.find(({ type }: { type: string }) => type === "question");
+    assert(question);
+    question.words = ["something", "else"];
+    record.events.push({ type: "sneeze" }, { type: "greeting", start: 50, words: ["hello"] });
+    await Deno.writeTextFile(path, JSON.stringify(record));
+    await Deno.remove(`${folder}/100001/agent.mp4`);
+    await Deno.mkdir(`${folder}/empty`);
+    const swap = { ...record, swap: { kind: "card", of: "100009" } };
+    await Deno.mkdir(`${folder}/swapped`);
+    await Deno.copyFile(`${folder}/100000/user.mp4`, `${folder}/swapped/user.mp4`);
+    await Deno.writeTextFile(`${folder}/swapped/truth.json`, JSON.stringify(swap));
+
+    const good = await evalOracle(["--check", folder, "--json"], []);
+    assertEquals([good.code, good.opened], [0, 0]);
+    const { schema, recordings, leftOut } = JSON.parse(good.text);
+    assertEquals(schema, "wanstream/eval-check/1");
+    const [first, second] = recordings;
+    assertEquals([first.name, first.compared, first.problem], ["100000", true, null]);
+    assertEquals([first.judged.right, first.judged.greeting], [1, 1]);
+    assertEquals([second.compared, second.judged.right], [false, 0]);
+    const notes = second.notes.join("\n");
+    assertStringIncludes(notes, "isn't judged for its answer: its words aren't in the timeline");
+    assertStringIncludes(notes, "the greeting in unit 50 isn't judged");
+    assertStringIncludes(notes, "it has no agent.*");
+    assertStringIncludes(leftOut.join("\n"), "empty: is left out: it has no truth.json");
+    assertStringIncludes(leftOut.join("\n"), "100009, isn't there");
+    assertStringIncludes(leftOut.join("\n"), "events of type sneeze");
+    // What the run then says and gives: no lips without an oracle's recording.
+    const run = await evalOracle([`${folder}/100001`, "--json", "--draws", "0"], [
+      `${folder}/100001`,
+    ]);
+    assertStringIncludes(run.said, "events of type sneeze");
+    const figures = new Map(
+      JSON.parse(run.text).figures.map((row: { key: string }) => [row.key, row]),
+    );
+    for (const key of ["lips", "lipsLag", "lipsOverTruth", "logMelDistance", "pictureFrechet"]) {
+      assertEquals(
+        figures.get(key),
+        { ...figures.get(key) as object, value: null, events: 0 },
+        key,
+      );
+    }
+
+    await Deno.writeTextFile(path, JSON.stringify({ ...record, units: 61 }));
+    const bad = await evalOracle(["--check", folder], []);
+    assertEquals(bad.code, 2);
+    assertStringIncludes(bad.text, "timeline has 60 entries, but units is 61");
+    assert(/^100001 .*FAILS$/m.test(bad.text), bad.text);
+  },
+);
 
 ffmpegTest("eval says when media and truth record don't fit together", async (folder) => {
   await Deno.mkdir(`${folder}/one`);

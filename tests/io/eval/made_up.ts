@@ -86,6 +86,7 @@ export function conduct(
       typed: null,
     })),
     swap: null,
+    otherTypes: [],
     seconds: null,
   };
   return {

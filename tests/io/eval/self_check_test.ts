@@ -11,7 +11,9 @@ import { oraclePart, type Part, perfectCodec, player, silence } from "./players.
 
 const set = new URL("../../../samples/eval", import.meta.url).pathname;
 const config = await openConfig(new URL("../../../engine/models/nano", import.meta.url));
-const folders = (await recordingFolders(set)).filter((folder) => /10000[012](-|$)/.test(folder));
+const folders = (await recordingFolders(set)).folders.filter((folder) =>
+  /10000[012](-|$)/.test(folder)
+);
 
 async function rowsFor(change: (part: Part) => Part, only = folders): Promise<Map<string, Row>> {
   const played: Part[] = [];
