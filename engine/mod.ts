@@ -7,12 +7,13 @@ export { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
 export type { CodecConfig, LayerConfig, ModelConfig } from "./config/config.ts";
 export type { SolverConfig, SolverName } from "./config/solver.ts";
 export { InputError } from "./config/errors.ts";
-export {
-  type Durability,
-  openSession,
-  type Session,
-  type SessionInfo,
-  type WorkerSession,
+export { type Model, type ModelOptions, openModel, openSession } from "./session/model.ts";
+export type {
+  Durability,
+  Reading,
+  Session,
+  SessionInfo,
+  WorkerSession,
 } from "./session/session.ts";
 export type { Recovery } from "./session/recovery.ts";
 export {
@@ -27,6 +28,7 @@ export { type Snapshot, snapshotBytes, type SnapshotMeta } from "./roles/snapsho
 export {
   type Observation,
   type Response,
+  type ResponseDetails,
   type StageTimes,
   type StreamLayout,
   type StreamShape,

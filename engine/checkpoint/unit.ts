@@ -57,6 +57,19 @@ export interface Response {
   /** Tokens visible in history when the response was solved. */
   historyTokens: number;
   stages: StageTimes;
+  /** Only in a session that was opened with `details`. */
+  details?: ResponseDetails;
+}
+
+/** What a response brings on request. */
+export interface ResponseDetails {
+  /** The unit's latents, [tokens, channels] of each medium; `digest` is of these. */
+  latents: { audio: Float32Array; video: Float32Array };
+  /** Of every token of the vocabulary in each slot of agent text, [slots, vocabulary], before
+   * temperature, top-k and top-p. */
+  probabilities: Float32Array;
+  /** Typed text that had no slot up to this unit: it comes in the next ones. */
+  waiting: string;
 }
 
 /** Modality of a token, the row of the type embedding. */

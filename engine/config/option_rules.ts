@@ -21,6 +21,7 @@ export interface ChoiceRule {
 const others = {
   text: { may: "text", is: (value: unknown) => typeof value === "string" },
   function: { may: "a function", is: (value: unknown) => typeof value === "function" },
+  flag: { may: "true or false", is: (value: unknown) => typeof value === "boolean" },
   any: { may: "anything", is: () => true },
   object: { may: "an object", is: (value: unknown) => typeof value === "object" && value !== null },
 };

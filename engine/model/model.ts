@@ -1,5 +1,6 @@
 /** A checkpoint on one device. */
 import { Backbone } from "./backbone.ts";
+import type { Medium } from "../checkpoint/coders.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { Weights } from "../weights/weights.ts";
 import type { FloatType } from "../../kernels/gpu/tensor.ts";
@@ -65,5 +66,12 @@ export class Model {
       this.window,
       voiceUnits(this.layout, settings),
     );
+  }
+
+  /** The audio and the video part of a unit's flat latents. */
+  splitLatents(latents: Float32Array): Record<Medium, Float32Array> {
+    const [tokens, channels] = this.latents.audio;
+    const audio = tokens * channels;
+    return { audio: latents.slice(0, audio), video: latents.slice(audio) };
   }
 }

@@ -1,6 +1,6 @@
 /** The messages between a session and its Workers, and between the Workers of two roles. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { Response } from "../checkpoint/unit.ts";
+import type { Response, ResponseDetails } from "../checkpoint/unit.ts";
 import type { ModelConfig } from "../config/config.ts";
 import type { Settings, TuningRequest } from "../model/settings.ts";
 import type { SavedState, Snapshot, StateRequest } from "./snapshot.ts";
@@ -23,6 +23,8 @@ export interface Build {
   settings: Settings;
   /** Where the session goes on; null: it begins with prefill. */
   snapshot: Snapshot | null;
+  /** Responses bring their details. */
+  details: boolean;
   /** Which roles it plays: the thinker, a performer, or both on one device. */
   role: "thinker" | "performer" | "fused";
   /** One to each role in another Worker: the thinker's to its performers, a performer's to the
@@ -41,6 +43,7 @@ export interface Tune {
 export type ToThinker =
   | { type: "unit"; input: UnitInput }
   | { type: "save"; request: StateRequest }
+  | { type: "flush" }
   | { type: "end" };
 
 export type ToWorker =
@@ -51,7 +54,9 @@ export type ToWorker =
   | ToThinker;
 
 /** A response before its tokens are turned into text. */
-export type RawResponse = Omit<Response, "text">;
+export type RawResponse = Omit<Response, "text" | "details"> & {
+  details?: Omit<ResponseDetails, "waiting">;
+};
 
 /** What a thinker gives while it runs. */
 export type FromThinker =

@@ -1,7 +1,7 @@
 /** A queue between an event handler that puts and a loop that takes. */
 export class Queue<T> {
   #items: T[] = [];
-  #takers: { resolve: (item: T) => void; reject: (error: Error) => void }[] = [];
+  #takers: { resolve: (item: T) => void; reject: (error: unknown) => void }[] = [];
   #error: Error | undefined;
 
   put(item: T): void {
@@ -10,12 +10,25 @@ export class Queue<T> {
     else this.#items.push(item);
   }
 
-  /** The oldest item, as soon as there is one. Rejects once the queue has failed and is empty. */
-  take(): Promise<T> {
+  /** The oldest item, as soon as there is one. Rejects once the queue has failed and is empty, or with
+   * the signal's reason. */
+  async take(signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted();
     const item = this.#items.shift();
-    if (item !== undefined) return Promise.resolve(item);
-    if (this.#error) return Promise.reject(this.#error);
-    return new Promise((resolve, reject) => this.#takers.push({ resolve, reject }));
+    if (item !== undefined) return item;
+    if (this.#error) throw this.#error;
+    const taker = Promise.withResolvers<T>();
+    const abort = () => {
+      this.#takers = this.#takers.filter((other) => other !== taker);
+      taker.reject(signal?.reason);
+    };
+    this.#takers.push(taker);
+    signal?.addEventListener("abort", abort);
+    try {
+      return await taker.promise;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
   }
 
   /** The oldest item, left where it is. */
@@ -31,5 +44,10 @@ export class Queue<T> {
 
   get length(): number {
     return this.#items.length;
+  }
+
+  /** Somebody waits for an item. */
+  get isAwaited(): boolean {
+    return this.#takers.length > 0;
   }
 }

@@ -100,6 +100,9 @@ async function handle(message: ToWorker): Promise<void> {
     case "save":
       inputs.put(message.request);
       break;
+    case "flush":
+      inputs.put({ flush: true });
+      break;
     case "end":
       inputs.put(null);
       break;
@@ -110,11 +113,11 @@ async function handle(message: ToWorker): Promise<void> {
 }
 
 async function build(device: Gpu, build: Build): Promise<void> {
-  const { role, checkpoint, settings, snapshot, ports } = build;
+  const { role, checkpoint, settings, snapshot, details, ports } = build;
   const model = new Model(device, checkpoint, settings);
   if (role === "performer") return await buildPerformer(model, onlyPort(ports), snapshot);
   const isSplit = role === "thinker";
-  const thinker = await Thinker.create(model, isSplit);
+  const thinker = await Thinker.create(model, isSplit, details);
   const prefill = snapshot ? null : await computePrefill(model, isSplit);
   if (snapshot) restoreThinker(thinker, snapshot);
   const link = isSplit

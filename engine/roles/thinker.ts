@@ -24,6 +24,8 @@ import { tokenWords } from "../model/tick_tokens.ts";
 export interface PassResult {
   /** Ids of the unit's agent text tokens. */
   textIds: number[];
+  /** Of every token in each slot, [slots, vocabulary]; null where they are not asked for. */
+  probabilities: Float32Array | null;
   /** K and V of the tokens that the tick added, all layers; null without a performer to send it to. */
   slice: ArrayBuffer | null;
 }
@@ -58,6 +60,8 @@ export class Thinker {
   readonly #textIds: Tensor;
   readonly #unit: Tensor;
   readonly #slice: Tensor | null;
+  /** [slots, vocabulary]; null: probabilities are not asked for. */
+  readonly #allLogits: Tensor | null;
   readonly #pass: Plan;
   readonly #observers: Record<Medium, Observer>;
   readonly #decoder: UnitDecoder;
@@ -66,7 +70,7 @@ export class Thinker {
   readonly #mediaReadback: Readback<readonly [Tensor, Tensor, Tensor]>;
   readonly #fence: Readback;
 
-  private constructor(model: Model, sendsSlices: boolean) {
+  private constructor(model: Model, sendsSlices: boolean, details: boolean) {
     this.model = model;
     const { gpu, checkpoint: { config }, layout, history, weights, storage } = model;
     const D = config.hidden_size;
@@ -80,6 +84,9 @@ export class Thinker {
     this.#textIds = makeTensor(gpu, "agent text ids", [layout.agentText], "u32");
     this.#unit = makeTensor(gpu, "unit", [1], "u32");
     this.#slice = sendsSlices ? history.makeSlice("slice", sliceRows) : null;
+    this.#allLogits = details
+      ? makeTensor(gpu, "all text logits", [layout.agentText, config.vocab_size])
+      : null;
 
     const x = makeTensor(gpu, "pass x", [passRows, D], "f32", "uniform");
     const observed = this.observed = rows(x, layout.response, layout.observation);
@@ -93,15 +100,16 @@ export class Thinker {
     const parts = latentParts(this.latents, model.latents);
     this.#decoder = new UnitDecoder(gpu, config, weights, storage, parts);
     this.#decode = new Plan(this.#decoder.steps);
-    const slices = this.#slice ? [this.#slice] : [];
-    this.#passReadback = new Readback(gpu, [this.#textIds, ...slices]);
+    const optional = [this.#slice, this.#allLogits].filter((tensor) => tensor !== null);
+    this.#passReadback = new Readback(gpu, [this.#textIds, ...optional]);
     this.#mediaReadback = new Readback(gpu, [...this.#decoder.outputs, this.latents]);
     this.#fence = new Readback(gpu, [this.#unit]);
   }
 
-  /** Builds a thinker; with `sendsSlices` every pass reads its slice back for a performer. */
-  static async create(model: Model, sendsSlices: boolean): Promise<Thinker> {
-    const thinker = new Thinker(model, sendsSlices);
+  /** Builds a thinker; with `sendsSlices` every pass reads its slice back for a performer, with
+   * `details` its text's probabilities too. */
+  static async create(model: Model, sendsSlices: boolean, details = false): Promise<Thinker> {
+    const thinker = new Thinker(model, sendsSlices, details);
     await thinker.#passReadback.prepare();
     await thinker.#mediaReadback.prepare();
     await thinker.#fence.prepare();
@@ -160,6 +168,7 @@ export class Thinker {
       steps.push(
         backbone.finalNorm(`text ${slot}`, last, normed),
         ...embedding.logits(`text ${slot}`, normed, logits),
+        ...(this.#allLogits ? [copy("logits", logits, rows(this.#allLogits, slot, 1))] : []),
         ...sample(gpu, {
           label: `text ${slot}`,
           logits,
@@ -219,8 +228,13 @@ export class Thinker {
       upload(gpu, this.#typedIds, ids);
     }
     upload(gpu, this.#unit, new Uint32Array([unit]));
-    const [ids, slice] = await this.#passReadback.run(this.#pass);
-    return { textIds: [...new Uint32Array(ids)], slice: slice ?? null };
+    const [ids, ...more] = await this.#passReadback.run(this.#pass);
+    const slice = this.#slice ? more.shift() : undefined;
+    const logits = more.shift();
+    const probabilities = logits
+      ? softmax(new Float32Array(logits), this.model.checkpoint.config.vocab_size)
+      : null;
+    return { textIds: [...new Uint32Array(ids)], probabilities, slice: slice ?? null };
   }
 
   /** Puts a response's latents where pass and decode read them. */
@@ -251,4 +265,15 @@ export class Thinker {
     const encode = media.map((medium) => this.#observers[medium].present);
     return { encode, pass: this.#pass, decode: this.#decode };
   }
+}
+
+/** Each row's softmax, in place. */
+function softmax(logits: Float32Array, row: number): Float32Array {
+  for (let at = 0; at < logits.length; at += row) {
+    const values = logits.subarray(at, at + row);
+    const most = values.reduce((a, b) => Math.max(a, b));
+    const sum = values.reduce((total, value) => total + Math.exp(value - most), 0);
+    values.forEach((value, i) => values[i] = Math.exp(value - most) / sum);
+  }
+  return logits;
 }

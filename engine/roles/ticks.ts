@@ -16,8 +16,13 @@ import type { StageTimes } from "../checkpoint/unit.ts";
 import type { Tensor } from "../../kernels/gpu/tensor.ts";
 import type { Performer } from "./performer.ts";
 
+/** Asks for the responses to everything before it now, whatever the schedule. */
+export interface Flush {
+  flush: true;
+}
+
 /** What comes to the thinker, in order; null ends it. */
-export type Input = UnitInput | StateRequest | null;
+export type Input = UnitInput | StateRequest | Flush | null;
 
 /** What the performer gives back for a unit, wherever it runs. */
 export interface Solved {
@@ -39,6 +44,7 @@ interface Started {
   begun: number;
   queue: number;
   textIds: number[];
+  probabilities: Float32Array | null;
   historyTokens: number;
   times: Omit<StageTimes, "queue" | "wait" | "total">;
 }
@@ -87,11 +93,14 @@ export async function runTicks(
     const { audio, frames, latents } = await thinker.decode();
     started.times.decode = clock() - start;
     const digest = createHash("sha256").update(new Uint8Array(latents.buffer)).digest("hex");
-    const { unit, begun, queue, textIds, historyTokens, times } = started;
+    const { unit, begun, queue, textIds, probabilities, historyTokens, times } = started;
     const total = clock() - begun;
     const worked = Object.values(times).reduce((sum, ms) => sum + ms, 0);
     const stages = { ...times, queue, wait: Math.max(0, total - worked), total };
-    emit({ unit, tokens: textIds, audio, frames, digest, historyTokens, stages });
+    const details = probabilities
+      ? { details: { latents: thinker.model.splitLatents(latents), probabilities } }
+      : {};
+    emit({ unit, tokens: textIds, audio, frames, digest, historyTokens, stages, ...details });
   };
   const finish = async () => {
     const last = solving;
@@ -104,6 +113,10 @@ export async function runTicks(
   for (let unit = first;;) {
     const input = await inputs.take();
     if (input === null) break;
+    if ("flush" in input) {
+      await finish();
+      continue;
+    }
     if ("since" in input) {
       await finish();
       await save?.(unit - 1, input);
@@ -115,12 +128,13 @@ export async function runTicks(
     if (previous) await takeLatents(previous);
 
     const passStart = clock();
-    const { textIds, slice } = await thinker.pass(unit, input.typed);
+    const { textIds, probabilities, slice } = await thinker.pass(unit, input.typed);
     solving = {
       unit,
       begun: encoded.begun,
       queue: Math.max(0, encoded.begun - input.arrived),
       textIds,
+      probabilities,
       historyTokens: thinker.model.window.visibleTokens(
         thinker.model.window.rank(unit, "language", thinker.model.layout.agentText - 1),
       ),

@@ -1,9 +1,7 @@
 /** Where the roles run, and opening, watching and ending their Workers. */
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { InputError } from "../config/errors.ts";
-import type { SessionOptions, Settings, TuningRequest } from "../model/settings.ts";
+import type { SessionOptions, TuningRequest } from "../model/settings.ts";
 import type { Build, FromThinker, ToThinker } from "../roles/messages.ts";
-import type { Snapshot } from "../roles/snapshot.ts";
 import { beatMs } from "./heartbeat.ts";
 import { RoleWorker } from "./role_worker_handle.ts";
 import { type AdapterSpec, driverFile } from "../../kernels/gpu/adapter.ts";
@@ -103,11 +101,10 @@ export class Roles {
    * @throws Error when a role fails, or `close` is called meanwhile.
    */
   async open(
-    checkpoint: Checkpoint,
-    settings: Settings,
-    snapshot: Snapshot | null,
+    build: Omit<Build, "role" | "ports">,
     tuning: TuningRequest | undefined,
   ): Promise<RoleInfos> {
+    const { checkpoint, settings } = build;
     const { placement, thinker, performers } = this.places;
     const isFused = placement === "fused";
     const opened: { worker: RoleWorker; on: Omit<RoleInfo, "allocatedBytes"> }[] = [];
@@ -139,8 +136,7 @@ export class Roles {
       opened.map(async ({ worker, on }, i): Promise<RoleInfo> => {
         const channel = channels[i - 1];
         const ports = channel ? [channel.port2] : channels.map(({ port1 }) => port1);
-        const build = { checkpoint, settings, snapshot, ports };
-        return { ...on, allocatedBytes: await worker.build(build) };
+        return { ...on, allocatedBytes: await worker.build({ ...build, ports }) };
       }),
     );
     if (this.#failure) throw this.#failure;

@@ -4,8 +4,8 @@
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { parameterCount } from "../checkpoint/tensors.ts";
-import { givenCheckpoint, givenObservation } from "../checkpoint/given.ts";
-import { openTokenizer, TextStream, type Tokenizer } from "../checkpoint/tokenizer.ts";
+import { givenObservation } from "../checkpoint/given.ts";
+import { TextStream, type Tokenizer } from "../checkpoint/tokenizer.ts";
 import {
   type Observation,
   type Response,
@@ -15,21 +15,15 @@ import {
 import type { FloatType } from "../../kernels/gpu/tensor.ts";
 import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
 import { InputError } from "../config/errors.ts";
-import { number, readOptions, type RulesOf, whole } from "../config/option_rules.ts";
-import {
-  resolveSettings,
-  type SessionOptions,
-  type Settings,
-  type TuningRequest,
-} from "../model/settings.ts";
+import { readOptions, whole } from "../config/option_rules.ts";
+import type { Settings, TuningRequest } from "../model/settings.ts";
 import { historyWindow } from "../model/window.ts";
 import { clock, type FromThinker, type RawResponse, type ToThinker } from "../roles/messages.ts";
-import { Queue } from "../roles/queue.ts";
 import type { Snapshot } from "../roles/snapshot.ts";
 import { Journal } from "./journal.ts";
 import { Recoveries, type Recovery } from "./recovery.ts";
-import { checkSnapshot, resumeSettings } from "./resume.ts";
-import { placeRoles, type Places, type RoleInfos, Roles } from "./roles.ts";
+import { Responses } from "./responses.ts";
+import { type Places, type RoleInfos, Roles } from "./roles.ts";
 import { driversUnloaded } from "../../kernels/gpu/adapter.ts";
 
 /** A stream of observations that is answered with a stream of responses. What stands between a session
@@ -41,6 +35,7 @@ export interface Session extends AsyncIterable<Response> {
    * they share with others (Node's Buffers).
    *
    * @throws InputError when it isn't one unit, or holds a sample that isn't finite; nothing was pushed.
+   * @throws Error when the input has ended, or the session fails or is closed meanwhile.
    */
   push(observation: Observation): Promise<void>;
   /** Says that no more observations come; the responses still under way follow. */
@@ -50,9 +45,11 @@ export interface Session extends AsyncIterable<Response> {
    * not be taken for that. In the `paper` schedule its response comes early, so that nothing is under
    * way in between.
    *
-   * @throws Error when the input has ended, or the session fails or is closed before.
+   * @param options `after`: a unit that is still to come, in place of the last one that was pushed.
+   * @throws Error when that unit is past, or the input has ended, or the session fails or is closed
+   * before.
    */
-  snapshot(): Promise<Snapshot>;
+  snapshot(options?: { after?: number }): Promise<Snapshot>;
   /** The rebuilds of its roles so far, oldest first. */
   readonly recoveries: readonly Recovery[];
   /** Stops the work and frees the adapters. Await it before the process exits. */
@@ -87,54 +84,21 @@ export interface Durability {
   /** Milliseconds for which a role may give no sign of life before it counts as dead (60,000); more
    * before the first response, and where ticks take long. */
   patience?: number;
+  /** Each response brings its `details` (false): more is read back from the adapter. */
+  details?: boolean;
+  /** Ends the opening with the signal's reason; an open session doesn't look at it. */
+  signal?: AbortSignal;
 }
 
-const durabilityRules = {
-  resume: { kind: "object" },
-  snapshotEvery: whole(0, 1e9),
-  patience: number(1, 1e9),
-} as const satisfies RulesOf<Durability>;
-
-/** Units that may be under way: pushed, and their response not yet taken. */
-const unitsUnderWay = 4;
-
-/** Opens a session: opens the adapters, puts the model on them, computes prefill and hands it over,
- * or restores a snapshot.
- *
- * @throws InputError when an option is out of range, the snapshot is damaged or fits neither
- * checkpoint nor options, or an adapter can't be had. */
-export async function openSession(
-  checkpoint: Checkpoint,
-  options: SessionOptions = {},
-  durability: Durability = {},
-): Promise<WorkerSession> {
-  givenCheckpoint(checkpoint);
-  const { resume, snapshotEvery = 0, patience = 60_000 } = readOptions(
-    durability,
-    durabilityRules,
-    "durability",
-  );
-  const tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config);
-  const snapshot = resume ? checkSnapshot(resume, checkpoint) : null;
-  const settings = snapshot
-    ? resumeSettings(checkpoint, options, snapshot, tokenizer)
-    : resolveSettings(checkpoint, options, tokenizer);
-  const places = await placeRoles(options);
-  const session = new WorkerSession(
-    { checkpoint, settings, tokenizer, places, tuning: options.tuning, snapshotEvery, patience },
-    snapshot,
-  );
-  try {
-    await session.open();
-    return session;
-  } catch (error) {
-    await session.close();
-    throw error;
-  }
+/** What a reader may ask for. */
+export interface Reading {
+  /** Ends the reading with the signal's reason. What was pushed and not answered yet stays part of the
+   * conversation; its responses are left out. */
+  signal?: AbortSignal;
 }
 
 /** What a session is opened with, checked. */
-interface Opening {
+export interface Opening {
   checkpoint: Checkpoint;
   settings: Settings;
   tokenizer: Tokenizer;
@@ -142,6 +106,12 @@ interface Opening {
   tuning: TuningRequest | undefined;
   snapshotEvery: number;
   patience: number;
+  details: boolean;
+}
+
+/** A snapshot after a unit that is still to come. */
+interface Wish extends PromiseWithResolvers<Snapshot> {
+  after: number;
 }
 
 /** A session whose roles run in Workers of this process. Made by `openSession`. */
@@ -155,10 +125,13 @@ export class WorkerSession implements Session {
     start: async () => void await this.#start(),
     isOver: () => this.#isClosed || this.#failure !== undefined,
   });
-  readonly #responses = new Queue<Response | null>();
+  readonly #responses: Responses;
   /** Tokens of typed text that have no slot yet: they come in the next units. */
   readonly #typed: number[];
   readonly #text: TextStream;
+  /** With details: the typed tokens that wait after each unit that is not answered yet. */
+  readonly #waiting = new Map<number, number[]>();
+  #wishes: Wish[] = [];
   #info: SessionInfo | undefined;
   #roles: Roles | undefined;
   /** The roles are open and have everything that was sent so far. */
@@ -168,11 +141,7 @@ export class WorkerSession implements Session {
   #hasEnded = false;
   #isClosed = false;
   #failure: Error | undefined;
-  /** Writers that wait for room. */
-  readonly #writers: (() => void)[] = [];
-  #underWay = 0;
-  /** The unit of the next observation, and of the next response. */
-  #nextIn: number;
+  /** The unit of the next response. */
   #nextOut: number;
 
   constructor(opening: Opening, resume: Snapshot | null) {
@@ -182,7 +151,12 @@ export class WorkerSession implements Session {
     this.#journal = new Journal(checkpoint.digest, settings, resume, snapshotEvery > 0);
     this.#typed = [...resume?.meta.waiting ?? []];
     this.#text = new TextStream(tokenizer, Uint8Array.from(resume?.meta.unfinished ?? []));
-    this.#nextIn = this.#nextOut = resume ? resume.meta.unit + 1 : 0;
+    this.#nextOut = resume ? resume.meta.unit + 1 : 0;
+    // In the paper schedule a response comes with the next observation. A reader that waits for it
+    // before it gives one would wait forever: it gets the response early, as `snapshot` does.
+    this.#responses = new Responses(this.#nextOut, checkpoint.config.unit_ms, () => {
+      if (settings.schedule === "paper" && !this.#hasEnded) this.#send({ type: "flush" });
+    });
   }
 
   /** Opens the roles: called once, before anything else. @throws when a role fails */
@@ -205,7 +179,7 @@ export class WorkerSession implements Session {
 
   /** Starts the roles where the newest snapshot says, or anew, and sends them what came since. */
   async #start(): Promise<RoleInfos> {
-    const { checkpoint, settings, places, tuning, patience } = this.opening;
+    const { checkpoint, settings, places, tuning, patience, details } = this.opening;
     const roles = new Roles(
       places,
       patience,
@@ -213,7 +187,8 @@ export class WorkerSession implements Session {
       (error) => this.#recover(error),
     );
     this.#roles = roles;
-    const infos = await roles.open(checkpoint, settings, this.#journal.snapshot, tuning);
+    const { snapshot } = this.#journal;
+    const infos = await roles.open({ checkpoint, settings, snapshot, details }, tuning);
     for (const message of this.#journal.messages) roles.post(message);
     this.#isReady = true;
     return infos;
@@ -230,21 +205,35 @@ export class WorkerSession implements Session {
   }
 
   async push(observation: Observation): Promise<void> {
-    if (this.#failure) throw this.#failure;
-    if (this.#hasEnded) throw new Error("the session's input has ended");
-    const { tokenizer, snapshotEvery } = this.opening;
-    const { userText, user } = this.layout;
-    const { audio, frames, text } = givenObservation(observation, user);
-    if (text) this.#typed.push(...tokenizer.encode(text));
-    const input = { audio, frames, typed: this.#typed.splice(0, userText), arrived: clock() };
-    this.#underWay++;
-    const transfer = [audio, frames].flatMap((array) => array?.buffer ?? []);
-    this.#send({ type: "unit", input }, transfer);
-    this.#nextIn++;
-    if (snapshotEvery > 0 && this.#nextIn % snapshotEvery === 0) this.#requestSnapshot();
-    if (this.#underWay >= unitsUnderWay) {
-      await new Promise<void>((resolve) => this.#writers.push(resolve));
-      if (this.#failure) throw this.#failure;
+    await this.#accept("push()", observation);
+  }
+
+  /**
+   * Gives the next unit's observation and takes its response, in either schedule: nothing else is
+   * under way meanwhile.
+   *
+   * @throws InputError when it isn't one unit, or holds a sample that isn't finite; nothing was given.
+   * @throws Error when a response was not read before, the input has ended, or the session fails or is
+   * closed meanwhile. The signal's reason, when it ends the wait.
+   */
+  async step(observation: Observation, { signal }: Reading = {}): Promise<Response> {
+    signal?.throwIfAborted();
+    const responses = this.#responses;
+    const leave = responses.seize("step()");
+    try {
+      if (responses.untaken > 0) {
+        throw new Error(
+          `step(): ${responses.untaken} responses before its own were not read: read them first`,
+        );
+      }
+      const room = this.#accept("step()", observation);
+      const response = await responses.take(signal);
+      await room;
+      if (response) return response;
+      throw new Error("step(): the session's input ended");
+    } finally {
+      if (signal?.aborted) responses.drop();
+      leave();
     }
   }
 
@@ -252,52 +241,127 @@ export class WorkerSession implements Session {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#send({ type: "end" });
-  }
-
-  async snapshot(): Promise<Snapshot> {
-    if (this.#failure) throw this.#failure;
-    if (this.#hasEnded) {
-      throw new Error("the session's input has ended: snapshot() comes before end()");
+    for (const { after, reject } of this.#wishes.splice(0)) {
+      reject(new Error(`snapshot after unit ${after}: the input ended after unit ${this.#lastIn}`));
     }
-    return await this.#requestSnapshot();
   }
 
-  /** The responses, in order, until the input has ended and the last one was given. */
+  async snapshot({ after = this.#lastIn }: { after?: number } = {}): Promise<Snapshot> {
+    this.#requireInput("snapshot()");
+    readOptions({ after }, { after: whole(-1, Number.MAX_SAFE_INTEGER) }, "snapshot()");
+    if (after === this.#lastIn) return await this.#requestSnapshot();
+    if (after < this.#lastIn) {
+      throw new Error(
+        `snapshot after unit ${after}: unit ${this.#lastIn} was given already, and older states ` +
+          `are not kept: ask before unit ${after + 1} is given`,
+      );
+    }
+    const wish = { after, ...Promise.withResolvers<Snapshot>() };
+    this.#wishes.push(wish);
+    return await wish.promise;
+  }
+
+  /** The responses, in order, until the input has ended and the last one was given. A reader that
+   * breaks out may go on later; two at a time are refused. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Response> {
-    for (;;) {
-      const response = await this.#responses.take();
-      if (!response) return;
-      this.#underWay--;
-      this.#writers.shift()?.();
-      yield response;
+    const leave = this.#responses.seize("an iteration");
+    try {
+      yield* this.#responses.read();
+    } finally {
+      leave();
     }
   }
 
-  /** Pushes all observations and gives the responses as they come: `push`, `end` and iteration in
-   * one. An error of the input ends the responses with that error. */
+  /**
+   * Pushes all observations and gives the responses as they come: `push`, `end` and iteration in one.
+   * The source is asked for up to four units more than were answered.
+   *
+   * Who breaks out ends the source too, and the session goes on: `respond` may be called again, and
+   * gives the responses to what it pushes itself.
+   *
+   * @throws The source's error, after the responses to what it gave before. The signal's reason.
+   */
   async *respond(
     observations: Iterable<Observation> | AsyncIterable<Observation>,
+    { signal }: Reading = {},
   ): AsyncGenerator<Response> {
+    signal?.throwIfAborted();
+    const leave = this.#responses.seize("respond()");
+    let isOver = false;
+    /** The source works on its next observation: it may take long, and is not waited for. */
+    let isAsked = true;
     const feed = async () => {
-      for await (const observation of observations) await this.push(observation);
-      this.end();
+      for await (const observation of observations) {
+        isAsked = false;
+        if (!isOver) await this.push(observation);
+        if (isOver) return;
+        isAsked = true;
+      }
     };
-    feed().catch((error) => this.#fail(error));
-    yield* this;
+    let failure: { error: unknown } | undefined;
+    const feeding = feed().catch((error) => void (failure = { error })).finally(() => {
+      if (!isOver) this.end();
+    });
+    try {
+      yield* this.#responses.read(signal);
+    } finally {
+      isOver = true;
+      this.#responses.drop();
+      if (!isAsked) await feeding;
+      leave();
+    }
+    if (failure) throw failure.error;
   }
 
   async close(): Promise<void> {
     const isFirst = !this.#isClosed;
-    this.#hasEnded = true;
     this.#isClosed = true;
     this.#roles?.close();
-    this.#responses.put(null);
-    this.#release();
+    const isAnswered = this.#hasEnded && this.#nextOut > this.#lastIn;
+    if (isAnswered && !this.#isDone) this.#responses.end();
+    this.#hasEnded = true;
+    this.#release(new Error(`the session was closed before unit ${this.#nextOut} was answered`));
     if (isFirst) await driversUnloaded();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** The unit that was pushed last; -1 before the first. */
+  get #lastIn(): number {
+    return this.#responses.nextIn - 1;
+  }
+
+  /** @throws Error when what needs more input comes too late */
+  #requireInput(what: string): void {
+    if (this.#failure) throw this.#failure;
+    if (this.#isClosed) throw new Error(`${what}: the session was closed: open another`);
+    if (!this.#hasEnded) return;
+    throw new Error(
+      `${what} comes before end(): the session's input has ended: open another session`,
+    );
+  }
+
+  /** Sends an observation; resolves when there is room for another. */
+  #accept(what: string, observation: Observation): Promise<void> {
+    this.#requireInput(what);
+    const { tokenizer, snapshotEvery, details } = this.opening;
+    const { userText, user } = this.layout;
+    const { audio, frames, text } = givenObservation(observation, user);
+    if (text) this.#typed.push(...tokenizer.encode(text));
+    const input = { audio, frames, typed: this.#typed.splice(0, userText), arrived: clock() };
+    const transfer = [audio, frames].flatMap((array) => array?.buffer ?? []);
+    this.#send({ type: "unit", input }, transfer);
+    const room = this.#responses.accept();
+    const unit = this.#lastIn;
+    if (details) this.#waiting.set(unit, [...this.#typed]);
+    if (snapshotEvery > 0 && (unit + 1) % snapshotEvery === 0) this.#requestSnapshot();
+    for (const { resolve } of this.#wishes.filter(({ after }) => after === unit)) {
+      resolve(this.#requestSnapshot());
+    }
+    this.#wishes = this.#wishes.filter(({ after }) => after > unit);
+    return room;
   }
 
   #send(message: ToThinker, transfer: Transferable[] = []): void {
@@ -318,7 +382,7 @@ export class WorkerSession implements Session {
     else if (message.type === "state") this.#journal.save(message.state, [...this.#text.pending]);
     else {
       this.#isDone = true;
-      this.#responses.put(null);
+      this.#responses.end();
     }
   }
 
@@ -328,7 +392,11 @@ export class WorkerSession implements Session {
     this.#nextOut++;
     this.#recoveries.progressed();
     const text = response.tokens.map((id) => this.#text.push(id)).join("");
-    this.#responses.put({ ...response, text });
+    const { details, ...rest } = response;
+    if (!details) return this.#responses.put({ ...rest, text });
+    const waiting = this.opening.tokenizer.decode(this.#waiting.get(response.unit) ?? []);
+    this.#waiting.delete(response.unit);
+    this.#responses.put({ ...rest, text, details: { ...details, waiting } });
   }
 
   /** A role failed while the session was open. */
@@ -344,15 +412,21 @@ export class WorkerSession implements Session {
     }
   }
 
+  /** What a role's failure means for the session: the error names the unit and the way out. */
   #fail(error: unknown): void {
-    this.#failure ??= error instanceof Error ? error : new Error(String(error));
-    this.#responses.fail(this.#failure);
-    this.#release();
+    const { message } = error instanceof Error ? error : new Error(String(error));
+    const remedy = this.#journal.keepsMessages
+      ? "open another session with the newest snapshot"
+      : "open another session; one that keeps snapshots in memory goes on by itself";
+    const Kind = error instanceof InputError ? InputError : Error;
+    this.#failure ??= new Kind(`unit ${this.#nextOut}: ${message}: ${remedy}`, { cause: error });
+    this.#release(this.#failure);
   }
 
-  /** Lets go those who wait for room or a snapshot. */
-  #release(): void {
-    for (const resolve of this.#writers.splice(0)) resolve();
-    this.#journal.fail(this.#failure ?? new Error("the session was closed"));
+  /** Lets go those who wait for responses, room or a snapshot. */
+  #release(error: Error): void {
+    this.#responses.fail(error);
+    this.#journal.fail(error);
+    for (const { reject } of this.#wishes.splice(0)) reject(error);
   }
 }

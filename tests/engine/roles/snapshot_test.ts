@@ -4,13 +4,15 @@ import { Buffer } from "node:buffer";
 import { InputError } from "../../../engine/config/errors.ts";
 import { byteLetters } from "../../../engine/checkpoint/tokenizer.ts";
 import { byteTokenizerJson } from "../../../engine/models/byte_tokenizer.ts";
-import { type Durability, openSession } from "../../../engine/session/session.ts";
+import { openSession } from "../../../engine/session/model.ts";
+import type { Durability } from "../../../engine/session/session.ts";
 import type { SessionOptions } from "../../../engine/model/settings.ts";
 import { type Snapshot, unitBlob } from "../../../engine/roles/snapshot.ts";
 import { type Observation, type Response, unitLayout } from "../../../engine/checkpoint/unit.ts";
 import { HistoryWindow } from "../../../engine/model/window.ts";
 import { integer, normal, random } from "../../reference/random.ts";
 import { randomCheckpoint, randomObservations, tinyConfig } from "../support.ts";
+import { hasAdapter, withAdapter } from "../session/adapter.ts";
 import { breakRole } from "../session/faults.ts";
 
 // The window moves at unit 5; two slots for typed text, two for the agent's.
@@ -67,28 +69,6 @@ async function replayWithSnapshots(
   }
   const responses = content(await Array.fromAsync(session.respond(feed())));
   return { responses, snapshots: await Promise.all(snapshots) };
-}
-
-const hasAdapter = await (async () => {
-  try {
-    await (await openSession(checkpoint, { placement: "fused" })).close();
-    return true;
-  } catch (error) {
-    if (error instanceof InputError) return false;
-    throw error;
-  }
-})();
-
-function withAdapter(name: string, fn: () => Promise<void>): void {
-  const why = hasAdapter ? undefined : "no WebGPU adapter on this machine";
-  Deno.test({
-    name: why ? `${name} (skipped: ${why})` : name,
-    ignore: why !== undefined,
-    // Terminated Workers leave their ports behind.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn,
-  });
 }
 
 const places = (["fused", "split"] as const).flatMap((placement) =>

@@ -1,7 +1,7 @@
 /** Sessions that choose their kernels by measuring. */
 import { assert, assertEquals } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
-import { openSession } from "../../../engine/session/session.ts";
+import { openSession } from "../../../engine/session/model.ts";
 import type { SessionOptions } from "../../../engine/model/settings.ts";
 import { tickShapes } from "../../../engine/roles/tuning.ts";
 import { Gpu } from "../../../kernels/gpu/device.ts";

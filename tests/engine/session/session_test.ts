@@ -1,13 +1,14 @@
 /** Whole sessions in Workers: placements, schedules, seeds, adapters, misuse. */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
-import { openSession } from "../../../engine/session/session.ts";
+import { openSession } from "../../../engine/session/model.ts";
 import type { SessionOptions } from "../../../engine/model/settings.ts";
 import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
 import { driverFiles, stem } from "../../../kernels/gpu/adapter.ts";
 import { assertClose } from "../../kernels/support.ts";
 import { normal, random } from "../../reference/random.ts";
 import { randomCheckpoint, randomObservations, tinyConfig } from "../support.ts";
+import { withAdapter } from "./adapter.ts";
 
 const config = tinyConfig();
 const checkpoint = await randomCheckpoint(config, 21);
@@ -32,28 +33,6 @@ async function replay(options: SessionOptions): Promise<Response[]> {
 
 /** Everything but times. */
 const content = (responses: Response[]) => responses.map(({ stages: _, ...rest }) => rest);
-
-const hasAdapter = await (async () => {
-  try {
-    await (await openSession(checkpoint, { placement: "fused" })).close();
-    return true;
-  } catch (error) {
-    if (error instanceof InputError) return false;
-    throw error;
-  }
-})();
-
-function withAdapter(name: string, fn: () => Promise<void>, reason?: string): void {
-  const why = reason ?? (hasAdapter ? undefined : "no WebGPU adapter on this machine");
-  Deno.test({
-    name: why ? `${name} (skipped: ${why})` : name,
-    ignore: why !== undefined,
-    // Terminated Workers leave their ports behind.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn,
-  });
-}
 
 withAdapter("a session answers every unit, in order, with whole units of media", async () => {
   const responses = await replay(withPersona);

@@ -1,7 +1,7 @@
 /** Saved sessions on disk: whole or not at all, sharing what they have in common. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
-import { openSession } from "../../../engine/session/session.ts";
+import { openSession } from "../../../engine/session/model.ts";
 import { defaultName, SessionFolder } from "../../../io/system/session_folder.ts";
 import { withGpu } from "../../kernels/support.ts";
 import { randomCheckpoint, randomObservations, tinyConfig } from "../../engine/support.ts";
