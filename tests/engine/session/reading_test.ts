@@ -211,7 +211,7 @@ withAdapter("snapshot({ after }) is the one that snapshot() gives at that unit",
   await assertRejects(
     () => session.snapshot({ after: 0.5 }),
     InputError,
-    "snapshot after unit: 0.5",
+    "snapshot(): after is 0.5",
   );
   session.end();
   await refused;
