@@ -86,9 +86,11 @@ async function* readTensors(
   }
 }
 
-/** Reads and checks a checkpoint's `config.json` alone. @throws InputError */
+/** Reads and checks a `config.json` alone, given by a checkpoint's folder or by its own path. @throws
+ * InputError */
 export async function openConfig(folder: string | URL): Promise<ModelConfig> {
-  const file = `${folderPath(folder)}/config.json`;
+  const path = folderPath(folder);
+  const file = path.endsWith(".json") ? path : `${path}/config.json`;
   return validateConfig(await readJson(file, 1 << 20), file);
 }
 

@@ -11,8 +11,7 @@ import { valueText } from "../config/error_text.ts";
 import type { FileDtype } from "../weights/safetensors.ts";
 import type { TensorSpec } from "../weights/safetensors_writer.ts";
 import { expectedTensors, parameterCounts } from "../checkpoint/tensors.ts";
-import { addedToken, byteTokenizerJson } from "./byte_tokenizer.ts";
-import { preset, type PresetName } from "./presets.ts";
+import { addedToken, byteFiller, byteTokenizerJson } from "./byte_tokenizer.ts";
 import { randomTensor } from "./random.ts";
 
 export interface NewCheckpoint {
@@ -25,7 +24,9 @@ export interface NewCheckpoint {
 }
 
 export interface NewCheckpointOptions {
-  preset: PresetName;
+  /** The model's shape, and what it is called. */
+  shape: ModelConfig;
+  name: string;
   /** 0 to 2^32 - 1. */
   seed: number;
   dtype: FileDtype;
@@ -40,7 +41,7 @@ const chunkBytes = 4 << 20;
  */
 export function newCheckpoint(options: NewCheckpointOptions): NewCheckpoint {
   const { seed, dtype, backbone } = options;
-  let config = preset(options.preset);
+  let config = { ...options.shape, filler_token_id: byteFiller };
   let tokenizer = byteTokenizerJson();
   if (backbone) {
     config = { ...config, ...backbone.config };
@@ -55,8 +56,13 @@ export function newCheckpoint(options: NewCheckpointOptions): NewCheckpoint {
     config.filler_token_id = added.filler;
   }
   config = validateConfig(
-    { ...config, torch_dtype: torchDtypes[dtype], random_weights_seed: seed },
-    options.preset,
+    {
+      ...config,
+      torch_dtype: torchDtypes[dtype],
+      trained_with: undefined,
+      random_weights_seed: seed,
+    },
+    options.name,
   );
   const expected = expectedTensors(config);
   const stored = backbone?.weights.entries;
@@ -131,9 +137,9 @@ function modelCard(config: ModelConfig, options: NewCheckpointOptions): string {
   const weights = options.backbone
     ? `Its backbone (the \`model.*\` tensors) was taken from a Qwen3 checkpoint; all its other weights are **random** (seed ${options.seed})`
     : `Its weights are **random** (seed ${options.seed})`;
-  return `# ${options.preset}, random weights
+  return `# ${options.name}, random weights
 
-A checkpoint for wanstream, made by \`init --preset ${options.preset} --seed ${options.seed}\`.
+A checkpoint for wanstream, made by \`init\` in the shape of ${options.name} with seed ${options.seed}.
 ${weights} and it was **not trained**: what it says, shows and sounds means nothing.
 It serves to try the engine and to measure its speed.
 

@@ -3,7 +3,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { dtypeBytes, type FileDtype } from "../weights/safetensors.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
 import { newCheckpoint } from "./new_checkpoint.ts";
-import type { PresetName } from "./presets.ts";
+import { preset as shapeOf, type PresetName } from "./presets.ts";
 
 /** @param progress Called with the part of the weights (0 to 1) that is made. */
 export async function randomCheckpoint(
@@ -12,7 +12,7 @@ export async function randomCheckpoint(
   dtype: FileDtype,
   progress: (part: number) => void = () => {},
 ): Promise<Checkpoint> {
-  const made = newCheckpoint({ preset, seed, dtype });
+  const made = newCheckpoint({ shape: shapeOf(preset), name: preset, seed, dtype });
   const size = (shape: readonly number[]) => elements(shape) * dtypeBytes[dtype];
   const all = made.tensors.reduce((sum, { shape }) => sum + size(shape), 0);
   const tensors: Checkpoint["tensors"] = new Map();

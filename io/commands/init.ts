@@ -1,8 +1,12 @@
 /** `init`: writes a new checkpoint with seeded random weights. */
-import { type BackboneFolder, openBackbone } from "../../engine/checkpoint/checkpoint.ts";
+import {
+  type BackboneFolder,
+  openBackbone,
+  openConfig,
+} from "../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { newCheckpoint } from "../../engine/models/new_checkpoint.ts";
-import { presetNames } from "../../engine/models/presets.ts";
+import { preset as presetConfig, presetNames } from "../../engine/models/presets.ts";
 import { errorText } from "../../engine/config/error_text.ts";
 import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
 import { runCommand } from "../cli/commands.ts";
@@ -19,9 +23,10 @@ const dtypes = { f16: "F16", f32: "F32", bf16: "BF16" } as const;
 const spec = {
   name: "init",
   summary,
-  usage: "--preset NAME --seed N -o DIR [options]",
+  usage: "--preset NAME | --config FILE --seed N -o DIR [options]",
   options: {
     preset: { kind: "choice", choices: presetNames, help: "the model's shape" },
+    config: { kind: "text", value: "FILE", help: "its shape as a checkpoint's config.json" },
     seed: { kind: "whole", min: 0, max: 0xffffffff, help: "seed of the weights (0)" },
     output: { kind: "text", value: "DIR", short: "o", help: "the folder to write" },
     dtype: { kind: "choice", choices: ["f16", "f32", "bf16"], help: "storage of weights (f16)" },
@@ -47,9 +52,13 @@ async function init(
   if (operands[0] !== undefined) {
     throw new InputError(`init takes no operand '${operands[0]}': the folder is given with -o`);
   }
-  const { preset, seed = 0, output, dtype = "f16" } = options;
-  if (preset === undefined) {
-    throw new InputError(`init needs --preset: one of ${presetNames.join(", ")}`);
+  const { preset, config, seed = 0, output, dtype = "f16" } = options;
+  const name = preset ?? config;
+  if (name === undefined) {
+    throw new InputError(`init needs --preset: one of ${presetNames.join(", ")}; or --config FILE`);
+  }
+  if (preset !== undefined && config !== undefined) {
+    throw new InputError("init takes --preset or --config, not both");
   }
   if (output === undefined) throw new InputError("init needs -o DIR, the folder to write");
   const folder = output.replace(/(?<=.)\/+$/, "");
@@ -59,7 +68,8 @@ async function init(
   try {
     if (options.backbone !== undefined) backbone = await openBackbone(options.backbone);
     const checkpoint = newCheckpoint({
-      preset,
+      shape: preset === undefined ? await openConfig(name) : presetConfig(preset),
+      name,
       seed,
       dtype: dtypes[dtype],
       ...(backbone ? { backbone } : {}),
@@ -80,7 +90,7 @@ async function init(
     const parameters = checkpoint.tensors.reduce((n, { shape }) => n + elements(shape), 0);
     const random = backbone ? "random but for the backbone" : "random";
     say(
-      `${folder}: ${preset}, ${(parameters / 1e6).toFixed(1)} million parameters, weights ` +
+      `${folder}: ${name}, ${(parameters / 1e6).toFixed(1)} million parameters, weights ` +
         `${random} (seed ${seed}): not trained`,
     );
     return 0;

@@ -35,8 +35,16 @@ async function answer(
   }
   const config = validateConfig(given, where);
   openTokenizer(tokenizer, config);
-  // Building a tick's plans finds what a kernel can't do.
-  await tickOnPaper(config, resolveSettings(paperCheckpoint(config), { precision: "f32" }));
+  try {
+    await tickOnPaper(config, resolveSettings(paperCheckpoint(config), { precision: "f32" }));
+  } catch (error) {
+    // Building a tick's plans finds what a kernel can't do; its message names numbers, and no keys.
+    if (!(error instanceof RangeError)) throw error;
+    throw new InputError(
+      `${where}: the engine has no kernel for it (${error.message}); make head_dim a multiple of 8 ` +
+        `and the other widths multiples of 4`,
+    );
+  }
   const tensors = [...expectedTensors(config)].map(([name, { shape }]) => [name, shape] as const);
   return {
     config,

@@ -54,6 +54,22 @@ Deno.test("the checkpoint in the repository has its preset's shape, and says whe
   assertEquals(card.includes("not trained"), seed !== undefined);
 });
 
+Deno.test("init takes any shape that a config.json says", async () => {
+  await inTempFolder(async (folder) => {
+    const config = { ...preset("nano"), num_hidden_layers: 1, filler_token_id: 3 };
+    await Deno.writeTextFile(`${folder}/mine.json`, JSON.stringify(config));
+    assertEquals(await run(["--config", `${folder}/mine.json`, "-o", `${folder}/out`]), 0);
+    const opened = await openCheckpoint(`${folder}/out`);
+    assertEquals(opened.config.num_hidden_layers, 1);
+    // The filler is the byte tokenizer's.
+    assertEquals(opened.config.filler_token_id, 256);
+    await assertInputError(
+      () => run(["--config", `${folder}/other.json`, "-o", `${folder}/x`]),
+      "other.json: no such file",
+    );
+  });
+});
+
 Deno.test("init takes a Qwen3 folder's weights byte for byte, and gives its tokenizer a filler", async () => {
   await inTempFolder(async (folder) => {
     const golden = new URL("../../data/backbone/", import.meta.url);
@@ -106,6 +122,7 @@ Deno.test("init says what is wrong with its arguments, and writes nothing", asyn
     await Deno.writeTextFile(`${folder}/note.txt`, "mine");
     await assertInputError(() => run([]), "needs --preset: one of nano");
     await assertInputError(() => run(nano), "needs -o DIR");
+    await assertInputError(() => run([...nano, "--config", "c.json"]), "not both");
     await assertInputError(() => run(["--preset", "huge", "-o", "x"]), "'huge'");
     await assertInputError(() => run([...nano, "x"]), "no operand 'x'");
     await assertInputError(() => run([...nano, "--seed", "-1", "-o", "x"]), "--seed: -1");
