@@ -17,6 +17,7 @@ export { readUserText, type UserText } from "./media/user_text.ts";
 export { loadSnapshot, saveSnapshot } from "./saved/snapshots.ts";
 export { fit } from "./ends/fit.ts";
 export type { InputFacts, SummaryEvent } from "./pace/events.ts";
+export type { UnitTimes } from "./pace/pump.ts";
 export type { PerceivedLatency } from "./pace/pace.ts";
 export type { Percentiles } from "./pace/statistics.ts";
 export type { RunFacts } from "./provenance/provenance.ts";

@@ -17,8 +17,11 @@ import { type CheckpointTensor, firstNotFinite, toF32 } from "../weights/weights
 import { nameMapFor, ownName } from "./name_maps.ts";
 import { backboneTensors, expectedTensors } from "./tensors.ts";
 
+/** An open checkpoint. Its weights lie in shared memory, so that sessions and Workers share them. */
 export interface Checkpoint {
+  /** `config.json`, checked. */
   config: ModelConfig;
+  /** The weights by name. */
   tensors: Map<string, CheckpointTensor>;
   /** `tokenizer.json`, parsed. */
   tokenizer: unknown;

@@ -25,24 +25,30 @@ export interface Observation {
 /** Milliseconds that one unit spent in each stage; `total` runs from the beginning of its encoding to
  * the response's emission. */
 export interface StageTimes {
+  /** Of the observation. */
   encode: number;
+  /** The language/state pass. */
   pass: number;
   /** Slice to the performer. */
   sendSlice: number;
+  /** Of the latents. */
   solve: number;
   /** Latents to the thinker. */
   sendLatents: number;
+  /** Of the response. */
   decode: number;
   /** Before `total`: from the observation's arrival to the beginning of its encoding, behind the units
    * before it. Where nothing paces the input, it says how much of it is waiting. */
   queue: number;
   /** Everything in `total` that no stage accounts for: with `paper`, until the next tick decodes. */
   wait: number;
+  /** All of it. */
   total: number;
 }
 
 /** What the agent gives in one unit (y_k). */
 export interface Response {
+  /** Its number, from 0 on. */
   unit: number;
   /** The unit's agent text, filler left out; empty when nothing is said. */
   text: string;
@@ -56,6 +62,7 @@ export interface Response {
   digest: string;
   /** Tokens visible in history when the response was solved. */
   historyTokens: number;
+  /** Where its time went. */
   stages: StageTimes;
   /** Only in a session that was opened with `details`. */
   details?: ResponseDetails;
@@ -97,11 +104,17 @@ export interface Place {
 
 /** Tokens of one unit by modality, and the rows they take in the unit's block of history. */
 export interface UnitLayout {
+  /** Tokens of typed text. */
   userText: number;
+  /** Tokens of the user's sound. */
   userAudio: number;
+  /** Tokens of the user's picture. */
   userVideo: number;
+  /** Tokens of the agent's text. */
   agentText: number;
+  /** Tokens of the agent's sound. */
   agentAudio: number;
+  /** Tokens of the agent's picture. */
   agentVideo: number;
   /** userText + userAudio + userVideo. */
   observation: number;
@@ -109,12 +122,15 @@ export interface UnitLayout {
   response: number;
   /** All tokens of a unit. */
   tokens: number;
-  /** Grids [time, height, width] of the video tokens. */
+  /** Grid [time, height, width] of the user's video tokens. */
   userVideoGrid: [number, number, number];
+  /** Grid [time, height, width] of the agent's video tokens. */
   agentVideoGrid: [number, number, number];
-  /** Video frames per unit, and samples per unit of each side. */
+  /** Video frames per unit. */
   frames: number;
+  /** The user's samples per unit. */
   userSamples: number;
+  /** The agent's samples per unit. */
   agentSamples: number;
 }
 
@@ -122,20 +138,25 @@ export interface UnitLayout {
 export interface StreamShape {
   /** Length of a unit in ms. */
   unitMs: number;
-  /** Video frames per second, and per unit. */
+  /** Video frames per second. */
   fps: number;
+  /** Video frames per unit. */
   frames: number;
-  /** Pixels of a frame. */
+  /** Columns of a frame. */
   width: number;
+  /** Rows of a frame. */
   height: number;
-  /** Mono samples per second, and per unit. */
+  /** Mono samples per second. */
   sampleRate: number;
+  /** Mono samples per unit. */
   samples: number;
 }
 
 /** A unit's tokens, and its media: observations have the shape `user`, responses the shape `agent`. */
 export interface StreamLayout extends UnitLayout {
+  /** Of observations. */
   user: StreamShape;
+  /** Of responses. */
   agent: StreamShape;
 }
 

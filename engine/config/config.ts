@@ -14,8 +14,11 @@ export type LayerConfig = { readonly op: string; readonly [key: string]: unknown
 
 /** A causal codec: encoder and decoder around latents of `latent_channels`. */
 export interface CodecConfig {
+  /** Channels of its latents. */
   latent_channels: number;
+  /** From samples or pictures to latents. */
   encoder: LayerConfig[];
+  /** From latents to samples or pictures. */
   decoder: LayerConfig[];
 }
 
@@ -25,26 +28,39 @@ export type ObservationEncoder = { encoder: "codec" } | { encoder: LayerConfig[]
 
 /** What a session may be given beside sound and pictures; each is of use to a checkpoint that was trained
  * with it. */
-export const conditionings = ["prompt", "persona", "voice", "user_text"] as const;
-export type Conditioning = typeof conditionings[number];
+export type Conditioning = "prompt" | "persona" | "voice" | "user_text";
+/** All of them. */
+export const conditionings: readonly Conditioning[] = ["prompt", "persona", "voice", "user_text"];
 
 /** `config.json` of a checkpoint. */
 export interface ModelConfig {
+  /** What the folder holds. */
   model_type: "wanstream";
+  /** Hugging Face's key. */
   architectures: string[];
   // Backbone: Hugging Face's Qwen3 keys.
+  /** Width of the residual stream. */
   hidden_size: number;
+  /** Inner width of the feed-forward layers. */
   intermediate_size: number;
+  /** Transformer layers. */
   num_hidden_layers: number;
+  /** Heads of queries. */
   num_attention_heads: number;
+  /** Heads of keys and values. */
   num_key_value_heads: number;
+  /** Width of a head. */
   head_dim: number;
+  /** Epsilon of the norms. */
   rms_norm_eps: number;
+  /** Base of the rotary frequencies. */
   rope_theta: number;
   /** How many of the head_dim / 2 rotary frequencies turn with [time, height, width], interleaved as
    * in Qwen3-VL; absent: all turn with time. */
   rope_scaling?: { mrope_section: [number, number, number]; mrope_interleaved: true } | null;
+  /** Token ids. */
   vocab_size: number;
+  /** The text head is the embedding's table. */
   tie_word_embeddings: boolean;
   /** Storage type of the weights in the checkpoint. */
   torch_dtype?: "float32" | "float16" | "bfloat16";
@@ -62,18 +78,22 @@ export interface ModelConfig {
   agent_text_slots: number;
   /** Token that says nothing now. */
   filler_token_id: number;
-  /** Units kept in history, and how many first units never leave it. */
+  /** Units kept in history. */
   history_units: number;
+  /** How many first units never leave history. */
   sink_units: number;
 
+  /** What the user gives, and how it becomes tokens. */
   observation: {
     audio: { sample_rate: number } & ObservationEncoder;
     video: { width: number; height: number } & ObservationEncoder;
   };
+  /** What the agent gives, and its codecs. */
   response: {
     audio: { sample_rate: number } & CodecConfig;
     video: { width: number; height: number } & CodecConfig;
   };
+  /** The solver's defaults. */
   solver: SolverConfig;
   /** What its training knew beside sound and pictures; absent: not known. Says nothing of the shape. */
   trained_with?: readonly Conditioning[];

@@ -36,8 +36,9 @@ export interface TuningRequest {
   record: TuneRecord;
   /** After so many milliseconds of measuring on an adapter the rest keeps its default (10 000). */
   budgetMs?: number;
-  /** Called when an adapter's kernels are about to be measured, and when they were. */
+  /** Called when an adapter's kernels are about to be measured. */
   begin?: (adapter: string) => void;
+  /** Called when they were. */
   end?: (adapter: string, tuning: Omit<Tuning, "choices">) => void;
 }
 
@@ -47,11 +48,15 @@ export interface SessionOptions {
   seed?: number;
   /** Overrides of the checkpoint's solver settings. */
   solver?: Partial<SolverConfig>;
+  /** How agent text is sampled (greedy). */
   sampling?: Partial<Sampling>;
+  /** When responses leave ("paper"). */
   schedule?: Schedule;
+  /** Where the roles run ("auto"). */
   placement?: Placement;
-  /** Adapters of the two roles ("default"); `fused` runs on the thinker's. */
+  /** The thinker's adapter ("default"); `fused` runs on it. */
   thinker?: AdapterSpec;
+  /** The performer's adapter (the thinker's). */
   performer?: AdapterSpec;
   /** Storage of weights and history; auto: f32 below 100 million parameters, else f16. With int8 and
    * int4 the layers' weights are kept so, in blocks with a scale, and everything else in f16. */
@@ -62,9 +67,10 @@ export interface SessionOptions {
   historyUnits?: number;
   /** System prompt. */
   prompt?: string;
-  /** Reference image: one RGB24 frame at the response's size. */
+  /** Reference image: one RGB24 frame at the response's size, which is copied. */
   persona?: { frame: Uint8Array };
-  /** Reference voice: mono samples at the response's rate; what goes over 4 s is left out. */
+  /** Reference voice: finite mono samples at the response's rate, which are copied; what is over full
+   * scale is cut to [-1, 1], what goes over 4 s is left out. */
   voice?: Float32Array;
 }
 
@@ -108,17 +114,25 @@ export const sessionRules = {
 
 /** Everything a role needs to know; plain data, the same for both roles. */
 export interface Settings {
+  /** Of all noise and sampling. */
   seed: number;
+  /** How the flow-matching ODE is solved. */
   solver: SolverConfig;
+  /** How agent text is sampled. */
   sampling: Sampling;
+  /** When responses leave. */
   schedule: Schedule;
   /** Of history, codecs and embeddings. */
   storage: FloatType;
   /** Of the layers' weights. */
   weights: WeightType;
+  /** Units of history. */
   historyUnits: number;
+  /** First units that never leave history. */
   sinkUnits: number;
+  /** The system prompt's tokens. */
   promptIds: number[];
+  /** RGB24. */
   personaFrame: Uint8Array | null;
   /** Whole units of samples. */
   voice: Float32Array | null;

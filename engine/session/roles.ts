@@ -18,8 +18,11 @@ export interface Places {
 
 /** What a role runs on. */
 export interface RoleInfo {
+  /** The adapter's name. */
   adapter: string;
+  /** How it was asked for. */
   spec: AdapterSpec;
+  /** Bytes of its buffers and textures. */
   allocatedBytes: number;
   /** Kernel variants that were chosen by measurement, by kernel and shape; the others are the static
    * defaults. */
@@ -28,7 +31,9 @@ export interface RoleInfo {
 
 /** What the roles run on; `fused`: the performer's is the thinker's. */
 export interface RoleInfos {
+  /** The thinker's. */
   thinker: RoleInfo;
+  /** The performers'. */
   performers: RoleInfo[];
 }
 

@@ -58,16 +58,23 @@ export interface Session extends AsyncIterable<Response> {
 
 /** Facts about an open session that a reader of its results needs. */
 export interface SessionInfo extends RoleInfos {
+  /** Where the roles run. */
   placement: "split" | "fused";
-  /** Storage of history, codecs and embeddings, and of the layers' weights. */
+  /** Storage of history, codecs and embeddings. */
   storage: FloatType;
+  /** Storage of the layers' weights. */
   weights: WeightType;
+  /** The checkpoint's digest. */
   checkpointDigest: string;
+  /** Numbers in all weights. */
   parameters: number;
+  /** Tokens that a unit adds to history. */
   tokensPerUnit: number;
+  /** Tokens of prompt, persona and voice. */
   prefillTokens: number;
   /** The first unit that this session answers; more than 0 when it resumed. */
   firstUnit: number;
+  /** What it was asked for, and the defaults of the rest. */
   settings: Omit<Settings, "personaFrame" | "voice" | "promptIds">;
 }
 
@@ -144,6 +151,7 @@ export class WorkerSession implements Session {
   /** The unit of the next response. */
   #nextOut: number;
 
+  /** @internal */
   constructor(opening: Opening, resume: Snapshot | null) {
     this.opening = opening;
     const { checkpoint, settings, tokenizer, snapshotEvery } = opening;
@@ -324,6 +332,7 @@ export class WorkerSession implements Session {
     if (isFirst) await driversUnloaded();
   }
 
+  /** `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -9,9 +9,11 @@
 import { InputError } from "../config/errors.ts";
 import { valueText } from "../config/error_text.ts";
 
-/** Storage types of weights, and their bytes per element. */
-export const dtypeBytes = { F32: 4, F16: 2, BF16: 2 } as const;
-export type FileDtype = keyof typeof dtypeBytes;
+/** Storage types of weights. */
+export type FileDtype = "F32" | "F16" | "BF16";
+
+/** Their bytes per element. */
+export const dtypeBytes = { F32: 4, F16: 2, BF16: 2 } as const satisfies Record<FileDtype, number>;
 
 /** Bytes per element of every dtype that a safetensors header may name. */
 const allDtypeBytes: Readonly<Record<string, number>> = {

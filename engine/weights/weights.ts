@@ -8,7 +8,9 @@ import type { FileDtype } from "./safetensors.ts";
 
 /** A tensor as it is stored. Its bytes lie in shared memory: posting it to a Worker copies nothing. */
 export interface CheckpointTensor {
+  /** Storage type of its elements. */
   dtype: FileDtype;
+  /** Its extents, outermost first. */
   shape: readonly number[];
   /** Little-endian elements, row-major; the view covers its SharedArrayBuffer from byte 0. */
   bytes: Uint8Array<SharedArrayBuffer>;

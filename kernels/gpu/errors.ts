@@ -1,4 +1,5 @@
 /** Bad input: the message names the thing, its value, what it may be, and the remedy, in one line. */
 export class InputError extends Error {
+  /** The class's. */
   override name = "InputError";
 }

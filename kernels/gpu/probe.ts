@@ -6,6 +6,7 @@ import type { AdapterFacts } from "./probe_worker.ts";
 export interface AdapterDescription extends AdapterFacts {
   /** The spec that selects it. */
   spec: AdapterSpec;
+  /** The Vulkan driver file; null: the default adapter's, which isn't known. */
   driverFile: string | null;
 }
 

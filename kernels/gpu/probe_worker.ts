@@ -4,10 +4,13 @@ import { InputError } from "./errors.ts";
 
 /** What an adapter says of itself. */
 export interface AdapterFacts {
+  /** Its name. */
   name: string;
   /** Runs on the CPU: right, but slow. */
   software: boolean;
+  /** WebGPU features that it has. */
   features: string[];
+  /** WebGPU limits by name. */
   limits: Record<string, number>;
 }
 

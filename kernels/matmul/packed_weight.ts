@@ -19,6 +19,7 @@ import { blockInputs, quantize, type QuantizedType } from "./quantize.ts";
 import { type FloatType, type Tensor, tensorFrom } from "../gpu/tensor.ts";
 import { arrayReader } from "../gpu/uniform.ts";
 
+/** How weights are kept. */
 export type WeightType = FloatType | QuantizedType;
 
 /** Outputs [first, first + outputs) of a weight; `first` is a multiple of 8. */

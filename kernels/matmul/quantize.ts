@@ -7,6 +7,7 @@
 /** Inputs that share a scale. */
 export const blockInputs = 32;
 
+/** Whole numbers with a scale per block. */
 export type QuantizedType = "int8" | "int4";
 
 /** The largest whole number of a type. */

@@ -43,6 +43,7 @@ export interface Trial<Variant = unknown> {
 
 /** What was measured for a problem. */
 export interface TuneEntry {
+  /** The variant that was chosen. */
   chosen: string;
   /** Best milliseconds by variant; or why there are none. */
   times: Record<string, number | string>;
@@ -93,12 +94,15 @@ function mapped<T>(
 
 /** What a search found. */
 export interface Tuning {
+  /** Variants by kernel and shape. */
   choices: Choices;
   /** The record that was given, with what was measured. */
   record: TuneRecord;
-  /** Problems that were measured, those that no time was left for, and milliseconds of it all. */
+  /** Problems that were measured. */
   measured: number;
+  /** Problems that no time was left for. */
   skipped: number;
+  /** Milliseconds of it all. */
   ms: number;
 }
 
