@@ -64,6 +64,11 @@ export function parseOptions<const T extends Record<string, Option>>(
   spec: CommandSpec<T>,
   args: string[],
 ): Parsed<T> {
+  // Deno puts U+FFFD where an argument isn't UTF-8: the file of that name is another one.
+  const broken = args.find((arg) => arg.includes("\ufffd"));
+  if (broken !== undefined) {
+    throw new InputError(`'${broken}' is not UTF-8: rename the file, and give its new name`);
+  }
   const entries = Object.entries<Option>(spec.options);
   const flag = { type: "boolean" } as const;
   const declared = entries.map(([name, { kind, short }]) => {
@@ -79,16 +84,25 @@ export function parseOptions<const T extends Record<string, Option>>(
   const operands: string[] = [];
   const given = new Map<string, (string | undefined)[]>();
   let unknown: string | undefined;
+  let forgotten: string | undefined;
+  let help = false;
   for (const token of tokens) {
     if (token.kind === "positional") operands.push(token.value);
     if (token.kind !== "option") continue;
-    const { name, rawName, value, inlineValue } = token;
-    if (name !== "help" && !Object.hasOwn(spec.options, name)) unknown ??= rawName;
+    const { name, rawName, value, inlineValue, index } = token;
+    const isShort = !rawName.startsWith("--");
+    // `-dash.wav` is read as -d, -a, -s, -h, ...: a file's name, and no call for help.
+    const group = isShort && /^-\w./.test(args[index] ?? "") ? args[index] : undefined;
+    if (name === "help" && group === undefined) help = true;
+    else if (!Object.hasOwn(spec.options, name)) unknown ??= group ?? rawName;
     // In `-o --force` the value is forgotten; `--shift -1` is a value that is out of range.
-    const isForgotten = !inlineValue && value !== undefined && /^-(?!\.?\d|$)/.test(value);
-    given.set(name, [...given.get(name) ?? [], isForgotten ? "" : value]);
+    if (!inlineValue && value !== undefined && /^-(?!\.?\d|$)/.test(value)) {
+      forgotten ??= needsValue(name, spec.options[name]) + dashHint(value);
+    }
+    const text = isShort && inlineValue ? value.replace(/^=/, "") : value;
+    given.set(name, [...given.get(name) ?? [], text]);
   }
-  const help = given.has("help");
+  if (!help && forgotten !== undefined) throw new InputError(forgotten);
   const options: Record<string, unknown> = {};
   for (const [name, option] of help ? [] : entries) {
     const values = given.get(name) ?? [];
@@ -105,13 +119,22 @@ export function givenOptions(options: object): [name: string, value: unknown][] 
   return Object.entries(options).filter(([, value]) => value !== undefined && value !== false);
 }
 
+function needsValue(name: string, option: Option | undefined): string {
+  return `--${name} needs a value${option ? `: ${label(name, option)}` : ""}`;
+}
+
+/** How a file's name that looks like an option is given. */
+function dashHint(word: string): string {
+  return word.startsWith("--") ? "" : `; a file of the name ${word} is given as ./${word}`;
+}
+
 function one(name: string, option: Option, given: string[]): string | number | undefined {
   const text = given[0];
   if (text === undefined) return undefined;
   if (given.length > 1) {
     throw new InputError(`--${name} is given ${given.length} times: give it once`);
   }
-  if (text === "") throw new InputError(`--${name} needs a value: ${label(name, option)}`);
+  if (text === "") throw new InputError(needsValue(name, option));
   switch (option.kind) {
     case "choice":
       if (option.choices.includes(text)) return text;
@@ -150,9 +173,8 @@ function toNumber(
 function unknownOption(name: string, entries: [string, Option][]): InputError {
   const known = ["help", ...entries.map(([key]) => key)].map((key) => `--${key}`);
   const near = nearest(name, known);
-  return new InputError(
-    `unknown option ${name}: ${near ? `did you mean ${near}?` : "--help lists the known ones"}`,
-  );
+  const hint = near ? `did you mean ${near}?` : "--help lists the known ones";
+  return new InputError(`unknown option ${name}: ${hint}${name.length > 2 ? dashHint(name) : ""}`);
 }
 
 function label(name: string, option: Option): string {

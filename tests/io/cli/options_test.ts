@@ -58,6 +58,16 @@ Deno.test("parseOptions() takes everything after -- as operands", () => {
   assertEquals(parse("--", "--force", "-x.mp4").operands, ["--force", "-x.mp4"]);
 });
 
+Deno.test("parseOptions() says how a name that begins with a dash is given, and refuses bytes", () => {
+  const hint = "a file of the name -dash.wav is given as ./-dash.wav";
+  assertStringIncludes(message("-dash.wav", "-o", "o.wav"), `unknown option -dash.wav: --help`);
+  assertStringIncludes(message("-dash.wav", "-o", "o.wav"), hint);
+  assertEquals(message("-o", "-dash.wav"), `--output needs a value: --output FILE; ${hint}`);
+  assertEquals(parse("-o=./-o.wav").options.output, "./-o.wav");
+  assertEquals(parse("-oo.wav", "./-dash.wav").operands, ["./-dash.wav"]);
+  assertStringIncludes(message("n\ufffd.wav"), "'n\ufffd.wav' is not UTF-8: rename the file");
+});
+
 Deno.test("parseOptions() says which range a number left", () => {
   assertEquals(message("--history-units", "0"), "--history-units: 0 is too few: 1 or more");
   assertEquals(message("--history-units", "-3"), "--history-units: -3 is too few: 1 or more");
