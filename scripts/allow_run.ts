@@ -5,10 +5,13 @@
  *
  * Only what exists is named, because Deno comments on names that it cannot find.
  */
+import { resolve } from "node:path";
 import { existing, ffmpegStatic, onPath } from "./programs.ts";
 
+const asked = Deno.env.get("FFMPEG_BIN") ?? "";
+const caller = Deno.env.get("INIT_CWD") ?? ".";
 const programs = existing([
-  Deno.env.get("FFMPEG_BIN"),
+  /[/\\]/.test(asked) ? resolve(caller, asked) : onPath(asked || "ffmpeg"),
   await ffmpegStatic(),
   onPath("ffmpeg"),
   ...Deno.args.map((name) =>

@@ -26,6 +26,14 @@ run() {
   if command -v deno >/dev/null 2>&1; then exec deno "$@"; fi
   exec npx -y deno@${Deno.version.deno} "$@"
 }
+# What may be started is settled before the command reads its options.
+word=
+for next in "$@"; do
+  if [ "$word" = --ffmpeg ]; then FFMPEG_BIN=$next; fi
+  word=$next
+  case "$word" in --ffmpeg=*) FFMPEG_BIN=\${word#*=} ;; esac
+done
+if [ -n "\${FFMPEG_BIN-}" ]; then export FFMPEG_BIN; fi
 case "\${1-}" in
   ${commands.join("|")})
     INIT_CWD=$PWD

@@ -1,6 +1,7 @@
 /** The command `wanstream`: put on the PATH, used from another folder, completed, and taken away. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
+import { findFfmpeg } from "../io/ffmpeg/ffmpeg.ts";
 import config from "../deno.json" with { type: "json" };
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -45,6 +46,18 @@ Deno.test({
     const unknown = await run(wanstream, ["repaly"], folder);
     assertEquals(unknown.code, 2);
     assertStringIncludes(unknown.stderr, "did you mean replay?");
+
+    const ffmpeg = await findFfmpeg().catch(() => null);
+    if (ffmpeg) {
+      await Deno.writeTextFile(`${folder}/text.mp4`, "no recording ".repeat(99));
+      const script = `#!/bin/sh\n: > mine-was-here\nexec '${ffmpeg.path}' "$@"\n`;
+      await Deno.writeTextFile(`${folder}/my ffmpeg`, script, { mode: 0o755 });
+      const args = ["replay", "text.mp4", "-o", "out.wav", "--ffmpeg", "./my ffmpeg"];
+      const mine = await run(wanstream, args, folder);
+      assertEquals(mine.code, 2, mine.stderr);
+      assertStringIncludes(mine.stderr, "text.mp4: is no recording that FFmpeg can read");
+      assert((await Deno.stat(`${folder}/mine-was-here`)).isFile, "the FFmpeg that was asked for");
+    }
 
     const bash = await run("bash", [
       "-c",

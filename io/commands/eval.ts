@@ -70,7 +70,11 @@ const spec = {
     events: { kind: "text", value: "FILE", help: "what each recording gave, as JSON lines" },
     resume: { kind: "flag", help: "go on with --events FILE: what is in it isn't run again" },
     force: { kind: "flag", help: "replace --events FILE" },
-    ffmpeg: { kind: "text", value: "PATH", help: "FFmpeg (FFMPEG_BIN, ffmpeg-static, PATH)" },
+    ffmpeg: {
+      kind: "text",
+      value: "PATH",
+      help: "FFmpeg; in a task FFMPEG_BIN=PATH (ffmpeg-static, PATH)",
+    },
     quiet: { kind: "flag", help: "say nothing but errors and the figures" },
     ...figureOptions,
   },

@@ -33,7 +33,7 @@ export async function findFfmpeg(asked?: string): Promise<Ffmpeg> {
   }
   throw new InputError(
     "no FFmpeg was found (--ffmpeg, FFMPEG_BIN, npm's ffmpeg-static, PATH): install it, e.g. " +
-      "'apt install ffmpeg', or give --ffmpeg PATH; WAV, and Y4M of the model's size and rate, work without it",
+      "'apt install ffmpeg', or put FFMPEG_BIN=PATH before the command; WAV, and Y4M of the model's size and rate, work without it",
   );
 }
 
@@ -93,7 +93,8 @@ async function versionOf(path: string): Promise<string | null> {
 
 function permission(path: string): InputError {
   return new InputError(
-    `FFmpeg ('${path}') may not be started: run with Deno's --allow-run=${path}`,
+    `FFmpeg ('${path}') may not be started: put FFMPEG_BIN='${path}' before the command, which a task ` +
+      `reads, or run with Deno's --allow-run=${path}`,
   );
 }
 

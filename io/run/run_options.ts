@@ -16,7 +16,11 @@ export const runOptions = {
   ...paceOptions,
   ...savingOptions,
   events: { kind: "text", value: "FILE", help: "what happens, as JSON lines" },
-  ffmpeg: { kind: "text", value: "PATH", help: "FFmpeg (FFMPEG_BIN, ffmpeg-static, PATH)" },
+  ffmpeg: {
+    kind: "text",
+    value: "PATH",
+    help: "FFmpeg; in a task FFMPEG_BIN=PATH (ffmpeg-static, PATH)",
+  },
   force: { kind: "flag", help: "replace files that exist" },
   quiet: { kind: "flag", help: "say nothing but errors" },
 } as const satisfies Record<string, Option>;
