@@ -289,14 +289,14 @@ export function intervalPlot(
   points: readonly IntervalPoint[],
   { shared, zero, ...texts }: Omit<Plot, "spec"> & { shared: boolean; zero: boolean },
 ): Plot {
-  const x = (field: string) => numbers(field, null, { scale: { zero } });
+  const x = (field: string) => numbers(field, null, { scale: { zero }, axis: { format: "~g" } });
   const color = {
     field: "stands",
     type: "nominal",
     scale: { domain: [true, false], range: [palette[0], palette[5]] },
     legend: null,
   };
-  const y = shared ? rowsOf("name", null) : {};
+  const y = shared ? { y: { ...rowsOf("name", null).y, axis: { labelLimit: 400 } } } : {};
   const encoding = { ...y, color };
   const layer = [
     ...(zero
@@ -310,7 +310,7 @@ export function intervalPlot(
   ];
   const data = { values: points };
   if (shared) return { ...texts, spec: { width, height: { step: 22 }, data, layer } };
-  const header = { labelAngle: 0, labelAlign: "left", labelAnchor: "middle" };
+  const header = { labelAngle: 0, labelAlign: "right", labelAnchor: "middle" };
   return {
     ...texts,
     spec: {

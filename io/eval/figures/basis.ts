@@ -30,9 +30,14 @@ export type SharedBasis = Pick<Basis, keyof typeof shared>;
 
 /** What one result was made with that differs from others, in words; null: nothing. */
 export function difference(a: SharedBasis, b: SharedBasis): string | null {
-  const keys = Object.keys(shared) as (keyof typeof shared)[];
-  const key = keys.find((key) => a[key] !== b[key]);
-  return key === undefined ? null : shared[key];
+  return differencesOf(a, b)[0] ?? null;
+}
+
+/** The same of two runs as a whole: every kind of difference. */
+export function differencesOf(a: SharedBasis, b: SharedBasis): string[] {
+  return Object.entries(shared).flatMap(([key, what]) =>
+    a[key as keyof SharedBasis] === b[key as keyof SharedBasis] ? [] : [what]
+  );
 }
 
 /** Digest of a value as JSON; the order of keys doesn't count. */

@@ -2,6 +2,7 @@
 import { InputError } from "../../../engine/config/errors.ts";
 import { figure, type Measure, type Outcome } from "../measures/outcomes.ts";
 import { figuresOfSample } from "./bars.ts";
+import { differencesOf } from "./basis.ts";
 import { type Estimate, fromTwo, type Interval, intervalOf } from "./estimates.ts";
 import { resultKey } from "./events_file.ts";
 import { conversationOf, sampleOf } from "./parts.ts";
@@ -32,6 +33,8 @@ export interface EventChanges {
 }
 
 export interface Comparison {
+  /** What the two rest on that differs, in words: another checkpoint, other settings, ... */
+  differIn: string[];
   conversations: number;
   /** Recordings that are left out: one of the two hasn't got them, or has another recording or truth
    * record of that name. */
@@ -76,7 +79,9 @@ export function compare(
       isDifference: interval && (interval[0] > 0 || interval[1] < 0),
     }];
   });
-  return { conversations, leftOut, differences, events: eventChanges(pairs) };
+  const [[first, second] = []] = pairs;
+  const differIn = first && second ? differencesOf(first.basis, second.basis) : [];
+  return { differIn, conversations, leftOut, differences, events: eventChanges(pairs) };
 }
 
 type Pair = [RecordingResult, RecordingResult];

@@ -53,7 +53,9 @@ export function figuresCsv(rows: readonly Row[]): string {
 }
 
 /** The tables of a comparison: paired differences, and the events that came out otherwise. */
-export function comparisonTables({ conversations, differences, events, leftOut }: Comparison) {
+export function comparisonTables(
+  { differIn, conversations, differences, events, leftOut }: Comparison,
+) {
   const verdicts = new Map([[true, "differs"], [false, "no difference shown"], [
     null,
     "not known",
@@ -61,6 +63,7 @@ export function comparisonTables({ conversations, differences, events, leftOut }
   const hasLong = differences.some(({ key, value }) => /^last30s/.test(key) && value !== null);
   const shown = differences.filter(({ key }) => hasLong || !/^last30s/.test(key));
   const notes = [
+    `the two differ in: ${differIn.join(", ") || "nothing but what is random"}`,
     `over the same recordings and events of ${conversations} conversations; of twenty figures ` +
     "without a difference about one seems to have one",
   ];

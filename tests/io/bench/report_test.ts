@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { KernelFigure } from "../../../io/bench/kernels.ts";
 import {
   growthPlot,
+  intervalPlot,
   latencyPlot,
   longPlot,
   peersPlot,
@@ -78,6 +79,12 @@ const benches: Bench[] = [{
     latencyPlot([{ name: "r", ms: [100, 120, 90] }]),
     longPlot([1, 2, 3].map((minute) => ({ minute, rssBytes: 1e8, tickMs: 70 }))),
     peersPlot([{ work: "w", library: "a", ratio: 1 }, { work: "w", library: "b", ratio: 30 }]),
+    ...[true, false].map((shared) =>
+      intervalPlot([
+        { name: "answers right", value: 0.9, low: 0.8, high: 0.95, stands: true },
+        { name: "missed questions", value: 0, low: 0, high: 0, stands: false },
+      ], { id: `intervals-${shared}`, title: "t", note: "n", shared, zero: !shared })
+    ),
     startPlot([{ what: "modules", ms: 100 }, { what: "rest", ms: -5 }]),
   ],
 }];
@@ -93,7 +100,7 @@ drawingTest(
     for (const reference of [/<script/i, /<link/i, /\ssrc=/i, /@import/i, /url\(["']?http/i]) {
       assert(!reference.test(text), `${reference} in the page`);
     }
-    assertEquals((text.match(/<svg /g) ?? []).length, 7);
+    assertEquals((text.match(/<svg /g) ?? []).length, 9);
     assertStringIncludes(text, "all &amp; &lt;everything&gt;");
     assertStringIncludes(text, "&quot;hidden_size&quot;: 7");
     assert(!/NaN|undefined/.test(text));

@@ -72,6 +72,7 @@ folderTest("figures prints tables, CSV and Markdown, and compares", async (folde
     key === "answersRight"
   );
   assertEquals([difference.value, difference.isDifference], [1, true]);
+  assertEquals(compared.differIn, ["other settings"]);
   assertStringIncludes((await figures(whole, "--against", other)).out, "differs");
   await assertRejects(() => figures(whole, other), InputError, "made with other settings");
   await assertRejects(() => figures(whole, "--csv", "--json"), InputError, "takes one of them");
