@@ -187,11 +187,14 @@ async function evaluation(
       randomWeightsSeed: config.random_weights_seed ?? null,
     },
   };
+  // A run that goes on with a file counts among those that made it once it answers something.
   const header = async (): Promise<EvalHeader> => ({
     type: "header",
     schema: eventsSchema,
     unitMs: config.unit_ms,
-    runs: [...file?.header.runs ?? [], await provenanceOf(started, origin)],
+    runs: file && origin.places === undefined
+      ? file.header.runs
+      : [...file?.header.runs ?? [], await provenanceOf(started, origin)],
   });
   using events = options.events === undefined
     ? null
@@ -235,7 +238,10 @@ async function evaluation(
     }
     const facts = factsOf(results, { asked: count, unitMs: config.unit_ms, draws });
     const provenance = await provenanceOf(started, origin);
-    await printFigures(options, { schema: "eval/1", title: model, provenance, facts, figures });
+    await printFigures(options, {
+      ...{ schema: "eval/1", title: options.model ?? "nano", provenance },
+      ...{ runs: (await header()).runs, facts, figures },
+    });
   }
   return isWhole ? 0 : interruptedCode;
 }

@@ -89,6 +89,7 @@ async function figures(options: Options, paths: string[], started: StartedRun): 
     schema: "figures/1",
     title,
     provenance,
+    runs: files.flatMap(({ header }) => header.runs),
     facts,
     more: { sources, against: comparison },
     figures: rows,

@@ -59,35 +59,14 @@ def last_figures(out, name):
     return figures
 
 
-def measured(report):
-    """A section of the card from what `deno task eval --json` printed."""
-    lines = []
-    for figure in report["figures"]:
-        number = lambda value: "too few" if value is None else f"{value:.4g}"
-        bar, beside = figure.get("bar"), figure.get("beside")
-        aim = compared = ""
-        if bar:
-            verdict = {True: "met", False: "**not met**", None: "not known"}[bar["met"]]
-            limit = f"<= {bar['atMost']}" if bar["atMost"] is not None else f">= {bar['atLeast']}"
-            aim = f"{limit}: {verdict}"
-        if beside:
-            compared = f"{number(beside['value'])} {beside['what']}"
-        label = figure["label"].strip()
-        lines.append(f"| {label} | {number(figure['value'])} | {compared} | {aim} | {figure['events']} |")
-    return "\n".join(
-        [
-            "",
-            "## Measured",
-            "",
-            f"Closed loop, by the engine (`deno task eval --seeds`, {report['seeds']}): {report['recordings']} conversations,",
-            f"{report['swapped']} of them with something swapped, {report['units']:,} units. `docs/eval.md` defines every line.",
-            "",
-            "| what | value | beside | bar | events |",
-            "|---|---:|---|---|---:|",
-            *lines,
-            "",
-        ]
-    )
+def measured(out):
+    """A section of the card: the table that `wanstream eval --markdown` printed into OUT/measured.md."""
+    path = os.path.join(out, "measured.md")
+    if not os.path.exists(path):
+        return ""
+    with open(path) as file:
+        table = file.read()
+    return f"\n## Measured\n\nClosed loop, by the engine; `docs/eval.md` defines every line.\n\n{table}"
 
 
 def card(c, out, stage, parameters):
@@ -101,11 +80,7 @@ def card(c, out, stage, parameters):
         shown = {k: v for k, v in figures.items() if k not in ("step", "seconds", "lr", "norm")}
         text = ", ".join(f"{k} {v:.4g}" for k, v in shown.items())
         rows.append(f"| {name} | {figures['step']:,} | {figures['seconds'] / 60:.1f} | {text} |")
-    metrics = ""
-    path = os.path.join(out, "eval.json")
-    if os.path.exists(path):
-        with open(path) as file:
-            metrics = measured(json.load(file))
+    metrics = measured(out)
     video = c["response"]["video"]
     return f"""# nano
 

@@ -78,10 +78,12 @@ export function checkForms(forms: Forms): void {
 /** Prints figures, or a comparison, in the form that was asked for. */
 export async function printFigures(
   forms: Forms,
-  { schema, title, provenance, facts, figures, more = {}, comparison = null }: {
+  { schema, title, provenance, runs, facts, figures, more = {}, comparison = null }: {
     schema: string;
     title: string;
     provenance: Provenance;
+    /** Runs of `eval` that made the results. */
+    runs: readonly Provenance[];
     /** `more` is for JSON alone. */
     facts: Facts;
     more?: object;
@@ -95,17 +97,21 @@ export async function printFigures(
   }
   const notes = [verdicts(figures)];
   if (forms.markdown) {
-    const { command, version, commit, checkpoint } = provenance;
-    const digest = checkpoint?.digest?.slice(0, 12);
-    notes.unshift(
-      `${heading(title, facts)}. Made by \`${command}\`, wanstream ${version}, commit ` +
-        `${commit?.slice(0, 12) ?? "unknown"}, checkpoint ${digest ?? "unknown"}.`,
-    );
+    notes.unshift(`${heading(title, facts)}.`, ...runs.map(runText));
   }
   const tables = comparison ? comparisonTables(comparison) : [figuresTable(figures, notes)];
   if (forms.markdown) return await print(tables.map(tableMarkdown).join("\n"));
   const text = tables.map((table) => tableText(table).replace(/^\n/, "")).join("\n");
   await print(`${heading(title, facts)}\n\n${text}`);
+}
+
+/** What made results, in a sentence. */
+function runText({ command, version, commit, dirty, checkpoint, roles, run }: Provenance): string {
+  const short = (digest: string | null | undefined) => digest?.slice(0, 12) ?? "unknown";
+  const adapter = roles?.[0]?.adapter;
+  return `Made by \`${command}\`: wanstream ${version}, commit ${short(commit)}` +
+    `${dirty ? " (changed since)" : ""}, checkpoint ${short(checkpoint?.digest)}` +
+    `${adapter === undefined ? "" : `, on ${adapter}`}, ${run.date.slice(0, 10)}.`;
 }
 
 /** What was measured, in words. */

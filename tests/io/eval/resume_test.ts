@@ -47,6 +47,8 @@ ffmpegTest(
       const again = await evalOracle([...args, "--resume"], folders.slice(kept), lossyCodec());
       assertEquals([again.code, again.opened], [0, all.length - kept]);
       assertEquals(JSON.parse(again.text).figures, figures, `${kept} kept`);
+      const { runs } = JSON.parse((await Deno.readTextFile(file)).split("\n")[0] ?? "");
+      assertEquals(runs.length, kept === all.length ? 1 : 2);
     }
   },
 );
