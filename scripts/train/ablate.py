@@ -14,29 +14,19 @@ import tempfile
 
 import torch
 
+from world.practice import Practice
+
 from .base import opened
-from .data import Material
 from .loop import on_device, say
 from .model import Model
-from .talk import load_codecs, step_loss, train_talk
-
-HELD_OUT = 90_000  # first seed; of the training range, but no run gets that far
+from .talk import HeldOut, load_codecs, stage_weights, train_talk
 
 
-def measure(weights, out, batches=12, size=4, units=48):
+def measure(weights, out, batches=12, size=4):
     """Mean figures of `weights` on held-out crops, history and text given."""
     base = opened(out)
-    model = Model(base.config, on_device(weights))
-    material = Material(base, load_codecs(out), units=units, fresh=0.0)
-    sums = {}
-    for step in range(batches):
-        torch.manual_seed(step)
-        examples = [material.conversation(HELD_OUT + step * size + i) for i in range(size)]
-        batch = on_device(material.collated(examples, step))
-        with torch.no_grad():
-            for key, value in step_loss(model, base.tokens, None, batch)[1].items():
-                sums.setdefault(key, []).append(float(value))
-    return {key: round(sum(values) / len(values), 4) for key, values in sums.items()}
+    figures = HeldOut(base, load_codecs(out), Practice, 48, batches, size).measure(Model(base.config, on_device(weights)), base.tokens)
+    return {key: round(value, 4) for key, value in figures.items()}
 
 
 def main():
@@ -54,10 +44,8 @@ def main():
                 weights = [f"{name}.safetensors" for name in ("lessons", "codec_audio", "codec_video")]
                 for name in [*weights, "config.json", "tokenizer.json", "base.json"]:
                     shutil.copy(os.path.join(args.out, name), folder)
-                weights = train_talk(
-                    "conversations", folder, args.steps, seed=seed, size=3, units=32, probe_weight=probe
-                )
-                figures = measure(weights, folder)
+                train_talk("conversations", folder, args.steps, seed=seed, size=3, units=32, probe_weight=probe)
+                figures = measure(stage_weights(folder, "conversations"), folder)
             results.append({"probe": probe, "seed": seed, "steps": args.steps, **figures})
             say(f"ablation: {results[-1]}")
     with open(os.path.join(args.out, "ablation.json"), "w") as file:

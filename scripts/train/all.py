@@ -11,12 +11,13 @@ import os
 
 import torch
 
-from .base import add_arguments, command, from_arguments
+from .base import add_arguments, from_arguments
 from .codecs import refine_decoder, train_codec
 from .distill import train_student
 from .export import export
 from .look import train_look
-from .loop import DEVICE, say, together
+from .loop import DEVICE, fast_bf16
+from .run import about, command, locked, say, together
 from .talk import train_talk
 from .voice import train_voice
 
@@ -34,27 +35,27 @@ SHARES = {
 }
 
 
-def run(stage, out, steps, minutes, cores):
-    torch.set_num_threads(cores)
+def run(stage, out, cores, options):
+    """One stage, on all cores: where models train on the CPU, in a process each with batches of its own
+    for the long ones."""
+    several = stage in ("lessons", "conversations") and DEVICE.type == "cpu"
+    together(cores if several else 1, functools.partial(take, stage, out, 1 if several else cores, options))
+
+
+def take(stage, out, threads, options):
+    torch.set_num_threads(threads)
     if stage == "look":
-        train_look(out, steps, minutes)
+        train_look(out, **options)
     elif stage.startswith("codec_"):
-        train_codec(stage[6:], out, steps, minutes)
+        train_codec(stage[6:], out, **options)
     elif stage.startswith("refine_"):
-        refine_decoder(stage[7:], out, steps, minutes)
+        refine_decoder(stage[7:], out, **options)
     elif stage == "voice":
-        train_voice(out, "conversations", steps, minutes)
+        train_voice(out, "conversations", **options)
     elif stage == "student":
-        train_student(out, steps, minutes)
+        train_student(out, **options)
     else:
-        # A process per core, each with batches of its own.
-        workers = cores if DEVICE.type == "cpu" else 1
-        together(workers, functools.partial(talk, stage, out, steps, minutes))
-
-
-def talk(stage, out, steps, minutes):
-    torch.set_num_threads(1)
-    train_talk(stage, out, steps, minutes)
+        train_talk(stage, out, held_out=15, **options)
 
 
 def main():
@@ -64,14 +65,15 @@ def main():
     parser.add_argument("--to", help="checkpoint folder to write; default OUT/export")
     parser.add_argument("--cores", type=int, default=2, help="CPU cores to use")
     args = parser.parse_args()
-    from_arguments(args)
-    for stage, (share, steps) in SHARES.items():
-        if os.path.exists(os.path.join(args.out, f"{stage}.safetensors")):
-            say(f"{stage}: there already")
-            continue
-        minutes = args.hours * 60 * share if args.hours else None
-        run(stage, args.out, 10**9 if minutes else steps, minutes, args.cores)
-    export(args.out, "student", args.to or os.path.join(args.out, "export"))
+    with locked(args.out):
+        from_arguments(args)
+        for stage, (share, steps) in SHARES.items():
+            if about(args.out, stage) is not None:
+                say(f"{stage}: there already")
+                continue
+            length = {"minutes": args.hours * 60 * share} if args.hours else {"steps": steps}
+            run(stage, args.out, args.cores, {**length, "bf16": fast_bf16()})
+        export(args.out, "student", args.to or os.path.join(args.out, "export"))
 
 
 if __name__ == "__main__":

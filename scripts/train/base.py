@@ -6,27 +6,27 @@ shipped nano. It lets the engine check them and writes OUT/config.json, OUT/toke
 OUT/base.json; the stages after it read those.
 """
 
+import argparse
 import dataclasses
 import functools
 import json
 import os
 import shutil
 import subprocess
-import sys
+
+import torch
 
 import safetensors_file
 
 from .coders import MEDIA
+from .loop import fast_bf16
 from .model import Layout, expected_tensors, is_codec
+from .run import InputError
 from .tokenizer import Tokens, tokenizer_json
 
 REPOSITORY = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 NANO = os.path.join(REPOSITORY, "engine/models/nano")
 BACKBONE = ("train", "frozen", "lora")
-
-
-class InputError(ValueError):
-    """What was given can't be used: the message is one line, a command ends with exit code 2."""
 
 
 @dataclasses.dataclass
@@ -66,11 +66,9 @@ def read_json(path):
 
 
 def write_json(path, value):
-    part = f"{path}.{os.getpid()}"
-    with open(part, "w") as file:
+    with safetensors_file.replaced(path, "w") as file:
         json.dump(value, file, indent=1, ensure_ascii=False)
         file.write("\n")
-    os.replace(part, path)
 
 
 def ask_engine(question):
@@ -173,14 +171,25 @@ def add_arguments(parser):
     parser.add_argument("--rank", type=int, default=8, help="of --backbone lora")
 
 
+def add_run_arguments(parser, steps):
+    """The options of every stage for how it runs."""
+    parser.add_argument("--steps", type=int, help=f"until this step (default {steps}, or until --minutes are over)")
+    parser.add_argument("--minutes", type=float, help="a budget of wall time for all runs of this stage")
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument("--workers", type=int, default=1, help="processes that train together, each with its batch")
+    bf16 = argparse.BooleanOptionalAction
+    parser.add_argument("--bf16", action=bf16, help="products in bfloat16 (default: where they are faster)")
+    parser.add_argument("--changed", action="store_true", help="go on although settings are others than before")
+    parser.set_defaults(default_steps=steps)
+
+
+def run_options(args):
+    """What train() takes of these; sets the number of threads."""
+    torch.set_num_threads(args.threads)
+    steps = args.default_steps if args.steps is None and args.minutes is None else args.steps
+    bf16 = fast_bf16() if args.bf16 is None else args.bf16
+    return {"steps": steps, "minutes": args.minutes, "bf16": bf16, "changed": args.changed}
+
+
 def from_arguments(args):
     return begin(args.out, args.config, args.init, args.backbone, args.backbone_rate, args.rank)
-
-
-def command(main):
-    """Runs a command: bad input is one line on stderr and exit code 2."""
-    try:
-        main()
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)

@@ -9,7 +9,7 @@ the decoder, so that latents have unit variance.
 """
 
 import argparse
-import os
+import functools
 
 import numpy as np
 import torch
@@ -19,10 +19,11 @@ from world import draw, render, voices, words
 from world.stream import FRAME, FRAMES, UNIT
 
 from . import stacks
-from .base import InputError, add_arguments, command, from_arguments, opened
+from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
 from .coders import decode, encode, response_decoder, response_encoder
 from .fit import Fit
-from .loop import on_device, train
+from .loop import done, learned, numbers, on_device, train
+from .run import InputError, about, artefact, command, digest, locked, say, together, workers
 
 NOISE = 0.1  # on latents of about unit size, in training
 CUT_SHARE = 0.2  # of words that end where a unit ends, as interrupted answers do
@@ -94,8 +95,8 @@ def mouth_opening(x):
 
 def video_loss(c, weights, rng, batch=4, units=2):
     x = video_batch(c, rng, batch, units)
-    z, penalty = noisy_latents(encode(c, weights, "video", x))
-    y = decode(c, weights, "video", z)
+    z, penalty = noisy_latents(encode(c, weights, "video", x).float())
+    y = decode(c, weights, "video", z).float()
     error = (y - x).abs()
     # The face, where things move, counts more, and the mouth most.
     face = region(error, draw.FACE).mean()
@@ -181,14 +182,15 @@ def audio_terms(a, b, rate):
 
 def audio_loss(c, weights, rng, batch=8, units=6):
     x = audio_batch(c, rng, batch, units)
-    z, penalty = noisy_latents(encode(c, weights, "audio", x))
-    y, rate = decode(c, weights, "audio", z), c["response"]["audio"]["sample_rate"]
+    z, penalty = noisy_latents(encode(c, weights, "audio", x).float())
+    y, rate = decode(c, weights, "audio", z).float(), c["response"]["audio"]["sample_rate"]
     loss, figures = audio_terms(y[:, 0, :, 0, 0], x[:, 0, :, 0, 0], rate)
     return loss + penalty, {**figures, "latent": z.detach().pow(2).mean()}
 
 
 LOSSES = {"video": video_loss, "audio": audio_loss}
 BATCHES = {"video": video_batch, "audio": audio_batch}
+BEST = {"video": "psnr_clean", "audio": "-mel_distance"}
 
 
 def mel_distances(a, b, rate):
@@ -239,80 +241,99 @@ def check_ends(c, medium):
             raise InputError(f"response.{medium}.{part}: the {which} layer is {codec[part][at]['op']}; to be trained it must be conv")
 
 
-def train_codec(medium, out, steps, minutes=None, seed=0):
+def halves(weights):
+    """Digests of a codec's encoder and decoder."""
+    return tuple(digest({n: w for n, w in weights.items() if part in n}) for part in (".encoder.", ".decoder."))
+
+
+def train_codec(medium, out, steps=None, minutes=None, seed=0, **options):
     """Trains one codec; writes OUT/codec_MEDIUM.safetensors."""
+    name = f"codec_{medium}"
+    if done(out, name, steps, minutes):
+        return
     c = opened(out).config
     check_ends(c, medium)
     weights = fold_scale(c, on_device(codec_weights(c, medium, seed)), medium, both=False)
-    for tensor in weights.values():
-        tensor.requires_grad_(True)
-    name = f"codec_{medium}"
-
-    def step_loss(step):
-        return LOSSES[medium](c, weights, np.random.default_rng([seed, 77, step]))
-
-    trained = train(
+    learned(weights)
+    options |= {"seed": seed, "minutes": minutes, "finish": lambda trained: fold_scale(c, trained, medium)}
+    train(
         name,
         out,
         weights,
-        step_loss,
+        lambda step: LOSSES[medium](c, weights, numbers(seed, 77, step)),
         steps,
         rate=2e-3 if medium == "audio" else 1.5e-3,
         warmup=50,
         decay=1e-4,
-        seed=seed,
         save_every=100,
         evaluate=lambda: evaluate(c, weights, medium),
         evaluate_every=200,
-        minutes=minutes,
+        best=BEST[medium],
+        **options,
     )
-    folded = fold_scale(c, trained, medium)
-    safetensors_file.write(os.path.join(out, f"{name}.safetensors"), folded)
-    return folded
 
 
-def refine_decoder(medium, out, steps, minutes=None, seed=0):
+def refine_decoder(medium, out, steps=None, minutes=None, seed=0, **options):
     """Trains the decoder on: latents stay what they are, so everything trained on them stays right.
     Replaces OUT/codec_MEDIUM.safetensors; OUT/refine_MEDIUM.safetensors says that it was done."""
-    c, path = opened(out).config, os.path.join(out, f"codec_{medium}.safetensors")
-    weights = on_device(safetensors_file.read(path))
-    for name, tensor in weights.items():
-        tensor.requires_grad_(".decoder." in name)
-
-    def step_loss(step):
-        return LOSSES[medium](c, weights, np.random.default_rng([seed, 80, step]))
-
-    refined = train(
-        f"refine_{medium}",
+    name = f"refine_{medium}"
+    if done(out, name, steps, minutes):
+        return replaced(out, medium, name)
+    c, weights = opened(out).config, on_device(safetensors_file.read(artefact(out, f"codec_{medium}")))
+    encoder = halves(weights)[0]
+    learned(weights, lambda key: ".decoder." in key)
+    options |= {"seed": seed, "minutes": minutes, "made_of": {f"{medium} encoder": encoder}}
+    train(
+        name,
         out,
         weights,
-        step_loss,
+        lambda step: LOSSES[medium](c, weights, numbers(seed, 80, step)),
         steps,
         rate=1e-3,
         decay=1e-4,
-        seed=seed,
         evaluate=lambda: evaluate(c, weights, medium),
         evaluate_every=400,
-        minutes=minutes,
+        best=BEST[medium],
         average=0.99,
+        finish=lambda trained: trained,
+        **options,
     )
-    for name in (path, os.path.join(out, f"refine_{medium}.safetensors")):
-        safetensors_file.write(name, refined)
+    replaced(out, medium, name)
+
+
+def replaced(out, medium, name):
+    """Puts a decoder that was trained on in its codec's place, unless another stage has trained that on
+    since. Raises InputError for another encoder's."""
+    if workers()[0]:
+        return
+    path = artefact(out, f"codec_{medium}")
+    there, made = safetensors_file.read(path), safetensors_file.read(artefact(out, name))
+    (encoder, decoder), (mine, refined) = halves(there), halves(made)
+    if mine != encoder:
+        raise InputError(f"{name}: its encoder is {mine}, that of {path} is {encoder}; remove {name}.* to begin anew")
+    by = (about(out, f"codec_{medium}") or {}).get("stage", f"codec_{medium}")
+    order = [f"codec_{medium}", f"refine_{medium}", "voice"]
+    if order.index(by) > order.index(name):
+        say(f"{name}: {by} has trained {path} on since, which stays; remove {by}.* and train it again")
+    elif decoder != refined:
+        safetensors_file.write(path, made, safetensors_file.metadata(artefact(out, name)))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("medium", choices=["video", "audio"])
     add_arguments(parser)
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--threads", type=int, default=1)
+    add_run_arguments(parser, 8000)
     parser.add_argument("--refine", action="store_true", help="go on with the decoder alone")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    from_arguments(args)
+    with locked(args.out):
+        from_arguments(args)
+        together(args.workers, functools.partial(run, args))
+
+
+def run(args):
     work = refine_decoder if args.refine else train_codec
-    work(args.medium, args.out, args.steps, args.minutes)
+    work(args.medium, args.out, **run_options(args))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ QUESTION_KINDS = list(words.QUESTIONS)
 LONG_SILENCE = 6  # units; after ten a card is named
 LONGEST_QUIET = 12  # units of silence that are told apart
 MASKED, WIDEST_MASK = 0.33, 6  # share of crops that lack some mel bands, and of how many at most
+HELD_OUT = 90_000  # first of the training seeds that no batch has, for validation
 ASKED_FOR = 12  # units after a question's end in which it is still what is talked about
 
 
@@ -67,10 +68,16 @@ class Material:
     def conversation(self, number):
         """A whole conversation as tensors, 12-24 s long."""
         if number not in self.kept:
-            seed = TRAINING_SEEDS.start + (number * self.workers + self.worker) % len(TRAINING_SEEDS)
-            length = (12, 16, 24)[number % 3]
-            self.kept[number] = self.tensors(self.kind(seed, length=length))
+            seed = TRAINING_SEEDS.start + (number * self.workers + self.worker) % (HELD_OUT - TRAINING_SEEDS.start)
+            self.kept[number] = self.made(seed, number)
         return self.kept[number]
+
+    def held_out(self, number):
+        """A whole conversation that is none of conversation()'s."""
+        return self.made(HELD_OUT + number, number)
+
+    def made(self, seed, number):
+        return self.tensors(self.kind(seed, length=(12, 16, 24)[number % 3]))
 
     def crop(self, whole, rng):
         """`first` is the crop's first unit, 0 at a conversation's start, which is met often."""

@@ -11,19 +11,19 @@ Writes OUT/student.safetensors.
 """
 
 import argparse
-import os
+import functools
 
 import torch
 import torch.nn.functional as F
 
-import safetensors_file
-
-from .base import add_arguments, command, from_arguments, opened
+from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
 from .data import Material
-from .loop import on_device, train
+from .loop import done, learned, on_device, train
 from .model import Model, expected_tensors, guided, is_codec
 from .rollout import roll
+from .run import command, digest, locked, together, workers
 from .solver import taus_of
+from .talk import stage_weights
 
 TEXT_WEIGHT = 0.5
 
@@ -71,65 +71,73 @@ def distill_loss(student, teacher, batch, taus, substeps, guidance):
     return loss, {"audio": audio.detach(), "video": video.detach(), "text": text.detach()}
 
 
-def train_student(out, steps, minutes=None, few=4, substeps=4, guidance=1.5, size=4, units=48, every=8, seed=0):
+def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=1.5, size=4, units=48, every=8, seed=0, **options):
     """few: the student's steps; substeps: the teacher's in each; `every`: steps on one set of rollouts."""
+    if done(out, "student", steps, minutes):
+        return
     base = opened(out)
     c = base.config
-    path = os.path.join(out, "conversations.safetensors")
-    weights, frozen = (on_device(safetensors_file.read(path)) for _ in range(2))
-    learned = {name: w.requires_grad_(True) for name, w in weights.items() if not is_codec(name)}
+    taught = stage_weights(out, "conversations")
+    weights, frozen = on_device(dict(taught)), on_device(dict(taught))
+    trained = learned({name: w.clone() for name, w in weights.items() if not is_codec(name)})
+    weights.update(trained)
     student, teacher = Model(c, weights), Model(c, frozen)
-    material = Material(base, safetensors_file.read(path), units=units, pool=64, fresh=0.5)
+    worker, count = workers()
+    material = Material(base, taught, units=units, pool=64, fresh=0.5, worker=worker, workers=count)
     taus = taus_of(few)
-    kept = {}
+    kept, here = {}, {}
 
     def rollout(step):
         """A batch whose history and text are the student's own."""
         turn = step // every
+        if here.get("turn") != turn:
+            here.update(turn=turn, batch=on_device(material.batch(turn, size, seed + 1)))
+        batch = here["batch"]
         if kept.get("turn") != turn:
-            batch = on_device(material.batch(turn, size, seed + 1))
             examples = [
                 {key: value[i] for key, value in batch.items()} for i in range(len(batch["text"]))
             ]
             for example in examples:
                 example["frames"] = (example["frames"] + 1) * 127.5
             ids, latents = roll(student, examples, taus, seed=turn, units=units)
-            own = {**batch, "text": ids, "audio_latents": latents[0], "video_latents": latents[1]}
-            kept.update(turn=turn, batch=own)
-        return kept["batch"]
+            kept.update(turn=turn, text=ids, audio_latents=latents[0], video_latents=latents[1])
+        return {**batch, **on_device({key: value for key, value in kept.items() if key != "turn"})}
 
-    trained = train(
+    settings = {"batch": size, "units": units, "few": few, "substeps": substeps, "guidance": guidance, "every": every}
+    made_of = {"teacher": digest({n: w for n, w in taught.items() if ".decoder." not in n})}
+    options |= {"seed": seed, "minutes": minutes, "settings": settings, "made_of": made_of, "carried": kept}
+    train(
         "student",
         out,
-        learned,
+        trained,
         lambda step: distill_loss(student, teacher, rollout(step), taus, substeps, guidance),
         steps,
         rate=3e-4,
         warmup=20,
         decay=0.0,
-        seed=seed,
         save_every=50,
-        minutes=minutes,
         average=0.98,
+        finish=lambda trained: {name: trained.get(name, weights[name]) for name in expected_tensors(c)},
+        **options,
     )
-    result = {name: trained.get(name, weights[name]).detach() for name in expected_tensors(c)}
-    safetensors_file.write(os.path.join(out, "student.safetensors"), result)
-    return result
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--minutes", type=float)
+    add_run_arguments(parser, 400)
     parser.add_argument("--few", type=int, default=4, help="the student's solver steps")
     parser.add_argument("--substeps", type=int, default=4, help="the teacher's in each of them")
     parser.add_argument("--guidance", type=float, default=1.5, help="the teacher's")
-    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    from_arguments(args)
-    train_student(args.out, args.steps, args.minutes, args.few, args.substeps, args.guidance)
+    with locked(args.out):
+        from_arguments(args)
+        together(args.workers, functools.partial(run, args))
+
+
+def run(args):
+    of_its_own = {"few": args.few, "substeps": args.substeps, "guidance": args.guidance}
+    train_student(args.out, **of_its_own, **run_options(args))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ import torch
 
 import safetensors_file
 
-from .base import InputError, check, command, opened, write_json
+from .base import check, opened, write_json
 from .model import expected_tensors
+from .run import InputError, command
 from .talk import stage_weights
 
 STAGES = ["look", "codec_video", "codec_audio", "lessons", "conversations", "student"]
@@ -43,7 +44,7 @@ def export(out, stage, folder, solver=None):
     safetensors_file.write(os.path.join(folder, "model.safetensors"), halves)
     write_json(os.path.join(folder, "config.json"), c)
     write_json(os.path.join(folder, "tokenizer.json"), base.tokens.json)
-    with open(os.path.join(folder, "README.md"), "w") as file:
+    with safetensors_file.replaced(os.path.join(folder, "README.md"), "w") as file:
         file.write(card(c, out, stage, sum(w.numel() for w in halves.values())))
 
 
@@ -55,7 +56,9 @@ def last_figures(out, name):
     figures = {}
     with open(path) as file:
         for line in file.readlines()[-50:]:
-            figures.update(json.loads(line))
+            entry = json.loads(line)
+            if "run" not in entry:
+                figures.update(entry)
     return figures
 
 

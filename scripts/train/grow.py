@@ -12,9 +12,12 @@ import os
 
 import torch
 
-from .base import check, command, opened, read_json, write_json
+import safetensors_file
+
+from .base import check, opened, read_json, write_json
 from .loop import decayed_or_not
 from .model import expected_tensors, initial_weights, is_codec
+from .run import command, locked
 
 
 def grown(state, initial, moved):
@@ -69,14 +72,19 @@ def main():
     parser.add_argument("--stage", default="conversations")
     parser.add_argument("--moved", action="append", default=[], metavar="OLD=NEW")
     args = parser.parse_args()
+    with locked(args.out):
+        grow(args)
+
+
+def grow(args):
     c = check(read_json(args.config), opened(args.out).tokens.json, args.config)
     initial = initial_weights(c)
     initial = {name: initial[name] for name in expected_tensors(c) if not is_codec(name)}
     path = os.path.join(args.out, f"{args.stage}.state")
     state = torch.load(path, map_location="cpu")
     state = grown(state, initial, [pair.split("=") for pair in args.moved])
-    torch.save(state, f"{path}.{os.getpid()}")
-    os.replace(f"{path}.{os.getpid()}", path)
+    with safetensors_file.replaced(path) as file:
+        torch.save(state, file)
     write_json(os.path.join(args.out, "config.json"), c)
 
 

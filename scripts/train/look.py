@@ -7,22 +7,22 @@ heads that are thrown away afterwards. Writes OUT/look.safetensors.
 """
 
 import argparse
+import functools
 import math
-import os
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-import safetensors_file
 from world import draw, render
 
 from . import stacks
-from .base import InputError, add_arguments, command, from_arguments, opened
+from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
 from .coders import observation_encoder
 from .data import COLOURS, SHAPES, card_labels
 from .fit import Fit, resized
-from .loop import on_device, train
+from .loop import done, learned, numbers, on_device, train
+from .run import InputError, command, locked, together
 
 HEADS = {"colour": 7, "shape": 6, "count": 5, "mouth": 3}
 
@@ -52,16 +52,20 @@ def batch(c, rng, size):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--threads", type=int, default=1)
+    add_run_arguments(parser, 1500)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    from_arguments(args)
-    train_look(args.out, args.steps, args.minutes)
+    with locked(args.out):
+        from_arguments(args)
+        together(args.workers, functools.partial(run, args))
 
 
-def train_look(out, steps, minutes=None, seed=0):
+def run(args):
+    train_look(args.out, **run_options(args))
+
+
+def train_look(out, steps=None, minutes=None, seed=0, size=48, **options):
+    if done(out, "look", steps, minutes):
+        return
     base = opened(out)
     c, encoder = base.config, observation_encoder(base.config, "video")
     if c["observation"]["video"]["encoder"] == "codec":
@@ -72,24 +76,24 @@ def train_look(out, steps, minutes=None, seed=0):
     for head, classes in HEADS.items():
         weights[f"heads.{head}"] = torch.randn(classes, math.prod(encoder.output())) * 0.02
     weights = on_device(weights)
-    for tensor in weights.values():
-        tensor.requires_grad_(True)
+    learned(weights)
 
     def outputs(x):
         y = encoder.run(weights, x).flatten(1)
         return [F.linear(y, weights[f"heads.{head}"]) for head in HEADS]
 
     def step_loss(step):
-        x, labels = (on_device(part) for part in batch(c, np.random.default_rng([seed, 78, step]), 48))
+        x, labels = (on_device(part) for part in batch(c, numbers(seed, 78, step), size))
         loss, right = torch.zeros((), device=x.device), {}
         for i, (head, logits) in enumerate(zip(HEADS, outputs(x))):
             loss = loss + F.cross_entropy(logits, labels[:, i])
             right[head] = (logits.detach().argmax(1) == labels[:, i]).float().mean()
         return loss, right
 
-    trained = train("look", out, weights, step_loss, steps, rate=2e-3, seed=seed, minutes=minutes)
-    kept = {key: value for key, value in trained.items() if key in encoder.tensors()}
-    safetensors_file.write(os.path.join(out, "look.safetensors"), kept)
+    kept = lambda trained: {key: value for key, value in trained.items() if key in encoder.tensors()}
+    settings = {"batch": size}
+    options |= {"seed": seed, "minutes": minutes, "settings": settings, "finish": kept}
+    train("look", out, weights, step_loss, steps, rate=2e-3, **options)
 
 
 if __name__ == "__main__":

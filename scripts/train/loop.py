@@ -6,6 +6,7 @@ import math
 import os
 import time
 
+import numpy as np
 import torch
 
 import safetensors_file
@@ -13,12 +14,13 @@ import safetensors_file
 from .run import (
     Asked,
     Diverged,
-    Refused,
+    InputError,
     Stopped,
     about,
     artefact,
     digest,
     locked,
+    meet,
     say,
     together,
     versions,
@@ -104,6 +106,12 @@ class Figures:
         return means
 
 
+def numbers(*key):
+    """A generator of random numbers that follows from a key, another in each of several workers."""
+    worker, count = workers()
+    return np.random.default_rng([*key, worker] if count > 1 else [*key])
+
+
 # The optimizer and its rate.
 
 
@@ -166,10 +174,13 @@ def agreed(*values):
 def done(out, name, steps=None, minutes=None):
     """Whether OUT/NAME.safetensors is what so many steps or minutes make; then says so."""
     made = about(out, name)
-    if not made:
+    if made is None or not made and os.path.exists(os.path.join(out, f"{name}.state")):
         return False
+    if not made:
+        say(f"{name}: {artefact(out, name)} is there and says not what made it; remove it to train anew")
+        return True
     if made["stage"] != name:
-        say(f"{name}: {made['stage']} has trained it on; remove both from {out} to begin anew")
+        say(f"{name}: {made['stage']} has trained it on since; to begin anew remove {name}.* and {made['stage']}.* from {out}")
         return True
     enough = made["seconds"] >= minutes * 60 - 1 if minutes else made["step"] >= steps
     if enough:
@@ -302,11 +313,11 @@ class Training:
         state = torch.load(self.state_path, map_location="cpu", weights_only=True)
         before = state.get("made_of", {})
         if wrong := differing("", before, {**before, **self.made_of}):
-            raise Refused(f"{self.name}: {self.state_path} was trained on something else ({wrong}): remove it to begin anew")
+            raise InputError(f"{self.name}: {self.state_path} was trained on something else ({wrong}): remove it to begin anew")
         before = state.get("settings", self.settings)
         if wrong := differing("", before, self.settings):
             if not changed:
-                raise Refused(f"{self.name}: {wrong}; give what was before, or --changed to go on so")
+                raise InputError(f"{self.name}: {wrong}; give what was before, or --changed to go on so")
             say(f"{self.name}: goes on with {wrong}")
         with torch.no_grad():
             for key, p in self.trained.items():
@@ -436,9 +447,9 @@ class Training:
         self.save()
         if number:
             raise Stopped(f"{self.name}: stopped at step {self.step}, saved; the same command goes on", int(number))
-        if self.finish:
-            return self.write(self.name)
-        return self.written()
+        made = self.write(self.name) if self.finish else self.written()
+        meet()
+        return made
 
     def report(self, first, lr, figures, measure):
         """A line of the log and one to the terminal; raises Diverged where steps come to nothing."""

@@ -12,8 +12,11 @@ import os
 
 import torch
 
-from .base import begin, command
+import safetensors_file
+
+from .base import begin
 from .model import expected_tensors, is_codec
+from .run import command, locked
 from .talk import initial_probe
 
 
@@ -46,8 +49,10 @@ def main():
     path = os.path.join(args.out, f"{args.stage}.state")
     if os.path.exists(path):
         parser.error(f"{path} is there already: remove it, or go on from it")
-    base = begin(args.out, init=args.checkpoint)
-    torch.save(restored(base.config, base.weights(), args.step), path)
+    with locked(args.out):
+        base = begin(args.out, init=args.checkpoint)
+        with safetensors_file.replaced(path) as file:
+            torch.save(restored(base.config, base.weights(), args.step), file)
 
 
 if __name__ == "__main__":

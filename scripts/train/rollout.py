@@ -20,12 +20,13 @@ from world import render, voices
 from world.conversation import Conversation, truth
 from world.stream import ACTIVE, FRAMES, UNIT, UNIT_MS
 
-from .base import InputError, add_arguments, command, from_arguments
+from .base import add_arguments, from_arguments
 from .codecs import mel_distances
 from .coders import decode
 from .data import Material
 from .fit import resized
 from .model import Model, Stream
+from .run import InputError, command
 from .solver import taus_of
 from .talk import stage_weights
 

@@ -21,8 +21,8 @@ import torch.distributed as dist
 import safetensors_file
 
 
-class Refused(ValueError):
-    """Something that doesn't fit: exit code 2."""
+class InputError(ValueError):
+    """What was given can't be used, or doesn't fit: the message is one line, the exit code 2."""
 
     code = 2
 
@@ -45,7 +45,7 @@ def command(main):
     """Calls main(); what it refuses is one line on stderr, and the process ends with its exit code."""
     try:
         main()
-    except (Refused, Diverged, Stopped) as error:
+    except (InputError, Diverged, Stopped) as error:
         say(str(error))
         sys.exit(error.code)
     except KeyboardInterrupt:
@@ -53,7 +53,9 @@ def command(main):
 
 
 def say(line):
-    print(line, file=sys.stderr, flush=True)
+    """Tells it on stderr; of processes that train together the first does."""
+    if workers()[0] == 0:
+        print(line, file=sys.stderr, flush=True)
 
 
 # One run in a folder.
@@ -64,7 +66,7 @@ _held: dict[str, object] = {}
 @contextlib.contextmanager
 def locked(out):
     """Holds the folder OUT, which is made where it isn't there. The lock ends with the process, however
-    that ends. Raises Refused where another run holds it."""
+    that ends. Raises InputError where another run holds it."""
     os.makedirs(out, exist_ok=True)
     folder = os.path.realpath(out)
     # Children train in a folder that their parent, or the first of them, holds.
@@ -77,7 +79,7 @@ def locked(out):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise Refused(
+            raise InputError(
                 f"{out}: process {file.read().strip()} trains in this folder: end it first, or take another --out"
             ) from None
         file.truncate(0)
@@ -125,6 +127,12 @@ def workers():
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
+def meet():
+    """Waits until every process that trains along is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 def together(count, run):
     """Calls run() in `count` processes that train one set of weights, each on batches of its own:
     steps as of a `count` times larger batch. With count 1 here and now; under torchrun in the
@@ -163,9 +171,8 @@ def _join(rank, count, run, meeting):
     dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=count)
     try:
         run()
-    except (Refused, Diverged, Stopped) as error:
-        if rank == 0:
-            say(str(error))
+    except (InputError, Diverged, Stopped) as error:
+        say(str(error))
         sys.exit(error.code)
     dist.destroy_process_group()
 

@@ -20,10 +20,11 @@ from world import words
 from world.lessons import Lesson
 from world.practice import Practice
 
-from .base import add_arguments, command, from_arguments, opened
+from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
 from .data import LONGEST_QUIET, Material
-from .loop import DEVICE, on_device, together, train, workers
+from .loop import done, learned, on_device, train
 from .model import Model, expected_tensors, initial_weights, is_codec
+from .run import InputError, artefact, command, digest, locked, together, workers
 
 KINDS = {"lessons": Lesson, "conversations": Practice}
 CARD = [7, 6, 5]  # colour, shape, count, each or none
@@ -136,19 +137,20 @@ def probe_loss(guesses, batch):
     return total, right
 
 
-def step_loss(model, tokens, probe, batch, flow=True, own=False, alone=False, bf16=False):
+def step_loss(model, tokens, probe, batch, flow=True, own=False, alone=False):
     """Loss of one batch, and its figures; without flow only of the text, at two thirds of the cost.
     own: history holds the model's own latents instead of the truth's. alone: noisy latents don't see
-    their unit's observation and text. bf16: products in bfloat16, losses in float32."""
+    their unit's observation and text. Losses are in float32 where products are in bfloat16."""
     counts = batch["counts"].float()
     z = tau = None
     if flow:
         tau = draw_tau(batch["counts"].shape, batch["text"].device)
         z, targets = noisy(batch, tau)
     history = own_latents(model, batch) if own else with_history_noise(batch)
-    with torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16):
-        normed = model.forward(history, z, tau, noisy_context=not alone)
-    logits, velocities, last = model.heads(normed.float())
+    normed = model.forward(history, z, tau, noisy_context=not alone).float()
+    with torch.autocast(normed.device.type, enabled=False):
+        logits, velocities, last = model.heads(normed)
+        guesses = None if probe is None else F.linear(last, probe)
     loss = text = text_loss(logits, batch["wanted"], counts * batch["text_weight"], tokens.filler)
     figures = {"text": text}
     if flow:
@@ -156,8 +158,8 @@ def step_loss(model, tokens, probe, batch, flow=True, own=False, alone=False, bf
         loss = loss + audio + VIDEO_WEIGHT * video
         if not alone:
             figures.update(audio=audio, video=video)
-    if probe is not None:
-        seen, right = probe_loss(F.linear(last, probe), batch)
+    if guesses is not None:
+        seen, right = probe_loss(guesses, batch)
         loss = loss + seen
         figures.update(right, probe=seen)
     figures = {key: value.detach() for key, value in figures.items()}
@@ -173,10 +175,18 @@ def load_codecs(out):
 
 
 def stage_weights(out, stage):
-    """All weights that a stage left. Decoders may have been refined since; encoders are what it was
-    trained on."""
-    weights = safetensors_file.read(os.path.join(out, f"{stage}.safetensors"))
-    weights.update({name: w for name, w in load_codecs(out).items() if ".decoder." in name})
+    """All weights that a stage left. Decoders may have been trained on since. Raises InputError where an
+    encoder isn't the one that the stage was trained on: its latents would be others."""
+    weights = safetensors_file.read(artefact(out, stage))
+    codecs = load_codecs(out)
+    for name, tensor in codecs.items():
+        if ".encoder." in name and name in weights and not torch.equal(tensor, weights[name]):
+            path = artefact(out, f"codec_{name.split('.')[1]}")
+            raise InputError(
+                f"{stage}: it was trained on another codec than {path} has now ({name} differs): "
+                f"put that file back, or remove {stage}.* and train it again"
+            )
+    weights.update({name: w for name, w in codecs.items() if ".decoder." in name})
     return weights
 
 
@@ -186,10 +196,9 @@ def start_weights(base, out, stage, seed):
     c = base.config
     weights = {**initial_weights(c, seed), **base.weights()}
     earlier = {"lessons": "look", "conversations": "lessons"}[stage]
-    path = os.path.join(out, f"{earlier}.safetensors")
-    if os.path.exists(path):
-        weights.update(safetensors_file.read(path))
     weights.update(load_codecs(out))
+    if os.path.exists(artefact(out, earlier)):
+        weights.update(stage_weights(out, earlier))
     return {name: weights[name] for name in expected_tensors(c)}
 
 
@@ -200,26 +209,33 @@ def initial_probe(c, seed=0):
     return torch.randn(guessed, c["hidden_size"]) * 0.02
 
 
-def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, bf16=False, **options):
-    """One stage; returns and writes all weights of a checkpoint. own: share of steps whose history is
-    the model's own. bf16: products in bfloat16 (two thirds of the time where the CPU has
-    avx512_bf16)."""
+def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, **options):
+    """One stage; writes all weights of a checkpoint. own: share of steps whose history is the model's own.
+    held_out: minutes from one validation on conversations that training never meets to the next."""
+    if done(out, stage, steps, minutes):
+        return
     base = opened(out)
-    c = base.config
+    c, codecs = base.config, load_codecs(out)
     weights = on_device(start_weights(base, out, stage, seed))
-    learned = {name: w.requires_grad_(True) for name, w in weights.items() if not is_codec(name)}
+    trained = learned(weights, lambda name: not is_codec(name))
     probe = None
     if probe_weight:
-        probe = on_device(initial_probe(c, seed)).requires_grad_(True)
-        learned = {**learned, "probe": probe}
+        trained["probe"] = probe = torch.nn.Parameter(on_device(initial_probe(c, seed)))
     model = Model(c, weights)
     worker, count = workers()
-    material = Material(base, load_codecs(out), KINDS[stage], units, worker=worker, workers=count)
-
-    trained = train(
+    material = Material(base, codecs, KINDS[stage], units, worker=worker, workers=count)
+    validation = HeldOut(base, codecs, KINDS[stage], units)
+    encoders = {m: {n: w for n, w in codecs.items() if f".{m}.encoder." in n} for m in ("audio", "video")}
+    settings = {"batch": size, "units": units, "own": own, "probe": probe_weight}
+    options |= {"seed": seed, "minutes": minutes, "settings": settings}
+    options |= {"made_of": {f"{medium} encoder": digest(part) for medium, part in encoders.items()}}
+    if held_out:
+        measure = lambda: validation.measure(model, base.tokens)
+        options |= {"evaluate": measure, "evaluate_minutes": held_out, "best": "-held_out"}
+    train(
         stage,
         out,
-        learned,
+        trained,
         # Reading is what lessons are for: every other step is text alone.
         lambda step: step_loss(
             model,
@@ -229,60 +245,74 @@ def train_talk(stage, out, steps, minutes=None, seed=0, size=6, rate=2e-3, probe
             flow=step % FLOW_EVERY == 0,
             own=int((step + 1) * own) > int(step * own),
             alone=step % ALONE_EVERY == 0,
-            bf16=bf16,
         ),
         steps,
         rate=rate,
         warmup=60,
         decay=0.02,
-        seed=seed,
         save_every=25,
-        minutes=minutes,
         average=0.995,
+        uneven=True,
+        finish=lambda trained: {name: trained.get(name, weights[name]) for name in expected_tensors(c)},
         **options,
     )
-    result = {name: trained.get(name, weights[name]).detach() for name in expected_tensors(c)}
-    if worker == 0:
-        safetensors_file.write(os.path.join(out, f"{stage}.safetensors"), result)
-    return result
+
+
+class HeldOut:
+    """Crops of conversations that training never meets, made when they are first asked for."""
+
+    def __init__(self, base, codecs, kind, units=48, batches=4, size=4):
+        self.material = Material(base, codecs, kind, units)
+        self.shape, self.batches = (batches, size), []
+
+    def measure(self, model, tokens):
+        """Mean figures of a model with history and text given, each 'held_out_' and its name; 'held_out'
+        is the loss."""
+        batches, size = self.shape
+        if not self.batches:
+            wholes = [self.material.held_out(number) for number in range(batches * size)]
+            parts = [wholes[at : at + size] for at in range(0, len(wholes), size)]
+            self.batches = [self.material.collated(part, step) for step, part in enumerate(parts)]
+        sums: dict[str, list] = {}
+        for step, batch in enumerate(self.batches):
+            torch.manual_seed(step)
+            with torch.no_grad():
+                loss, figures = step_loss(model, tokens, None, on_device(batch))
+            for key, value in {"": loss, **{f"_{key}": value for key, value in figures.items()}}.items():
+                sums.setdefault(f"held_out{key}", []).append(float(value))
+        return {key: sum(values) / len(values) for key, values in sums.items()}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("stage", choices=list(KINDS))
     add_arguments(parser)
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--threads", type=int, default=1)
+    add_run_arguments(parser, 6000)
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--units", type=int, default=48, help="units of a crop")
     parser.add_argument(
         "--own", type=float, default=0.0, help="share of steps whose history is the model's own latents"
     )
-    parser.add_argument("--bf16", action="store_true", help="products in bfloat16, where the CPU has them")
     parser.add_argument("--no-probe", action="store_true", help="without the auxiliary card probe")
-    parser.add_argument(
-        "--workers", type=int, default=1, help="processes that train together, each with its batch"
-    )
+    parser.add_argument("--held-out", type=float, default=15, metavar="MINUTES", help="from one validation to the next")
     args = parser.parse_args()
-    from_arguments(args)
-    together(args.workers, functools.partial(run, args))
+    with locked(args.out):
+        from_arguments(args)
+        together(args.workers, functools.partial(run, args))
 
 
 def run(args):
-    torch.set_num_threads(args.threads)
     train_talk(
         args.stage,
         args.out,
-        args.steps,
-        args.minutes,
         size=args.batch,
         rate=args.rate,
         probe_weight=not args.no_probe,
         units=args.units,
         own=args.own,
-        bf16=args.bf16,
+        held_out=args.held_out,
+        **run_options(args),
     )
 
 

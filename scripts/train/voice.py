@@ -11,8 +11,8 @@ Replaces OUT/codec_audio.safetensors; OUT/voice.safetensors says that it was don
 """
 
 import argparse
+import functools
 import os
-import shutil
 
 import numpy as np
 import torch
@@ -23,13 +23,14 @@ from world import render
 from world.stream import ACTIVE
 
 from . import stacks
-from .base import add_arguments, command, from_arguments, opened
-from .codecs import NOISE, audio_loss, audio_stream, audio_terms, evaluate
+from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
+from .codecs import BEST, NOISE, audio_loss, audio_stream, audio_terms, evaluate, halves, replaced
 from .coders import encode, response_decoder, unit_shape
 from .data import Material
 from .fit import Fit
-from .loop import on_device, say, train
-from .model import Model
+from .loop import done, learned, numbers, on_device, train
+from .model import Model, is_codec
+from .run import artefact, command, digest, locked, meet, say, together, workers
 from .talk import noisy, stage_weights, with_history_noise
 
 # The solver starts from the truth's latents with this share of noise: from noise alone a word could
@@ -162,7 +163,7 @@ def decoded(c, weights, z):
 
 def step_loss(c, weights, pool, seed, step):
     unit, rate = unit_shape(c, "response", "audio")[0], c["response"]["audio"]["sample_rate"]
-    rng = np.random.default_rng([seed, 83, step])
+    rng = numbers(seed, 83, step)
     torch.manual_seed(int(rng.integers(2**31)))
     mine, figures = audio_loss(c, weights, rng, SIZE, UNITS)
     # Half as many rows of voices that are broken off.
@@ -178,19 +179,25 @@ def step_loss(c, weights, pool, seed, step):
     return mine + theirs + SPILL_WEIGHT * spill + HUSH_WEIGHT * rest, figures
 
 
-def train_voice(out, stage, steps, minutes=None, seed=0, count=ALIGNED):
-    """Trains the decoder on; returns the codec's weights. OUT/voice_start.safetensors keeps what it began
-    with, so that a run that goes on, or is run again, goes the same part of the way."""
-    path, began = (os.path.join(out, f"{name}.safetensors") for name in ("codec_audio", "voice_start"))
-    if not os.path.exists(os.path.join(out, "voice.state")):
-        shutil.copyfile(path, began)
+def train_voice(out, stage="conversations", steps=None, minutes=None, seed=0, count=ALIGNED, **options):
+    """Trains the decoder on. OUT/voice_start.safetensors keeps what it began with, so that a run that goes
+    on, or is run again, goes the same part of the way."""
+    if done(out, "voice", steps, minutes):
+        return replaced(out, "audio", "voice")
+    path, began = artefact(out, "codec_audio"), artefact(out, "voice_start")
+    if not os.path.exists(os.path.join(out, "voice.state")) and workers()[0] == 0:
+        safetensors_file.write(began, safetensors_file.read(path), safetensors_file.metadata(path))
+    meet()
     base = opened(out)
-    pool = aligned(base, stage_weights(out, stage), seed, count)
+    heard_from = stage_weights(out, stage)
+    made_of = {stage: digest({n: w for n, w in heard_from.items() if not is_codec(n)})}
     start, weights = (on_device(safetensors_file.read(began)) for _ in range(2))
-    kept = lambda learned: {name: torch.lerp(tensor, learned[name], KEPT) for name, tensor in start.items()}
-    for name, tensor in weights.items():
-        tensor.requires_grad_(".decoder." in name)
-    learned = train(
+    made_of["audio encoder"] = halves(weights)[0]
+    pool = aligned(base, heard_from, seed, count)
+    kept = lambda trained: {name: torch.lerp(tensor, trained[name], KEPT) for name, tensor in start.items()}
+    learned(weights, lambda name: ".decoder." in name)
+    options |= {"seed": seed, "minutes": minutes, "made_of": made_of, "settings": {"batches": count}}
+    train(
         "voice",
         out,
         weights,
@@ -198,30 +205,30 @@ def train_voice(out, stage, steps, minutes=None, seed=0, count=ALIGNED):
         steps,
         rate=5e-4,
         decay=1e-4,
-        seed=seed,
         evaluate=lambda: evaluate(base.config, kept(weights), "audio"),
         evaluate_every=400,
-        minutes=minutes,
+        best=BEST["audio"],
         average=0.99,
+        finish=kept,
+        **options,
     )
-    refined = kept(learned)
-    for name in (path, os.path.join(out, "voice.safetensors")):
-        safetensors_file.write(name, refined)
-    return refined
+    replaced(out, "audio", "voice")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser)
+    add_run_arguments(parser, 3000)
     parser.add_argument("--stage", default="conversations")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--minutes", type=float)
     parser.add_argument("--batches", type=int, default=ALIGNED, help="batches that the model makes first")
-    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    from_arguments(args)
-    train_voice(args.out, args.stage, args.steps, args.minutes, count=args.batches)
+    with locked(args.out):
+        from_arguments(args)
+        together(args.workers, functools.partial(run, args))
+
+
+def run(args):
+    train_voice(args.out, args.stage, count=args.batches, **run_options(args))
 
 
 if __name__ == "__main__":

@@ -106,14 +106,14 @@ class Resume(Folder):
     def test_other_settings_are_refused_or_said(self):
         line(self.out, 4, settings={"batch": 6})
         for options in ({"settings": {"batch": 4}}, {"bf16": True}, {"seed": 1}):
-            with self.subTest(options), self.assertRaisesRegex(run.Refused, "before.*--changed"):
+            with self.subTest(options), self.assertRaisesRegex(run.InputError, "before.*--changed"):
                 line(self.out, 8, **{"settings": {"batch": 6}, **options})
         line(self.out, 8, settings={"batch": 4}, changed=True)
         self.assertEqual(state(self.out)["settings"]["batch"], 4)
 
     def test_a_state_that_was_made_of_something_else_is_refused(self):
         line(self.out, 4, made_of={"codec": "aa"})
-        with self.assertRaisesRegex(run.Refused, "codec aa before, bb now"):
+        with self.assertRaisesRegex(run.InputError, "codec aa before, bb now"):
             line(self.out, 8, made_of={"codec": "bb"})
 
     def test_what_a_run_is_made_of_stands_in_state_log_and_artefact(self):

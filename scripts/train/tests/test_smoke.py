@@ -3,6 +3,7 @@
     cd scripts && .venv/bin/python -m unittest train.tests.test_smoke
 """
 
+import functools
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import unittest
 import torch
 
 import safetensors_file
-from train import codecs, distill, export, look, rollout, talk, voice
+from train import codecs, distill, export, look, rollout, run, talk, voice
 from train.base import nano
 
 REPOSITORY = os.path.join(os.path.dirname(__file__), "../../..")
@@ -40,14 +41,18 @@ class Smoke(unittest.TestCase):
     def setUpClass(cls):
         torch.set_num_threads(1)
         cls.out = tempfile.mkdtemp()
-        look.train_look(cls.out, 25)
-        codecs.train_codec("video", cls.out, 25)
-        codecs.train_codec("audio", cls.out, 25)
-        talk.train_talk("lessons", cls.out, 20, size=2, units=24)
-        talk.train_talk("conversations", cls.out, 10, size=2, units=24, bf16=True)
-        codecs.refine_decoder("video", cls.out, 2)
-        voice.train_voice(cls.out, "conversations", 2, count=1)
-        distill.train_student(cls.out, 10, size=2, units=12, substeps=2, every=5)
+        cls.stages(cls.out)
+
+    @staticmethod
+    def stages(out):
+        look.train_look(out, 25)
+        codecs.train_codec("video", out, 25, bf16=True)
+        codecs.train_codec("audio", out, 25)
+        talk.train_talk("lessons", out, 20, size=2, units=24)
+        talk.train_talk("conversations", out, 10, size=2, units=24, bf16=True)
+        codecs.refine_decoder("video", out, 2)
+        voice.train_voice(out, "conversations", 2, count=1)
+        distill.train_student(out, 10, size=2, units=12, substeps=2, every=5)
 
     @classmethod
     def tearDownClass(cls):
@@ -70,26 +75,52 @@ class Smoke(unittest.TestCase):
             for steps in (4, 8):
                 talk.train_talk("lessons", short, steps, size=1, units=12)
             with open(os.path.join(short, "lessons.jsonl")) as file:
-                self.assertEqual([json.loads(line)["step"] for line in file], [4, 8])
+                self.assertEqual([entry["step"] for entry in map(json.loads, file) if "run" not in entry], [4, 8])
         finally:
             shutil.rmtree(short)
 
-    def test_a_voice_that_is_done_stays_the_same_when_run_again(self):
-        again = tempfile.mkdtemp()
-        try:
-            for name in os.listdir(self.out):
-                if name.startswith(("voice", "codec_", "conversations.safetensors")):
-                    shutil.copy(os.path.join(self.out, name), again)
-            kept = voice.train_voice(again, "conversations", 2, count=1)
-        finally:
-            shutil.rmtree(again)
-        before, after = (
-            safetensors_file.read(os.path.join(self.out, f"{name}.safetensors"))
-            for name in ("voice_start", "codec_audio")
-        )
-        decoder = next(name for name in kept if ".decoder." in name and name.endswith("weight"))
-        self.assertTrue(torch.equal(kept[decoder], after[decoder]))
-        self.assertFalse(torch.equal(before[decoder], after[decoder]))
+    def copy(self):
+        """The folder of the run again, for a test that changes it."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        shutil.copytree(self.out, folder.name, dirs_exist_ok=True)
+        return folder.name
+
+    def test_stages_that_are_done_change_nothing_when_run_again(self):
+        again = self.copy()
+        self.stages(again)
+        for name in sorted(name for name in os.listdir(self.out) if os.path.isfile(os.path.join(self.out, name))):
+            with open(os.path.join(self.out, name), "rb") as one, open(os.path.join(again, name), "rb") as other:
+                self.assertEqual(one.read(), other.read(), name)
+        codecs.train_codec("video", again, 50)  # what refinement has made of it stays
+        self.assertEqual(run.about(again, "codec_video")["stage"], "refine_video")
+
+    def test_a_decoder_that_was_not_yet_in_its_place_gets_there(self):
+        again = self.copy()
+        for name, stage in (("codec_audio", "voice"), ("codec_video", "refine_video")):
+            done = safetensors_file.read(run.artefact(again, name))
+            codecs.replaced(again, name[6:], stage)
+            safetensors_file.write(run.artefact(again, name), {**done, **{n: 0 * w for n, w in done.items() if ".decoder." in n}})
+            codecs.replaced(again, name[6:], stage)
+            self.assertEqual(run.digest(safetensors_file.read(run.artefact(again, name))), run.digest(done))
+
+    def test_an_old_encoder_is_not_joined_with_a_new_decoder(self):
+        again = self.copy()
+        c = nano().config
+        for medium, stages in (("audio", (voice.train_voice,)), ("video", (functools.partial(codecs.refine_decoder, "video"),))):
+            path = run.artefact(again, f"codec_{medium}")
+            kept = safetensors_file.read(path)
+            safetensors_file.write(path, codecs.codec_weights(c, medium, seed=9))
+            wanted = [
+                lambda: export.export(again, "student", os.path.join(again, "checkpoint")),
+                lambda: distill.train_student(again, 20, size=2, units=12, substeps=2, every=5),
+                lambda: talk.train_talk("conversations", again, 20, size=2, units=24, bf16=True),
+                *(functools.partial(stage, again, steps=5) for stage in stages),
+            ]
+            for work in wanted:
+                with self.assertRaisesRegex(run.InputError, "codec|encoder"):
+                    work()
+            safetensors_file.write(path, kept)
 
     def test_a_stage_is_tried_in_closed_loop(self):
         arguments = "--stage conversations --seeds 90000 2 --seconds 12 --steps 1 --keep 1 --unheard"
