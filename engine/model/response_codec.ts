@@ -8,7 +8,7 @@ import { type Medium, perMedium, responseEncoder } from "../checkpoint/coders.ts
 import { Weights } from "../weights/weights.ts";
 import { type Precision, resolveSettings } from "./settings.ts";
 import { type Media, UnitDecoder, UnitEncoder } from "./unit_coders.ts";
-import { type AdapterSpec, inTurn } from "../../kernels/gpu/adapter.ts";
+import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { Plan } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
@@ -47,7 +47,7 @@ export class ResponseCodec {
       {},
   ): Promise<ResponseCodec> {
     const { storage } = resolveSettings(checkpoint, { precision });
-    const gpu = await inTurn(() => Gpu.open(adapter));
+    const gpu = await Gpu.open(adapter);
     const codec = new ResponseCodec(gpu, checkpoint, storage);
     await codec.#readback.prepare();
     await gpu.check();

@@ -2,8 +2,7 @@
  * A Worker that plays the thinker, a performer, or both on one device (`fused`). Waiting for a GPU
  * blocks its thread, so nothing else runs in it.
  *
- * Opening takes several messages, because only one Worker at a time may choose its adapter: `adapter`
- * opens the device, `tune` (when asked for) chooses kernels by measuring, `build` puts the model on it
+ * Opening takes several messages: `adapter` opens the device, `tune` (when asked for) chooses kernels by measuring, `build` puts the model on it
  * and computes or receives prefill.
  */
 import { InputError } from "../config/errors.ts";

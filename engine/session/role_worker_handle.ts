@@ -3,7 +3,7 @@ import { InputError } from "../config/errors.ts";
 import type { Build, FromThinker, FromWorker, Reply, ToWorker, Tune } from "../roles/messages.ts";
 import { Queue } from "../roles/queue.ts";
 import { beatMs, Heartbeat } from "./heartbeat.ts";
-import { type AdapterSpec, inTurn } from "../../kernels/gpu/adapter.ts";
+import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
 import type { Tuning } from "../../kernels/measure/tune.ts";
 
 export class RoleWorker {
@@ -11,8 +11,6 @@ export class RoleWorker {
   readonly heartbeat: Heartbeat;
   readonly #worker: Worker;
   readonly #replies = new Queue<Reply>();
-  /** The Worker holds the process's driver variables. */
-  #isChoosing = false;
 
   /**
    * @param name The role's name in messages of errors.
@@ -66,17 +64,10 @@ export class RoleWorker {
   }
 
   /** Opens the adapter and gives its name. */
-  openAdapter(spec: AdapterSpec): Promise<string> {
-    return inTurn(async () => {
-      this.#isChoosing = true;
-      this.send({ type: "adapter", spec });
-      try {
-        const reply = await this.#replies.take();
-        return reply.type === "adapter" ? reply.name : "";
-      } finally {
-        this.#isChoosing = false;
-      }
-    });
+  async openAdapter(spec: AdapterSpec): Promise<string> {
+    this.send({ type: "adapter", spec });
+    const reply = await this.#replies.take();
+    return reply.type === "adapter" ? reply.name : "";
   }
 
   /** Lets it choose its kernels' variants. `begin` is called when it has to measure. */
@@ -101,15 +92,7 @@ export class RoleWorker {
 
   /** @param error What those who still wait for a reply get. */
   terminate(error: Error): void {
-    const end = () => this.#worker.terminate();
-    this.#worker.onmessage = end;
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      end();
-    };
-    // A Worker that ended while it chooses would never give the driver variables back: it ends with
-    // its answer.
-    if (!this.#isChoosing) end();
+    this.#worker.terminate();
     this.#replies.fail(error);
   }
 }

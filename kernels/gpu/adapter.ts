@@ -22,7 +22,7 @@ const driverFolders = [
  * elsewhere there are none and WebGPU chooses). */
 export function driverFiles(): string[] {
   if (Deno.build.os !== "linux") return [];
-  const given = Deno.env.get("VK_DRIVER_FILES") ?? Deno.env.get("VK_ICD_FILENAMES");
+  const [given] = variablesBefore().filter((value) => value !== undefined);
   if (given) return given.split(":").filter((file) => file !== "");
   const files = new Set<string>();
   for (const folder of driverFolders) {
@@ -69,18 +69,20 @@ export function stem(file: string): string {
 
 /**
  * Requests the adapter of a spec. Only a thread's first request chooses the driver, so a thread that
- * needs another one is a new Worker.
+ * needs another one is a new Worker. Threads of a process request in turn.
  *
  * @throws InputError when the spec matches nothing or its driver gives no adapter.
  */
 export async function requestAdapter(spec: AdapterSpec = "default"): Promise<GPUAdapter> {
-  const restore = setEnvironment(driverFile(spec));
-  let adapter: GPUAdapter | null | undefined;
-  try {
-    adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
-  } finally {
-    restore();
-  }
+  const adapter = await alone(async () => {
+    const file = driverFile(spec);
+    if (Deno.build.os === "linux") setEnvironment(file);
+    try {
+      return await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+    } finally {
+      restoreVariables();
+    }
+  });
   if (adapter) return adapter;
   throw new InputError(
     spec === "default"
@@ -90,23 +92,56 @@ export async function requestAdapter(spec: AdapterSpec = "default"): Promise<GPU
   );
 }
 
-/** Sets what the loader and Mesa read at a thread's first request; gives what undoes it, since the
- * variables belong to the process and the next Worker may want another driver. */
-function setEnvironment(file: string | undefined): () => void {
-  if (Deno.build.os !== "linux") return () => {};
+/** The Vulkan loader's variable, and its name in older loaders. */
+const driverVariables = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
+
+/** What the loader and Mesa read at a thread's first request. The driver variables belong to the
+ * process, so they keep what they were before as an entry that the loader doesn't find: other threads
+ * read that, and restore it where the thread that set them was ended meanwhile. */
+function setEnvironment(file: string | undefined): void {
   // Without a Vulkan driver Deno would fall back to a GL adapter silently.
   if (!Deno.env.get("DENO_WEBGPU_BACKEND")) Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
   // Mesa prints an error on stderr unless this names a folder.
   if (!Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
-  if (!file) return () => {};
-  const before = driverVariables.map((name) => [name, Deno.env.get(name)] as const);
-  for (const name of driverVariables) Deno.env.set(name, file);
-  return () => {
-    for (const [name, value] of before) {
-      if (value === undefined) Deno.env.delete(name);
-      else Deno.env.set(name, value);
-    }
+  if (!file) return;
+  for (const name of driverVariables) {
+    const before = Deno.env.get(name);
+    Deno.env.set(name, `${file}:${keptMark}${before === undefined ? "" : encode(before)}`);
+  }
+}
+
+const keptMark = "/dev/null/wanstream-before";
+/** A path's part that has no colon. */
+const encode = (value: string) => `/${encodeURIComponent(value)}`;
+
+/** The driver variables, as they are when no thread chooses its driver. */
+function variablesBefore(): (string | undefined)[] {
+  return driverVariables.map((name) => {
+    const value = Deno.env.get(name);
+    const kept = value?.split(`:${keptMark}`)[1];
+    return kept === undefined ? value : kept === "" ? undefined : decodeURIComponent(kept.slice(1));
+  });
+}
+
+function restoreVariables(): void {
+  if (Deno.build.os !== "linux") return;
+  variablesBefore().forEach((value, i) => {
+    const name = driverVariables[i] ?? "";
+    if (value === undefined) Deno.env.delete(name);
+    else if (value !== Deno.env.get(name)) Deno.env.set(name, value);
+  });
+}
+
+/** Runs this while no other thread of the process does the same. */
+function alone<T>(work: () => Promise<T>): Promise<T> {
+  // TypeScript's library for Deno lacks it.
+  const { locks } = navigator as unknown as {
+    locks: { request(name: string, work: () => Promise<T>): Promise<T> };
   };
+  return locks.request("wanstream: choice of a driver", () => {
+    restoreVariables();
+    return work();
+  });
 }
 
 /**
@@ -115,23 +150,11 @@ function setEnvironment(file: string | undefined): () => void {
  * there, and dies of a segmentation fault (seen once in about 150 runs of a loaded machine). Nothing
  * tells when such a thread has ended.
  */
-export function driversUnloaded(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 100));
+export async function driversUnloaded(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  // One of them may have been ended while it chose.
+  await alone(() => Promise.resolve());
 }
-
-let turns: Promise<unknown> = Promise.resolve();
-
-/** Runs this after everything else that was given here has ended. Workers open their adapters in
- * turn: the variables belong to the process, and of two Workers that set and restore them at once, one
- * would get the other's driver. */
-export function inTurn<T>(open: () => Promise<T>): Promise<T> {
-  const turn = turns.then(open);
-  turns = turn.catch(() => {});
-  return turn;
-}
-
-/** The Vulkan loader's variable, and its name in older loaders. */
-const driverVariables = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
 
 function facts(path: string): Deno.FileInfo | undefined {
   try {

@@ -1,5 +1,5 @@
 /** Lists every adapter that can be reached: each driver file is tried in a Worker of its own. */
-import { type AdapterSpec, driverFiles, inTurn, stem } from "./adapter.ts";
+import { type AdapterSpec, driverFiles, stem } from "./adapter.ts";
 import type { AdapterFacts } from "./probe_worker.ts";
 
 /** An adapter and how to reach it. */
@@ -16,7 +16,7 @@ export async function listAdapters(): Promise<AdapterDescription[]> {
   const found: AdapterDescription[] = [];
   const files = driverFiles();
   for (const file of files.length > 0 ? files : [null]) {
-    const reply = await inTurn(() => probe(file ?? "default"));
+    const reply = await probe(file ?? "default");
     const spec = file === null ? "default" : shortest(file, files);
     if (reply) found.push({ spec, driverFile: file, ...reply });
   }
