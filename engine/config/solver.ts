@@ -138,6 +138,13 @@ export function solverProgram(config: Omit<SolverConfig, "guidance">): SolverOp[
   return Array.from({ length: config.steps }, (_, i) => solvers[config.name](taus, i)).flat();
 }
 
+/** Evaluations of the network in a unit: a guided velocity takes two, with and without the unit's
+ * observation and text. */
+export function evaluationsPerUnit(config: SolverConfig): number {
+  const velocities = solverProgram(config).filter(({ op }) => op === "evaluate").length;
+  return velocities * (config.guidance === 1 ? 1 : 2);
+}
+
 /** How many velocities a program keeps. */
 export function velocitySlots(program: readonly SolverOp[]): number {
   return 1 + Math.max(...program.map((op) => op.op === "evaluate" ? op.slot : -1));

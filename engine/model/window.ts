@@ -152,6 +152,14 @@ export class HistoryWindow {
     return causalRank({ unit, group, index }, this.layout.agentText, this.layout.agentText);
   }
 
+  /** Tokens that the solver sees once history is full, the user text that nobody typed left out: the
+   * response of the unit under way isn't there yet. */
+  get most(): number {
+    const { historyUnits } = this.sizes;
+    const { tokens, response, userText } = this.layout;
+    return this.prefillTokens + historyUnits * (tokens - userText) - response;
+  }
+
   /** Tokens of history that a token of this rank limit sees. */
   visibleTokens(limit: number): number {
     let count = 0;

@@ -19,6 +19,7 @@ import {
   openBenchModel,
   placesOf,
 } from "./model.ts";
+import { shareDoubts, wanderingDoubts } from "./doubts.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { rooflinePlot } from "../reports/plots.ts";
@@ -47,7 +48,8 @@ export function run(args: string[]): Promise<number> {
 }
 
 /** What is known of one kernel at one shape. */
-export type KernelFigure = KernelTime & {
+export type KernelFigure = Omit<KernelTime, "gpuMs"> & {
+  gpuMs: number | null;
   gigaflops: number;
   gigabytes: number;
   /** Of what the ceilings allow: see `ceilingFraction`. */
@@ -72,6 +74,7 @@ export async function benchKernels(
   const products = await matmulFigures(gpu);
   const kernels = times.map((time) => ({
     ...time,
+    gpuMs: time.gpuMs ?? null,
     gigaflops: time.flops / time.ms / 1e6,
     gigabytes: time.bytes / time.ms / 1e6,
     ceilingFraction: ceilingFraction(time, ceiling),
@@ -91,6 +94,12 @@ export async function benchKernels(
       products,
       tickMs,
     },
+    main: {
+      "kernels of a tick, ms": tickMs,
+      "multiply-adds, GFLOP/s": ceiling.gigaflops,
+      "copies, GB/s": ceiling.gigabytes,
+    },
+    doubts: kernelDoubts(kernels),
     tables: [
       ceilingTable(ceiling),
       kernelTable(kernels, tickMs),
@@ -100,6 +109,17 @@ export async function benchKernels(
     plots: [rooflinePlot(kernels, ceiling)],
     ...madeFrom(model, placesOf(gpu, spec)),
   };
+}
+
+/** What the kernels' own figures say against themselves. */
+export function kernelDoubts(
+  kernels: readonly Pick<KernelFigure, "ms" | "quartiles" | "launches" | "ceilingFraction">[],
+): string[] {
+  const weighted = kernels.map((one) => ({ ...one, weight: one.ms * one.launches }));
+  return [
+    ...wanderingDoubts("the time of a tick's kernels", weighted),
+    ...shareDoubts("kernels", kernels.map(({ ceilingFraction }) => ceilingFraction)),
+  ];
 }
 
 /** A choice among variants, as it was measured when the adapter was first used. */
@@ -178,7 +198,7 @@ function kernelTable(kernels: readonly KernelFigure[], tickMs: number): Table {
     ["launches", ({ launches }) => `${launches}`],
     ["ms each", ({ ms }) => figure(ms)],
     ["quartiles", ({ quartiles }) => quartiles ? range(quartiles) : null],
-    ...(kernels.some(({ gpuMs }) => gpuMs !== undefined)
+    ...(kernels.some(({ gpuMs }) => gpuMs !== null)
       ? [["GPU ms", ({ gpuMs }: KernelRow) => figure(gpuMs)] as const]
       : []),
     ["ms/tick", (row) => figure(row.tickMs)],

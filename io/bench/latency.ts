@@ -117,6 +117,10 @@ export async function benchLatency(
       warmUnits,
       runs,
     },
+    main: Object.fromEntries(runs.map((run) => [`${runName(run)}, p50`, run.p50 ?? NaN])),
+    doubts: runs.filter(({ growing }) => growing).map((run) =>
+      `${runName(run)}: latency grew through the run: this machine did not keep up`
+    ),
     tables: [latencyTable(runs)],
     plots: [latencyPlot(runs.map((run) => ({ name: runName(run), ms: run.ms })))],
     ...madeFrom(model, places, { units: options.units ?? 200, schedule, network, late: "wait" }),
@@ -273,8 +277,5 @@ function latencyTable(runs: readonly LatencyRun[]): Table {
   ], [
     `The first ${warmUnits} units of each run don't count. The design's paper gives about 200 ms ` +
     "for its own model and schedule, and 350 ms of network.",
-    ...runs.filter(({ growing }) => growing).map((run) =>
-      `${runName(run)}: latency grew through the run: this machine did not keep up.`
-    ),
   ]);
 }

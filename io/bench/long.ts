@@ -134,6 +134,10 @@ async function benchLong(
       drift,
       minutes,
     },
+    main: {
+      "real-time factor": wallMinutes / minutesDone,
+      "ms per unit, median of minutes": median(minutes.map(({ p50 }) => p50)),
+    },
     tables: [longTable(minutes, drift)],
     plots: [longPlot(minutes)],
     ...madeFrom(model, info, {

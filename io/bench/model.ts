@@ -7,21 +7,33 @@ import { type PresetName, presetNames } from "../../engine/models/presets.ts";
 import { randomCheckpoint } from "../../engine/models/random_checkpoint.ts";
 import {
   openSession,
-  type Precision,
   type SessionInfo,
   type SessionOptions,
   type WorkerSession,
 } from "../../engine/mod.ts";
+import { evaluationsPerUnit } from "../../engine/config/solver.ts";
+import { historyWindow } from "../../engine/model/window.ts";
 import { resolveSettings, type Settings } from "../../engine/model/settings.ts";
 import { tuneDevice } from "../../engine/roles/tuning.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { modelOptions } from "../cli/model_options.ts";
-import { openTuning, ownModel } from "../run/open_model.ts";
+import { openTuning, ownModel, sessionOptions } from "../run/open_model.ts";
 import type { Option, Parsed } from "../cli/options.ts";
 import type { CachedTuning } from "../cli/tune_cache.ts";
 import type { Places } from "../provenance/provenance.ts";
 import type { Bench } from "../reports/report.ts";
 import type { Status } from "./output.ts";
+
+/** The options that decide what a tick computes, as every command has them. */
+export const settingOptions = {
+  seed: modelOptions.seed,
+  steps: modelOptions.steps,
+  solver: modelOptions.solver,
+  guidance: modelOptions.guidance,
+  shift: modelOptions.shift,
+  precision: modelOptions.precision,
+  "history-units": modelOptions["history-units"],
+} as const satisfies Record<string, Option>;
 
 export const benchModelOptions = {
   model: modelOptions.model,
@@ -31,9 +43,9 @@ export const benchModelOptions = {
     help: "a preset with random weights, made in memory, instead of --model",
   },
   adapter: { kind: "text", value: "SPEC", help: "adapter, as 'adapters' lists them (default)" },
-  precision: modelOptions.precision,
   "no-tune": modelOptions["no-tune"],
   "tune-cache": modelOptions["tune-cache"],
+  ...settingOptions,
 } as const satisfies Record<string, Option>;
 
 export type BenchModelOptions = Partial<Parsed<typeof benchModelOptions>["options"]>;
@@ -41,9 +53,9 @@ export type BenchModelOptions = Partial<Parsed<typeof benchModelOptions>["option
 export interface BenchModel {
   name: string;
   checkpoint: Checkpoint;
-  /** As a session resolves them with this precision. */
+  /** What was asked for, and what a session makes of it. */
+  asked: SessionOptions;
   settings: Settings;
-  precision: Precision;
   /** Chooses kernels' variants by measurement; null: defaults. */
   tuning: CachedTuning | null;
 }
@@ -53,7 +65,7 @@ export async function openBenchModel(
   options: BenchModelOptions,
   status: Status,
 ): Promise<BenchModel> {
-  const { model, preset, precision = "auto" } = options;
+  const { model, preset } = options;
   checkChoice(options);
   const checkpoint = preset === undefined
     ? await openCheckpoint(model ?? await ownModel())
@@ -63,13 +75,21 @@ export async function openBenchModel(
       preset === "nano" ? "F32" : "F16",
       (part) => status(`weights of ${preset}: ${Math.floor(100 * part)} %`),
     );
+  const asked = askedSettings(options);
   return {
     name: preset ?? model ?? "nano",
     checkpoint,
-    settings: resolveSettings(checkpoint, { precision }),
-    precision,
+    asked,
+    settings: resolveSettings(checkpoint, asked),
     tuning: await openTuning(options),
   };
+}
+
+/** What the options ask of a session, wherever it runs. */
+export function askedSettings(options: Partial<Parsed<typeof settingOptions>["options"]>) {
+  const names = Object.keys(settingOptions);
+  const given = Object.entries(options).filter(([name]) => names.includes(name));
+  return sessionOptions(Object.fromEntries(given));
 }
 
 /** @throws InputError when both are given. */
@@ -98,12 +118,12 @@ export async function openBenchGpu(
 
 /** Opens a session as the commands do, its kernels' variants chosen. */
 export async function openBenchSession(
-  { checkpoint, precision, tuning }: BenchModel,
+  { checkpoint, asked, tuning }: BenchModel,
   options: SessionOptions,
 ): Promise<WorkerSession> {
   const session = await openSession(checkpoint, {
+    ...asked,
     ...options,
-    precision,
     ...(tuning ? { tuning: tuning.request } : {}),
   });
   await tuning?.keep();
@@ -148,13 +168,18 @@ export function madeFrom(
   own: Record<string, unknown> = {},
 ): Required<Pick<Bench, "model" | "origin">> {
   const { config, digest } = checkpoint;
+  const layout = unitLayout(config);
   const { promptIds: _, personaFrame: _p, voice: _v, ...answering } = settings;
   return {
     model: {
       name,
       parameters: parameterCount(config),
       unitMs: config.unit_ms,
-      tokensPerUnit: unitLayout(config).tokens,
+      tokensPerUnit: layout.tokens,
+      /** Tokens that history has room for, and those of them that the solver sees at the most. */
+      historyTokens: settings.historyUnits * layout.tokens,
+      seenTokens: historyWindow(layout, settings).most,
+      evaluationsPerUnit: evaluationsPerUnit(settings.solver),
       config,
     },
     origin: {

@@ -42,7 +42,7 @@ export async function run(
       status,
     );
     const start = options.preset === undefined
-      ? [await benchStart(programs, options.model, 1, options["no-tune"], status)]
+      ? [await benchStart(programs, { ...options, rounds: 1 }, status)]
       : [];
     return [tick, kernels, latency, ...start];
   });

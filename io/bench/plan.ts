@@ -3,8 +3,7 @@
 import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../../engine/config/config.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { sessionRules } from "../../engine/model/settings.ts";
-import { preset, presetNames } from "../../engine/models/presets.ts";
+import { preset } from "../../engine/models/presets.ts";
 import {
   type Machine,
   planPlacement,
@@ -18,8 +17,8 @@ import { paperCheckpoint } from "../../engine/checkpoint/paper.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { allLaunches, tickOnPaper } from "../../engine/roles/tick_plan.ts";
 import { ownModel } from "../run/open_model.ts";
-import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
-import { checkChoice } from "./model.ts";
+import type { CommandSpec, Option } from "../cli/options.ts";
+import { askedSettings, benchModelOptions, checkChoice } from "./model.ts";
 import { outputOptions, runBench } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { benchPlanCheck } from "./plan_check.ts";
@@ -32,15 +31,7 @@ const spec = {
   summary,
   usage: "--flops X --bandwidth Y [--link Z] [options], or --check",
   options: {
-    model: { kind: "text", value: "DIR", help: "checkpoint (engine/models/nano)" },
-    preset: { kind: "choice", choices: presetNames, help: "a preset instead of --model" },
-    precision: { ...sessionRules.precision, help: "storage (auto)" },
-    "no-tune": { kind: "flag", help: "with --check: take each kernel's default" },
-    "tune-cache": {
-      kind: "text",
-      value: "FILE",
-      help: "with --check: variants that were measured",
-    },
+    ...benchModelOptions,
     flops: { kind: "text", value: "X", help: "multiply-adds per second x 2, as 67T" },
     bandwidth: { kind: "text", value: "Y", help: "bytes per second of memory, as 3.35T" },
     link: { kind: "text", value: "Z", help: "bytes per second between adapters (25G)" },
@@ -52,12 +43,10 @@ const spec = {
       help: "part of these rates that kernels reach (1: the roof)",
     },
     "launch-us": { kind: "number", value: "N", min: 0, help: "microseconds of a launch (0)" },
-    "history-units": { kind: "whole", min: 1, help: "units of history (a full one)" },
     check: {
       kind: "flag",
       help: "plan for this machine, with its own ceilings, and compare with the tick it has",
     },
-    adapter: { kind: "text", value: "SPEC", help: "with --check: the adapter (default)" },
     ...outputOptions,
   },
   examples: [
@@ -65,8 +54,6 @@ const spec = {
     "wanstream bench plan --check",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
-
-type Options = Parsed<typeof spec.options>["options"];
 
 export function run(args: string[]): Promise<number> {
   return runBench(spec, args, async (options, status) => {
@@ -126,15 +113,10 @@ export async function plan(
   name: string,
   config: ModelConfig,
   machine: Machine,
-  { precision = "auto", "history-units": historyUnits }: Pick<
-    Options,
-    "precision" | "history-units"
-  >,
+  options: Parameters<typeof askedSettings>[0],
 ): Promise<Bench> {
-  const settings = resolveSettings(paperCheckpoint(config), {
-    precision,
-    ...(historyUnits === undefined ? {} : { historyUnits }),
-  });
+  const settings = resolveSettings(paperCheckpoint(config), askedSettings(options));
+  const { promptIds: _, personaFrame: _p, voice: _v, ...answering } = settings;
   const { storage, weights } = settings;
   const { model, stages: plans } = await tickOnPaper(config, settings);
   const stages = stageTimes(plans, machine);
@@ -187,7 +169,7 @@ export async function plan(
     }],
     plots: [],
     model: { name, config },
-    origin: { settings: { storage, weights, historyUnits: settings.historyUnits, machine } },
+    origin: { settings: { ...answering, machine } },
   };
 }
 

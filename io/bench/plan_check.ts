@@ -1,6 +1,6 @@
 /** `bench plan --check`: how well a plan fits the machine that is here. */
 import { classEfficiency, kernelTimes, measureCeiling } from "../../engine/bench/kernel_bench.ts";
-import { type Machine, stageTimes } from "../../engine/bench/roofline.ts";
+import { type Machine, stageTimes, workKinds } from "../../engine/bench/roofline.ts";
 import { TickBench, type TickTimes } from "../../engine/bench/tick_bench.ts";
 import type { TickStage } from "../../engine/roles/tick_plan.ts";
 import { median } from "../../kernels/measure/quantile.ts";
@@ -12,6 +12,7 @@ import {
   openBenchModel,
   placesOf,
 } from "./model.ts";
+import { wanderingDoubts } from "./doubts.ts";
 import type { Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { figure, percent, tableOf } from "../reports/table.ts";
@@ -60,7 +61,8 @@ export async function benchPlanCheck(
     });
     const sum = (of: "predictedMs" | "kernelsMs") => checked.reduce((all, one) => all + one[of], 0);
     const tick = compared("tick", sum("predictedMs"), sum("kernelsMs"), ticks);
-    const within = Math.abs(tick.ratio - 1) <= 0.3;
+    const classes = workKinds.filter((kind) => kernels.some((kernel) => kernel.kind === kind));
+    const verdict = judge(tick.ratio, classes.map((kind) => [kind, efficiency[kind]]));
     return {
       name: "plan",
       headline:
@@ -68,16 +70,16 @@ export async function benchPlanCheck(
       figures: {
         machine,
         ceiling,
-        efficiency,
+        efficiency: workKinds.map((kind) => ({ kind, part: efficiency[kind] ?? null })),
         stages: [...checked, tick],
-        within30Percent: within,
+        ...verdict,
       },
       tables: [
         ceilingTable(ceiling),
         tableOf(
           "What classes of kernels reached of the ceilings, launched alone",
-          Object.entries(efficiency),
-          [["class", ([kind]) => kind], ["part", ([, part]) => percent(part)]],
+          classes,
+          [["class", (kind) => kind], ["part", (kind) => percent(efficiency[kind])]],
         ),
         tableOf("Predicted and measured (ms per tick, history full)", [...checked, tick], [
           ["stage", ({ stage }) => stage],
@@ -86,18 +88,42 @@ export async function benchPlanCheck(
           ["measured", ({ measuredMs }) => figure(measuredMs)],
           ["ratio", ({ ratio }) => figure(ratio)],
         ], [
-          `The tick is predicted ${within ? "within" : "NOT within"} 30 %.`,
+          `The check ${verdict.passes ? "passes" : "FAILS"}: ${verdict.reason}.`,
           "Predicted: the operations and bytes of the tick's launches under this run's ceilings, by " +
           "the part of them that each class of kernels reached on average when launched alone in " +
           "this run. The tick itself is not used.",
         ]),
       ],
+      main: { "ratio of the tick": tick.ratio },
+      doubts: wanderingDoubts(
+        "the time of a tick's kernels",
+        kernels.map((one) => ({ ...one, weight: one.ms * one.launches })),
+      ),
+      failed: !verdict.passes,
       plots: [],
       ...madeFrom(model, placesOf(gpu, options.adapter)),
     };
   } finally {
     gpu.destroy();
   }
+}
+
+/**
+ * Whether a plan fits: the tick is predicted within 30 %, by efficiencies that can be. One above 100 %
+ * says that ceilings or kernels were measured wrong, whatever the prediction.
+ */
+export function judge(
+  ratio: number,
+  efficiencies: readonly (readonly [kind: string, part: number | undefined])[],
+): { passes: boolean; reason: string } {
+  const wrong = efficiencies.find(([, part]) => !(part !== undefined && part > 0 && part <= 1));
+  if (wrong) {
+    const [kind, part] = wrong;
+    const what = part === undefined ? "no part" : percent(part);
+    return { passes: false, reason: `kernels of class '${kind}' reached ${what} of the ceilings` };
+  }
+  const passes = Math.abs(ratio - 1) <= 0.3;
+  return { passes, reason: `the tick is predicted ${passes ? "" : "NOT "}within 30 %` };
 }
 
 function compared(

@@ -4,7 +4,10 @@ import { type Checkpoint, openCheckpoint, openConfig } from "../../engine/checkp
 import { unitLayout } from "../../engine/checkpoint/unit.ts";
 import { RunError } from "../system/errors.ts";
 import { ownModel } from "../run/open_model.ts";
-import type { CommandSpec, Option } from "../cli/options.ts";
+import { resolveSettings } from "../../engine/model/settings.ts";
+import { modelOptions } from "../cli/model_options.ts";
+import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
+import { askedSettings, madeFrom, settingOptions } from "./model.ts";
 import { median } from "../../kernels/measure/quantile.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
@@ -19,8 +22,9 @@ const spec = {
   summary,
   usage: "[options]",
   options: {
-    model: { kind: "text", value: "DIR", help: "checkpoint (engine/models/nano)" },
-    "no-tune": { kind: "flag", help: "take each kernel's default, measure no variants" },
+    model: modelOptions.model,
+    "no-tune": modelOptions["no-tune"],
+    ...settingOptions,
     rounds: { kind: "whole", min: 1, max: 100, help: "starts to take the median of (3)" },
     ...outputOptions,
   },
@@ -37,10 +41,11 @@ export interface StartPrograms {
 
 export function run(args: string[], programs: StartPrograms): Promise<number> {
   return runBench(spec, args, async (options, status) => {
-    const { model, rounds, "no-tune": off } = options;
-    return await benchStart(programs, model, rounds ?? 3, off, status);
+    return await benchStart(programs, options, status);
   });
 }
+
+type StartOptions = Partial<Parsed<typeof spec.options>["options"]>;
 
 export interface StartPart {
   what: string;
@@ -49,13 +54,16 @@ export interface StartPart {
 
 export async function benchStart(
   { root, stream }: StartPrograms,
-  given: string | undefined,
-  rounds: number,
-  noTune: boolean,
+  options: StartOptions,
   status: Status,
 ): Promise<Bench> {
+  const { model: given, rounds = 3, "no-tune": noTune } = options;
   const model = given ?? await ownModel();
-  const more = noTune ? ["--no-tune"] : [];
+  const asked = Object.keys(settingOptions).flatMap((name) => {
+    const value = options[name as keyof typeof settingOptions];
+    return value === undefined ? [] : [`--${name}`, `${value}`];
+  });
+  const more = [...noTune ? ["--no-tune"] : [], ...asked];
   const { userSamples } = unitLayout(await openConfig(model));
   const silence = new Uint8Array(4 * userSamples);
   const totals: number[] = [];
@@ -71,7 +79,8 @@ export async function benchStart(
     const marks: ChildMarks = JSON.parse(
       await output(root, [
         ...["run", "-q", "--no-prompt", "-P=measure"],
-        ...[startChild, stream, model, ...more],
+        ...[startChild, stream, model, JSON.stringify(askedSettings(options))],
+        ...(noTune ? ["--no-tune"] : []),
       ]),
     );
     if (round === 0) continue;
@@ -128,29 +137,25 @@ export async function benchStart(
     },
     tables: [startTable(parts, totalMs, first, second)],
     plots: [startPlot(parts)],
-    ...startedFrom(model, await openCheckpoint(model), rounds, children[0]?.marks),
+    main: { "first answer, ms": totalMs, "first tick, ms": first, "second tick, ms": second },
+    startsPrograms: true,
+    ...startedFrom(model, await openCheckpoint(model), options, rounds, children[0]?.marks),
   };
 }
 
 function startedFrom(
   path: string,
-  { config, digest }: Checkpoint,
+  checkpoint: Checkpoint,
+  options: StartOptions,
   rounds: number,
   marks: ChildMarks | undefined,
 ): Pick<Bench, "model" | "origin"> {
-  const thinker = {
-    adapter: marks?.adapterName ?? "",
-    spec: "default",
-    kernels: marks?.kernels ?? {},
-  };
-  return {
-    model: { name: path, config },
-    origin: {
-      settings: { rounds },
-      checkpoint: { path, digest, randomWeightsSeed: config.random_weights_seed ?? null },
-      places: { placement: "fused", thinker, performers: [] },
-    },
-  };
+  const asked = askedSettings(options);
+  const settings = resolveSettings(checkpoint, asked);
+  const { adapterName: adapter = "", kernels = {} } = marks ?? {};
+  const thinker = { adapter, spec: "default", kernels };
+  const places = { placement: "fused" as const, thinker, performers: [] };
+  return madeFrom({ name: path, checkpoint, asked, settings, tuning: null }, places, { rounds });
 }
 
 const startChild = fileURLToPath(new URL("./start_child.ts", import.meta.url));

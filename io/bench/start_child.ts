@@ -1,6 +1,6 @@
 /** `bench start` starts this: it does what `stream` does up to its second unit, and prints how long
  * each part took, as JSON. Its arguments are the module of the command `stream`, whose loading is
- * measured too, the checkpoint and the options. */
+ * measured too, the checkpoint, what is asked of a session as JSON, and perhaps --no-tune. */
 import { openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { TickBench } from "../../engine/bench/tick_bench.ts";
@@ -30,11 +30,11 @@ export interface ChildMarks {
 
 const now = () => performance.timeOrigin + performance.now();
 
-const [stream = "", folder = ""] = Deno.args;
+const [stream = "", folder = "", asked = "{}"] = Deno.args;
 await import(stream);
 const modules = now();
 const checkpointFile = await openCheckpoint(folder);
-const settings = resolveSettings(checkpointFile, {});
+const settings = resolveSettings(checkpointFile, JSON.parse(asked));
 const checkpoint = now();
 const gpu = await Gpu.open();
 const adapter = now();

@@ -28,6 +28,8 @@ import {
   placesOf,
   timed,
 } from "./model.ts";
+import { fewestFor } from "../pace/statistics.ts";
+import { wanderingDoubts } from "./doubts.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { growthPlot, type Plot, stagePlot } from "../reports/plots.ts";
@@ -42,6 +44,11 @@ const spec = {
   options: {
     ...benchModelOptions,
     performer: modelOptions.performer,
+    placement: {
+      kind: "choice",
+      choices: ["split", "fused", "both"],
+      help: "roles on two adapters or one (both, one after the other)",
+    },
     ticks: { kind: "whole", min: 1, max: 1000, help: "ticks at each length of history (5)" },
     units: { kind: "whole", min: 8, help: "units in each placement and schedule (24)" },
     "growth-units": {
@@ -83,8 +90,8 @@ export interface PlacementRun {
   stages: Record<"encode" | "pass" | "sendSlice" | "solve" | "sendLatents" | "decode", number>;
   /** Wall milliseconds per unit, flat out: mean and 95th percentile; and the mean over the unit's
    * length. */
-  unitMs: number;
-  p95Ms: number;
+  tickMs: number;
+  p95Ms: number | null;
   realTimeFactor: number;
   openingMs: number;
   /** Allocated on the adapters; one number where the roles share one. */
@@ -131,7 +138,8 @@ export async function benchTick(
   const growth = describeGrowth(historyReads(bench.plans), withWindow, withoutWindow);
 
   const runs: PlacementRun[] = [];
-  for (const placement of ["fused", "split"] as const) {
+  const { placement: asked = "both" } = options;
+  for (const placement of asked === "both" ? ["fused", "split"] as const : [asked]) {
     for (const schedule of ["paper", "eager"] as const) {
       status(`${placement}, ${schedule}`);
       runs.push(await runPlacement(model, placement, schedule, options));
@@ -148,6 +156,10 @@ export async function benchTick(
   const stages = { p50: stageMs(all, 0.5), p95: stageMs(all, 0.95), unit10: at(10), full };
   const sleepMs = sleep.skipped ? 0 : readbacks * sleep.ms;
   const { unit_ms: unitMs } = config;
+  const wandering = withWindow.map(({ ticks }) => ({
+    ms: stageMs(ticks, 0.5).tick,
+    quartiles: [stageMs(ticks, 0.25).tick, stageMs(ticks, 0.75).tick] as const,
+  }));
   return {
     name: "tick",
     headline: `tick of ${model.name} in ${settings.weights} on ${adapter}, ${unitMs} ms of stream`,
@@ -167,6 +179,15 @@ export async function benchTick(
       growth,
       runs,
     },
+    main: {
+      "tick, ms": stages.p50.tick,
+      "tick with the window full, ms": full.tick,
+      ...Object.fromEntries(runs.map(({ placement, schedule, tickMs }) => [
+        `${placement}, ${schedule}, ms per unit`,
+        tickMs,
+      ])),
+    },
+    doubts: wanderingDoubts("the lengths of history", wandering),
     tables: [
       stageTable(stages, sleepMs, sleep, readbacks, encoding, unitMs),
       growthTable(growth),
@@ -174,6 +195,7 @@ export async function benchTick(
     ],
     plots: [growthPlots(growth), stagePlot(runs, unitMs)],
     ...madeFrom(model, places, {
+      placement: asked,
       ticks: ticksEach,
       units: options.units ?? 24,
       growthUnits: longest,
@@ -270,7 +292,7 @@ async function runPlacement(
   const of = (stage: keyof Response["stages"]) =>
     median(warm.map(({ response: { stages } }) => stages[stage]));
   const times = warm.map(({ ms }) => ms);
-  const unitMs = times.reduce((sum, ms) => sum + ms, 0) / times.length;
+  const tickMs = times.reduce((sum, ms) => sum + ms, 0) / times.length;
   const { info } = session;
   return {
     placement: info.placement,
@@ -283,9 +305,9 @@ async function runPlacement(
       sendLatents: of("sendLatents"),
       decode: of("decode"),
     },
-    unitMs,
-    p95Ms: quantile(times, 0.95),
-    realTimeFactor: unitMs / config.unit_ms,
+    tickMs,
+    p95Ms: times.length < fewestFor(0.95) ? null : quantile(times, 0.95),
+    realTimeFactor: tickMs / config.unit_ms,
     openingMs,
     thinkerBytes: info.thinker.allocatedBytes,
     performerBytes: performerBytes(info),
@@ -375,8 +397,8 @@ function placementTable(runs: readonly PlacementRun[], unitMs: number): Table {
     ["solve", ({ stages }) => figure(stages.solve)],
     ["decode", ({ stages }) => figure(stages.decode)],
     ["sends", ({ stages }) => figure(stages.sendSlice + stages.sendLatents)],
-    ["ms per unit", (run) => figure(run.unitMs)],
-    ["p95", ({ p95Ms }) => figure(p95Ms)],
+    ["ms per unit", (run) => figure(run.tickMs)],
+    ["p95", ({ p95Ms }) => figure(p95Ms) ?? "too few"],
     ["real-time factor", ({ realTimeFactor }) => figure(realTimeFactor)],
     [
       "memory",

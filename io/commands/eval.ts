@@ -14,13 +14,7 @@ import {
   eventsSchema,
   readEvalFile,
 } from "../eval/figures/events_file.ts";
-import {
-  checkForms,
-  defaultDraws,
-  factsOf,
-  figureOptions,
-  printFigures,
-} from "../eval/figures/output.ts";
+import { defaultDraws, factsOf, figureOptions, printFigures } from "../eval/figures/output.ts";
 import { chooseJobs, parseNoiseSeeds } from "../eval/jobs.ts";
 import { type Usable, usable } from "../eval/resume.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
@@ -29,6 +23,7 @@ import { Interrupt, interruptedCode } from "../system/interrupt.ts";
 import { modelOptions } from "../cli/model_options.ts";
 import { openModel, ownModel, sessionOptions } from "../run/open_model.ts";
 import { runCommand } from "../cli/commands.ts";
+import { checkForms } from "../cli/forms.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { type Origin, provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";

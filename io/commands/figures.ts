@@ -1,13 +1,13 @@
 /** `figures`: figures from events files of `eval`, put together or compared; nothing is run. */
 import { InputError } from "../../engine/config/errors.ts";
 import { runCommand } from "../cli/commands.ts";
+import { checkForms } from "../cli/forms.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { rowsOf } from "../eval/figures/bars.ts";
 import { compare, type Comparison } from "../eval/figures/compare.ts";
 import { type EvalFile, readEvalFile } from "../eval/figures/events_file.ts";
 import { merged } from "../eval/figures/merge.ts";
 import {
-  checkForms,
   defaultDraws,
   factsOf,
   figureOptions,

@@ -11,6 +11,10 @@ import { launches, tickOnPaper, tickStages } from "../../engine/roles/tick_plan.
 import { elementBytes, elements } from "../../kernels/gpu/tensor.ts";
 import { provenanceOf } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";
+import { checkForms, formOptions } from "../cli/forms.ts";
+import { evaluationsPerUnit } from "../../engine/config/solver.ts";
+import { historyWindow } from "../../engine/model/window.ts";
+import { type Table, tableMarkdown, tablesCsv } from "../reports/table.ts";
 import { runCommand } from "../cli/commands.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
 import { print } from "../system/terminal.ts";
@@ -22,13 +26,14 @@ const spec = {
   summary,
   usage: "MODEL [options]",
   options: {
-    json: { kind: "flag", help: "one JSON object on stdout instead of a table" },
+    ...formOptions,
   },
   examples: ["wanstream inspect engine/models/nano", "wanstream inspect out/big --json"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
 export function run(args: string[]): Promise<number> {
-  return runCommand(spec, args, async ({ json }, operands, started) => {
+  return runCommand(spec, args, async (forms, operands, started) => {
+    checkForms(forms);
     const [model, ...more] = operands;
     if (model === undefined || more.length > 0) {
       throw new InputError(
@@ -36,8 +41,19 @@ export function run(args: string[]): Promise<number> {
       );
     }
     const report = await inspect(model);
-    if (!json) {
-      await print(inspectionText(model, report));
+    if (!forms.json) {
+      const sections = inspectionSections(model, report);
+      const tables = sections.map(([title, rows]): Table => ({
+        title,
+        columns: ["", ...Array.from({ length: width(rows) - 1 }, () => "")],
+        rows,
+      }));
+      const text = forms.csv
+        ? tablesCsv(tables)
+        : forms.markdown
+        ? tables.map((table) => `**${table.title}**\n\n${tableMarkdown(table)}`).join("\n")
+        : inspectionText(sections);
+      await print(text);
       return 0;
     }
     const { config: { random_weights_seed }, digest } = report;
@@ -87,7 +103,9 @@ export async function inspect(model: string) {
     storedBytes,
     parameters,
     tokensPerUnit: layout,
+    evaluationsPerUnit: evaluationsPerUnit(config.solver),
     historyTokens: config.history_units * layout.tokens,
+    seenTokens: historyWindow(layout, settings).most,
     historySeconds: (config.history_units * config.unit_ms) / 1000,
     flopsPerUnit: { encode, pass, step: solve / config.solver.steps, solve, decode },
     bytes: { f32: memory("f32"), f16: memory("f16") },
@@ -99,12 +117,16 @@ function knownText(known: readonly string[]): string {
   return ["sound", "pictures", ...known.map((name) => name.replace("_", " "))].join(", ");
 }
 
-export function inspectionText(model: string, report: Inspection): string {
+type Section = [title: string, rows: string[][]];
+
+export function inspectionSections(model: string, report: Inspection): Section[] {
   const { config: c, tokensPerUnit: layout, flopsPerUnit: flops } = report;
   const { audio, video } = c.response;
   const seconds = c.unit_ms / 1000;
   const solver = `${c.solver.name}, ${count(c.solver.steps, "step")}, shift ${c.solver.shift}, ` +
-    `guidance ${c.solver.guidance}`;
+    `guidance ${c.solver.guidance}: ${
+      count(report.evaluationsPerUnit, "evaluation")
+    } of the network a unit`;
   const tick = flops.encode + flops.pass + flops.solve + flops.decode;
   const rate = (
     operations: number,
@@ -114,7 +136,7 @@ export function inspectionText(model: string, report: Inspection): string {
   const weights = c.random_weights_seed === undefined
     ? "as trained"
     : `RANDOM (seed ${c.random_weights_seed}): not trained`;
-  const sections: [string, string[][]][] = [
+  return [
     [model, [
       [
         "weights",
@@ -185,11 +207,21 @@ export function inspectionText(model: string, report: Inspection): string {
         `${report.historySeconds.toFixed(1)} s, the first ` +
         `${c.sink_units} never leave`,
       ],
-      ["tokens", thousands(report.historyTokens)],
+      [
+        "tokens",
+        thousands(report.historyTokens),
+        `of which the solver sees ${thousands(report.seenTokens)} at the most, without typed text`,
+      ],
     ]],
   ];
+}
+
+/** The sections for a terminal. */
+export function inspectionText(sections: readonly Section[]): string {
   return sections.map(([title, rows]) => `${title}\n${align(rows)}`).join("\n");
 }
+
+const width = (rows: readonly string[][]) => Math.max(...rows.map(({ length }) => length));
 
 /** Rows as indented columns. */
 function align(rows: string[][]): string {

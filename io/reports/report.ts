@@ -23,12 +23,21 @@ export interface Bench {
   model?: { name: string } & Record<string, unknown>;
   /** What only the bench knows of its provenance. */
   origin?: Origin;
+  /** The figures that people quote, by name: --repeat gives their spread. */
+  main?: Record<string, number>;
+  /** What makes the figures doubtful, in lines. */
+  doubts?: readonly string[];
+  /** It starts programs: their work isn't told from other programs'. */
+  startsPrograms?: boolean;
+  /** It is a check, and what it checks doesn't hold. */
+  failed?: boolean;
 }
 
 export interface Report {
   provenance: Provenance;
   /** The model's facts. */
   model: Bench["model"] | null;
+  warnings?: readonly string[];
   benches: readonly Bench[];
 }
 
@@ -104,7 +113,10 @@ export async function draw(plots: readonly Plot[]): Promise<string[]> {
   return JSON.parse(text(stdout));
 }
 
-function page({ provenance, model, benches }: Report, svg: ReadonlyMap<Plot, string>): string {
+function page(
+  { provenance, model, warnings = [], benches }: Report,
+  svg: ReadonlyMap<Plot, string>,
+): string {
   const { command, run: { date }, roles } = provenance;
   const adapter = roles?.[0]?.adapter;
   const sections = benches.map((bench) =>
@@ -141,6 +153,7 @@ ${bench.tables.map(tableHtml).join("\n")}
 <header>
 <h1>${escape(model?.name ?? "wanstream")}</h1>
 <p>${escape([adapter, date, command].filter((part) => part).join(" · "))}</p>
+${warnings.map((warning) => `<p>Warning: ${escape(warning)}</p>`).join("\n")}
 ${links}
 </header>
 <main>

@@ -87,6 +87,22 @@ export function tableMarkdown({ columns, rows, notes = [] }: Table): string {
     .join("\n") + "\n";
 }
 
+/** Tables as comma-separated values: a line per cell that has a figure. */
+export function tablesCsv(tables: readonly Table[]): string {
+  return recordsCsv(
+    tables.flatMap(({ title, columns, rows }) =>
+      rows.flatMap(([row, ...cells]) =>
+        cells.map((value, i) => ({
+          table: title,
+          row: row?.trim() ?? "",
+          column: columns[i + 1] ?? "",
+          value,
+        }))
+      )
+    ),
+  );
+}
+
 /** Records as comma-separated values (RFC 4180), their keys first; null is an empty field. */
 export function recordsCsv(records: readonly Record<string, string | number | boolean | null>[]) {
   const field = (value: string | number | boolean | null | undefined) => {

@@ -1,5 +1,5 @@
 /** Figures on standard output: a table, JSON, CSV or Markdown. */
-import { InputError } from "../../../engine/config/errors.ts";
+import { formOptions, type Forms } from "../../cli/forms.ts";
 import type { Option } from "../../cli/options.ts";
 import type { Provenance } from "../../provenance/provenance.ts";
 import { printResult } from "../../provenance/result.ts";
@@ -20,12 +20,8 @@ export const figureOptions = {
     max: 100_000,
     help: "draws of the bootstrap behind the intervals (1000); 0: no intervals",
   },
-  json: { kind: "flag", help: "figures as JSON on standard output" },
-  csv: { kind: "flag", help: "figures as comma-separated values, unrounded" },
-  markdown: { kind: "flag", help: "figures as a Markdown table" },
+  ...formOptions,
 } as const satisfies Record<string, Option>;
-
-export type Forms = Record<"json" | "csv" | "markdown", boolean>;
 
 /** Draws of the bootstrap where --draws isn't given. */
 export const defaultDraws = 1000;
@@ -67,12 +63,6 @@ export function factsOf(
     noiseSeeds: [...new Set(results.map(({ noiseSeed }) => noiseSeed))].sort((a, b) => a - b),
     seeds: seedRange(results.map(({ seed }) => seed)),
   };
-}
-
-/** @throws InputError when more than one form is asked for. */
-export function checkForms(forms: Forms): void {
-  const [first, second] = (["json", "csv", "markdown"] as const).filter((name) => forms[name]);
-  if (second) throw new InputError(`--${first} and --${second}: standard output takes one of them`);
 }
 
 /** Prints figures, or a comparison, in the form that was asked for. */

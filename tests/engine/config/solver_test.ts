@@ -1,5 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import {
+  evaluationsPerUnit,
   soleUse,
   type SolverName,
   solverNames,
@@ -69,6 +70,12 @@ Deno.test("solver.json, which Python reads, says what the table says", () => {
 Deno.test("velocitySlots() counts the velocities that a program keeps", () => {
   const slots = (name: SolverName) => velocitySlots(solverProgram({ name, steps: 3, shift: 1 }));
   assertEquals(solverNames.map(slots), [1, 2, 2, 2]);
+});
+
+Deno.test("evaluationsPerUnit() counts a guided velocity as two", () => {
+  const counts = (guidance: number) =>
+    solverNames.map((name) => evaluationsPerUnit({ name, steps: 4, shift: 1, guidance }));
+  assertEquals([counts(1), counts(1.5)], [[4, 8, 8, 4], [8, 16, 16, 8]]);
 });
 
 Deno.test("soleUse() finds the velocities that serve for one step of z only", () => {

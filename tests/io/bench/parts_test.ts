@@ -1,8 +1,10 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { fitLine } from "../../../io/reports/line.ts";
 import { chosenVariants } from "../../../io/bench/kernels.ts";
 import { grows } from "../../../io/bench/latency.ts";
+import { loadDoubts, shareDoubts, spreadOf, wanderingDoubts } from "../../../io/bench/doubts.ts";
+import { judge } from "../../../io/bench/plan_check.ts";
 import { describeDrift } from "../../../io/bench/long.ts";
 import { parseRate } from "../../../io/bench/plan.ts";
 import { bytesText, figure, percent, tableText } from "../../../io/reports/table.ts";
@@ -55,6 +57,65 @@ Deno.test("grows() tells latency that adds up from latency that wanders", () => 
   assert(!grows(wandering, 160));
   assert(grows(wandering.map((ms, i) => ms + 10 * i), 160));
   assert(!grows([], 160) && !grows([100], 160));
+});
+
+Deno.test("a check fails on efficiencies that can't be, however well the tick is predicted", () => {
+  assert(judge(1.2, [["product", 0.6], ["attention", 1]]).passes);
+  for (
+    const [ratio, part, reason] of [
+      [1, 2.61, "'product' reached 261 %"],
+      [1, 0, "'product' reached 0.0 %"],
+      [1, undefined, "'product' reached no part"],
+      [1, NaN, "'product'"],
+      [1.4, 0.6, "NOT within 30 %"],
+      [NaN, 0.6, "NOT within 30 %"],
+    ] as const
+  ) {
+    const verdict = judge(ratio, [["attention", 0.5], ["product", part]]);
+    assertEquals(verdict.passes, false, `${part}`);
+    assertStringIncludes(verdict.reason, reason);
+  }
+});
+
+Deno.test("a busy machine, wandering times and shares above the whole are said", () => {
+  const load = (others: number | null, before: number | null, cores = 2) => ({
+    machine: { cpu: null, cores, memoryBytes: null, os: "" },
+    run: { date: "", seconds: 1, load: { before, after: null, others } },
+  });
+  const quiet = [load(0.4, 9), load(null, 0.5), load(null, null), load(1.9, 0, 16)];
+  assertEquals(quiet.flatMap((one) => loadDoubts(one, false)), []);
+  assertStringIncludes(loadDoubts(load(0.6, 0), false)[0] ?? "", "kept 0.6 cores busy");
+  assertStringIncludes(loadDoubts(load(2.1, 0, 16), false)[0] ?? "", "on 16 cores");
+  assertStringIncludes(loadDoubts(load(null, 3), false)[0] ?? "", "load average was 3");
+  // What a bench starts counts as others: it isn't held against it.
+  assertEquals(loadDoubts(load(1.5, 0.2), true), []);
+  assertEquals(loadDoubts(load(1.5, 0.7), true).length, 1);
+
+  const time = (lower: number, upper: number, weight = 1) => ({
+    ms: 10,
+    quartiles: [lower, upper] as const,
+    weight,
+  });
+  assertEquals(wanderingDoubts("ticks", [time(9, 13), time(1, 19, 0.1)]), []);
+  assertStringIncludes(
+    wanderingDoubts("ticks", [time(9, 13), time(8, 14)])[0] ?? "",
+    "50 % of ticks",
+  );
+  assertEquals(wanderingDoubts("ticks", []), []);
+  assertEquals(shareDoubts("kernels", [0.3, 1]), []);
+  assertStringIncludes(
+    shareDoubts("kernels", [0.3, 1.4, 1.1])[0] ?? "",
+    "2 of 3 kernels pass 100 %",
+  );
+});
+
+Deno.test("spreadOf() gives each figure's median and ends over the runs", () => {
+  assertEquals(spreadOf([{ a: 3, b: 1 }, { a: 1, b: 1 }, { a: 2, b: 4 }]), [
+    { figure: "a", median: 2, least: 1, most: 3, values: [3, 1, 2] },
+    { figure: "b", median: 1, least: 1, most: 4, values: [1, 1, 4] },
+  ]);
+  assertEquals(spreadOf([{ a: 1 }, { a: 2 }])[0]?.median, 1.5);
+  assertEquals(spreadOf([]), []);
 });
 
 Deno.test("chosenVariants() says how near a choice is to the fastest candidate", () => {

@@ -4,7 +4,7 @@ import { byteTokenizerJson } from "../../../engine/models/byte_tokenizer.ts";
 import { preset } from "../../../engine/models/presets.ts";
 import { openTokenizer } from "../../../engine/checkpoint/tokenizer.ts";
 import { run } from "../../../io/commands/init.ts";
-import { inspect, inspectionText } from "../../../io/commands/inspect.ts";
+import { inspect, inspectionSections, inspectionText } from "../../../io/commands/inspect.ts";
 import { assertInputError } from "../../engine/tiny_checkpoint.ts";
 
 async function inTempFolder(body: (folder: string) => Promise<void>): Promise<void> {
@@ -182,7 +182,7 @@ Deno.test("inspect counts what the tensors hold, and prints it", async () => {
     assertEquals(report.bytes.f16.history, 560 * 2 * 4 * 64 * 2);
     assertEquals(report.bytes.f16.historyPerMinute, 375 * 14 * 2 * 4 * 64 * 2);
     assertEquals(JSON.parse(JSON.stringify(report)), report);
-    const text = inspectionText("nano", report);
+    const text = inspectionText(inspectionSections("nano", report));
     for (const part of ["RANDOM (seed 0)", "6,724,816", "total        14", "solve, per step"]) {
       assert(text.includes(part), `${part} in\n${text}`);
     }
