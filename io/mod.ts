@@ -14,7 +14,7 @@ export { Recorder, recorder, type RecorderOptions, sideBySide } from "./run/reco
 export { paced, type PacedOptions, type PacedResponse } from "./run/paced.ts";
 export { typing } from "./pace/pump.ts";
 export { readUserText, type UserText } from "./media/user_text.ts";
-export { loadSnapshot, saveSnapshot } from "./saved/snapshots.ts";
+export { loadSnapshot, saved, saveSnapshot } from "./saved/snapshots.ts";
 export { fit } from "./ends/fit.ts";
 export type { InputFacts, SummaryEvent } from "./pace/events.ts";
 export type { UnitTimes } from "./pace/pump.ts";

@@ -1,5 +1,7 @@
 /** A script's snapshots in a folder, in the form in which the commands save their sessions. */
 import { InputError } from "../../engine/config/errors.ts";
+import { readOptions, whole } from "../../engine/config/option_rules.ts";
+import type { Observation, Session } from "../../engine/mod.ts";
 import { type Snapshot, wholeSnapshot } from "../../engine/roles/snapshot.ts";
 import { localPath } from "../system/local_path.ts";
 import { defaultName, SessionFolder } from "../system/session_folder.ts";
@@ -38,4 +40,32 @@ export async function loadSnapshot(
   name: string = defaultName,
 ): Promise<Snapshot> {
   return wholeSnapshot((await new SessionFolder(localPath(folder)).load(name)).snapshot);
+}
+
+/**
+ * Passes observations on to the session that answers them, and saves it after every so many of them and
+ * after the last: `session.respond(saved(session, talk, "folder"))`. A session that goes on after
+ * `loadSnapshot("folder")` takes the units from `snapshot.meta.unit + 1` on.
+ *
+ * @param folder As `saveSnapshot` takes it.
+ * @param options `every`: units from save to save (25); `name`: the snapshot's.
+ * @throws InputError as `saveSnapshot` does.
+ */
+export async function* saved(
+  session: Pick<Session, "snapshot">,
+  observations: Iterable<Observation> | AsyncIterable<Observation>,
+  folder: string | URL,
+  options: { every?: number; name?: string } = {},
+): AsyncGenerator<Observation> {
+  const { every = 25, name } = readOptions(options, {
+    every: whole(1, 1e6),
+    name: { kind: "text" },
+  });
+  let units = 0;
+  const save = async () => await saveSnapshot(folder, await session.snapshot(), name);
+  for await (const observation of observations) {
+    yield observation;
+    if (++units % every === 0) await save();
+  }
+  if (units % every > 0) await save();
 }

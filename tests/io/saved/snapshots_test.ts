@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { makeSnapshot } from "../../../engine/roles/snapshot.ts";
-import { loadSnapshot, saveSnapshot } from "../../../io/saved/snapshots.ts";
+import { loadSnapshot, saved, saveSnapshot } from "../../../io/saved/snapshots.ts";
 import { SessionFolder } from "../../../io/system/session_folder.ts";
 import { settingsFor, tinyConfig } from "../../engine/support.ts";
 import { snapshotAfter } from "../session_saver.ts";
@@ -70,4 +70,23 @@ Deno.test("what an earlier version saved, without a digest, is loaded", () =>
     const { meta: { digest: _, ...meta }, blobs } = made(3);
     await new SessionFolder(path).save({ meta, blobs });
     assertEquals(await loadSnapshot(path), { meta, blobs });
+  }));
+
+Deno.test("saved() saves after every so many observations that were given on, and after the last", () =>
+  withFolder(async (path) => {
+    const talk = Array.from({ length: 5 }, () => ({ audio: null, frames: null }));
+    let given = 0;
+    const session = { snapshot: () => Promise.resolve(made(given - 1)) };
+    const after: number[] = [];
+    for await (const _ of saved(session, talk, path, { every: 2, name: "talk" })) {
+      given++;
+      after.push(await loadSnapshot(path, "talk").then(({ meta }) => meta.unit, () => -1));
+    }
+    assertEquals(after, [-1, -1, 1, 1, 3]);
+    assertEquals((await loadSnapshot(path, "talk")).meta.unit, 4);
+    await assertRejects(
+      () => Array.fromAsync(saved(session, talk, path, { every: 0 })),
+      InputError,
+      "every",
+    );
   }));
