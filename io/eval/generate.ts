@@ -4,7 +4,7 @@ import { InputError } from "../../engine/config/errors.ts";
 import { valueText } from "../../engine/config/error_text.ts";
 import { ifThere, RunError } from "../system/errors.ts";
 import { openRecording, type Recording } from "./recordings.ts";
-import { readTruth, type Swap } from "./measures/truth.ts";
+import type { Swap } from "./measures/truth.ts";
 
 const python = "/usr/bin/python3";
 const remedy =
@@ -41,18 +41,21 @@ export function nameOf({ seed, swap }: Wanted): string {
  * in a temporary one that `dispose` removes.
  *
  * @param world The generator: the folder of its Python package.
+ * @param generator Digest of the generator, with the length.
  * @throws InputError when Python, numpy, espeak-ng or FFmpeg is missing; RunError when they fail.
  */
 export async function generate(
   world: string,
   wanted: Wanted,
   keep: string | null,
+  generator: string,
 ): Promise<Recording> {
   if (keep !== null) {
     const folder = `${keep}/${nameOf(wanted)}`;
-    const kept = await keptRecording(wanted, keep);
+    const kept = await keptRecording(wanted, keep, generator);
     if (kept) return kept;
     await render(world, wanted, folder);
+    await Deno.writeTextFile(`${folder}/${generatorName}`, generator);
     return await openRecording(folder);
   }
   const temporary = await Deno.makeTempDir({ prefix: "wanstream-eval-" });
@@ -67,16 +70,20 @@ export async function generate(
   }
 }
 
-/** A conversation that was made before; null: it isn't there. The truth record is written last: where
- * it is, of this length, the rest is too. */
+/** In a kept conversation's folder: the digest of the generator that made it. */
+const generatorName = "generator.txt";
+
+/** A conversation that was made before by the same generator, of this length; null: it isn't there. Its
+ * digest is written last: where it is, the rest is too. */
 export async function keptRecording(
   wanted: Wanted,
   keep: string | null,
+  generator: string,
 ): Promise<Recording | null> {
   const folder = `${keep}/${nameOf(wanted)}`;
-  const path = `${folder}/truth.json`;
-  if (keep === null || await ifThere(Deno.stat(path)) === null) return null;
-  return (await readTruth(path)).seconds === wanted.seconds ? await openRecording(folder) : null;
+  if (keep === null) return null;
+  const made = await ifThere(Deno.readTextFile(`${folder}/${generatorName}`));
+  return made === generator ? await openRecording(folder) : null;
 }
 
 async function render(

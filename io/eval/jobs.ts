@@ -52,8 +52,8 @@ export async function chooseJobs(choice: Choice, unitMs: number): Promise<Job[]>
       name: nameOf(one),
       seconds,
       generator,
-      digests: (await keptRecording(one, keep))?.digests ?? null,
-      open: () => generate(world, one, keep),
+      digests: (await keptRecording(one, keep, generator))?.digests ?? null,
+      open: () => generate(world, one, keep, generator),
     })));
   }
   const { folders, without } = await recordingFolders(choice.folder);

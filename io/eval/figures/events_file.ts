@@ -40,35 +40,80 @@ export const resultKey = ({ name, noiseSeed }: Pick<RecordingResult, "name" | "n
   `${name} ${noiseSeed}`;
 
 /**
- * Reads a file of `eval`. A last line that is not whole is left out.
+ * Reads a file of `eval`, or several that were written one behind the other. A last line that is not
+ * whole is left out.
  *
- * @throws InputError when there is none, or it is of another kind or version.
+ * @throws InputError when there is none, it is of another kind or version, or a line is damaged.
  */
 export async function readEvalFile(path: string): Promise<EvalFile> {
   const text = await Deno.readTextFile(path).catch((error) => {
     throw readError(path, error);
   });
-  const lines = text.split("\n").flatMap((line): Record<string, unknown>[] => {
-    try {
-      const value: unknown = JSON.parse(line);
-      return typeof value === "object" && value !== null ? [{ ...value }] : [];
-    } catch {
-      return [];
+  const lines = text.split("\n");
+  const headers: EvalHeader[] = [];
+  const last = new Map<string, RecordingResult>();
+  lines.forEach((line, at) => {
+    if (line === "") return;
+    const value = parsed(line);
+    // A run was killed while it wrote it.
+    if (value === null && at === lines.length - 1) return;
+    if (at === 0 && value?.["type"] !== "header") throw notOurs(path, null);
+    if (value?.["type"] === "header") {
+      if (value["schema"] !== eventsSchema) throw notOurs(path, value["schema"]);
+      headers.push(value as unknown as EvalHeader);
+    } else if (isResult(value)) last.set(resultKey(value), value);
+    else if (value?.["type"] !== "summary") {
+      throw new InputError(
+        `${path}: line ${at + 1} is damaged: take it out (its recording is run again by --resume)`,
+      );
     }
   });
-  const [header] = lines;
-  if (header?.["type"] !== "header" || header["schema"] !== eventsSchema) {
-    const found = header?.["schema"];
-    const is = typeof found === "string" ? `its schema is ${found}, not ${eventsSchema}` : "";
-    throw new InputError(
-      `${path}: this is not an events file of this version's 'eval'${is && ` (${is})`}: ` +
-        "make one with 'eval --events FILE'",
-    );
+  const [header] = headers;
+  if (!header) throw notOurs(path, null);
+  const runs = headers.flatMap(({ runs }) => runs);
+  if (headers.some(({ unitMs }) => unitMs !== header.unitMs)) {
+    throw new InputError(`${path}: holds runs with units of different lengths: take them apart`);
   }
-  // Only `eval` writes files of this schema.
-  const results = lines.filter(({ type }) => type === "recording") as unknown as RecordingResult[];
-  const last = new Map(results.map((result) => [resultKey(result), result]));
-  return { path, header: header as unknown as EvalHeader, results: [...last.values()] };
+  return { path, header: { ...header, runs }, results: [...last.values()] };
+}
+
+function parsed(line: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null ? { ...value } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The fields that figures are made of, and what they are. */
+const fields = {
+  name: "string",
+  noiseSeed: "number",
+  units: "number",
+  wallSeconds: "number",
+  basis: "object",
+  outcomes: "object",
+  solveMs: "object",
+  active: "string",
+  truthActive: "string",
+  rms: "object",
+  lips: "object",
+  pictures: "object",
+} as const;
+
+function isResult(value: unknown): value is RecordingResult {
+  const line: Record<string, unknown> = { ...value as object };
+  return line["type"] === "recording" &&
+    Object.entries(fields).every(([key, type]) => line[key] !== null && typeof line[key] === type);
+}
+
+function notOurs(path: string, schema: unknown): InputError {
+  const is = typeof schema === "string" ? ` (its schema is ${schema}, not ${eventsSchema})` : "";
+  return new InputError(
+    `${path}: this is not an events file of this version's 'eval'${is}: make one with ` +
+      "'eval --events FILE'",
+  );
 }
 
 /** Writes such a file, line by line. */

@@ -23,6 +23,15 @@ async function write(path: string, results: RecordingResult[]): Promise<string> 
   return path;
 }
 
+/** The keys of a table in docs/eval.md that stands between two texts. */
+async function documented(from: string, to: string): Promise<string[]> {
+  const docs = await Deno.readTextFile(new URL("../../../docs/eval.md", import.meta.url));
+  const table = docs.split(from)[1]?.split(to)[0] ?? "";
+  return [...table.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell = ""]) =>
+    [...cell.matchAll(/`(\w+)`/g)].map(([, key = ""]) => key)
+  ).sort();
+}
+
 async function figures(...args: string[]) {
   const { result: code, out, err } = await captured(() => run(args));
   assertEquals(code, 0, err);
@@ -40,6 +49,12 @@ folderTest(
     const one = await figures(whole, "--json");
     const { json, err } = await figures(...shards, "--json");
     assertEquals([json.schema, json.recordings], ["wanstream/figures/1", 12]);
+    // The keys that docs/eval.md has, all of them in every figure.
+    const { sources, against, ...likeEval } = json;
+    assertEquals([sources.length, against], [2, null]);
+    assertEquals(Object.keys(likeEval).sort(), await documented("\n## JSON\n", "A figure:"));
+    const keys = await documented("A figure:", "The events file");
+    for (const row of json.figures) assertEquals(Object.keys(row).sort(), keys, row.key);
     assertEquals(json.figures, one.json.figures);
     assertStringIncludes(err, "counted once, though several files have it: 105");
     const subset = await figures(whole, "--json", "--seeds", "102..105");
@@ -78,6 +93,20 @@ folderTest("figures prints tables, CSV and Markdown, and compares", async (folde
   await assertRejects(() => figures(whole, "--csv", "--json"), InputError, "takes one of them");
   await assertRejects(() => figures(), InputError, "needs an events file");
   await assertRejects(() => figures(`${folder}/none`), InputError, "no such file");
+  // Files one behind the other are as good; a line that is damaged is named.
+  const text = await Deno.readTextFile(whole);
+  await Deno.writeTextFile(`${folder}/both.jsonl`, `${text}${text}`);
+  const both = await figures(`${folder}/both.jsonl`, "--json");
+  assertEquals(both.json.figures, (await figures(whole, "--json")).json.figures);
+  assertEquals(both.json.sources[0].runs.length, 2);
+  for (const line of ['{"type":"recording","name":"1"}', text.split("\n")[1]?.slice(0, 99)]) {
+    await Deno.writeTextFile(`${folder}/bad.jsonl`, `${text}${line}\n${text}`);
+    await assertRejects(
+      () => figures(`${folder}/bad.jsonl`),
+      InputError,
+      "line 14 is damaged",
+    );
+  }
   await Deno.writeTextFile(`${folder}/old.jsonl`, '{"type":"header","format":1}\n');
   await assertRejects(() => figures(`${folder}/old.jsonl`), InputError, "not an events file");
 });

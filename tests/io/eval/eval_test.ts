@@ -10,7 +10,7 @@ import { openConfig } from "../../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../../engine/config/errors.ts";
 import { run } from "../../../io/commands/eval.ts";
 import { evaluate } from "../../../io/eval/evaluate.ts";
-import { generate, parseSeeds } from "../../../io/eval/generate.ts";
+import { generate, keptRecording, parseSeeds } from "../../../io/eval/generate.ts";
 import { seedRange } from "../../../io/eval/figures/output.ts";
 import { chooseJobs, parseNoiseSeeds } from "../../../io/eval/jobs.ts";
 import { parseTruth, readTruth } from "../../../io/eval/measures/truth.ts";
@@ -228,7 +228,7 @@ folderTest("generate makes a conversation and finds it again", async (folder) =>
   const wanted = { seed: 90000, seconds: 10, swap: null };
   let made;
   try {
-    made = await generate(sources.world, wanted, folder);
+    made = await generate(sources.world, wanted, folder, "g");
   } catch (error) {
     // Without Python, numpy or espeak-ng it says what to install.
     assert(error instanceof InputError, `${error}`);
@@ -238,10 +238,11 @@ folderTest("generate makes a conversation and finds it again", async (folder) =>
   assertEquals([made.name, made.truth.seed, made.truth.seconds], ["90000", 90000, 10]);
   const truth = `${folder}/90000/truth.json`;
   const { mtime } = await Deno.stat(truth);
-  await generate(sources.world, wanted, folder);
+  await generate(sources.world, wanted, folder, "g");
   assertEquals((await Deno.stat(truth)).mtime, mtime);
-  assertEquals(names(`${folder}/90000`), ["agent.mkv", "truth.json", "user.mkv"]);
-  const swapped = await generate(sources.world, { ...wanted, swap: "card" }, null);
+  assertEquals(names(`${folder}/90000`), ["agent.mkv", "generator.txt", "truth.json", "user.mkv"]);
+  assertEquals(await keptRecording(wanted, folder, "another generator or length"), null);
+  const swapped = await generate(sources.world, { ...wanted, swap: "card" }, null, "g");
   assertEquals(swapped.truth.swap, { kind: "card", of: "90000" });
   assertEquals(swapped.agent, null);
   await swapped.dispose();

@@ -1,8 +1,13 @@
 /** An evaluation that goes on with its file: it never mixes runs, and a cut leaves no trace. */
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import type { Media } from "../../../engine/model/unit_coders.ts";
 import { InputError } from "../../../engine/config/errors.ts";
+import { eventsSchema } from "../../../io/eval/figures/events_file.ts";
+import type { Job } from "../../../io/eval/jobs.ts";
+import type { Digests } from "../../../io/eval/recordings.ts";
+import { usable } from "../../../io/eval/resume.ts";
 import { ffmpegTest, names } from "../media.ts";
+import { madeUpBasis, result } from "./made_up.ts";
 import { evalOracle, shorten, smallSet } from "./players.ts";
 
 const units = 50;
@@ -52,6 +57,39 @@ ffmpegTest(
     }
   },
 );
+
+Deno.test("usable takes a result only where all that it rests on is the same", () => {
+  const { recording, truth, generator, ...basis } = madeUpBasis;
+  const made = { ...basis, generator: "g" };
+  const job = { seconds: 20, generator: "g", digests: null, open: () => Promise.reject() };
+  const jobs = ["1", "2"].map((name) => ({ ...job, name }));
+  const of = (changes: object, ownJobs: Job[] = jobs) => {
+    const results = ["1", "2", "3"].map((name) =>
+      result(name, [], { basis: { ...madeUpBasis, ...made, ...changes } })
+    );
+    const header = { type: "header", schema: eventsSchema, unitMs: 160, runs: [] } as const;
+    const found = usable(
+      { path: "f", header: { ...header, runs: [] }, results },
+      ownJobs,
+      [0],
+      basis,
+      {},
+    );
+    return [found.asked, found.others].map((list) => list.map(({ name }) => name));
+  };
+  assertEquals(of({}), [["1", "2"], ["3"]]);
+  assertEquals(of({}, jobs.slice(1)), [["2"], ["1", "3"]]);
+  // A recording that is there must be the one that was run.
+  const there = (digests: Digests) => jobs.map((job) => ({ ...job, digests }));
+  assertEquals(of({}, there({ recording, truth })), [["1", "2"], ["3"]]);
+  assertEquals(of({}, there({ recording: "other", truth })), [[], ["3"]]);
+  assertEquals(of({}, there({ recording, truth: "other" })), [[], ["3"]]);
+  for (const key of ["checkpoint", "settings", "program", "generator"]) {
+    assertThrows(() => of({ [key]: "other" }), InputError, "f: 1 was made with ");
+  }
+  // The small set's file isn't a seed's, though names are the same.
+  assertThrows(() => of({ generator }), InputError, "recordings from elsewhere");
+});
 
 ffmpegTest(
   "eval --resume runs again what has changed, and refuses other settings",
