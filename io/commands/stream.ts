@@ -8,7 +8,7 @@ import {
   type Parsed,
   parseOptions,
 } from "../cli/options.ts";
-import { type ByteSource, openSink, openSource } from "../ends/endpoints.ts";
+import { type ByteSource, isStandardOutput, openSink, openSource } from "../ends/endpoints.ts";
 import { LiveEnds, type LiveParts } from "../ends/live_ends.ts";
 import { rawMedia } from "../ends/raw_input.ts";
 import { awaitHead, decodeStream } from "../ends/stream_decode.ts";
@@ -154,7 +154,7 @@ async function openInput(
     };
   }
   const opened = await source(input);
-  if (input === "-" && Deno.stdin.isTerminal()) {
+  if (opened.name === "standard input" && Deno.stdin.isTerminal()) {
     throw new InputError(
       "standard input is a terminal: pipe a stream into it, 'ffmpeg -re -i talk.mp4 -f nut - | ...'",
     );
@@ -183,7 +183,7 @@ async function openOutput(
     );
     return rawOutput(pictures ?? null, samples ?? null);
   }
-  if (output === "-" && Deno.stdout.isTerminal()) {
+  if (isStandardOutput(output) && Deno.stdout.isTerminal()) {
     throw new InputError("standard output is a terminal: pipe it into a player, '| ffplay -'");
   }
   const ending = output === "-" || output.startsWith("unix:") ? "" : extname(output).toLowerCase();

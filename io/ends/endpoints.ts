@@ -4,7 +4,7 @@
  */
 import { dirname } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
-import { osReason, outputError } from "../system/errors.ts";
+import { ifThere, isExhausted, osReason, outputError } from "../system/errors.ts";
 import { FfmpegProcess } from "../ffmpeg/ffmpeg.ts";
 import { orAborted } from "../system/interrupt.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
@@ -38,6 +38,11 @@ export class ReaderGone extends Error {
 
 const unix = "unix:";
 
+/** Deno opens nothing under these names, but has the streams. */
+const isStandardInput = (spec: string) => /^(-|\/dev\/stdin|\/dev\/fd\/0)$/.test(spec);
+export const isStandardOutput = (spec: string) => /^(-|\/dev\/stdout|\/dev\/fd\/1)$/.test(spec);
+const isStandardError = (spec: string) => /^\/dev\/(stderr|fd\/2)$/.test(spec);
+
 /** Opens a source. @throws InputError */
 export async function openSource(spec: string, ffmpeg: FfmpegFinder): Promise<ByteSource> {
   if (spec.startsWith(unix)) {
@@ -51,13 +56,14 @@ export async function openSource(spec: string, ffmpeg: FfmpegFinder): Promise<By
       close: () => process.kill(),
     };
   }
-  const file = spec === "-" ? Deno.stdin : await open(spec, { read: true });
+  const isStandard = isStandardInput(spec);
+  const file = isStandard ? Deno.stdin : await open(spec, { read: true });
   const stop = new AbortController();
   return {
-    name: spec === "-" ? "standard input" : spec,
+    name: isStandard ? "standard input" : spec,
     chunks: chunksOf(file, stop.signal),
     close() {
-      if (!stop.signal.aborted && spec !== "-") file.close();
+      if (!stop.signal.aborted && !isStandard) file.close();
       stop.abort();
       return Promise.resolve();
     },
@@ -117,13 +123,18 @@ export async function openSink(
     ], { stdin: true });
     return toSocket(process, spec);
   }
-  if (spec === "-") return fileSink("standard output", Deno.stdout);
-  const info = await Deno.stat(spec).catch(() => null);
+  if (isStandardOutput(spec)) return fileSink("standard output", Deno.stdout);
+  if (isStandardError(spec)) return fileSink("standard error", Deno.stderr);
+  const stat = (path: string) =>
+    ifThere(Deno.stat(path)).catch((error) => {
+      throw openError(spec, "written", error);
+    });
+  const info = await stat(spec);
   if (info?.isDirectory) throw new InputError(`${spec}: is a folder: give a file name in it`);
   if (info?.isFile && !force) {
     throw new InputError(`${spec}: exists: add --force to replace it, or choose another output`);
   }
-  if (!(await Deno.stat(dirname(spec)).catch(() => null))?.isDirectory) {
+  if (info === null && !(await stat(dirname(spec)))?.isDirectory) {
     throw new InputError(`${spec}: there is no such folder: make it, or choose another output`);
   }
   const isFile = info === null || info.isFile;
@@ -212,13 +223,18 @@ function writeError(name: string, error: unknown): unknown {
 }
 
 async function open(path: string, options: Deno.OpenOptions): Promise<Deno.FsFile> {
-  const what = options.read ? "read" : "written";
   try {
     return await Deno.open(path, options);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      throw new InputError(`${path}: there is no such file or folder: check its name`);
-    }
-    throw new InputError(`${path}: can't be ${what} (${osReason(error)}): choose another`);
+    throw openError(path, options.read ? "read" : "written", error);
   }
+}
+
+function openError(path: string, what: "read" | "written", error: unknown): unknown {
+  if (isExhausted(error)) return error;
+  return new InputError(
+    error instanceof Deno.errors.NotFound
+      ? `${path}: there is no such file or folder: check its name`
+      : `${path}: can't be ${what} (${osReason(error)}): choose another`,
+  );
 }

@@ -76,15 +76,17 @@ const longestGap = 60;
 /**
  * An expression for FFmpeg's setpts and asetpts: a clock that begins with the stream, at 0. Where the
  * stream's own clock steps back, or jumps by more than `longestGap`, what follows is joined on, and
- * FFmpeg prints (as a warning, level 24) the time of that, after a step back as a negative number.
+ * FFmpeg prints (as a warning, level 24) the time of that, after a step back as a negative number. It
+ * prints with the next frame: at the end of a stream FFmpeg asks for the time once more, of no frame.
  *
  * @param step The time from a frame to the next where that happens, in seconds.
  */
 function steadyClock(start: number, step: string): string {
   const same = `between((PTS-PREV_INPTS)*TB,0,${longestGap})`;
-  const joined = `print((PREV_OUTPTS*TB+${step})*if(lt(PTS,PREV_INPTS),-1,1),24)`;
-  return `if(isnan(PREV_OUTPTS),PTS-${start}/TB,` +
-    `if(${same},PREV_OUTPTS+PTS-PREV_INPTS,abs(${joined})/TB))`;
+  const next = `(PREV_OUTPTS*TB+${step})`;
+  const join = `(st(0,if(isnan(PTS),0,if(lt(PTS,PREV_INPTS),-1,1)*${next}));${next}/TB)`;
+  return `if(ld(0),print(ld(0),24));st(0,0);if(isnan(PREV_OUTPTS),PTS-${start}/TB,` +
+    `if(${same},PREV_OUTPTS+PTS-PREV_INPTS,${join}))`;
 }
 
 /** Pictures and sound that are joined on within this time, in seconds, follow one step of their clock. */

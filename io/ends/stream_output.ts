@@ -1,6 +1,6 @@
 /** Where a stream's answers go: Matroska on one way out, or pictures and samples on two. */
 import { InputError } from "../../engine/config/errors.ts";
-import { type ByteSink, openSink } from "./endpoints.ts";
+import { type ByteSink, isStandardOutput, openSink } from "./endpoints.ts";
 import { MatroskaMuxer } from "../media/matroska_muxer.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import type { Answer } from "./ends.ts";
@@ -67,7 +67,9 @@ export async function openLiveFiles(
 ): Promise<LiveFiles> {
   const open = async (path: string | undefined): Promise<ByteSink | null> => {
     if (path === undefined) return null;
-    if (path !== "-" && !path.startsWith("unix:")) return await openSink(path, force, ffmpeg);
+    if (!isStandardOutput(path) && !path.startsWith("unix:")) {
+      return await openSink(path, force, ffmpeg);
+    }
     throw new InputError(`'${path}': events and text need a file, standard output is for media`);
   };
   return { events: await open(paths.events), text: await open(paths.text) };

@@ -112,7 +112,7 @@ export interface SummaryEvent {
 export type RecoveryEvent = { type: "recovery" } & Recovery;
 
 /** The clock of a live input stepped back or jumped, and what follows was joined on; stands before the
- * unit in which that is. */
+ * unit in which that is, or the next. */
 export interface ClockEvent {
   type: "clock";
   unit: number;

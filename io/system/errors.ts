@@ -18,14 +18,18 @@ export class OutputError extends RunError {
   override name = "OutputError";
 }
 
+/** Folders of which Deno opens nothing without all permissions. */
+const isReserved = (path: string) => /^\/(dev|proc|sys)\//.test(path);
+
+const deniedPath = (error: Error) => /access to "([^"]*)"/.exec(error.message)?.[1] ?? "";
+
 /**
  * The reason of a failed call in one line: without Deno's error number and without the paths that the
  * message around it names already.
  */
 export function osReason(error: unknown): string {
   if (error instanceof Deno.errors.NotCapable) {
-    const path = /access to "([^"]*)"/.exec(error.message)?.[1] ?? "";
-    return /^\/(dev|proc|sys)\//.test(path)
+    return isReserved(deniedPath(error))
       ? "Deno keeps programs from opening files in this folder: use a FIFO (mkfifo) or a file elsewhere"
       : error.message;
   }
@@ -71,6 +75,10 @@ export function explain(error: unknown): { text: string; exitCode: number } {
   // A file's name may hold line ends: the message stays one line.
   if (error instanceof InputError) return { text: oneLine(error.message), exitCode: 2 };
   if (error instanceof RunError) return { text: oneLine(error.message), exitCode: error.exitCode };
+  if (error instanceof Deno.errors.NotCapable) {
+    const path = deniedPath(error);
+    return { text: `${isReserved(path) ? `${path}: ` : ""}${osReason(error)}`, exitCode: 2 };
+  }
   if (isOsError(error)) return { text: osReason(error), exitCode: 3 };
   // A stack trace is printed only for errors that no part of the program expects.
   return { text: Deno.inspect(error), exitCode: 1 };
@@ -86,7 +94,11 @@ export function readError(path: string, error: unknown): Error {
     return new InputError(`${path}: may not be read: change its permissions`);
   }
   if (error instanceof Deno.errors.NotCapable) {
-    return new InputError(`${path}: may not be read: run with Deno's --allow-read`);
+    return new InputError(
+      isReserved(path)
+        ? `${path}: can't be read: ${osReason(error)}`
+        : `${path}: may not be read: run with Deno's --allow-read`,
+    );
   }
   // A link to itself, a name that is too long, a file used as a folder.
   return new InputError(`${path}: can't be read (${osReason(error)}): check its name`);

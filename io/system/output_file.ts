@@ -38,11 +38,14 @@ export class Outputs {
    */
   async claim(path: string, live = false): Promise<OutputFile> {
     try {
-      const target = await followLinks(path);
-      const info = await statOf(target);
-      if (info && !info.isFile && !info.isDirectory) {
+      const special = await statOf(path);
+      if (special && !special.isFile && !special.isDirectory) {
+        // A pipe of this process, /dev/fd/63, is a link that leads nowhere.
+        const target = await Deno.realPath(path).catch(() => path);
         return await this.#claimSpecial(path, target, live);
       }
+      const target = await followLinks(path);
+      const info = await statOf(target);
       await this.#makeFolder(dirname(target));
       await this.#check(path, target, info);
       await removeLeftovers(dirname(target));

@@ -358,3 +358,44 @@ ffmpegTest("stream reads and writes Unix sockets", async (folder) => {
   const { frames, samples } = await count(`${folder}/out.mkv`, agent.width, agent.height);
   assertEquals([frames, samples], [5 * 4, 5 * 2560]);
 });
+
+ffmpegTest(
+  "streams and pipes of the shell work by their names in /dev, or one true line",
+  async (at) => {
+    if (!await Deno.stat("/bin/bash").catch(() => null)) return;
+    const part = ["-t", "0.5", "-c:a", "pcm_s16le", "-f", "nut", `${at}/in.nut`];
+    await make(...talk, ...part);
+    const program = new URL("../echo_stream.ts", import.meta.url).pathname;
+    const permissions = "--allow-read --allow-write --allow-env --allow-run --allow-net=127.0.0.1";
+    const reserved = "Deno keeps programs from opening files in this folder";
+    const cases: [line: string, code: number, said: string][] = [
+      ["-i <(cat in.nut) -o a.mkv", 0, ""],
+      ["-i /dev/stdin -o a.mkv < in.nut", 0, ""],
+      ["-o /dev/stdout < in.nut > a.mkv", 0, ""],
+      ["--format matroska -o >(cat > a.mkv) < in.nut", 0, ""],
+      ["-o a.mkv --events /dev/stderr < in.nut", 0, '{"type":"header"'],
+      ["-o a.mkv --events >(cat >&2) < in.nut", 0, '{"type":"header"'],
+      [
+        "-o a.mkv --events /dev/shm/e.jsonl < in.nut",
+        2,
+        `/dev/shm/e.jsonl: can't be written (${reserved}`,
+      ],
+      ["-i /dev/shm/in.nut -o a.mkv", 2, `/dev/shm/in.nut: can't be read (${reserved}`],
+      ["-o a.mkv --events /dev/stdout < in.nut", 2, "events and text need a file"],
+    ];
+    for (const [line, code, said] of cases) {
+      // What a process substitution writes may come after the end of the command: `cat` waits for it.
+      const script =
+        `cd '${at}' && { '${Deno.execPath()}' run -q --no-check --no-prompt ${permissions} ` +
+        `'${program}' 0 --quiet --force ${line}; exit $?; } 2>&1 | cat; exit \${PIPESTATUS[0]}`;
+      const { code: left, stdout } = await new Deno.Command("/bin/bash", { args: ["-c", script] })
+        .output();
+      const text = new TextDecoder().decode(stdout);
+      assertEquals(left, code, `${line}: ${text}`);
+      assertStringIncludes(text, said, line);
+      if (code === 0) assertEquals((await count(`${at}/a.mkv`, 128, 128)).frames, 16, line);
+      else assertEquals(text.trimEnd().split("\n").length, 1, text);
+      await Deno.remove(`${at}/a.mkv`).catch(() => {});
+    }
+  },
+);
