@@ -16,6 +16,7 @@ export { typing } from "./pace/pump.ts";
 export { readUserText, type UserText } from "./media/user_text.ts";
 export { loadSnapshot, saved, saveSnapshot } from "./saved/snapshots.ts";
 export { fit } from "./ends/fit.ts";
+export { OutputError, RunError } from "./system/errors.ts";
 export type { InputFacts, SummaryEvent } from "./pace/events.ts";
 export type { UnitTimes } from "./pace/pump.ts";
 export type { PerceivedLatency } from "./pace/pace.ts";

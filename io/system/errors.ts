@@ -3,7 +3,9 @@ import { InputError } from "../../engine/config/errors.ts";
 
 /** A run that can't be finished for a reason outside of it: FFmpeg died, the disk is full. One line. */
 export class RunError extends Error {
+  /** What messages begin with. */
   override name = "RunError";
+  /** What a command ends with. */
   readonly exitCode: number;
 
   /** @param exitCode 1, or 3 where what was answered so far is kept. */
@@ -15,6 +17,7 @@ export class RunError extends Error {
 
 /** An output can't be written further: its FFmpeg is gone, its disk is full. What was written is kept. */
 export class OutputError extends RunError {
+  /** What messages begin with. */
   override name = "OutputError";
 }
 
