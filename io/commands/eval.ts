@@ -34,6 +34,9 @@ export const summary = "measure answers, timing, voice, lips and picture on conv
 const { prompt: _, persona: _p, voice: _v, "user-text": _u, schedule: _s, seed: _n, ...answering } =
   modelOptions;
 
+/** Length of made conversations where --seconds isn't given. */
+const defaultSeconds = 24;
+
 const spec = {
   name: "eval",
   summary,
@@ -151,7 +154,7 @@ async function evaluation(
     ...options,
     folder: folder ?? sources.smallSet,
     world: sources.world,
-    seconds: options.seconds ?? 24,
+    seconds: options.seconds ?? defaultSeconds,
   }, config.unit_ms);
   const answered = { ...options, seed: undefined, schedule: "eager" } as const;
   const { solver, sampling, storage, weights, historyUnits, sinkUnits } = resolveSettings(
@@ -171,7 +174,10 @@ async function evaluation(
 
   const [noise = null, ...moreNoise] = noiseSeeds;
   const origin: Origin = {
-    settings: { ...settings, noiseSeeds, seconds: options.seconds ?? 24 },
+    settings: {
+      ...{ ...settings, noiseSeeds },
+      seconds: options.seeds === undefined ? null : options.seconds ?? defaultSeconds,
+    },
     seeds: {
       noise: moreNoise.length > 0 ? null : noise,
       recordings: options.seeds ?? null,

@@ -8,6 +8,9 @@ import { resultKey } from "./events_file.ts";
 import { conversationOf, sampleOf } from "./parts.ts";
 import type { RecordingResult } from "./recording_result.ts";
 
+/** Conversations from which on an interval is wide enough to judge by. */
+const enoughConversations = 10;
+
 /** A figure of both, over the recordings and events that both have. */
 export interface Difference {
   key: string;
@@ -20,7 +23,7 @@ export interface Difference {
   /** Holds the difference in 95 % of draws; the same conversations are drawn for both. */
   interval: Interval | null;
   events: number;
-  /** The interval doesn't hold 0; null: there is none. */
+  /** The interval doesn't hold 0; null: there is none, or too few conversations to say so. */
   isDifference: boolean | null;
 }
 
@@ -76,7 +79,9 @@ export function compare(
     return [{
       ...{ key, kind, label, value: x, against: y, difference: isKnown ? x - y : null, interval },
       events: estimate(all).events,
-      isDifference: interval && (interval[0] > 0 || interval[1] < 0),
+      isDifference: interval && conversations >= enoughConversations
+        ? interval[0] > 0 || interval[1] < 0
+        : null,
     }];
   });
   const [[first, second] = []] = pairs;

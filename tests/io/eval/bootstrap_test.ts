@@ -144,6 +144,9 @@ Deno.test("compare pairs recordings and events, and knows a difference from none
   assert(head);
   const other = { ...head, basis: { ...madeUpBasis, truth: "another" } };
   assertEquals(of([other, ...tail], ours).leftOut, ["100"]);
+  // Of few conversations the interval is shown, but nothing is said by it.
+  const few = of(better.slice(0, 9), ours);
+  assertEquals([few.row.interval === null, few.row.isDifference], [false, null]);
   // Single runs may be of any seeds of the noise.
   assertEquals(of(better.map((one) => ({ ...one, noiseSeed: 7 })), ours).row, row);
   const seeds = [...ours, ...ours.map((one) => ({ ...one, noiseSeed: 1 }))];
