@@ -20,6 +20,7 @@ LONG_SILENCE = 6  # units; after ten a card is named
 LONGEST_QUIET = 12  # units of silence that are told apart
 MASKED, WIDEST_MASK = 0.33, 6  # share of crops that lack some mel bands, and of how many at most
 HELD_OUT = 90_000  # first of the training seeds that no batch has, for validation
+UNJUDGED = 10  # first units of a crop from the middle of a conversation
 ASKED_FOR = 12  # units after a question's end in which it is still what is talked about
 
 
@@ -337,6 +338,6 @@ def collate(examples):
     length = torch.tensor([example.get("length", units) for example in examples])
     at = torch.arange(units)[None]
     # A crop from the middle doesn't know what came before: its first units aren't judged.
-    known = (first[:, None] == 0) | (at >= 10)
+    known = (first[:, None] == 0) | (at >= UNJUDGED)
     batch["counts"] = known & (at < length[:, None])
     return batch

@@ -16,10 +16,12 @@ import functools
 import torch
 import torch.nn.functional as F
 
+from .adapt import adapt, shares
+from .adapt import settings as adapt_settings
 from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
 from .data import Material
-from .loop import done, learned, on_device, train
-from .model import Model, expected_tensors, guided, is_codec
+from .loop import done, on_device, train
+from .model import Model, guided
 from .rollout import roll
 from .run import command, digest, locked, together, workers
 from .solver import taus_of
@@ -71,20 +73,20 @@ def distill_loss(student, teacher, batch, taus, substeps, guidance):
     return loss, {"audio": audio.detach(), "video": video.detach(), "text": text.detach()}
 
 
-def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=1.5, size=4, units=48, every=8, seed=0, **options):
+def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=None, size=4, units=48, every=8, seed=0, **options):
     """few: the student's steps; substeps: the teacher's in each; `every`: steps on one set of rollouts."""
     if done(out, "student", steps, minutes):
         return
     base = opened(out)
     c = base.config
     taught = stage_weights(out, "conversations")
-    weights, frozen = on_device(dict(taught)), on_device(dict(taught))
-    trained = learned({name: w.clone() for name, w in weights.items() if not is_codec(name)})
-    weights.update(trained)
+    frozen = on_device(dict(taught))
+    weights, trained, whole = adapt(base, {name: w.clone() for name, w in frozen.items()})
     student, teacher = Model(c, weights), Model(c, frozen)
     worker, count = workers()
     material = Material(base, taught, units=units, pool=64, fresh=0.5, worker=worker, workers=count)
-    taus = taus_of(few)
+    taus = taus_of(few, c["solver"]["shift"])
+    guidance = c["solver"]["guidance"] if guidance is None else guidance
     kept, here = {}, {}
 
     def rollout(step):
@@ -104,6 +106,7 @@ def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=1.5
         return {**batch, **on_device({key: value for key, value in kept.items() if key != "turn"})}
 
     settings = {"batch": size, "units": units, "few": few, "substeps": substeps, "guidance": guidance, "every": every}
+    settings |= adapt_settings(base)
     made_of = {"teacher": digest({n: w for n, w in taught.items() if ".decoder." not in n})}
     options |= {"seed": seed, "minutes": minutes, "settings": settings, "made_of": made_of, "carried": kept}
     train(
@@ -117,7 +120,8 @@ def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=1.5
         decay=0.0,
         save_every=50,
         average=0.98,
-        finish=lambda trained: {name: trained.get(name, weights[name]) for name in expected_tensors(c)},
+        shares=shares(base, trained),
+        finish=whole,
         **options,
     )
 
@@ -128,7 +132,7 @@ def main():
     add_run_arguments(parser, 400)
     parser.add_argument("--few", type=int, default=4, help="the student's solver steps")
     parser.add_argument("--substeps", type=int, default=4, help="the teacher's in each of them")
-    parser.add_argument("--guidance", type=float, default=1.5, help="the teacher's")
+    parser.add_argument("--guidance", type=float, help="the teacher's (default: the config's)")
     args = parser.parse_args()
     with locked(args.out):
         from_arguments(args)

@@ -14,7 +14,7 @@ import safetensors_file
 
 from .base import check, opened, write_json
 from .model import expected_tensors
-from .run import InputError, command
+from .run import InputError, about, command
 from .talk import stage_weights
 
 STAGES = ["look", "codec_video", "codec_audio", "lessons", "conversations", "student"]
@@ -23,12 +23,16 @@ LOGS = [*STAGES[:3], "refine_video", "refine_audio", "lessons", "conversations",
 
 def export(out, stage, folder, solver=None):
     """Writes OUT/STAGE.safetensors as a checkpoint folder; solver: overrides of the config's. A student
-    has its guidance in its weights. Raises InputError for a solver that the engine refuses and for
+    takes the steps that it was taught, and has its guidance in its weights. Raises InputError for a solver that the engine refuses and for
     weights that f16 can't hold."""
     base = opened(out)
     c = {**base.config, "torch_dtype": "float16"}
     c["trained_with"] = ["user_text"] if c["user_text_slots"] else []
-    c["solver"] = {**c["solver"], **({"guidance": 1} if stage == "student" else {}), **(solver or {})}
+    if stage == "student":
+        made = about(out, "student") or {}
+        steps = made.get("settings", {}).get("few", c["solver"]["steps"])
+        c["solver"] = {**c["solver"], "name": "euler", "steps": steps, "guidance": 1}
+    c["solver"] = {**c["solver"], **(solver or {})}
     check(c, base.tokens.json, folder)
     weights = stage_weights(out, stage)
     shapes = expected_tensors(c)

@@ -121,10 +121,14 @@ def decayed_or_not(tensors):
     return matrices, [key for key, tensor in tensors.items() if tensor.dim() <= 1]
 
 
-def optimizer_of(trained, rate, decay):
-    """AdamW; fused, it leaves out a step whose gradients aren't finite without asking a card for them."""
-    matrices, others = ([trained[key] for key in keys] for keys in decayed_or_not(trained))
-    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+def optimizer_of(trained, rate, decay, shares):
+    """AdamW; fused, it leaves out a step whose gradients aren't finite without asking a card for them.
+    shares: name -> its part of the learning rate, where that isn't all of it."""
+    groups = []
+    for keys, each in zip(decayed_or_not(trained), (decay, 0.0)):
+        for share in sorted({shares.get(key, 1.0) for key in keys}, reverse=True) or [1.0]:
+            params = [trained[key] for key in keys if shares.get(key, 1.0) == share]
+            groups.append({"params": params, "weight_decay": each, "share": share})
     fused = DEVICE.type in ("cpu", "cuda")
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=fused)
 
@@ -241,7 +245,7 @@ class Training:
     settings: what must stay the same in a run that goes on, unless `changed`; made_of: name -> digest of
     what it is trained on, which must stay too. carried: what step_loss keeps from step to step.
     finish(weights) -> the tensors to write; without it nothing is written. bf16: products in bfloat16.
-    uneven: some steps leave some parameters out.
+    uneven: some steps leave some parameters out. shares: name -> its part of the learning rate.
 
     Within together() gradients are averaged over the workers; the first one writes, and its clock and
     signals count.
@@ -273,6 +277,7 @@ class Training:
         finish=None,
         bf16=False,
         uneven=False,
+        shares=None,
     ):
         os.makedirs(out, exist_ok=True)
         self.name, self.out, self.parameters = name, out, parameters
@@ -286,7 +291,7 @@ class Training:
         self.worker, self.count = workers()
         self.log = Log(os.path.join(out, f"{name}.jsonl"))
         self.trained = {key: p for key, p in parameters.items() if p.requires_grad}
-        self.optimizer = optimizer_of(self.trained, rate, decay)
+        self.optimizer = optimizer_of(self.trained, rate, decay, shares or {})
         self.mean = {key: p.detach().clone() for key, p in self.trained.items()} if average else {}
         fixed = {"rate": rate, "decay": decay, "warmup": warmup, "average": average, "bf16": bf16}
         self.settings = {**fixed, "seed": seed, "workers": self.count, **(settings or {})}
@@ -396,7 +401,7 @@ class Training:
         lr = learning_rate(along, self.rate, self.phase["top"])
         lr = min(lr, self.rate * (self.step - self.optimizer_since + 1) / self.warmup)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("share", 1.0)
         torch.manual_seed((self.seed * 1_000_003 + self.step) * self.count + self.worker)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.bf16):

@@ -20,10 +20,12 @@ from world import words
 from world.lessons import Lesson
 from world.practice import Practice
 
+from .adapt import adapt, shares
+from .adapt import settings as adapt_settings
 from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
-from .data import LONGEST_QUIET, Material
-from .loop import done, learned, on_device, train
-from .model import Model, expected_tensors, initial_weights, is_codec
+from .data import LONGEST_QUIET, UNJUDGED, Material
+from .loop import done, on_device, train
+from .model import Model, expected_tensors, initial_weights
 from .run import InputError, artefact, command, digest, locked, together, workers
 
 KINDS = {"lessons": Lesson, "conversations": Practice}
@@ -214,10 +216,11 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
     held_out: minutes from one validation on conversations that training never meets to the next."""
     if done(out, stage, steps, minutes):
         return
+    if units <= UNJUDGED:
+        raise InputError(f"--units {units}: a crop's first {UNJUDGED} units aren't judged; it may be {UNJUDGED + 1} or more")
     base = opened(out)
     c, codecs = base.config, load_codecs(out)
-    weights = on_device(start_weights(base, out, stage, seed))
-    trained = learned(weights, lambda name: not is_codec(name))
+    weights, trained, whole = adapt(base, on_device(start_weights(base, out, stage, seed)))
     probe = None
     if probe_weight:
         trained["probe"] = probe = torch.nn.Parameter(on_device(initial_probe(c, seed)))
@@ -226,7 +229,7 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
     material = Material(base, codecs, KINDS[stage], units, worker=worker, workers=count)
     validation = HeldOut(base, codecs, KINDS[stage], units)
     encoders = {m: {n: w for n, w in codecs.items() if f".{m}.encoder." in n} for m in ("audio", "video")}
-    settings = {"batch": size, "units": units, "own": own, "probe": probe_weight}
+    settings = {"batch": size, "units": units, "own": own, "probe": probe_weight, **adapt_settings(base)}
     options |= {"seed": seed, "minutes": minutes, "settings": settings}
     options |= {"made_of": {f"{medium} encoder": digest(part) for medium, part in encoders.items()}}
     if held_out:
@@ -253,7 +256,8 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
         save_every=25,
         average=0.995,
         uneven=True,
-        finish=lambda trained: {name: trained.get(name, weights[name]) for name in expected_tensors(c)},
+        shares=shares(base, trained),
+        finish=whole,
         **options,
     )
 
