@@ -6,14 +6,7 @@ import { writeAll } from "../system/bytes.ts";
 import { OutputError, outputError } from "../system/errors.ts";
 import type { OutputFile, Outputs } from "../system/output_file.ts";
 import type { Answer, Finished, Output } from "./ends.ts";
-import {
-  captionsPath,
-  checkExtension,
-  needsFfmpeg,
-  openResponse,
-  responseExtensions,
-  type ResponseWriter,
-} from "./response_file.ts";
+import { captionsPath, needsFfmpeg, openResponse, type ResponseWriter } from "./response_file.ts";
 
 /** What is written. */
 export interface ResponseFiles {
@@ -42,7 +35,6 @@ export async function claimFiles(
   { output, events, ffmpeg }: ResponseFiles,
   outputs: Outputs,
 ): Promise<ClaimedFiles> {
-  checkExtension("-o", output, responseExtensions);
   const files = {
     response: await outputs.claim(output),
     captions: await outputs.claim(captionsPath(output)),

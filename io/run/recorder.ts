@@ -8,7 +8,7 @@ import type { ByteSink } from "../ends/endpoints.ts";
 import { claimFiles, FileOutput } from "../ends/file_output.ts";
 import { LiveOutput } from "../ends/live_ends.ts";
 import { type Layout, layoutOf, layoutRules } from "../ends/observations.ts";
-import { checkExtension, needsFfmpeg } from "../ends/response_file.ts";
+import { checkExtension, needsFfmpeg, responseExtensions } from "../ends/response_file.ts";
 import { drawSideBySide } from "../ends/side_by_side.ts";
 import { muxedOutput, openLiveFiles } from "../ends/stream_output.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
@@ -192,6 +192,7 @@ export async function recorder(
       output = new LiveOutput({ output: muxedOutput(sink, agent), files: grown }, agent.unitMs);
     } else {
       path = localPath(to);
+      checkExtension("recorder", path, responseExtensions);
       const paths = { output: path, events, agent, firstUnit: 0, ffmpeg };
       const opened = new FileOutput(paths, await claimFiles(paths, files));
       await opened.openFiles();
