@@ -17,7 +17,7 @@ export interface ChoiceRule {
   readonly choices: readonly string[];
 }
 
-/** Kinds of values that have no range. Sound and pictures are looked through where they are copied. */
+/** Kinds of values that have no range. `any` is checked where it is read: sound, pictures, tracks. */
 const others = {
   text: { may: "text", is: (value: unknown) => typeof value === "string" },
   function: { may: "a function", is: (value: unknown) => typeof value === "function" },

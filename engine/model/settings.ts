@@ -108,8 +108,8 @@ export const sessionRules = {
   // More would not fit into a buffer of any adapter.
   historyUnits: whole(1, 1_000_000),
   prompt: { kind: "text" },
-  persona: { keys: { frame: { kind: "object" } } },
-  voice: { kind: "object" },
+  persona: { keys: { frame: { kind: "any" } } },
+  voice: { kind: "any" },
 } as const satisfies RulesOf<SessionOptions>;
 
 /** Everything a role needs to know; plain data, the same for both roles. */
@@ -184,8 +184,12 @@ export function resolveSettings(
     historyUnits,
     sinkUnits,
     promptIds,
-    personaFrame: persona ? givenPictures("options: persona.frame", persona.frame, agent, 1) : null,
-    voice: voice ? wholeUnits(givenSound("options: voice", voice, agent), agent.samples) : null,
+    personaFrame: persona !== undefined
+      ? givenPictures("options: persona.frame", persona.frame, agent, 1)
+      : null,
+    voice: voice !== undefined
+      ? wholeUnits(givenSound("options: voice", voice, agent), agent.samples)
+      : null,
   };
 }
 

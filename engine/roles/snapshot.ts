@@ -135,15 +135,23 @@ export function makeSnapshot(
   const units = keptUnits(unit, historyUnits, settings.sinkUnits).map(unitBlob);
   for (const name of [prefillBlob, ...units]) put(name, before?.blobs.get(name));
   for (const [name, bytes] of state.blobs) put(name, bytes);
-  const meta: SnapshotMeta = {
-    format: snapshotFormat,
-    checkpoint,
-    unit,
-    settings: { seed, solver, sampling, schedule, storage, weights, historyUnits, promptIds },
-    typed,
-    ...text,
+  return {
+    meta: {
+      format: snapshotFormat,
+      checkpoint,
+      unit,
+      settings: { seed, solver, sampling, schedule, storage, weights, historyUnits, promptIds },
+      typed,
+      ...text,
+    },
+    blobs,
   };
-  return { meta: { ...meta, digest: snapshotDigest({ meta, blobs }, blobDigest) }, blobs };
+}
+
+/** A snapshot with its digest, before it leaves its session. Those that stay need none. */
+export function sealSnapshot(snapshot: Snapshot): Snapshot {
+  const digest = snapshotDigest(snapshot, blobDigest);
+  return { ...snapshot, meta: { ...snapshot.meta, digest } };
 }
 
 const digests = new WeakMap<Uint8Array, string>();

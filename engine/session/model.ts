@@ -106,6 +106,7 @@ export class Model {
     await Promise.all([...this.#sessions].map((session) => session.close()));
   }
 
+  /** `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

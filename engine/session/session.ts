@@ -19,7 +19,7 @@ import { readOptions, whole } from "../config/option_rules.ts";
 import type { Settings, TuningRequest } from "../model/settings.ts";
 import { historyWindow } from "../model/window.ts";
 import { clock, type FromThinker, type RawResponse, type ToThinker } from "../roles/messages.ts";
-import type { Snapshot } from "../roles/snapshot.ts";
+import { sealSnapshot, type Snapshot } from "../roles/snapshot.ts";
 import { Journal } from "./journal.ts";
 import { Recoveries, type Recovery } from "./recovery.ts";
 import { Responses } from "./responses.ts";
@@ -257,7 +257,7 @@ export class WorkerSession implements Session {
   async snapshot({ after = this.#lastIn }: { after?: number } = {}): Promise<Snapshot> {
     this.#requireInput("snapshot()");
     readOptions({ after }, { after: whole(-1, Number.MAX_SAFE_INTEGER) }, "snapshot()");
-    if (after === this.#lastIn) return await this.#requestSnapshot();
+    if (after === this.#lastIn) return sealSnapshot(await this.#requestSnapshot());
     if (after < this.#lastIn) {
       throw new Error(
         `snapshot after unit ${after}: unit ${this.#lastIn} was given already, and older states ` +
@@ -266,7 +266,7 @@ export class WorkerSession implements Session {
     }
     const wish = { after, ...Promise.withResolvers<Snapshot>() };
     this.#wishes.push(wish);
-    return await wish.promise;
+    return sealSnapshot(await wish.promise);
   }
 
   /** The responses, in order, until the input has ended and the last one was given. A reader that

@@ -23,7 +23,7 @@ const rules = {
   pace: choice(paceOptions.pace.choices),
   late: choice(paceOptions.late.choices),
   network: { kind: "text" },
-  arriving: { kind: "any" },
+  arriving: { kind: "flag" },
   signal: { kind: "object" },
 } as const satisfies RulesOf<PacedOptions>;
 

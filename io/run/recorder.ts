@@ -47,7 +47,7 @@ const rules = {
   events: { kind: "any" },
   info: { kind: "object" },
   input: { kind: "any" },
-  force: { kind: "any" },
+  force: { kind: "flag" },
   ffmpeg: { kind: "text" },
 } as const satisfies RulesOf<RecorderOptions>;
 

@@ -62,6 +62,7 @@ const wrong: [option: string, value: unknown, message: string][] = [
     "persona.frame is a Uint8Array of 5; it may be a Uint8Array of 768 bytes: 1 frame of 16x16 RGB",
   ],
   ["voice", new Int16Array(9), "voice is an Int16Array of 9; it may be a Float32Array at 16000 Hz"],
+  ["voice", null, "voice is null; it may be a Float32Array at 16000 Hz"],
   ["voice", new Float32Array([0, NaN]), "voice[1] is NaN"],
   ["sede", 3, 'has the key "sede"; it may have seed, solver, '],
   ["sede", 3, ": did you mean seed?"],

@@ -1,7 +1,7 @@
 /** A script's snapshots in a folder. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
-import { makeSnapshot } from "../../../engine/roles/snapshot.ts";
+import { makeSnapshot, sealSnapshot } from "../../../engine/roles/snapshot.ts";
 import { loadSnapshot, saved, saveSnapshot } from "../../../io/saved/snapshots.ts";
 import { SessionFolder } from "../../../io/system/session_folder.ts";
 import { settingsFor, tinyConfig } from "../../engine/support.ts";
@@ -15,7 +15,8 @@ function made(unit: number) {
   const settings = settingsFor(tinyConfig(), {
     solver: { name: "heun", steps: 3, shift: 1.1, guidance: 0.3 },
   });
-  return makeSnapshot("digest", settings, null, { unit, typed: [0, 1], blobs }, text);
+  const state = { unit, typed: [0, 1], blobs };
+  return sealSnapshot(makeSnapshot("digest", settings, null, state, text));
 }
 
 async function withFolder(fn: (path: string) => Promise<void>): Promise<void> {
