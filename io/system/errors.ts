@@ -9,7 +9,6 @@ export class RunError extends Error {
   readonly exitCode: number;
 
   /** @param exitCode 1, or 3 where what was answered so far is kept. */
-  /** The class's. */
   constructor(message: string, exitCode: 1 | 3 = 1) {
     super(message);
     this.exitCode = exitCode;

@@ -1,5 +1,5 @@
 /** Bad input: the message names the thing, its value, what it may be, and the remedy, in one line. */
 export class InputError extends Error {
-  /** The class's. */
+  /** What messages begin with. */
   override name = "InputError";
 }
