@@ -41,9 +41,21 @@ export function meanOf(lists: readonly (readonly number[])[]): Estimate {
 
 /** The quantile p of values, listed per conversation: nearest rank. */
 export function quantileOf(lists: readonly (readonly number[])[], p: number): Estimate {
+  const sorted = lists.flatMap((list, at) => list.map((value) => ({ value, at })))
+    .sort((a, b) => a.value - b.value);
   return (drawn) => {
-    const values = Array.from(drawn).flatMap((i) => lists[i] ?? []);
-    return { value: quantile(values, p), events: values.length };
+    const times = new Uint32Array(lists.length);
+    for (let i = 0; i < drawn.length; i++) {
+      const at = drawn[i] as number;
+      times[at] = (times[at] as number) + 1;
+    }
+    const events = lists.reduce((sum, { length }, at) => sum + length * (times[at] ?? 0), 0);
+    let left = Math.max(1, Math.ceil(p * events));
+    for (const { value, at } of sorted) {
+      left -= times[at] as number;
+      if (left <= 0) return { value, events };
+    }
+    return { value: NaN, events };
   };
 }
 

@@ -12,6 +12,7 @@ import {
 } from "../../../io/eval/figures/estimates.ts";
 import type { RecordingResult } from "../../../io/eval/figures/recording_result.ts";
 import type { Outcome } from "../../../io/eval/measures/outcomes.ts";
+import { quantile } from "../../../kernels/measure/quantile.ts";
 import { normal, random } from "../../reference/random.ts";
 import { madeUpBasis, result, right } from "./made_up.ts";
 
@@ -27,6 +28,17 @@ function exactEnds(estimate: Estimate, n: number): [number, number] {
   const at = (p: number) => values[Math.ceil(p * values.length) - 1] ?? NaN;
   return [at(0.025), at(0.975)];
 }
+
+Deno.test("quantileOf is the quantile of what was drawn, as often as it was", () => {
+  const lists = [[3, 1], [], [2, 2, 9], [5]];
+  for (const drawn of [[0, 1, 2, 3], [2, 2, 0, 0], [3, 3, 3, 1], [1, 1, 1, 1]]) {
+    const values = drawn.flatMap((i) => lists[i] ?? []);
+    for (const p of [0, 0.025, 0.5, 0.95, 1]) {
+      const expected = { value: quantile(values, p), events: values.length };
+      assertEquals(quantileOf(lists, p)(drawn), expected, `${drawn} ${p}`);
+    }
+  }
+});
 
 Deno.test("the interval has the ends of the exact bootstrap distribution", () => {
   const lists = [[1, 2, 2.5], [7], [3, 3, 9, 4], [], [5.25, 0.5]];

@@ -68,6 +68,12 @@ Deno.test("chooseJobs runs a third of the made conversations swapped as well", a
   assertEquals(await named({ seeds: "5..7", swaps: 0, limit: 2 }), ["5", "6"]);
   assertEquals(await named({ limit: 1 }), ["100000", "100000-card", "100000-question"]);
   assertEquals((await named({})).length, 12);
+  // What made a conversation is its generator with the length that was asked for.
+  const made = async (seconds: number, keep?: string) =>
+    (await chooseJobs({ ...nothing, seeds: "5", seconds, keep }, 160))[0]?.generator;
+  assertEquals(await made(24), await made(24, "elsewhere"));
+  assert(await made(24) !== await made(60));
+  assertEquals((await chooseJobs({ ...nothing }, 160))[0]?.generator, null);
   await assertRejects(() => named({ folder: `${root}docs` }), InputError, "holds no recording");
   await assertRejects(() => named({ folder: `${root}none` }), InputError, "no such folder");
 });

@@ -65,6 +65,29 @@ Deno.test("bars are reached, fall short, or aren't known", () => {
   assert(/^response delay p95, units +9 +<= 4 +FALLS SHORT +n 12$/m.test(text), text);
 });
 
+Deno.test("log-mel over the codec's own is of the same words", () => {
+  const words = (measure: Outcome["measure"], count: number, value: (unit: number) => number) =>
+    Array.from({ length: count }, (_, truthUnit): Outcome => ({
+      ...{ measure, kind: "red", truthUnit, value: value(truthUnit) },
+      // The agent says them two units later; the codec's are the truth's own.
+      unit: truthUnit + (measure === "word distance" ? 2 : 0),
+    }));
+  const found = rows([
+    result("a", [
+      ...words("word distance", 10, () => 2),
+      ...words("word distance floor", 30, (unit) => unit < 10 ? 1 : 9),
+    ]),
+    // Without an oracle's recording there is nothing to hold it against.
+    result("b", []),
+  ]);
+  assertEquals(found.get("logMelDistance")?.value, 2);
+  assertEquals(found.get("logMelDistance")?.beside, { what: "codec", value: 1 });
+  assertEquals([found.get("logMelOverCodec")?.value, found.get("logMelOverCodec")?.events], [
+    2,
+    10,
+  ]);
+});
+
 Deno.test("spans are the first and last 30 s of a minute and more", () => {
   assertEquals(spanUnits("all", 100, 160), [0, 100]);
   assertEquals(spanUnits("first", 373, 160), null);

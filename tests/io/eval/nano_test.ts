@@ -45,6 +45,17 @@ async function measure(context: Deno.TestContext, folder: string): Promise<void>
   const frechet = figures.get("pictureFrechet");
   assert((frechet?.beside?.value ?? NaN) > 1 && (frechet?.beside?.value ?? NaN) < 500);
   const [, recording] = (await Deno.readTextFile(`${folder}/events.jsonl`)).split("\n");
+  // The same figures, by the command that runs nothing, with its own permissions.
+  const again = await new Deno.Command(Deno.execPath(), {
+    args: ["task", "-q", "figures", `${folder}/events.jsonl`, "--json"],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  assertEquals(again.code, 0, new TextDecoder().decode(again.stderr));
+  const { figures: same, sources } = JSON.parse(new TextDecoder().decode(again.stdout));
+  assertEquals(same, report.figures);
+  assertEquals(sources[0].runs[0].checkpoint, report.provenance.checkpoint);
   const { words, active } = JSON.parse(recording ?? "");
   assertEquals(active.length, units);
   // It greets who appears, or at least says something in six seconds.
