@@ -60,19 +60,14 @@ function pictureFitter(from: StreamShape, to: StreamShape): (frames: Uint8Array)
   const [across, down] = [taps(from.width, width), taps(from.height, height)];
   const size = frameBytes(from);
   const fitted = (frame: Uint8Array) => {
-    const rows = new Float32Array(from.height * width * 3);
-    rows.forEach((_, i) => {
-      const [row, x, c] = [Math.floor(i / width / 3), Math.floor(i / 3) % width, i % 3];
-      rows[i] = weigh(across[x], (column) => frame[(row * from.width + column) * 3 + c]);
-    });
-    const picture = new Uint8ClampedArray(frameBytes(to));
+    const rows = stretched(frame, from.height, 3, across);
+    const scaled = new Uint8ClampedArray(stretched(rows, 1, width * 3, down));
+    const picture = new Uint8Array(frameBytes(to));
     for (let y = 0; y < height; y++) {
-      for (let i = 0; i < width * 3; i++) {
-        const at = ((top + y) * to.width + left) * 3 + i;
-        picture[at] = weigh(down[y], (row) => rows[row * width * 3 + i]);
-      }
+      const row = scaled.subarray(y * width * 3, (y + 1) * width * 3);
+      picture.set(row, ((top + y) * to.width + left) * 3);
     }
-    return new Uint8Array(picture.buffer);
+    return picture;
   };
   return (frames) =>
     concat(Array.from({ length: to.frames }, (_, i) => {
@@ -81,23 +76,54 @@ function pictureFitter(from: StreamShape, to: StreamShape): (frames: Uint8Array)
     }));
 }
 
-type Taps = [index: number, weight: number][];
-
-/** What each of `to` pixels takes of `from` pixels: a triangle as wide as the coarser of both. */
-function taps(from: number, to: number): Taps[] {
-  const step = from / to;
-  const radius = Math.max(1, step);
-  return Array.from({ length: to }, (_, i) => {
-    const centre = (i + 0.5) * step;
-    const near = Array.from({ length: from }, (_, j): Taps[number] => [
-      j,
-      Math.max(0, 1 - Math.abs(j + 0.5 - centre) / radius),
-    ]).filter(([, weight]) => weight > 0);
-    const sum = near.reduce((all, [, weight]) => all + weight, 0);
-    return near.map(([j, weight]) => [j, weight / sum]);
-  });
+/** What each new position takes of the old ones: `count` weights from `first` on. */
+interface Taps {
+  from: number;
+  count: number;
+  first: Int32Array;
+  weights: Float32Array;
 }
 
-function weigh(taps: Taps | undefined, at: (index: number) => number | undefined): number {
-  return taps?.reduce((sum, [index, weight]) => sum + weight * (at(index) ?? 0), 0) ?? 0;
+/** Weights of a triangle as wide as the coarser of both. */
+function taps(from: number, to: number): Taps {
+  const step = from / to;
+  const radius = Math.max(1, step);
+  const count = Math.ceil(2 * radius) + 1;
+  const first = new Int32Array(to);
+  const weights = new Float32Array(to * count);
+  for (let i = 0; i < to; i++) {
+    const centre = (i + 0.5) * step - 0.5;
+    const start = first[i] = Math.max(0, Math.floor(centre - radius));
+    const near = Array.from({ length: count }, (_, k) => {
+      const distance = Math.abs(start + k - centre) / radius;
+      return start + k < from ? Math.max(0, 1 - distance) : 0;
+    });
+    const sum = near.reduce((all, weight) => all + weight, 0);
+    weights.set(near.map((weight) => weight / sum), i * count);
+  }
+  return { from, count, first, weights };
+}
+
+/** Lines of `from` positions, each of so many values, as lines of as many positions as there are taps. */
+function stretched(
+  source: Uint8Array | Float32Array,
+  lines: number,
+  values: number,
+  { from, count, first, weights }: Taps,
+): Float32Array {
+  const to = first.length;
+  const out = new Float32Array(lines * to * values);
+  for (let line = 0; line < lines; line++) {
+    for (let i = 0; i < to; i++) {
+      const at = (line * from + (first[i] ?? 0)) * values;
+      for (let value = 0; value < values; value++) {
+        let sum = 0;
+        for (let k = 0; k < count; k++) {
+          sum += (weights[i * count + k] ?? 0) * (source[at + k * values + value] ?? 0);
+        }
+        out[(line * to + i) * values + value] = sum;
+      }
+    }
+  }
+  return out;
 }

@@ -102,7 +102,9 @@ export class Pacer {
   }
 
   /** Gives each unit at its time, absent where it was lost or skipped. */
-  async *observations(source: AsyncIterable<Observation>): AsyncGenerator<Observation> {
+  async *observations(
+    source: Iterable<Observation> | AsyncIterable<Observation>,
+  ): AsyncGenerator<Observation> {
     const { unitMs, pace, late, schedule, arriving, firstUnit = 0 } = this.#pacing;
     const live = pace === "live";
     const depth = live && late === "skip" ? skippingDepth[schedule] : Infinity;

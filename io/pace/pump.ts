@@ -72,7 +72,7 @@ export async function* pump(
  * source isn't read further.
  */
 export async function* typing(
-  observations: AsyncIterable<Observation>,
+  observations: Iterable<Observation> | AsyncIterable<Observation>,
   userText: UserText,
   first = 0,
   most = Infinity,

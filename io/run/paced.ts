@@ -38,7 +38,7 @@ export type PacedResponse = Response & { perceived: PerceivedLatency };
  */
 export async function* paced(
   session: Pick<WorkerSession, "respond" | "layout" | "info">,
-  observations: AsyncIterable<Observation>,
+  observations: Iterable<Observation> | AsyncIterable<Observation>,
   options: PacedOptions = {},
 ): AsyncGenerator<PacedResponse> {
   const { arriving = false, signal, pace, late, network } = readOptions(options, rules);
