@@ -48,7 +48,7 @@ const index = "model.safetensors.index.json";
  */
 export async function openCheckpoint(folder: string | URL): Promise<Checkpoint> {
   const path = folderPath(folder);
-  const config = await openConfig(path);
+  const config = await readConfig(`${path}/config.json`);
   const tokenizer = await readJson(`${path}/tokenizer.json`, 64 << 20);
   using weights = await WeightFiles.open(path, expectedTensors(config));
 
@@ -93,9 +93,10 @@ async function* readTensors(
  * InputError */
 export async function openConfig(folder: string | URL): Promise<ModelConfig> {
   const path = folderPath(folder);
-  const file = path.endsWith(".json") ? path : `${path}/config.json`;
-  return validateConfig(await readJson(file, 1 << 20), file);
+  return await readConfig(path.endsWith(".json") ? path : `${path}/config.json`);
 }
+
+const readConfig = async (file: string) => validateConfig(await readJson(file, 1 << 20), file);
 
 /**
  * Reads a checkpoint's config, the headers of its weights and its digest, and checks them as
@@ -109,7 +110,7 @@ export async function openHeaders(folder: string | URL): Promise<{
   digest: string;
 }> {
   const path = folderPath(folder);
-  const config = await openConfig(path);
+  const config = await readConfig(`${path}/config.json`);
   using weights = await WeightFiles.open(path, expectedTensors(config));
   const hash = createHash("sha256");
   for await (const _ of readTensors(config, weights, hash));
