@@ -37,7 +37,7 @@ export function usable(
         ? ""
         : changes(header.runs.at(-1)?.settings ?? {}, settings);
       throw new InputError(
-        `${path}: ${name} was made with ${other}${which}: give the same again, or another file ` +
+        `${path}: ${name} rests on ${other}${which}: give the same again, or another file ` +
           "to --events",
       );
     }

@@ -25,7 +25,7 @@ export function merged(files: readonly EvalFile[]): { results: RecordingResult[]
       const other = difference(basis, reference.basis);
       if (other !== null) {
         throw new InputError(
-          `${path}: ${name} was made with ${other} than ${reference.name} of ${first.path}: figures ` +
+          `${path}: ${name} rests on ${other} than ${reference.name} of ${first.path}: figures ` +
             "are of one kind of run; compare two by --against",
         );
       }

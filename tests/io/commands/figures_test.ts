@@ -103,7 +103,7 @@ folderTest(`figures prints tables, CSV and Markdown, and compares${why}`, async 
   assertEquals([difference.value, difference.isDifference], [1, true]);
   assertEquals(compared.differIn, ["other settings"]);
   assertStringIncludes((await figures(whole, "--against", other)).out, "differs");
-  await assertRejects(() => figures(whole, other), InputError, "made with other settings");
+  await assertRejects(() => figures(whole, other), InputError, "rests on other settings");
   await assertRejects(() => figures(whole, "--csv", "--json"), InputError, "takes one of them");
   await assertRejects(() => figures(), InputError, "needs an events file");
   await assertRejects(() => figures(`${folder}/none`), InputError, "no such file");

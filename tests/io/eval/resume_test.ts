@@ -85,7 +85,7 @@ Deno.test("usable takes a result only where all that it rests on is the same", (
   assertEquals(of({}, there({ recording: "other", truth })), [[], ["3"]]);
   assertEquals(of({}, there({ recording, truth: "other" })), [[], ["3"]]);
   for (const key of ["checkpoint", "settings", "program", "generator"]) {
-    assertThrows(() => of({ [key]: "other" }), InputError, "f: 1 was made with ");
+    assertThrows(() => of({ [key]: "other" }), InputError, "f: 1 rests on ");
   }
   // The small set's file isn't a seed's, though names are the same.
   assertThrows(() => of({ generator }), InputError, "recordings from elsewhere");
@@ -139,7 +139,7 @@ ffmpegTest(
     await assertRejects(
       () => evalOracle(["--seeds", "100000", "--events", file, "--resume"], []),
       InputError,
-      "was made with recordings from elsewhere",
+      "rests on recordings from elsewhere",
     );
   },
 );
