@@ -3,6 +3,7 @@
  * of the same meaning take kind and range from them.
  */
 import { Fields } from "./config_fields.ts";
+import { kindOf } from "./error_text.ts";
 
 /** A number, both ends included. */
 export interface NumberRule {
@@ -22,6 +23,7 @@ const others = {
   text: { may: "text", is: (value: unknown) => typeof value === "string" },
   function: { may: "a function", is: (value: unknown) => typeof value === "function" },
   flag: { may: "true or false", is: (value: unknown) => typeof value === "boolean" },
+  signal: { may: "an AbortSignal", is: (value: unknown) => kindOf(value) === "AbortSignal" },
   any: { may: "anything", is: () => true },
   object: { may: "an object", is: (value: unknown) => typeof value === "object" && value !== null },
 };

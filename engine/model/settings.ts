@@ -162,6 +162,9 @@ export function resolveSettings(
       } or more, of which ${sinkUnits} never leave`,
     );
   }
+  if (given.tuning && !given.tuning.record) {
+    throw new InputError("options: tuning.record is missing; it may be a record, {} at first");
+  }
   const { agent, tokens } = unitLayout(config);
   const promptIds = given.prompt
     ? (tokenizer ?? openTokenizer(checkpoint.tokenizer, config)).encode(given.prompt)

@@ -27,7 +27,7 @@ const durabilityRules = {
   snapshotEvery: whole(0, 1e9),
   patience: number(1, 1e9),
   details: { kind: "flag" },
-  signal: { kind: "object" },
+  signal: { kind: "signal" },
 } as const satisfies RulesOf<Durability>;
 
 /**
@@ -120,8 +120,9 @@ export class Model {
 export async function openModel(
   checkpoint: Checkpoint,
   options: ModelOptions = {},
-  { signal }: Pick<Durability, "signal"> = {},
+  durability: Pick<Durability, "signal"> = {},
 ): Promise<Model> {
+  const { signal } = readOptions<Durability>(durability, durabilityRules, "durability");
   signal?.throwIfAborted();
   givenCheckpoint(checkpoint);
   const given = readOptions(options, modelRules);

@@ -14,8 +14,9 @@ import {
 } from "../checkpoint/unit.ts";
 import type { FloatType } from "../../kernels/gpu/tensor.ts";
 import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
+import { valueText } from "../config/error_text.ts";
 import { InputError } from "../config/errors.ts";
-import { readOptions, whole } from "../config/option_rules.ts";
+import { readOptions, type RulesOf, whole } from "../config/option_rules.ts";
 import type { Settings, TuningRequest } from "../model/settings.ts";
 import { historyWindow } from "../model/window.ts";
 import { clock, type FromThinker, type RawResponse, type ToThinker } from "../roles/messages.ts";
@@ -103,6 +104,8 @@ export interface Reading {
    * conversation; its responses are left out. */
   signal?: AbortSignal;
 }
+
+const readingRules = { signal: { kind: "signal" } } as const satisfies RulesOf<Reading>;
 
 /** What a session is opened with, checked. */
 export interface Opening {
@@ -224,7 +227,8 @@ export class WorkerSession implements Session {
    * @throws Error when a response was not read before, the input has ended, or the session fails or is
    * closed meanwhile. The signal's reason, when it ends the wait.
    */
-  async step(observation: Observation, { signal }: Reading = {}): Promise<Response> {
+  async step(observation: Observation, reading: Reading = {}): Promise<Response> {
+    const { signal } = readOptions(reading, readingRules, "step()");
     signal?.throwIfAborted();
     const responses = this.#responses;
     const leave = responses.seize("step()");
@@ -254,9 +258,10 @@ export class WorkerSession implements Session {
     }
   }
 
-  async snapshot({ after = this.#lastIn }: { after?: number } = {}): Promise<Snapshot> {
+  async snapshot(options: { after?: number } = {}): Promise<Snapshot> {
     this.#requireInput("snapshot()");
-    readOptions({ after }, { after: whole(-1, Number.MAX_SAFE_INTEGER) }, "snapshot()");
+    const rules = { after: whole(-1, Number.MAX_SAFE_INTEGER) };
+    const { after = this.#lastIn } = readOptions(options, rules, "snapshot()");
     if (after === this.#lastIn) return sealSnapshot(await this.#requestSnapshot());
     if (after < this.#lastIn) {
       throw new Error(
@@ -291,8 +296,17 @@ export class WorkerSession implements Session {
    */
   async *respond(
     observations: Iterable<Observation> | AsyncIterable<Observation>,
-    { signal }: Reading = {},
+    reading: Reading = {},
   ): AsyncGenerator<Response> {
+    const { signal } = readOptions(reading, readingRules, "respond()");
+    const source = observations as Partial<Iterable<unknown> & AsyncIterable<unknown>> | null;
+    if (!source?.[Symbol.asyncIterator] && !source?.[Symbol.iterator]) {
+      throw new InputError(
+        `respond(): the observations are ${
+          valueText(observations)
+        }; they may be a list or an iterator`,
+      );
+    }
     signal?.throwIfAborted();
     const leave = this.#responses.seize("respond()");
     let isOver = false;

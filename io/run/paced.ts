@@ -24,7 +24,7 @@ const rules = {
   late: choice(paceOptions.late.choices),
   network: { kind: "text" },
   arriving: { kind: "flag" },
-  signal: { kind: "object" },
+  signal: { kind: "signal" },
 } as const satisfies RulesOf<PacedOptions>;
 
 /** A response, and what the user had of it. */

@@ -99,7 +99,7 @@ export class SessionFolder {
             "with --save-session"
           : names.length > 0
           ? `${this.path}: holds no session '${name}': it may be ${names.join(", ")}`
-          : `${this.path}: holds no saved session: give the folder that --save-session wrote`,
+          : `${this.path}: holds no saved session: give the folder that --save-session or saveSnapshot wrote`,
       );
     }
     using _lock = await this.#lock(false);

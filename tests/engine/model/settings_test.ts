@@ -53,6 +53,7 @@ const wrong: [option: string, value: unknown, message: string][] = [
   ["historyUnits", 2, "historyUnits is 2; it may be 3 or more, of which 1 never leave"],
   ["prompt", ["a"], 'prompt is ["a"]; it may be text'],
   ["thinker", 0, "thinker is 0; it may be text"],
+  ["tuning", {}, "tuning.record is missing; it may be a record, {} at first"],
   ["tuning.budgetMs", -1, "tuning.budgetMs is -1"],
   ["tuning.begin", "log", 'tuning.begin is "log"; it may be a function'],
   ["persona", new Uint8Array(768), "persona is a Uint8Array of 768; it must be an object"],

@@ -1,7 +1,7 @@
 /** Whole sessions in Workers: placements, schedules, seeds, adapters, misuse. */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
-import { openSession } from "../../../engine/session/model.ts";
+import { openModel, openSession } from "../../../engine/session/model.ts";
 import type { SessionOptions } from "../../../engine/model/settings.ts";
 import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
 import { driverFiles, stem } from "../../../kernels/gpu/adapter.ts";
@@ -170,16 +170,30 @@ withAdapter("misuse is an InputError that says what may be", async () => {
     { placement: "fused", thinker: "lvp", performer: "other" },
     "'fused' has one adapter",
   );
-  await assertRejects(
-    () => openSession(checkpoint, {}, { patience: 0 }),
-    InputError,
-    "durability: patience is 0; it may be a number from 1 to",
-  );
-  await assertRejects(
-    () => openSession("engine/models/nano" as unknown as typeof checkpoint),
-    InputError,
-    "await openCheckpoint(folder)",
-  );
+  await using session = await openSession(checkpoint, { placement: "fused" });
+  const silent = { audio: null, frames: null };
+  /** What a script in JavaScript may pass where types would stop it. */
+  const wrong: [call: (value: never) => Promise<unknown>, value: unknown, message: string][] = [
+    [openSession, "engine/models/nano", "checkpoint: is"],
+    [openModel, openSession(checkpoint).then((s) => s.close()), "await openCheckpoint(folder)"],
+    [(v) => openSession(checkpoint, {}, v), null, "durability: is null; it must be an object"],
+    [(v) => openSession(checkpoint, {}, v), { patience: 0 }, "patience is 0; it may be a number"],
+    [(v) => openSession(checkpoint, {}, v), { signal: true }, "true; it may be an AbortSignal"],
+    [(v) => openModel(checkpoint, {}, v), { signal: {} }, "signal is {}; it may be an AbortSignal"],
+    [(v) => session.push(v), undefined, "observation: is missing"],
+    [(v) => session.step(v), Promise.resolve(silent), "observation: is a Promise"],
+    [(v) => session.step(silent, v), { signal: 5 }, "step(): signal is 5"],
+    [(v) => session.respond(v).next(), silent, "respond(): the observations are {"],
+    [(v) => session.respond(v).next(), null, "respond(): the observations are null"],
+    [(v) => session.respond([], v).next(), { sginal: 1 }, "did you mean signal?"],
+    [(v) => session.snapshot(v), 3, "snapshot(): is 3; it must be an object"],
+    [(v) => session.snapshot(v), { after: 1.5 }, "snapshot(): after is 1.5; it may be a whole"],
+  ];
+  for (const [call, value, message] of wrong) {
+    await assertRejects(() => call(value as never), InputError, message);
+  }
+  session.end();
+  assertEquals(await Array.fromAsync(session), [], "nothing was pushed");
 });
 
 withAdapter("an observation that is refused leaves no trace", async () => {
