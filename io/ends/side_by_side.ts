@@ -1,5 +1,5 @@
 /** Both ends of a replay in one watchable picture: user left, agent right, the agent's text below. */
-import { dirname, extname, resolve } from "node:path";
+import { basename, dirname, extname, resolve } from "node:path";
 import { ass, type CaptionBox, type Spoken, webVtt } from "../media/captions.ts";
 import { RunError } from "../system/errors.ts";
 import { type Ffmpeg, ffmpegNames, FfmpegProcess } from "../ffmpeg/ffmpeg.ts";
@@ -75,7 +75,7 @@ async function render(
   await Deno.writeTextFile(texts, content);
   // The filter finds its file by a plain relative name: no path has to be escaped in the graph.
   const folder = dirname(resolve(texts));
-  const name = texts.slice(dirname(texts).length + 1);
+  const name = basename(texts);
   const track = burn || spoken.length === 0 ? { input: [], output: [] } : {
     input: ["-f", "webvtt", "-i", fileUrl(resolve(texts))],
     output: ["-map", "2:s", "-c:s", container.subtitles, "-disposition:s:0", "default"],

@@ -10,6 +10,7 @@
 import { InputError } from "../../engine/config/errors.ts";
 import { type ContainerHead, readHead } from "../media/container_head.ts";
 import type { ByteSource } from "./endpoints.ts";
+import { Containers, joinStreams } from "./joined_stream.ts";
 import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts";
 import { channelFilters, decode, inputLimits, pictures, samples } from "../ffmpeg/ffmpeg_source.ts";
 import { NutEnd } from "../media/nut.ts";
@@ -27,6 +28,7 @@ import { concat } from "../system/bytes.ts";
 /** A stream whose head was read. */
 export interface HeadedStream {
   head: ContainerHead;
+  choice: TrackChoice;
   taken: TakenTracks<Track>;
   /** All of its bytes, the head too. */
   chunks: AsyncIterable<Uint8Array>;
@@ -50,7 +52,8 @@ export async function awaitHead(
     const head = readHead(bytes);
     if (head === "other" || (done && head === "more")) throw new InputError(wrong(name, bytes));
     if (head === "more") continue;
-    return { head, taken: takenTracks(name, head.tracks, choice), chunks: resumed(bytes, source) };
+    const taken = takenTracks(name, head.tracks, choice);
+    return { head, choice, taken, chunks: resumed(bytes, source) };
   }
 }
 
@@ -92,34 +95,62 @@ function steadyClock(start: number, step: string): string {
 /** Pictures and sound that are joined on within this time, in seconds, follow one step of their clock. */
 const sameStep = 1;
 
-/** Adds a join that FFmpeg prints. */
-function noteJoin(joins: Join[], line: string): void {
-  const printed = Number(/\[warning\] (-?\d+\.\d+)$/.exec(line)?.[1]);
-  if (Number.isNaN(printed)) return;
-  const [seconds, step] = [Math.abs(printed), printed < 0 ? "back" : "forward"] as const;
-  if (joins.some((join) => Math.abs(join.seconds - seconds) < sameStep)) return;
-  joins.push({ seconds, step });
+/** Adds a join that is so many seconds into a container that begins at `from` seconds. */
+function addJoin(joins: Join[], { seconds, step }: Join, from: number): void {
+  const at = from + seconds;
+  if (joins.some((join) => join.step === step && Math.abs(join.seconds - at) < sameStep)) return;
+  joins.push({ seconds: at, step });
 }
 
-/** Starts FFmpeg on a stream. */
+/** Starts FFmpeg on a stream, and on each container that follows in it. */
 export function decodeStream(
+  ffmpeg: Ffmpeg,
+  source: ByteSource,
+  headed: HeadedStream,
+  shape: StreamShape,
+): MediaSource {
+  const containers = new Containers(headed.chunks);
+  const joins: Join[] = [];
+  // What the first container hasn't is not taken of the others.
+  const choice: TrackChoice = {
+    ...headed.choice,
+    ...(headed.taken.video ? {} : { video: "none" }),
+    ...(headed.taken.audio ? {} : { audio: "none" }),
+  };
+  const decodePart = (part: HeadedStream, seconds: number) =>
+    decodeContainer(ffmpeg, source, part, shape, (join) => addJoin(joins, join, seconds));
+  const open = async (seconds: number) => {
+    if (!containers.hasNext) return null;
+    const part = await awaitHead({ ...source, chunks: containers.next() }, choice);
+    return decodePart(part, seconds);
+  };
+  const first = decodePart({ ...headed, chunks: containers.next() }, 0);
+  return joinStreams(first, open, shape, joins);
+}
+
+/** Starts FFmpeg on one container. */
+function decodeContainer(
   ffmpeg: Ffmpeg,
   { name, close }: ByteSource,
   { head, taken, chunks }: HeadedStream,
   shape: StreamShape,
+  joined: (join: Join) => void,
 ): MediaSource {
   const end = head.format === "nut" ? new NutEnd() : null;
   let fed: Promise<void> = Promise.resolve();
   let isFed = false;
-  const joins: Join[] = [];
   const atOnce = ["-flush_packets", "1"];
   const { video, audio, channel } = taken;
   const clock = `asetpts='${steadyClock(head.start, "NB_SAMPLES/SR")}'`;
   const heard = [...channelFilters(channel), clock];
   const seen = [`setpts='${steadyClock(head.start, `1/${shape.fps}`)}'`];
-  const source = decode(ffmpeg, {
+  return decode(ffmpeg, {
     name,
-    said: (line) => noteJoin(joins, line),
+    said(line) {
+      const printed = Number(/\[warning\] (-?\d+\.\d+)$/.exec(line)?.[1]);
+      if (Number.isNaN(printed)) return;
+      joined({ seconds: Math.abs(printed), step: printed < 0 ? "back" : "forward" });
+    },
     input: [
       ...["-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0"],
       // FFmpeg keeps the stream's clock as it is: it looks at too little of the stream to know where it
@@ -144,7 +175,6 @@ export function decodeStream(
       return early ? "it ends within an element" : null;
     },
   });
-  return { ...source, joins };
 }
 
 /** Passes everything on; FFmpeg's pace is the pace at which the source is read. */

@@ -11,11 +11,12 @@ export interface Cut {
   reason: string;
 }
 
-/** Where a live clock stepped back, or jumped far ahead, and what follows was joined on. */
+/** Where a live clock stepped back, jumped far ahead, or began anew with another container, and what follows
+ * was joined on. */
 export interface Join {
   /** Seconds of stream before it. */
   seconds: number;
-  step: "back" | "forward";
+  step: "back" | "forward" | "restart";
 }
 
 /** Media as it arrives: RGB24 frames and little-endian f32 mono samples of the shape, or null. */

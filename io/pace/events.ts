@@ -111,7 +111,7 @@ export interface SummaryEvent {
 /** The session lost a device or a Worker and was rebuilt; stands before the unit that it delayed. */
 export type RecoveryEvent = { type: "recovery" } & Recovery;
 
-/** The clock of a live input stepped back or jumped, and what follows was joined on; stands before the
+/** The clock of a live input stepped back, jumped, or began anew, and what follows was joined on; stands before the
  * unit in which that is, or the next. */
 export interface ClockEvent {
   type: "clock";

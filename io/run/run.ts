@@ -335,8 +335,12 @@ function totalSeconds(seconds: number | null, maxUnits: number, unitMs: number):
 
 /** A step of the input's clock in one line for people. */
 function clockLine({ at, step }: ClockEvent, path: string): string {
-  const what = step === "back" ? "steps back" : "jumps by more than a minute";
-  return `${path}: its clock ${what} at ${at.toFixed(2)} s: what follows is joined on`;
+  const what = {
+    back: "its clock steps back",
+    forward: "its clock jumps by more than a minute",
+    restart: "another container begins",
+  };
+  return `${path}: ${what[step]} at ${at.toFixed(2)} s: what follows is joined on`;
 }
 
 /** A recovery in one line for people. */

@@ -120,17 +120,40 @@ ffmpegTest("a stream's clock begins at 0, wherever the input's begins", async (f
   }
 });
 
-ffmpegTest("what follows a step back of a stream's clock is joined on", async (folder) => {
-  const part = ["-c:v", "mpeg4", "-c:a", "pcm_s16le"];
-  for (const format of ["nut", "matroska"]) {
-    const bytes = await make(...marker, ...part, "-f", format, "pipe:1");
-    await Deno.writeFile(`${folder}/a`, concat([bytes, bytes]));
-    const { flashes, beeps, units } = await streamed(`${folder}/a`);
-    near(flashes, [1, 2, 3, 5, 6, 7], 0.1, format);
-    near(beeps, [1, 2, 3, 5, 6, 7], 0.1, format);
-    assert(units === 50 || units === 51, `${format}: ${units} units`);
-  }
-});
+ffmpegTest(
+  "containers that follow each other in a stream are joined, both media together",
+  async (folder) => {
+    const part = ["-c:v", "mpeg4", "-c:a", "pcm_s16le"];
+    const made = async (format: string, ...args: string[]) =>
+      await make(...args, ...part, "-f", format, "pipe:1");
+    const [nut, matroska] = [await made("nut", ...marker), await made("matroska", ...marker)];
+    // Sound that ends before the picture, or after it; another size; sound alone.
+    const short = await made("nut", ...flash(4), ...beep(3.5));
+    const long = await made("matroska", ...flash(3.6), ...beep(4));
+    const alone = await made("nut", ...beep(4));
+    const small = await made("nut", ...marker, "-s", "96x64", "-output_ts_offset", "50");
+    const each = (from: number) => [from + 1, from + 2, from + 3];
+    const cases: [what: string, parts: Uint8Array[], flashes: number[]][] = [
+      ["NUT", [nut, nut], [...each(0), ...each(4)]],
+      ["Matroska", [matroska, matroska], [...each(0), ...each(4)]],
+      ["both", [nut, matroska, small], [...each(0), ...each(4), ...each(8)]],
+      ["unequal", [short, long, short, nut], [...each(0), ...each(4), ...each(8), ...each(12)]],
+      ["sound alone", [nut, alone, nut], [...each(0), ...each(8)]],
+    ];
+    for (const [what, parts, expected] of cases) {
+      await Deno.writeFile(`${folder}/a`, concat(parts));
+      const { flashes, beeps, units, cut } = await streamed(`${folder}/a`);
+      near(flashes, expected, 0.05, what);
+      near(beeps, parts.flatMap((_, k) => each(4 * k)), 0.05, what);
+      assertEquals([units, cut], [25 * parts.length, null], what);
+    }
+    await Deno.writeFile(`${folder}/a`, concat([nut, nut.subarray(0, nut.length >> 1)]));
+    assertEquals(
+      (await streamed(`${folder}/a`)).cut?.reason,
+      "it lacks the index that ends a NUT stream",
+    );
+  },
+);
 
 ffmpegTest("recordings of hours are looked at in a moment", async (folder) => {
   const hours = 3 * 3600;

@@ -390,3 +390,18 @@ async function hasUnits(folder: string): Promise<boolean> {
   }
   return false;
 }
+
+ffmpegTest(
+  "replay writes all outputs by plain names in the folder where it stands",
+  async (folder) => {
+    await make(...talk(0.5), `${folder}/in.mp4`);
+    const program = new URL("../echo_replay.ts", import.meta.url).pathname;
+    const outputs = ["-o", "out.mkv", "--side-by-side", "both.mkv", "--events", "e.jsonl"];
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-q", "--no-check", "-A", program, "0", "in.mp4", ...outputs],
+      cwd: folder,
+    }).output();
+    assertEquals(code, 0, new TextDecoder().decode(stderr));
+    assertEquals(names(folder), ["both.mkv", "e.jsonl", "in.mp4", "out.mkv", "out.vtt"]);
+  },
+);

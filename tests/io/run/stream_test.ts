@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { Event } from "../../../io/pace/events.ts";
+import { MatroskaMuxer } from "../../../io/media/matroska_muxer.ts";
 import { concat } from "../../../io/system/bytes.ts";
 import { count, ffmpeg, ffmpegTest, make, names, picture, tone } from "../media.ts";
 import {
@@ -51,17 +52,32 @@ for (const format of ["nut", "matroska"]) {
 }
 
 ffmpegTest("stream says where the clock of its input steps", async (folder) => {
+  const muxer = new MatroskaMuxer(user);
+  const clock = [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 1000, 1001, 1002];
+  const live = [muxer.start(), ...clock.map((unit) => muxer.unit({ ...noise(user, 1), unit }))];
   const part = await make(...talk, "-c:a", "pcm_s16le", "-f", "nut", "pipe:1");
-  const far = ["-output_ts_offset", "500", "-f", "nut", "pipe:1"];
-  const late = await make(...talk, "-c:a", "pcm_s16le", ...far);
-  const path = `${folder}/e.jsonl`;
-  const { code, stderr } = await pipe(concat([part, part, late]), "--events", path);
-  assertEquals(code, 0);
-  const found = (await events(path)).flatMap((event) => event.type === "clock" ? [event] : []);
-  assertEquals(found.map(({ at, step }) => [Math.round(at), step]), [[2, "back"], [4, "forward"]]);
-  for (const { unit, at } of found) assertEquals(unit, Math.floor(at / 0.16));
-  assertStringIncludes(stderr, "standard input: its clock steps back at ");
-  assertStringIncludes(stderr, "standard input: its clock jumps by more than a minute at ");
+  const cases: [input: Uint8Array[], steps: [at: number, step: string, said: string][]][] = [
+    [live, [
+      [0.96, "back", "its clock steps back at 0.96 s"],
+      [1.6, "forward", "its clock jumps by more than a minute at 1.60 s"],
+    ]],
+    [[part, part], [[2, "restart", "another container begins at 2.0"]]],
+  ];
+  for (const [input, steps] of cases) {
+    const path = `${folder}/e.jsonl`;
+    const { code, stderr } = await pipe(concat(input), "--events", path, "--force");
+    assertEquals(code, 0, stderr);
+    const found = (await events(path)).flatMap((event) => event.type === "clock" ? [event] : []);
+    assertEquals(
+      found.map(({ at, step }) => [Math.floor(at * 2) / 2, step]),
+      steps.map(([at, step]) => [Math.floor(at * 2) / 2, step]),
+    );
+    for (const [, , said] of steps) assertStringIncludes(stderr, `standard input: ${said}`);
+    if (input === live) {
+      assertEquals((await events(path)).filter(({ type }) => type === "unit").length, clock.length);
+      assertEquals(found.map(({ unit }) => unit), [6, 10]);
+    }
+  }
 });
 
 ffmpegTest("stream: unit k has left before unit k + 1 is there", async () => {
