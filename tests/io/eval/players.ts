@@ -5,6 +5,7 @@ import { run } from "../../../io/commands/eval.ts";
 import type { Media } from "../../../engine/model/unit_coders.ts";
 import type { ModelConfig } from "../../../engine/config/config.ts";
 import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
+import { WavWriter } from "../../../io/media/wav.ts";
 import { openRecording, type Recording } from "../../../io/eval/recordings.ts";
 import { openInput } from "../../../io/ends/observe.ts";
 import type { UnitSession } from "../../../io/pace/pump.ts";
@@ -24,6 +25,20 @@ export async function shorten(name: string, folder: string, units: number): Prom
     const length = ["-t", `${(units * 160) / 1000}`, "-crf", "12", "-preset", "ultrafast"];
     await make("-i", `${from}/${file}`, ...length, `${to}/${file}`);
   }
+  await shortenTruth(name, folder, units);
+}
+
+/** The same with silence for the user and without an oracle's recording: it needs no FFmpeg. */
+export async function shortenSilent(name: string, folder: string, units: number): Promise<void> {
+  await Deno.mkdir(`${folder}/${name}`, { recursive: true });
+  const wav = await WavWriter.create(`${folder}/${name}/user.wav`, 16000);
+  await wav.write(new Float32Array(units * 2560));
+  await wav.close();
+  await shortenTruth(name, folder, units);
+}
+
+async function shortenTruth(name: string, folder: string, units: number): Promise<void> {
+  const [from, to] = [`${smallSet}/${name}`, `${folder}/${name}`];
   const truth = JSON.parse(await Deno.readTextFile(`${from}/truth.json`));
   const events = truth.events.filter((event: Record<string, number>) =>
     ["start", "end", "onset", "answer"].every((key) => (event[key] ?? 0) < units - 5)
