@@ -8,6 +8,7 @@
  */
 import { carry } from "../../kernels/codec/carry.ts";
 import { conv as convSteps, historyFrames, packConv } from "../../kernels/codec/conv.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
 import {
   channelRange,
@@ -71,16 +72,17 @@ export const conv = {
   steps(layer, scope, x, y, fused) {
     const { gpu, label } = scope;
     const [time = 0, height = 0, width = 0, inputs = 0] = x.shape;
-    const weight = packConv(gpu, {
-      label,
-      ...scope.weights.load(parameters(layer, inputs, { input: 1, goal: 1 })),
-      inputs,
-      outputs: layer.channels,
-      dtype: scope.settings.storage,
-      line: height * width === 1,
-      ...geometry(layer),
-    });
-    scope.onFree(() => gpu.free(weight.texture));
+    const pack = (owner: Gpu) =>
+      packConv(owner, {
+        label,
+        ...scope.weights.load(parameters(layer, inputs, { input: 1, goal: 1 })),
+        inputs,
+        outputs: layer.channels,
+        dtype: scope.settings.storage,
+        line: height * width === 1,
+        ...geometry(layer),
+      });
+    const weight = scope.constant("weight", pack, ({ texture }) => gpu.free(texture));
     const { past } = scope.state(state(layer, [time, height, width, inputs]));
     return [
       ...convSteps(gpu, { label, x, weight, y: y(), ...(past ? { state: past } : {}), ...fused }),

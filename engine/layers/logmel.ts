@@ -50,8 +50,11 @@ export const logmel = {
   meanSquare: () => 60,
   steps(layer, scope, x, y) {
     const { gpu, label, memory, settings: { sampleRate } } = scope;
-    const tables = logmelTables(gpu, label, { ...layer, sampleRate });
-    scope.onFree(() => freeTables(gpu, tables));
+    const tables = scope.constant(
+      "tables",
+      (owner) => logmelTables(owner, label, { ...layer, sampleRate }),
+      (made) => freeTables(gpu, made),
+    );
     const { past } = scope.state(state(layer));
     const output = y();
     const spectrum = memory.take([output.shape[0] ?? 0, 1, 1, spectrumChannels(layer)]);

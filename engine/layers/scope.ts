@@ -5,6 +5,7 @@ import {
   type FloatType,
   makeTensor,
   scratchTensor,
+  sharedTensor,
   type Tensor,
   tensorFrom,
 } from "../../kernels/gpu/tensor.ts";
@@ -27,6 +28,12 @@ export class CoderMemory {
     const tensor = makeTensor(this.gpu, label, shape, "f32", "texture");
     this.frees.push(() => this.gpu.free(tensor.buffer));
     return tensor;
+  }
+
+  /** An f32 tensor for what lasts for one unit. */
+  unit(label: string, shape: readonly number[]): Tensor {
+    if (this.gpu.root === this.gpu) return this.make(label, shape);
+    return sharedTensor(this.gpu, label, shape, "f32", "texture");
   }
 
   /** An f32 tensor in scratch memory, which the device's encoders and decoders share. */
@@ -97,13 +104,16 @@ export class LayerScope {
 
   /** A vector on the GPU. */
   vector(name: string, data: Float32Array): Tensor {
-    const tensor = tensorFrom(this.gpu, this.weights.prefix + name, [data.length], data);
-    this.onFree(() => this.gpu.free(tensor.buffer));
-    return tensor;
+    const label = this.weights.prefix + name;
+    const make = (gpu: Gpu) => tensorFrom(gpu, label, [data.length], data);
+    return this.constant(name, make, ({ buffer }) => this.gpu.free(buffer));
   }
 
-  /** Called when the encoder or decoder is destroyed. */
-  onFree(free: () => void): void {
-    this.memory.frees.push(free);
+  /** What doesn't change from unit to unit, weights most of all: the sessions of a model share it, else
+   * it is freed with its encoder or decoder. */
+  constant<T>(name: string, make: (gpu: Gpu) => T, free: (made: T) => void): T {
+    const made = this.gpu.shared(`layer ${this.weights.prefix}${name}`, make);
+    if (this.gpu.root === this.gpu) this.memory.frees.push(() => free(made));
+    return made;
   }
 }

@@ -38,7 +38,7 @@ export class StreamingCoder {
     this.gpu = gpu;
     this.#name = coder.name;
     const memory = this.#memory = new CoderMemory(gpu);
-    this.input = memory.make(`${coder.name} input`, coder.input);
+    this.input = memory.unit(`${coder.name} input`, coder.input);
     const settings = { storage, sampleRate: coder.sampleRate };
     const placed = placeLayers(coder);
     const steps: Step[] = [];
@@ -53,7 +53,7 @@ export class StreamingCoder {
       const last = i + 1 >= placed.length;
       let y: Tensor | undefined;
       const target = () =>
-        y ??= last ? memory.make(`${coder.name} output`, output) : memory.take(output);
+        y ??= last ? memory.unit(`${coder.name} output`, output) : memory.take(output);
       steps.push(...op.steps(layer, scope, x, target, activation ? { activation } : {}));
       if (x !== this.input) memory.release(x);
       x = target();

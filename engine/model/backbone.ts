@@ -14,7 +14,7 @@ import {
 import type { Step } from "../../kernels/gpu/plan.ts";
 import { qkRotary, rotaryTurns } from "../../kernels/attention/qk_rotary.ts";
 import { rmsnorm } from "../../kernels/tokens/rmsnorm.ts";
-import { makeTensor, rows, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
+import { rows, sharedTensor, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
 
 interface Layer {
   /** q, k and v rows of one product, the input norm's weight in them. */
@@ -72,42 +72,57 @@ export class Backbone {
       const mlp = layer.under("mlp");
       const norm = (name: string) => layer.get(`${name}.weight`, [width]);
       const vector = (name: string) =>
-        tensorFrom(gpu, attn.prefix + name, [head], attn.get(`${name}.weight`, [head]));
+        gpu.shared(
+          attn.prefix + name,
+          (owner) =>
+            tensorFrom(owner, attn.prefix + name, [head], attn.get(`${name}.weight`, [head])),
+        );
       /** One product of the rows of several linear layers. */
       const weight = (
         label: string,
         from: Weights,
         rows: [name: string, outputs: number][],
         inputs: number,
-        options: PackOptions = {},
-      ) => {
-        const matrices = rows.map(([name, count]) => from.get(`${name}.weight`, [count, inputs]));
-        const outputs = rows.reduce((sum, [, count]) => sum + count, 0);
-        return packWeight(gpu, layer.prefix + label, matrices, outputs, inputs, storage, options);
-      };
+        options: () => PackOptions = () => ({}),
+      ) =>
+        gpu.shared(layer.prefix + label, (owner) => {
+          const matrices = rows.map(([name, count]) => from.get(`${name}.weight`, [count, inputs]));
+          const outputs = rows.reduce((sum, [, count]) => sum + count, 0);
+          const name = layer.prefix + label;
+          return packWeight(owner, name, matrices, outputs, inputs, storage, options());
+        });
       this.#layers.push({
         qkv: weight(
           "qkv",
           attn,
           [["q_proj", qDim], ["k_proj", kvDim], ["v_proj", kvDim]],
           width,
-          { scale: norm("input_layernorm") },
+          () => ({ scale: norm("input_layernorm") }),
         ),
         qNorm: vector("q_norm"),
         kNorm: vector("k_norm"),
         output: weight("output", attn, [["o_proj", width]], qDim),
-        gateUp: weight("gate_up", mlp, [["gate_proj", inner], ["up_proj", inner]], width, {
+        gateUp: weight("gate_up", mlp, [["gate_proj", inner], ["up_proj", inner]], width, () => ({
           scale: norm("post_attention_layernorm"),
           gated: true,
-        }),
+        })),
         down: weight("down", mlp, [["down_proj", width]], inner),
       });
     }
     const name = "model.norm.weight";
-    this.#finalNorm = tensorFrom(gpu, name, [width], weights.get(name, [width]));
-    const rotary = rotaryTurns(c.head_dim, c.rope_theta, c.rope_scaling?.mrope_section);
-    this.#turns = tensorFrom(gpu, "rotary turns", [c.head_dim / 2], rotary.turns);
-    this.#axes = tensorFrom(gpu, "rotary axes", [c.head_dim / 2], rotary.axes);
+    this.#finalNorm = gpu.shared(
+      name,
+      (owner) => tensorFrom(owner, name, [width], weights.get(name, [width])),
+    );
+    const { turns, axes } = gpu.shared("rotary", (owner) => {
+      const rotary = rotaryTurns(c.head_dim, c.rope_theta, c.rope_scaling?.mrope_section);
+      return {
+        turns: tensorFrom(owner, "rotary turns", [c.head_dim / 2], rotary.turns),
+        axes: tensorFrom(owner, "rotary axes", [c.head_dim / 2], rotary.axes),
+      };
+    });
+    this.#turns = turns;
+    this.#axes = axes;
   }
 
   /** Steps that run a span: every row's K and V enter its history slot, layer by layer; x becomes
@@ -196,7 +211,7 @@ export class Backbone {
       const qDim = c.num_attention_heads * c.head_dim;
       const kvDim = c.num_key_value_heads * c.head_dim;
       const make = (name: string, width: number) =>
-        makeTensor(this.gpu, `span of ${count}: ${name}`, [count, width], "f32", "uniform");
+        sharedTensor(this.gpu, `span of ${count}: ${name}`, [count, width], "f32", "uniform");
       scratch = {
         qkv: make("qkv", qDim + 2 * kvDim),
         q: make("q", qDim),

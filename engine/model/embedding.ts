@@ -92,9 +92,12 @@ export class Embedding {
     const D = c.hidden_size;
     const channels = (medium: Medium) => c.response[medium].latent_channels;
     const vector = (name: string, shape: number[] = [D]) =>
-      tensorFrom(gpu, name, shape, weights.get(name, shape));
+      gpu.shared(name, (owner) => tensorFrom(owner, name, shape, weights.get(name, shape)));
     const weight = (name: string, outputs: number, inputs: number) =>
-      packWeight(gpu, name, weights.get(name, [outputs, inputs]), outputs, inputs, storage);
+      gpu.shared(name, (owner) => {
+        const matrix = weights.get(name, [outputs, inputs]);
+        return packWeight(owner, name, matrix, outputs, inputs, storage);
+      });
     const projection = (name: string, outputs: number, inputs: number): Projection => ({
       weight: weight(`${name}.weight`, outputs, inputs),
       bias: vector(`${name}.bias`, [outputs]),
@@ -113,25 +116,34 @@ export class Embedding {
     this.#latentIn = perMedium((medium) =>
       weight(`response.${medium}.input.weight`, D, channels(medium))
     );
-    this.#latentBias = perMedium((medium) =>
-      makeTensor(gpu, `${medium} latent biases`, [taus.length, D])
-    );
-    const biases = this.#biasSteps(
-      projection("tau_embedding.linear1", D, tauFeatures),
-      projection("tau_embedding.linear2", D, D),
-      perMedium((medium) => vector(`response.${medium}.input.bias`)),
-      D,
-    );
-    submit(gpu, new Plan(biases));
+    this.#latentBias = gpu.shared(`latent biases at ${taus}`, (owner) => {
+      const made = perMedium((medium) =>
+        makeTensor(owner, `${medium} latent biases`, [taus.length, D])
+      );
+      const working = gpu.part();
+      const biases = this.#biasSteps(
+        working,
+        made,
+        projection("tau_embedding.linear1", D, tauFeatures),
+        projection("tau_embedding.linear2", D, D),
+        perMedium((medium) => vector(`response.${medium}.input.bias`)),
+        D,
+      );
+      submit(gpu, new Plan(biases));
+      working.destroy();
+      return made;
+    });
   }
 
   #biasSteps(
+    gpu: Gpu,
+    made: Record<Medium, Tensor>,
     linear1: Projection,
     linear2: Projection,
     inputBias: Record<Medium, Tensor>,
     D: number,
   ): Step[] {
-    const { gpu, taus } = this;
+    const { taus } = this;
     const count = taus.length;
     const features = makeTensor(gpu, "tau features", [count, tauFeatures]);
     const inner = makeTensor(gpu, "tau inner", [count, D]);
@@ -158,7 +170,7 @@ export class Embedding {
           label: `${medium} tau ${i}`,
           row: reshape(constant, [D]),
           add: reshape(rows(tauRows, i, 1), [D]),
-          y: rows(this.#latentBias[medium], i, 1),
+          y: rows(made[medium], i, 1),
         }));
       }
     }

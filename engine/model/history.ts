@@ -12,6 +12,7 @@ import {
   makeTensor,
   reshape,
   rows,
+  sharedTensor,
   type Tensor,
   upload,
 } from "../../kernels/gpu/tensor.ts";
@@ -90,8 +91,17 @@ export class History {
   }
 
   /** A tensor for the K and V of `count` tokens in all layers: [layers, 2, count, kvDim]. */
-  makeSlice(label: string, count: number): Tensor {
-    return makeTensor(this.gpu, label, [this.#layers.length, 2, count, this.#kvDim], this.storage);
+  makeSlice(label: string, count: number, gpu: Gpu = this.gpu): Tensor {
+    return makeTensor(gpu, label, this.#sliceShape(count), this.storage);
+  }
+
+  /** The same for what is written and read within one submit. */
+  sharedSlice(label: string, count: number): Tensor {
+    return sharedTensor(this.gpu, label, this.#sliceShape(count), this.storage);
+  }
+
+  #sliceShape(count: number): number[] {
+    return [this.#layers.length, 2, count, this.#kvDim];
   }
 
   /** Steps that copy the K and V of the tokens' slots into a slice. */

@@ -12,8 +12,8 @@ import {
   byteOffset,
   elements,
   type FloatType,
-  makeTensor,
   reshape,
+  sharedTensor,
   type Tensor,
 } from "../../kernels/gpu/tensor.ts";
 
@@ -27,7 +27,7 @@ export interface Media {
 
 /** A tensor for RGB24 pictures of this shape [frames, height, width, 3], four bytes to a word. */
 function packedPixels(gpu: Gpu, label: string, shape: readonly number[]): Tensor {
-  return makeTensor(gpu, label, [pixelWords(elements(shape) / 3)], "u32");
+  return sharedTensor(gpu, label, [pixelWords(elements(shape) / 3)], "u32");
 }
 
 /** An encoder of one medium: write a unit, then run the steps. */
@@ -94,7 +94,7 @@ export class UnitDecoder {
     const { audio, video } = this.coders = perMedium((medium) =>
       new StreamingCoder(gpu, responseDecoder(config, medium), weights, storage)
     );
-    const samples = makeTensor(gpu, "agent samples", [elements(audio.output.shape)]);
+    const samples = sharedTensor(gpu, "agent samples", [elements(audio.output.shape)]);
     const pixels = packedPixels(gpu, "agent frames", video.output.shape);
     this.outputs = [samples, pixels];
     this.#frameBytes = elements(video.output.shape);

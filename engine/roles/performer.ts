@@ -7,7 +7,7 @@ import { integrate } from "../../kernels/flow/integrate.ts";
 import { noise } from "../../kernels/flow/noise.ts";
 import { Plan, type Step, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
-import { makeTensor, rows, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
+import { makeTensor, rows, sharedTensor, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
 
 /**
  * The role that solves the flow-matching ODE for the next response's latents. It works on its own copy
@@ -29,14 +29,14 @@ export class Performer {
     const { gpu, layout, history, latents } = model;
     const noisyRows = model.window.sizes.noisySets * layout.response;
     this.latents = makeTensor(gpu, "z", [latents.length], "f32", "uniform");
-    this.#tokenTable = makeTensor(gpu, "noisy tokens", [noisyRows, tokenWords], "i32");
-    this.#unit = makeTensor(gpu, "solver unit", [1], "u32");
+    this.#tokenTable = sharedTensor(gpu, "noisy tokens", [noisyRows, tokenWords], "i32");
+    this.#unit = sharedTensor(gpu, "solver unit", [1], "u32");
     this.#solve = new Plan(this.#solveSteps(noisyRows));
     this.#slice = null;
     if (receivesSlices) {
       const sliceRows = layout.tokens;
-      const tokenTable = makeTensor(gpu, "slice tokens", [sliceRows, tokenWords], "i32");
-      const data = history.makeSlice("slice", sliceRows);
+      const tokenTable = sharedTensor(gpu, "slice tokens", [sliceRows, tokenWords], "i32");
+      const data = history.sharedSlice("slice", sliceRows);
       const append = new Plan(history.scatter("append", tokenTable, data));
       this.#slice = { tokenTable, data, append };
     }
@@ -57,7 +57,7 @@ export class Performer {
     const length = model.latents.length;
     const D = model.checkpoint.config.hidden_size;
     const make = (label: string, ...shape: number[]) =>
-      makeTensor(gpu, label, shape, "f32", "uniform");
+      sharedTensor(gpu, label, shape, "f32", "uniform");
     const trial = make("z trial", length);
     const program = solverProgram(settings.solver);
     const velocities = Array.from(

@@ -8,6 +8,7 @@ import { type Medium, responseEncoder } from "../checkpoint/coders.ts";
 import { tokenWords } from "../model/tick_tokens.ts";
 import { UnitEncoder } from "../model/unit_coders.ts";
 import { TokenType } from "../checkpoint/unit.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
 import { copy, Plan, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
 import { makeTensor, reshape, rows, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
@@ -27,22 +28,30 @@ function spans(model: Model): [first: number, count: number][] {
   return list;
 }
 
-function spanTable(model: Model, first: number, count: number): Tensor {
+/** Where prefill puts what only itself needs, and what frees it. */
+function working({ gpu }: Model): [gpu: Gpu, free: () => void] {
+  if (gpu.root === gpu) return [gpu, () => {}];
+  const part = gpu.part();
+  return [part, () => part.destroy()];
+}
+
+function spanTable(model: Model, gpu: Gpu, first: number, count: number): Tensor {
   const words = model.tokenTables.prefill().subarray(
     first * tokenWords,
     (first + count) * tokenWords,
   );
-  return tensorFrom(model.gpu, "prefill tokens", [count, tokenWords], words);
+  return tensorFrom(gpu, "prefill tokens", [count, tokenWords], words);
 }
 
 /** Computes prefill into the model's history. With `wantSlices` it returns each span's K and V. */
 export async function computePrefill(model: Model, wantSlices: boolean): Promise<ArrayBuffer[]> {
-  const { gpu, history, embedding, backbone, window, settings } = model;
+  const { history, embedding, backbone, window, settings } = model;
+  const [gpu, free] = working(model);
   history.writeWindow();
   const slices: ArrayBuffer[] = [];
   for (const [first, count] of spans(model)) {
     const x = makeTensor(gpu, "prefill x", [count, model.checkpoint.config.hidden_size]);
-    const tokenTable = spanTable(model, first, count);
+    const tokenTable = spanTable(model, gpu, first, count);
     const isPrompt = first < window.sizes.promptTokens;
     const ids = isPrompt
       ? tensorFrom(
@@ -52,11 +61,11 @@ export async function computePrefill(model: Model, wantSlices: boolean): Promise
         Uint32Array.from(settings.promptIds.slice(first, first + count)),
       )
       : null;
-    const slice = wantSlices ? history.makeSlice("prefill slice", count) : null;
+    const slice = wantSlices ? history.makeSlice("prefill slice", count, gpu) : null;
     const plan = new Plan([
       ...(ids
         ? embedding.text("prompt", ids, TokenType.prompt, x)
-        : embedding.latents("persona", personaLatents(model), 0, x)),
+        : embedding.latents("persona", personaLatents(model, gpu), 0, x)),
       ...backbone.span(history, {
         label: "prefill",
         x,
@@ -72,25 +81,27 @@ export async function computePrefill(model: Model, wantSlices: boolean): Promise
     const readback = new Readback(gpu, [slice]);
     slices.push(...await readback.run(plan));
     readback.destroy();
-    gpu.free(slice.buffer);
   }
+  free();
   return slices;
 }
 
 /** Copies the thinker's prefill into this model's history: the one broadcast of history. */
 export function receivePrefill(model: Model, slices: readonly ArrayBuffer[]): void {
-  const { gpu, history } = model;
+  const { history } = model;
+  const [gpu, free] = working(model);
   history.writeWindow();
   spans(model).forEach(([first, count], i) => {
-    const slice = history.makeSlice("prefill slice", count);
+    const slice = history.makeSlice("prefill slice", count, gpu);
     gpu.device.queue.writeBuffer(slice.buffer, 0, slices[i] ?? new ArrayBuffer(0));
-    const tokenTable = spanTable(model, first, count);
+    const tokenTable = spanTable(model, gpu, first, count);
     submit(gpu, new Plan(history.scatter("prefill", tokenTable, slice)));
   });
+  free();
 }
 
 /** Encodes the reference voice and image with the response codecs: latents as [tokens, channels]. */
-export function personaLatents(model: Model): Record<Medium, Tensor> {
+export function personaLatents(model: Model, gpu: Gpu = model.gpu): Record<Medium, Tensor> {
   const { layout: { agentSamples, frames }, settings: { voice, personaFrame } } = model;
   const voiceUnits = Array.from(
     { length: (voice?.length ?? 0) / agentSamples },
@@ -102,14 +113,15 @@ export function personaLatents(model: Model): Record<Medium, Tensor> {
     still.set(personaFrame, frame * personaFrame.length);
   }
   return {
-    audio: encodeUnits(model, "audio", voiceUnits),
-    video: encodeUnits(model, "video", personaFrame ? [still] : []),
+    audio: encodeUnits(model, gpu, "audio", voiceUnits),
+    video: encodeUnits(model, gpu, "video", personaFrame ? [still] : []),
   };
 }
 
 /** Latents of consecutive units of one medium, [tokens of all, channels]. */
 function encodeUnits(
-  { gpu, checkpoint: { config }, latents, weights, storage }: Model,
+  { checkpoint: { config }, latents, weights, storage }: Model,
+  gpu: Gpu,
   medium: Medium,
   units: readonly (Float32Array | Uint8Array)[],
 ): Tensor {

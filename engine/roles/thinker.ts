@@ -17,7 +17,14 @@ import type { CoderName } from "./snapshot.ts";
 import { copy, Plan, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
 import { sample } from "../../kernels/tokens/sample.ts";
-import { makeTensor, reshape, rows, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
+import {
+  makeTensor,
+  reshape,
+  rows,
+  sharedTensor,
+  type Tensor,
+  upload,
+} from "../../kernels/gpu/tensor.ts";
 import { tokenWords } from "../model/tick_tokens.ts";
 
 /** What a pass gives. */
@@ -78,14 +85,14 @@ export class Thinker {
     const sliceRows = passRows + layout.agentText;
 
     this.latents = makeTensor(gpu, "response latents", [model.latents.length], "f32", "uniform");
-    this.logits = makeTensor(gpu, "text logits", [1, config.vocab_size]);
-    this.#tokenTable = makeTensor(gpu, "pass tokens", [sliceRows, tokenWords], "i32");
-    this.#typedIds = makeTensor(gpu, "typed ids", [layout.userText], "u32");
-    this.#textIds = makeTensor(gpu, "agent text ids", [layout.agentText], "u32");
-    this.#unit = makeTensor(gpu, "unit", [1], "u32");
-    this.#slice = sendsSlices ? history.makeSlice("slice", sliceRows) : null;
+    this.logits = sharedTensor(gpu, "text logits", [1, config.vocab_size]);
+    this.#tokenTable = sharedTensor(gpu, "pass tokens", [sliceRows, tokenWords], "i32");
+    this.#typedIds = sharedTensor(gpu, "typed ids", [layout.userText], "u32");
+    this.#textIds = sharedTensor(gpu, "agent text ids", [layout.agentText], "u32");
+    this.#unit = sharedTensor(gpu, "unit", [1], "u32");
+    this.#slice = sendsSlices ? history.sharedSlice("slice", sliceRows) : null;
     this.#allLogits = details
-      ? makeTensor(gpu, "all text logits", [layout.agentText, config.vocab_size])
+      ? sharedTensor(gpu, "all text logits", [layout.agentText, config.vocab_size])
       : null;
 
     const x = makeTensor(gpu, "pass x", [passRows, D], "f32", "uniform");
@@ -134,9 +141,9 @@ export class Thinker {
     const { gpu, checkpoint, layout, history, backbone, embedding, latents, settings } = this.model;
     const { hidden_size: D } = checkpoint.config;
     const passRows = layout.response + layout.observation;
-    const normed = makeTensor(gpu, "text normed", [1, D], "f32", "uniform");
+    const normed = sharedTensor(gpu, "text normed", [1, D], "f32", "uniform");
     const { logits } = this;
-    const textX = makeTensor(gpu, "text x", [1, D], "f32", "uniform");
+    const textX = sharedTensor(gpu, "text x", [1, D], "f32", "uniform");
     const slots = layout.agentText;
     const steps = [
       ...embedding.latents(

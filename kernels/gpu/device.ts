@@ -34,15 +34,16 @@ export class Gpu {
   allocatedBytes = 0;
   /** Resolves with the reason when the device is lost or destroyed. */
   readonly lost: Promise<string>;
-  /** The variant of each kernel and shape that measurement chose (kernels/measure/tune.ts); where it names
-   * none, kernels take their static default. Set it before anything is built. */
-  choices: Choices = {};
   /** The bytes of what is live. */
   #resources = new Map<GPUBuffer | GPUTexture, number>();
   #pipelines = new Map<string, GPUComputePipeline>();
   #shared = new Map<string, unknown>();
+  #constants = new Map<string, GPUBufferBinding>();
   #arena: { buffer: GPUBuffer; used: number } | undefined;
   #error: string | undefined;
+  /** The device that this is a part of; its own where it is none. */
+  readonly root: Gpu;
+  #choices: Choices = {};
 
   /**
    * @param name What the adapter calls itself.
@@ -54,13 +55,16 @@ export class Gpu {
     identity: string,
     described: Traits,
     isPaper = false,
+    root?: Gpu,
   ) {
+    this.root = root ?? this;
     this.device = device;
     this.name = name;
     this.identity = identity;
     this.described = described;
     this.isPaper = isPaper;
-    this.lost = device.lost.then((info) => info.message || info.reason);
+    this.lost = root?.lost ?? device.lost.then((info) => info.message || info.reason);
+    if (root) return;
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#error ??= (event as GPUUncapturedErrorEvent).error.message;
@@ -103,6 +107,24 @@ export class Gpu {
     const gpu = new Gpu(paperDevice(like?.device.limits), "paper", "", traits, true);
     gpu.choices = like?.choices ?? {};
     return gpu;
+  }
+
+  /** A part of this device: what is allocated on it is counted and freed by itself. Kernels, constants,
+   * scratch memory and what is `shared` are the whole device's. The parts of a device hold sessions of
+   * one model. */
+  part(): Gpu {
+    const { device, name, identity, described, isPaper, root } = this;
+    return new Gpu(device, name, identity, described, isPaper, root);
+  }
+
+  /** The variant of each kernel and shape that measurement chose (kernels/measure/tune.ts); where it names
+   * none, kernels take their static default. Set it before anything is built. */
+  get choices(): Choices {
+    return this.root.#choices;
+  }
+
+  set choices(choices: Choices) {
+    this.root.#choices = choices;
   }
 
   /** What kind of adapter this is: as it describes itself, or as it was measured. */
@@ -155,23 +177,36 @@ export class Gpu {
 
   #counted<T extends GPUBuffer | GPUTexture>(resource: T, bytes: number): T {
     this.#resources.set(resource, bytes);
-    this.allocatedBytes += bytes;
+    this.#count(bytes);
     return resource;
+  }
+
+  #count(bytes: number): void {
+    this.allocatedBytes += bytes;
+    if (this.root !== this) this.root.allocatedBytes += bytes;
   }
 
   /** Frees a buffer or texture now: they carry no garbage-collection pressure. */
   free(resource: GPUBuffer | GPUTexture): void {
-    this.allocatedBytes -= this.#resources.get(resource) ?? 0;
+    this.#count(-(this.#resources.get(resource) ?? 0));
     if (this.#resources.delete(resource)) resource.destroy();
   }
 
   /**
    * What all kernels of this device share under a name, e.g. memory that each of them fills right
-   * before it reads it: made at the first call. A name always stands for the same type.
+   * before it reads it: made at the first call, on the whole device. A name always stands for the same
+   * type.
    */
-  scratch<T>(name: string, make: () => T): T {
-    if (!this.#shared.has(name)) this.#shared.set(name, make());
-    return this.#shared.get(name) as T;
+  scratch<T>(name: string, make: (root: Gpu) => T): T {
+    const shared = this.root.#shared;
+    if (!shared.has(name)) shared.set(name, make(this.root));
+    return shared.get(name) as T;
+  }
+
+  /** What all parts of a device have in common under a name: weights, and tensors that are written and
+   * read within one submit. On a device that isn't parted it is made anew each time. */
+  shared<T>(name: string, make: (gpu: Gpu) => T): T {
+    return this.root === this ? make(this) : this.scratch(`shared ${name}`, make);
   }
 
   /** A compute pipeline for the entry point `main` of a template (see `fill`), made once per text.
@@ -179,25 +214,31 @@ export class Gpu {
    * @throws RangeError as `fill` does. */
   pipeline(label: string, template: string, texts: Texts = {}): GPUComputePipeline {
     const code = fill(template, texts);
-    let pipeline = this.#pipelines.get(code);
+    const { root } = this;
+    let pipeline = root.#pipelines.get(code);
     if (!pipeline) {
       this.device.pushErrorScope("validation");
       const module = this.device.createShaderModule({ label, code });
       const compute = { module, entryPoint: "main" };
       pipeline = this.device.createComputePipeline({ label, layout: "auto", compute });
       this.device.popErrorScope().then((error) => {
-        if (error) this.#error ??= `kernel ${label}: ${error.message}`;
+        if (error) root.#error ??= `kernel ${label}: ${error.message}`;
       });
-      this.#pipelines.set(code, pipeline);
+      root.#pipelines.set(code, pipeline);
     }
     return pipeline;
   }
 
-  /** A small uniform binding with fixed content, cut from a shared buffer. Kernels declare a
-   * `UniformStruct` and call its `bind`.
+  /** A small uniform binding with fixed content, cut from a shared buffer; the same content gives the
+   * same binding. Kernels declare a `UniformStruct` and call its `bind`.
    *
    * @param content Bytes, a multiple of 16. */
   constants(content: ArrayBuffer): GPUBufferBinding {
+    const { root } = this;
+    if (root !== this) return root.constants(content);
+    const key = new Uint32Array(content).join();
+    const known = this.#constants.get(key);
+    if (known) return known;
     const size = content.byteLength;
     const align = this.device.limits.minUniformBufferOffsetAlignment;
     if (!this.#arena || this.#arena.used + size > arenaBytes) {
@@ -207,7 +248,9 @@ export class Gpu {
     const { buffer, used } = this.#arena;
     this.device.queue.writeBuffer(buffer, used, content);
     this.#arena.used = Math.ceil((used + size) / align) * align;
-    return { buffer, offset: used, size };
+    const binding = { buffer, offset: used, size };
+    this.#constants.set(key, binding);
+    return binding;
   }
 
   /**
@@ -218,14 +261,15 @@ export class Gpu {
   async check(): Promise<void> {
     // One turn of the event loop delivers what error scopes have found so far.
     await new Promise((resolve) => setTimeout(resolve, 0));
-    const error = this.#error;
-    this.#error = undefined;
+    const { root } = this;
+    const error = root.#error;
+    root.#error = undefined;
     if (error) throw new Error(`${this.name}: ${error}`);
   }
 
-  /** Frees everything. */
+  /** Frees everything that was made on it. */
   destroy(): void {
     for (const resource of this.#resources.keys()) this.free(resource);
-    this.device.destroy();
+    if (this.root === this) this.device.destroy();
   }
 }

@@ -19,7 +19,10 @@ export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
   private readonly gpu: Gpu;
   private readonly tensors: T;
   private readonly forced: { skipsSleep: boolean } | undefined;
-  readonly #staging: GPUBuffer;
+  readonly #bytes: number;
+  /** Made when it is prepared. */
+  #staging: GPUBuffer | undefined;
+  #isShared = false;
   readonly #offsets: readonly number[];
   /** Known once it is prepared. */
   #skipsSleep: boolean | undefined;
@@ -39,26 +42,39 @@ export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
     this.forced = forced;
     let at = 0;
     this.#offsets = tensors.map((tensor) => (at += tensorBytes(tensor)) - tensorBytes(tensor));
-    const usage = bufferUsage.MAP_READ | bufferUsage.COPY_DST;
-    this.#staging = gpu.buffer("readback", at, usage);
+    this.#bytes = at;
   }
 
-  /** Does the first map, which is slow, now and not in the first run. */
+  /** Does the first map, which is slow, now and not in the first run. A read that skips the sleep is
+   * over when it returns: the parts of a device share its memory. */
   async prepare(): Promise<this> {
     const { skipsSleep } = this.forced ??
-      { skipsSleep: await this.gpu.scratch("readback proof", () => prove(this.gpu)) };
-    await this.#staging.mapAsync(mapRead);
-    this.#staging.unmap();
+      { skipsSleep: await this.gpu.scratch("readback proof", (root) => prove(root)) };
+    const make = async (gpu: Gpu) => {
+      const usage = bufferUsage.MAP_READ | bufferUsage.COPY_DST;
+      const staging = gpu.buffer("readback", this.#bytes, usage);
+      await staging.mapAsync(mapRead);
+      staging.unmap();
+      // In an object, because on paper a buffer answers to every name, "then" too.
+      return { staging };
+    };
+    this.#isShared = skipsSleep && this.gpu.root !== this.gpu;
+    const { staging } =
+      await (this.#isShared
+        ? this.gpu.shared(`readback of ${this.#bytes} bytes`, make)
+        : make(this.gpu));
+    this.#staging = staging;
     this.#skipsSleep = skipsSleep;
     return this;
   }
 
   /** Encodes the copies into the staging buffer, after the work that fills the tensors. */
   encode(encoder: GPUCommandEncoder): void {
+    const staging = this.#prepared();
     this.tensors.forEach((tensor, i) => {
       const to = this.#offsets[i] ?? 0;
       const bytes = tensorBytes(tensor);
-      encoder.copyBufferToBuffer(tensor.buffer, byteOffset(tensor), this.#staging, to, bytes);
+      encoder.copyBufferToBuffer(tensor.buffer, byteOffset(tensor), staging, to, bytes);
     });
   }
 
@@ -67,17 +83,18 @@ export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
    * tensor's bytes. Blocks the thread meanwhile.
    */
   async run(...work: readonly Work[]): Promise<Contents<T>> {
-    if (this.#skipsSleep === undefined) await this.prepare();
+    if (!this.#staging) await this.prepare();
+    const staging = this.#prepared();
     submit(this.gpu, ...work, this);
-    const mapped = this.#staging.mapAsync(mapRead);
+    const mapped = staging.mapAsync(mapRead);
     if (this.#skipsSleep) mapped.catch(() => {});
     else await mapped;
-    const all = this.#staging.getMappedRange();
+    const all = staging.getMappedRange();
     const parts = this.tensors.map((tensor, i) => {
       const from = this.#offsets[i] ?? 0;
       return all.slice(from, from + tensorBytes(tensor));
     });
-    this.#staging.unmap();
+    staging.unmap();
     return parts as Contents<T>;
   }
 
@@ -87,7 +104,12 @@ export class Readback<const T extends readonly Tensor[] = readonly Tensor[]> {
   }
 
   destroy(): void {
-    this.gpu.free(this.#staging);
+    if (this.#staging && !this.#isShared) this.gpu.free(this.#staging);
+  }
+
+  #prepared(): GPUBuffer {
+    if (!this.#staging) throw new Error("a readback is prepared before it is encoded");
+    return this.#staging;
   }
 }
 

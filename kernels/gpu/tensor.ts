@@ -117,8 +117,22 @@ export function scratchTensor(
   dtype: ElementType = "f32",
 ): Tensor {
   const bytes = 2 ** Math.ceil(Math.log2(Math.max(1 << 16, tensorBytes({ shape, dtype }))));
-  const buffer = gpu.scratch(`${label} ${bytes}`, () => gpu.buffer(label, bytes));
+  const buffer = gpu.scratch(`${label} ${bytes}`, (root) => root.buffer(label, bytes));
   return { buffer, offset: 0, shape, dtype };
+}
+
+/** A tensor that the parts of a device share (`Gpu.shared`) under its label and shape. */
+export function sharedTensor(
+  gpu: Gpu,
+  label: string,
+  shape: readonly number[],
+  dtype: ElementType = "f32",
+  readAs: keyof typeof room = "storage",
+): Tensor {
+  return gpu.shared(
+    `${label} ${dtype} [${shape}] ${readAs}`,
+    (owner) => makeTensor(owner, label, shape, dtype, readAs),
+  );
 }
 
 type Words = Float32Array | Uint32Array | Int32Array;

@@ -65,7 +65,7 @@ export function scratchTexture(gpu: Gpu, format: "rgba32float" | "r32float", byt
   while (height < rows) height = 2 * height + 1;
   height = Math.max(Math.min(height, gpu.device.limits.maxTextureDimension2D - 1), rows);
   const key = `scratch ${format} ${height}`;
-  return gpu.scratch(key, () => makeTexture(gpu, key, format, height));
+  return gpu.scratch(key, (root) => makeTexture(root, key, format, height));
 }
 
 function makeTexture(gpu: Gpu, label: string, format: TextureFormat, rows: number): GPUTexture {
