@@ -17,9 +17,8 @@ export interface UnitInput {
   arrived: number;
 }
 
-/** What a Worker builds itself from. */
+/** What a Worker builds its part of a session from. */
 export interface Build {
-  checkpoint: Checkpoint;
   settings: Settings;
   /** Where the session goes on; null: it begins with prefill. */
   snapshot: Snapshot | null;
@@ -27,9 +26,11 @@ export interface Build {
   details: boolean;
   /** Which roles it plays: the thinker, a performer, or both on one device. */
   role: "thinker" | "performer" | "fused";
-  /** One to each role in another Worker: the thinker's to its performers, a performer's to the
-   * thinker. */
-  ports: MessagePort[];
+  /** To the session. */
+  port: MessagePort;
+  /** To the other role, where it is in another Worker: one performer to a thinker, the ticks know no
+   * group of them yet. */
+  peer: MessagePort | null;
 }
 
 /** What a Worker measures before it is built. */
@@ -49,9 +50,12 @@ export type ToThinker =
 export type ToWorker =
   | { type: "adapter"; spec: AdapterSpec }
   | { type: "tune"; tune: Tune }
+  | { type: "model"; checkpoint: Checkpoint }
   | { type: "build"; build: Build }
-  | { type: "ping" }
-  | ToThinker;
+  | { type: "ping" };
+
+/** What a session sends to its part of a Worker; only a thinker takes more than "close". */
+export type ToRole = ToThinker | { type: "close" };
 
 /** A response before its tokens are turned into text. */
 export type RawResponse = Omit<Response, "text" | "details"> & {
@@ -68,14 +72,27 @@ export type FromThinker =
 export type Reply =
   | { type: "adapter"; name: string }
   | { type: "tuning" }
-  | { type: "tuned"; tuning: Tuning }
-  | { type: "ready"; allocatedBytes: number };
+  | { type: "tuned"; tuning: Tuning };
 
-export type FromWorker =
-  | Reply
-  | FromThinker
-  | { type: "pong" }
-  | { type: "error"; message: string; isInput: boolean };
+/** What failed: a Worker, or the building of a session's part of it. */
+export interface Failed {
+  type: "error";
+  message: string;
+  isInput: boolean;
+}
+
+export type FromWorker = Reply | { type: "pong" } | Failed;
+
+/** Bytes on a role's adapter. */
+export interface RoleBytes {
+  /** Everything on it. */
+  allocatedBytes: number;
+  /** What this session has of its own: its history and states. */
+  sessionBytes: number;
+}
+
+/** What a session hears from its part of a Worker. */
+export type FromRole = FromThinker | Failed | { type: "ready"; bytes: RoleBytes };
 
 /** What the thinker sends a performer: the K and V of prefill once, then one slice per unit. */
 export type ToPerformer = { prefill: ArrayBuffer[] } | SliceMessage;

@@ -36,6 +36,12 @@ export class Queue<T> {
     return this.#items[0];
   }
 
+  /** As `fail`, and what was put and not taken is left out. */
+  stop(error: Error): void {
+    this.#items = [];
+    this.fail(error);
+  }
+
   /** Lets every taker, now and later, fail with this error. */
   fail(error: Error): void {
     this.#error ??= error;

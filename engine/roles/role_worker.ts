@@ -2,9 +2,11 @@
  * A Worker that plays the thinker, a performer, or both on one device (`fused`). Waiting for a GPU
  * blocks its thread, so nothing else runs in it.
  *
- * Opening takes several messages: `adapter` opens the device, `tune` (when asked for) chooses kernels by measuring, `build` puts the model on it
- * and computes or receives prefill.
+ * Opening takes several messages: `adapter` opens the device, `tune` (when asked for) chooses kernels by measuring, `model` names the checkpoint;
+ * then each `build` makes a session's part: it puts weights and kernels on the device where no session
+ * before it has, and computes or receives prefill.
  */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { InputError } from "../config/errors.ts";
 import type { Settings } from "../model/settings.ts";
 import { Model } from "../model/model.ts";
@@ -12,9 +14,12 @@ import { tuneDevice } from "./tuning.ts";
 import {
   type Build,
   clock,
+  type Failed,
+  type FromRole,
   type FromWorker,
   type LatentsMessage,
   type ToPerformer,
+  type ToRole,
   type ToWorker,
 } from "./messages.ts";
 import { Performer } from "./performer.ts";
@@ -39,22 +44,26 @@ const worker = self as unknown as {
   postMessage(message: FromWorker, transfer?: Transferable[]): void;
 };
 
-const inputs = new Queue<Input>();
 let gpu: Gpu | undefined;
+let checkpoint: Checkpoint | undefined;
 
-/** Tells the session what failed. */
+/** Tells the sessions what failed. */
 async function fail(error: unknown): Promise<void> {
+  worker.postMessage(await failure(error));
+}
+
+async function failure(error: unknown): Promise<Failed> {
   // The first error on a lost device doesn't name the loss, which is reported a moment later.
   const lost = await Promise.race([
     gpu?.lost,
     new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 50)),
   ]);
   const message = error instanceof Error ? error.message : String(error);
-  worker.postMessage({
+  return {
     type: "error",
     message: lost ? `the adapter's device was lost: ${lost}` : message,
     isInput: error instanceof InputError,
-  });
+  };
 }
 
 worker.onmessage = ({ data }) => {
@@ -90,20 +99,11 @@ async function handle(message: ToWorker): Promise<void> {
       worker.postMessage({ type: "tuned", tuning });
       break;
     }
+    case "model":
+      checkpoint = message.checkpoint;
+      break;
     case "build":
-      await build(opened(), message.build);
-      break;
-    case "unit":
-      inputs.put(message.input);
-      break;
-    case "save":
-      inputs.put(message.request);
-      break;
-    case "flush":
-      inputs.put({ flush: true });
-      break;
-    case "end":
-      inputs.put(null);
+      await build(message.build);
       break;
     case "ping":
       worker.postMessage({ type: "pong" });
@@ -111,36 +111,78 @@ async function handle(message: ToWorker): Promise<void> {
   }
 }
 
-async function build(device: Gpu, build: Build): Promise<void> {
-  const { role, checkpoint, settings, snapshot, details, ports } = build;
-  const model = new Model(device, checkpoint, settings);
-  if (role === "performer") return await buildPerformer(model, onlyPort(ports), snapshot);
-  const isSplit = role === "thinker";
-  const thinker = await Thinker.create(model, isSplit, details);
-  const prefill = snapshot ? null : await computePrefill(model, isSplit);
+/** What a session that is closed ends its part with. */
+const closed = new Error("the session was closed");
+
+async function build(build: Build): Promise<void> {
+  const { role, settings, port } = build;
+  // Everything that the session has of its own, freed with it.
+  const part = opened().part();
+  try {
+    if (!checkpoint) throw new Error("the Worker has no model");
+    const model = new Model(part, checkpoint, settings);
+    const run = role === "performer"
+      ? await buildPerformer(model, build)
+      : await buildThinker(model, build);
+    // What fails later is the Worker's failure.
+    run().finally(() => part.destroy()).catch((error) =>
+      error === closed ? undefined : fail(error)
+    );
+  } catch (error) {
+    part.destroy();
+    port.postMessage(await failure(error));
+  }
+}
+
+/** Builds a session's part, and gives what runs it to its end. */
+type Built = Promise<() => Promise<void>>;
+
+async function buildThinker(model: Model, build: Build): Built {
+  const { settings, snapshot, details, port, peer } = build;
+  const thinker = await Thinker.create(model, peer !== null, details);
+  const prefill = snapshot ? null : await computePrefill(model, peer !== null);
   if (snapshot) restoreThinker(thinker, snapshot);
-  const link = isSplit
-    ? linkPerformer(onlyPort(ports), prefill)
-    : localPerformer(await Performer.create(model, false));
-  await ready(model);
-  await think(thinker, link, settings, snapshot);
-  await device.check();
-  worker.postMessage({ type: "done" });
-}
-
-/** The port to the other role. A thinker has one performer: the ticks know no group of them yet. */
-function onlyPort([port, ...more]: readonly MessagePort[]): MessagePort {
-  if (!port || more.length > 0) throw new Error(`a role needs one port, not ${more.length + 1}`);
-  return port;
-}
-
-async function ready(model: Model): Promise<void> {
-  await model.gpu.check();
-  worker.postMessage({ type: "ready", allocatedBytes: model.gpu.allocatedBytes });
-}
-
-function linkPerformer(port: MessagePort, prefill: ArrayBuffer[] | null): PerformerLink {
+  const inputs = new Queue<Input>();
   const solved = new Queue<ArrivedLatents>();
+  const link = peer
+    ? linkPerformer(peer, solved, prefill)
+    : localPerformer(await Performer.create(model, false));
+  port.onmessage = ({ data }: MessageEvent<ToRole>) => {
+    switch (data.type) {
+      case "unit":
+        return inputs.put(data.input);
+      case "save":
+        return inputs.put(data.request);
+      case "flush":
+        return inputs.put({ flush: true });
+      case "end":
+        return inputs.put(null);
+      case "close":
+        inputs.stop(closed);
+        solved.stop(closed);
+        // A tick that is under way ends before its memory is freed.
+        port.onmessage = null;
+    }
+  };
+  await ready(model, port);
+  return async () => {
+    await think(thinker, link, inputs, settings, snapshot, port);
+    await model.gpu.check();
+    port.postMessage({ type: "done" } satisfies FromRole);
+  };
+}
+
+async function ready({ gpu }: Model, port: MessagePort): Promise<void> {
+  await gpu.check();
+  const bytes = { allocatedBytes: gpu.root.allocatedBytes, sessionBytes: gpu.allocatedBytes };
+  port.postMessage({ type: "ready", bytes } satisfies FromRole);
+}
+
+function linkPerformer(
+  port: MessagePort,
+  solved: Queue<ArrivedLatents>,
+  prefill: ArrayBuffer[] | null,
+): PerformerLink {
   port.onmessage = ({ data }: MessageEvent<LatentsMessage>) =>
     solved.put({ ...data, arrived: clock() });
   if (prefill) port.postMessage({ prefill } satisfies ToPerformer, prefill);
@@ -151,42 +193,56 @@ function linkPerformer(port: MessagePort, prefill: ArrayBuffer[] | null): Perfor
 async function think(
   thinker: Thinker,
   link: PerformerLink,
+  inputs: Queue<Input>,
   { schedule }: Settings,
   snapshot: Snapshot | null,
+  port: MessagePort,
 ): Promise<void> {
   const reader = new StateReader(thinker);
+  const post = (message: FromRole, transfer: Transferable[]) => port.postMessage(message, transfer);
   await runTicks(thinker, link, inputs, {
     schedule,
     first: snapshot ? snapshot.meta.unit + 1 : 0,
     emit(response) {
       const transfer = [response.audio.buffer, response.frames.buffer] as ArrayBuffer[];
-      worker.postMessage({ type: "response", response }, transfer);
+      post({ type: "response", response }, transfer);
     },
     async save(last, request) {
       const state = await reader.read(last, request);
-      const transfer = [...state.blobs.values()].map(({ buffer }) => buffer);
-      worker.postMessage({ type: "state", state }, transfer);
+      post({ type: "state", state }, [...state.blobs.values()].map(({ buffer }) => buffer));
     },
   });
 }
 
-async function buildPerformer(
-  model: Model,
-  port: MessagePort,
-  snapshot: Snapshot | null,
-): Promise<void> {
+async function buildPerformer(model: Model, { snapshot, port, peer }: Build): Built {
+  if (!peer) throw new Error("a performer needs a port to its thinker");
   const performer = await Performer.create(model, true);
-  if (snapshot) {
-    restoreHistory(model, snapshot);
-    await ready(model);
-  }
+  const over = Promise.withResolvers<void>();
+  port.onmessage = ({ data }: MessageEvent<ToRole>) => {
+    if (data.type === "close") over.reject(closed);
+  };
   // One message after the other: prefill, where history wasn't restored, then the slices.
   let before: Promise<void> = Promise.resolve();
-  port.onmessage = ({ data }: MessageEvent<ToPerformer>) => {
+  const prefilled = Promise.withResolvers<void>();
+  if (snapshot) {
+    restoreHistory(model, snapshot);
+    prefilled.resolve();
+  }
+  peer.onmessage = ({ data }: MessageEvent<ToPerformer>) => {
     before = before.then(async () => {
-      if (!("prefill" in data)) return await servePerformer(performer, port, data);
+      if (!("prefill" in data)) return await servePerformer(performer, peer, data);
       receivePrefill(model, data.prefill);
-      await ready(model);
-    }).catch(fail);
+      prefilled.resolve();
+    }).catch(over.reject);
+  };
+  await Promise.race([prefilled.promise, over.promise]);
+  await ready(model, port);
+  return async () => {
+    try {
+      await over.promise;
+    } finally {
+      peer.onmessage = null;
+      await before;
+    }
   };
 }

@@ -3,10 +3,17 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { openTokenizer, type Tokenizer } from "../checkpoint/tokenizer.ts";
 import { number, readOptions, type RulesOf, whole } from "../config/option_rules.ts";
 import { givenCheckpoint } from "../checkpoint/given.ts";
-import { resolveSettings, type SessionOptions, sessionRules } from "../model/settings.ts";
+import {
+  resolveSettings,
+  type SessionOptions,
+  sessionRules,
+  type Settings,
+} from "../model/settings.ts";
+import type { Snapshot } from "../roles/snapshot.ts";
+import { driversUnloaded } from "../../kernels/gpu/adapter.ts";
 import { checkSnapshot, resumeSettings } from "./resume.ts";
-import { placeRoles, type Places } from "./roles.ts";
-import { type Durability, WorkerSession } from "./session.ts";
+import { placeRoles, type Places, Roles } from "./roles.ts";
+import { type Durability, type Opening, WorkerSession } from "./session.ts";
 
 /** What is the same in all sessions of a model: where they run, and how weights are kept. */
 export type ModelOptions = Pick<
@@ -38,57 +45,62 @@ const durabilityRules = {
 export class Model {
   readonly #checkpoint: Checkpoint;
   readonly #options: ModelOptions;
-  readonly #places: Places;
   readonly #tokenizer: Tokenizer;
+  readonly #places: Places;
+  readonly #patience: number;
   readonly #sessions = new Set<WorkerSession>();
+  /** The Workers, or those that are being opened. */
+  #roles: Roles | undefined;
+  #opened: Promise<Roles> | undefined;
+  #isClosed = false;
 
   /** Made by `openModel`. */
-  constructor(checkpoint: Checkpoint, options: ModelOptions, places: Places, tokenizer: Tokenizer) {
+  constructor(
+    checkpoint: Checkpoint,
+    options: ModelOptions,
+    tokenizer: Tokenizer,
+    places: Places,
+    patience: number,
+  ) {
     this.#checkpoint = checkpoint;
     this.#options = options;
-    this.#places = places;
     this.#tokenizer = tokenizer;
+    this.#places = places;
+    this.#patience = patience;
   }
 
   /**
-   * Opens a session: computes prefill, or restores a snapshot.
+   * Opens a session: computes prefill, or restores a snapshot. The first one puts the weights on the
+   * adapters.
    *
    * @throws InputError when an option is out of range, or the snapshot is damaged or fits neither
    * checkpoint nor options. The signal's reason.
    */
   async openSession(
     options: Omit<SessionOptions, keyof ModelOptions> = {},
-    durability: Durability = {},
+    durability: Omit<Durability, "patience"> = {},
   ): Promise<WorkerSession> {
-    const { resume, snapshotEvery = 0, patience = 60_000, details = false, signal } = readOptions(
-      durability,
-      durabilityRules,
-      "durability",
-    );
-    signal?.throwIfAborted();
-    const [checkpoint, tokenizer] = [this.#checkpoint, this.#tokenizer];
     const all = { ...options, ...this.#options };
-    const snapshot = resume ? checkSnapshot(resume, checkpoint) : null;
-    const settings = snapshot
-      ? resumeSettings(checkpoint, all, snapshot, tokenizer)
-      : resolveSettings(checkpoint, all, tokenizer);
-    const { tuning } = this.#options;
-    const [places] = [this.#places];
-    const opening = {
-      checkpoint,
-      settings,
-      tokenizer,
-      places,
-      tuning,
-      snapshotEvery,
-      patience,
-      details,
-    };
-    const session = new WorkerSession(opening, snapshot);
+    return await this.begin(prepare(this.#checkpoint, this.#tokenizer, all, durability));
+  }
+
+  /** Opens a prepared session. @param isOnly The model is closed with it. */
+  async begin({ signal, snapshot, ...rest }: Prepared, isOnly = false): Promise<WorkerSession> {
+    if (this.#isClosed) throw new Error("the model was closed: open it again");
+    const session: WorkerSession = new WorkerSession({
+      ...rest,
+      placement: this.#places.placement,
+      roles: () => this.open(rest.settings),
+      close: async () => {
+        this.#sessions.delete(session);
+        if (isOnly) await this.close();
+      },
+    }, snapshot);
     this.#sessions.add(session);
     const abort = () => session.close();
     signal?.addEventListener("abort", abort);
     try {
+      signal?.throwIfAborted();
       await session.open();
       signal?.throwIfAborted();
       return session;
@@ -101,9 +113,30 @@ export class Model {
     }
   }
 
-  /** Closes its sessions and frees the adapters. */
+  /** The model's Workers: they are opened at the first call, and anew where they failed.
+   *
+   * @param settings What kernels are chosen for, where that is asked for. */
+  async open(settings: Settings): Promise<Roles> {
+    if (this.#isClosed) throw new Error("the model was closed");
+    if (!this.#opened) {
+      const roles = this.#roles = new Roles(this.#places, this.#patience, () => {
+        if (this.#roles === roles) this.#roles = this.#opened = undefined;
+      });
+      this.#opened = roles.open(this.#checkpoint, settings, this.#options.tuning).catch((error) => {
+        roles.close();
+        throw error;
+      });
+    }
+    return await this.#opened;
+  }
+
+  /** Closes its sessions and frees the adapters. Await it before the process exits. */
   async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await Promise.all([...this.#sessions].map((session) => session.close()));
+    this.#roles?.close();
+    await driversUnloaded();
   }
 
   /** `close()`, for `await using`. */
@@ -112,22 +145,56 @@ export class Model {
   }
 }
 
+/** A session's options, checked. */
+interface Prepared extends Omit<Opening, "placement" | "roles" | "close"> {
+  snapshot: Snapshot | null;
+  patience: number;
+  signal: AbortSignal | undefined;
+}
+
+function prepare(
+  checkpoint: Checkpoint,
+  tokenizer: Tokenizer,
+  options: SessionOptions,
+  durability: Durability,
+): Prepared {
+  const given = readOptions(durability, durabilityRules, "durability");
+  const { resume, snapshotEvery = 0, patience = 60_000, details = false, signal } = given;
+  const snapshot = resume ? checkSnapshot(resume, checkpoint) : null;
+  const settings = snapshot
+    ? resumeSettings(checkpoint, options, snapshot, tokenizer)
+    : resolveSettings(checkpoint, options, tokenizer);
+  return { checkpoint, tokenizer, settings, snapshot, snapshotEvery, patience, details, signal };
+}
+
 /**
- * Opens a checkpoint for any number of sessions.
+ * Opens a checkpoint on its adapters, for any number of sessions.
  *
  * @throws InputError when an option is out of range or an adapter can't be had. The signal's reason.
  */
 export async function openModel(
   checkpoint: Checkpoint,
   options: ModelOptions = {},
-  durability: Pick<Durability, "signal"> = {},
+  durability: Pick<Durability, "patience" | "signal"> = {},
 ): Promise<Model> {
-  const { signal } = readOptions<Durability>(durability, durabilityRules, "durability");
-  signal?.throwIfAborted();
   givenCheckpoint(checkpoint);
   const given = readOptions(options, modelRules);
   const tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config);
-  return new Model(checkpoint, given, await placeRoles(given), tokenizer);
+  const { settings, patience, signal } = prepare(checkpoint, tokenizer, given, durability);
+  signal?.throwIfAborted();
+  const model = new Model(checkpoint, given, tokenizer, await placeRoles(given), patience);
+  const abort = () => model.close();
+  signal?.addEventListener("abort", abort);
+  try {
+    await model.open(settings);
+    return model;
+  } catch (error) {
+    await model.close();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    signal?.throwIfAborted();
+  }
 }
 
 /**
@@ -142,11 +209,12 @@ export async function openSession(
   options: SessionOptions = {},
   durability: Durability = {},
 ): Promise<WorkerSession> {
-  const { placement, thinker, performer, precision, tuning, ...own } = readOptions(
-    options,
-    sessionRules,
-  );
-  const shared = { placement, thinker, performer, precision, tuning } as ModelOptions;
-  const model = await openModel(checkpoint, shared, durability);
-  return await model.openSession(own, durability);
+  givenCheckpoint(checkpoint);
+  const given = readOptions(options, sessionRules);
+  const tokenizer = openTokenizer(checkpoint.tokenizer, checkpoint.config);
+  const prepared = prepare(checkpoint, tokenizer, given, durability);
+  prepared.signal?.throwIfAborted();
+  const places = await placeRoles(given);
+  const model = new Model(checkpoint, given, tokenizer, places, prepared.patience);
+  return await model.begin(prepared, true);
 }

@@ -1,13 +1,13 @@
 /** A role's Worker as the session sees it. */
 import { InputError } from "../config/errors.ts";
-import type { Build, FromThinker, FromWorker, Reply, ToWorker, Tune } from "../roles/messages.ts";
+import type { Failed, FromWorker, Reply, ToWorker, Tune } from "../roles/messages.ts";
 import { Queue } from "../roles/queue.ts";
 import { beatMs, Heartbeat } from "./heartbeat.ts";
 import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
 import type { Tuning } from "../../kernels/measure/tune.ts";
 
 export class RoleWorker {
-  private readonly role: Build["role"];
+  readonly name: string;
   readonly heartbeat: Heartbeat;
   readonly #worker: Worker;
   readonly #replies = new Queue<Reply>();
@@ -15,17 +15,14 @@ export class RoleWorker {
   /**
    * @param name The role's name in messages of errors.
    * @param patience Milliseconds for which it may be silent, see `Heartbeat`.
-   * @param receive Takes what the thinker gives.
    * @param fail Called when the Worker fails.
    */
   constructor(
-    role: Build["role"],
     name: string,
     patience: number,
-    receive: (message: FromThinker) => void,
     fail: (error: Error) => void,
   ) {
-    this.role = role;
+    this.name = name;
     const url = new URL("../roles/role_worker.ts", import.meta.url);
     this.#worker = new Worker(url, { type: "module", name });
     const stop = (error: Error) => {
@@ -42,12 +39,7 @@ export class RoleWorker {
         case "pong":
           break;
         case "error":
-          stop(data.isInput ? new InputError(data.message) : new Error(`${name}: ${data.message}`));
-          break;
-        case "response":
-        case "state":
-        case "done":
-          receive(data);
+          stop(roleError(name, data));
           break;
         default:
           this.#replies.put(data);
@@ -83,16 +75,14 @@ export class RoleWorker {
     }
   }
 
-  /** Builds the model; gives the bytes allocated on the adapter. */
-  async build(build: Omit<Build, "role">): Promise<number> {
-    this.send({ type: "build", build: { ...build, role: this.role } }, build.ports);
-    const reply = await this.#replies.take();
-    return reply.type === "ready" ? reply.allocatedBytes : 0;
-  }
-
   /** @param error What those who still wait for a reply get. */
   terminate(error: Error): void {
     this.#worker.terminate();
     this.#replies.fail(error);
   }
+}
+
+/** The error of a role, or of what a user gave it. */
+export function roleError(name: string, { message, isInput }: Failed): Error {
+  return isInput ? new InputError(message) : new Error(`${name}: ${message}`);
 }

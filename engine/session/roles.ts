@@ -1,9 +1,17 @@
 /** Where the roles run, and opening, watching and ending their Workers. */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { InputError } from "../config/errors.ts";
-import type { SessionOptions, TuningRequest } from "../model/settings.ts";
-import type { Build, FromThinker, ToThinker } from "../roles/messages.ts";
+import type { SessionOptions, Settings, TuningRequest } from "../model/settings.ts";
+import type {
+  Build,
+  FromRole,
+  FromThinker,
+  RoleBytes,
+  ToRole,
+  ToThinker,
+} from "../roles/messages.ts";
 import { beatMs } from "./heartbeat.ts";
-import { RoleWorker } from "./role_worker_handle.ts";
+import { roleError, RoleWorker } from "./role_worker_handle.ts";
 import { type AdapterSpec, driverFile } from "../../kernels/gpu/adapter.ts";
 import type { Choices } from "../../kernels/gpu/device.ts";
 import { listAdapters } from "../../kernels/gpu/probe.ts";
@@ -22,8 +30,11 @@ export interface RoleInfo {
   adapter: string;
   /** How it was asked for. */
   spec: AdapterSpec;
-  /** Bytes of its buffers and textures. */
+  /** Bytes of its buffers and textures when the session had opened: weights, what lasts for a unit, and
+   * what each session of the model has of its own. */
   allocatedBytes: number;
+  /** What this session has of its own: history and states. */
+  sessionBytes: number;
   /** Kernel variants that were chosen by measurement, by kernel and shape; the others are the static
    * defaults. */
   kernels: Choices;
@@ -67,32 +78,32 @@ export async function placeRoles(options: SessionOptions): Promise<Places> {
   return { placement: onCard ? "fused" : "split", ...places };
 }
 
-/** The Workers of one placement: the thinker's first, then one per performer; `fused` has one for
- * both roles. */
+/** A role's Worker, its adapter open. */
+interface Opened {
+  role: Build["role"];
+  worker: RoleWorker;
+  on: Omit<RoleInfo, keyof RoleBytes>;
+}
+
+/** The Workers of one placement, with a model for any number of sessions: the thinker's first, then one
+ * per performer; `fused` has one for both roles. */
 export class Roles {
   private readonly places: Places;
   private readonly patience: number;
-  private readonly receive: (message: FromThinker) => void;
-  private readonly lost: (error: Error) => void;
+  private readonly lost: () => void;
   readonly #workers: RoleWorker[] = [];
+  readonly #sessions = new Set<SessionRoles>();
   readonly #beat: ReturnType<typeof setInterval>;
+  #opened: Opened[] = [];
   #failure: Error | undefined;
-  #isOpen = false;
 
   /**
    * @param patience Milliseconds for which a role may be silent, see `Heartbeat`.
-   * @param receive Takes what the thinker gives.
-   * @param lost Called once, when a role fails after `open`.
+   * @param lost Called when a role fails: its sessions are told too, and no more can be opened.
    */
-  constructor(
-    places: Places,
-    patience: number,
-    receive: (message: FromThinker) => void,
-    lost: (error: Error) => void,
-  ) {
+  constructor(places: Places, patience: number, lost: () => void) {
     this.places = places;
     this.patience = patience;
-    this.receive = receive;
     this.lost = lost;
     this.#beat = setInterval(() => {
       for (const { heartbeat } of [...this.#workers]) heartbeat.beat();
@@ -100,23 +111,21 @@ export class Roles {
   }
 
   /**
-   * Starts the Workers, opens their adapters, chooses kernels where that is asked for, and builds the
-   * model on them: with prefill, or as it was in the snapshot.
+   * Starts the Workers, opens their adapters, and chooses kernels where that is asked for.
    *
+   * @param settings What kernels are chosen for.
    * @throws Error when a role fails, or `close` is called meanwhile.
    */
   async open(
-    build: Omit<Build, "role" | "ports">,
+    checkpoint: Checkpoint,
+    settings: Settings,
     tuning: TuningRequest | undefined,
-  ): Promise<RoleInfos> {
-    const { checkpoint, settings } = build;
+  ): Promise<this> {
     const { placement, thinker, performers } = this.places;
-    const isFused = placement === "fused";
-    const opened: { worker: RoleWorker; on: Omit<RoleInfo, "allocatedBytes"> }[] = [];
-    // One after the other: only one Worker at a time may choose its adapter, and each finds what the
-    // one before it measured and isn't disturbed by it.
+    // One after the other: each finds what the one before it measured and isn't disturbed by it.
     const openWorker = async (role: Build["role"], name: string, spec: AdapterSpec) => {
-      const worker = this.#start(role, name);
+      const worker = new RoleWorker(name, this.patience, (error) => this.#fail(error));
+      this.#workers.push(worker);
       const adapter = await worker.openAdapter(spec);
       let kernels: Choices = {};
       if (tuning) {
@@ -127,56 +136,139 @@ export class Roles {
         tuning.end?.(adapter, tuned);
         kernels = tuned.choices;
       }
-      opened.push({ worker, on: { adapter, spec, kernels } });
+      worker.send({ type: "model", checkpoint });
+      this.#opened.push({ role, worker, on: { adapter, spec, kernels } });
     };
-    if (isFused) await openWorker("fused", "fused", thinker);
+    if (placement === "fused") await openWorker("fused", "fused", thinker);
     else {
       await openWorker("thinker", "thinker", thinker);
       for (const [i, spec] of performers.entries()) {
         await openWorker("performer", performers.length > 1 ? `performer ${i}` : "performer", spec);
       }
     }
-    const channels = opened.slice(1).map(() => new MessageChannel());
-    const [thinkerInfo, ...performerInfos] = await Promise.all(
-      opened.map(async ({ worker, on }, i): Promise<RoleInfo> => {
-        const channel = channels[i - 1];
-        const ports = channel ? [channel.port2] : channels.map(({ port1 }) => port1);
-        return { ...on, allocatedBytes: await worker.build({ ...build, ports }) };
-      }),
-    );
-    if (this.#failure) throw this.#failure;
-    if (!thinkerInfo) throw new Error("a session needs a thinker");
-    this.#isOpen = true;
-    return { thinker: thinkerInfo, performers: isFused ? [thinkerInfo] : performerInfos };
+    return this;
   }
 
-  /** Sends to the thinker, in order. */
-  post(message: ToThinker, transfer: Transferable[] = []): void {
-    this.#workers[0]?.send(message, transfer);
+  /**
+   * Builds a session's part of each Worker: with prefill, or as it was in the snapshot.
+   *
+   * @param receive Takes what the thinker gives.
+   * @param lost Called once, when a role fails after the session has opened.
+   * @throws Error when a role fails, or the session or the Workers are closed meanwhile.
+   */
+  async openSession(
+    build: Pick<Build, "settings" | "snapshot" | "details">,
+    receive: (message: FromThinker) => void,
+    lost: (error: Error) => void,
+  ): Promise<{ session: SessionRoles; infos: RoleInfos }> {
+    if (this.#failure) throw this.#failure;
+    const session = new SessionRoles((message) => {
+      if (message.type === "response") {
+        for (const { heartbeat } of this.#workers) heartbeat.settle();
+      }
+      receive(message);
+    }, () => this.#sessions.delete(session));
+    this.#sessions.add(session);
+    try {
+      const [port1, port2] = this.#opened.length > 1 ? portPair() : [null, null];
+      const infos = await Promise.all(
+        this.#opened.map(async ({ worker, role, on }, i): Promise<RoleInfo> => {
+          const peer = i === 0 ? port1 : port2;
+          return { ...on, ...await session.build(worker, { ...build, role, peer }) };
+        }),
+      );
+      const [thinker, ...performers] = infos;
+      if (!thinker) throw new Error("a session needs a thinker");
+      session.lost = lost;
+      return {
+        session,
+        infos: { thinker, performers: performers.length > 0 ? performers : [thinker] },
+      };
+    } catch (error) {
+      session.close();
+      throw error;
+    }
   }
 
   /** Stops the Workers and frees the adapters. */
   close(): void {
-    this.#isOpen = false;
-    clearInterval(this.#beat);
-    const error = new Error("the session was closed");
-    for (const worker of this.#workers.splice(0)) worker.terminate(error);
+    this.#fail(new Error("the session was closed"));
   }
 
-  #start(role: Build["role"], name: string): RoleWorker {
-    const receive = (message: FromThinker) => {
-      if (message.type === "response") {
-        for (const { heartbeat } of this.#workers) heartbeat.settle();
-      }
-      this.receive(message);
+  #fail(error: Error): void {
+    if (this.#failure) return;
+    this.#failure = error;
+    clearInterval(this.#beat);
+    for (const worker of this.#workers) worker.terminate(error);
+    this.lost();
+    for (const session of [...this.#sessions]) session.fail(error);
+  }
+}
+
+function portPair(): [MessagePort, MessagePort] {
+  const { port1, port2 } = new MessageChannel();
+  return [port1, port2];
+}
+
+/** One session's part of each Worker. */
+export class SessionRoles {
+  /** Called once, when a role fails. */
+  lost: ((error: Error) => void) | undefined;
+  readonly #receive: (message: FromThinker) => void;
+  readonly #closed: () => void;
+  /** The thinker's first. */
+  readonly #ports: MessagePort[] = [];
+  readonly #building: PromiseWithResolvers<RoleBytes>[] = [];
+
+  constructor(receive: (message: FromThinker) => void, closed: () => void) {
+    this.#receive = receive;
+    this.#closed = closed;
+  }
+
+  /** Builds its part of a Worker. */
+  build(worker: RoleWorker, build: Omit<Build, "port">): Promise<RoleBytes> {
+    const [own, port] = portPair();
+    this.#ports.push(own);
+    const built = Promise.withResolvers<RoleBytes>();
+    this.#building.push(built);
+    own.onmessage = ({ data }: MessageEvent<FromRole>) => {
+      worker.heartbeat.heard();
+      if (data.type === "ready") built.resolve(data.bytes);
+      else if (data.type === "error") built.reject(roleError(worker.name, data));
+      else this.#receive(data);
     };
-    const worker = new RoleWorker(role, name, this.patience, receive, (error) => {
-      this.#failure ??= error;
-      if (!this.#isOpen) return;
-      this.#isOpen = false;
-      this.lost(error);
-    });
-    this.#workers.push(worker);
-    return worker;
+    const { peer } = build;
+    worker.send({ type: "build", build: { ...build, port } }, peer ? [port, peer] : [port]);
+    return built.promise;
+  }
+
+  /** Sends to the thinker, in order. */
+  post(message: ToThinker, transfer: Transferable[] = []): void {
+    this.#ports[0]?.postMessage(message, transfer);
+  }
+
+  /** The Workers are gone. */
+  fail(error: Error): void {
+    this.#leave(error);
+    this.lost?.(error);
+  }
+
+  /** Frees what the session has in the Workers. */
+  close(): void {
+    for (const port of this.#ports) port.postMessage({ type: "close" } satisfies ToRole);
+    this.#leave(new Error("the session was closed"));
+  }
+
+  #leave(error: Error): void {
+    for (const port of this.#ports.splice(0)) {
+      port.onmessage = null;
+      // The Worker closes it; it holds nothing until then.
+      (port as MessagePort & { unref?(): void }).unref?.();
+    }
+    for (const { reject, promise } of this.#building.splice(0)) {
+      promise.catch(() => {});
+      reject(error);
+    }
+    this.#closed();
   }
 }

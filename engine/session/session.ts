@@ -17,15 +17,14 @@ import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
 import { valueText } from "../config/error_text.ts";
 import { InputError } from "../config/errors.ts";
 import { readOptions, type RulesOf, whole } from "../config/option_rules.ts";
-import type { Settings, TuningRequest } from "../model/settings.ts";
+import type { Settings } from "../model/settings.ts";
 import { historyWindow } from "../model/window.ts";
 import { clock, type FromThinker, type RawResponse, type ToThinker } from "../roles/messages.ts";
 import { sealSnapshot, type Snapshot } from "../roles/snapshot.ts";
 import { Journal } from "./journal.ts";
 import { Recoveries, type Recovery } from "./recovery.ts";
 import { Responses } from "./responses.ts";
-import { type Places, type RoleInfos, Roles } from "./roles.ts";
-import { driversUnloaded } from "../../kernels/gpu/adapter.ts";
+import type { Places, RoleInfos, Roles, SessionRoles } from "./roles.ts";
 
 /** A stream of observations that is answered with a stream of responses. What stands between a session
  * and its user (a pace, a network) implements it too and passes on to the one inside. */
@@ -112,11 +111,13 @@ export interface Opening {
   checkpoint: Checkpoint;
   settings: Settings;
   tokenizer: Tokenizer;
-  places: Places;
-  tuning: TuningRequest | undefined;
+  placement: Places["placement"];
   snapshotEvery: number;
-  patience: number;
   details: boolean;
+  /** The model's Workers, opened anew where they failed. */
+  roles(): Promise<Roles>;
+  /** Called when the session has closed. */
+  close(): Promise<void>;
 }
 
 /** A snapshot after a unit that is still to come. */
@@ -143,7 +144,7 @@ export class WorkerSession implements Session {
   readonly #waiting = new Map<number, number[]>();
   #wishes: Wish[] = [];
   #info: SessionInfo | undefined;
-  #roles: Roles | undefined;
+  #roles: SessionRoles | undefined;
   /** The roles are open and have everything that was sent so far. */
   #isReady = false;
   /** The thinker has answered everything: a role that fails now is not missed. */
@@ -172,10 +173,10 @@ export class WorkerSession implements Session {
 
   /** Opens the roles: called once, before anything else. @throws when a role fails */
   async open(): Promise<void> {
-    const { checkpoint, settings, places } = this.opening;
+    const { checkpoint, settings, placement } = this.opening;
     const { promptIds: _, personaFrame: __, voice: ___, ...shown } = settings;
     this.#info = {
-      placement: places.placement,
+      placement,
       ...await this.#start(),
       storage: settings.storage,
       weights: settings.weights,
@@ -190,17 +191,19 @@ export class WorkerSession implements Session {
 
   /** Starts the roles where the newest snapshot says, or anew, and sends them what came since. */
   async #start(): Promise<RoleInfos> {
-    const { checkpoint, settings, places, tuning, patience, details } = this.opening;
-    const roles = new Roles(
-      places,
-      patience,
+    const { settings, details } = this.opening;
+    const roles = await this.opening.roles();
+    const { session, infos } = await roles.openSession(
+      { settings, details, snapshot: this.#journal.snapshot },
       (message) => this.#receive(message),
       (error) => this.#recover(error),
     );
-    this.#roles = roles;
-    const { snapshot } = this.#journal;
-    const infos = await roles.open({ checkpoint, settings, snapshot, details }, tuning);
-    for (const message of this.#journal.messages) roles.post(message);
+    if (this.#isClosed) {
+      session.close();
+      throw new Error("the session was closed");
+    }
+    this.#roles = session;
+    for (const message of this.#journal.messages) session.post(message);
     this.#isReady = true;
     return infos;
   }
@@ -343,7 +346,7 @@ export class WorkerSession implements Session {
     if (isAnswered && !this.#isDone) this.#responses.end();
     this.#hasEnded = true;
     this.#release(new Error(`the session was closed before unit ${this.#nextOut} was answered`));
-    if (isFirst) await driversUnloaded();
+    if (isFirst) await this.opening.close();
   }
 
   /** `close()`, for `await using`. */
@@ -406,6 +409,7 @@ export class WorkerSession implements Session {
     else {
       this.#isDone = true;
       this.#responses.end();
+      this.#roles?.close();
     }
   }
 
