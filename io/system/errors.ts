@@ -8,7 +8,7 @@ export class RunError extends Error {
   /** What a command ends with. */
   readonly exitCode: number;
 
-  /** @param exitCode 1, or 3 where what was answered so far is kept. */
+  /** One line for people. @param exitCode 1, or 3 where what was answered so far is kept. */
   constructor(message: string, exitCode: 1 | 3 = 1) {
     super(message);
     this.exitCode = exitCode;
