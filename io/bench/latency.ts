@@ -258,6 +258,7 @@ function memoryOutput(shape: StreamShape): StreamOutput {
   const taken = (_: Uint8Array) => Promise.resolve(performance.now());
   return {
     names: {},
+    tag: () => {},
     start: () => taken(muxer.start()),
     write: (response) => taken(muxer.unit(response)),
     end: () => taken(new Uint8Array()),

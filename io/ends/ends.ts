@@ -27,6 +27,8 @@ export interface Finished {
 
 /** Where the answers go: files, or a stream; `close` is called last, however the run goes. */
 export interface Output {
+  /** Gives the line that media carry about their making; before anything is written. */
+  tag(comment: string): void;
   /** Writes what stands before the first unit. @throws ReaderGone */
   begin(): Promise<void>;
   /**

@@ -6,7 +6,13 @@ import { writeAll } from "../system/bytes.ts";
 import { OutputError, outputError } from "../system/errors.ts";
 import type { OutputFile, Outputs } from "../system/output_file.ts";
 import type { Answer, Finished, Output } from "./ends.ts";
-import { captionsPath, needsFfmpeg, openResponse, type ResponseWriter } from "./response_file.ts";
+import {
+  captionsPath,
+  checkWritable,
+  needsFfmpeg,
+  openResponse,
+  type ResponseWriter,
+} from "./response_file.ts";
 
 /** What is written. */
 export interface ResponseFiles {
@@ -50,6 +56,7 @@ export class FileOutput implements Output {
   /** What was said so far, units counted from the first of the file. */
   readonly spoken: Spoken[] = [];
   #writer: ResponseWriter | null = null;
+  #comment: string | null = null;
   /** The response itself could not be written: what is there of it has to be rescued. */
   #isResponseBroken = false;
   #events: Deno.FsFile | null = null;
@@ -64,10 +71,13 @@ export class FileOutput implements Output {
 
   /** Opens the files; before anything is written. @throws InputError when FFmpeg can't write them. */
   async openFiles(): Promise<void> {
-    const { response, captions, events } = this.claimed;
-    const { agent, ffmpeg } = this.response;
-    this.#writer = await openResponse(response, captions, agent, ffmpeg);
+    const { response, events } = this.claimed;
+    if (needsFfmpeg(response.path)) await checkWritable(response.path, this.response.ffmpeg);
     this.#events = events && await Deno.open(events.temporary, { write: true });
+  }
+
+  tag(comment: string): void {
+    this.#comment = comment;
   }
 
   begin(): Promise<void> {
@@ -79,12 +89,19 @@ export class FileOutput implements Output {
     const { text } = answer;
     if (text !== "") this.spoken.push({ unit, text });
     try {
-      await this.#writer?.write({ ...answer, unit });
+      this.#writer ??= await this.#open();
+      await this.#writer.write({ ...answer, unit });
     } catch (error) {
       this.#isResponseBroken = true;
       throw outputError(this.claimed.response.path, error);
     }
     return performance.now();
+  }
+
+  #open(): Promise<ResponseWriter> {
+    const { response, captions } = this.claimed;
+    const { agent, ffmpeg } = this.response;
+    return openResponse(response, captions, agent, ffmpeg, this.#comment);
   }
 
   async writeEvent(line: string): Promise<void> {

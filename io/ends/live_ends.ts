@@ -50,6 +50,10 @@ export class LiveOutput implements Output {
     );
   }
 
+  tag(comment: string): void {
+    this.sinks.output.tag(comment);
+  }
+
   async begin(): Promise<void> {
     await this.#writeText("text", webVttHead);
     await this.#patiently(this.sinks.output.start());

@@ -26,6 +26,7 @@ export class MediaResponse {
   private readonly shape: StreamShape;
   private readonly file: OutputFile;
   private readonly captions: OutputFile;
+  private readonly comment: string | null;
   #encoder: MediaEncoder;
   #spoken: Spoken[] = [];
   #units = 0;
@@ -39,18 +40,21 @@ export class MediaResponse {
     shape: StreamShape,
     file: OutputFile,
     captions: OutputFile,
+    comment: string | null = null,
   ) {
     this.ffmpeg = ffmpeg;
     this.container = container;
     this.shape = shape;
     this.file = file;
     this.captions = captions;
+    this.comment = comment;
     this.#encoder = this.#open();
   }
 
   #open(): MediaEncoder {
     const { temporary, path } = this.file;
-    return new MediaEncoder(this.ffmpeg, this.container, this.shape, temporary, path);
+    const { ffmpeg, container, shape, comment } = this;
+    return new MediaEncoder(ffmpeg, container, shape, temporary, path, comment);
   }
 
   /** Appends a unit. @throws OutputError when FFmpeg has died. */

@@ -41,6 +41,11 @@ export function needsFfmpeg(path: string): boolean {
   return mediaExtensions.includes(extname(path).toLowerCase());
 }
 
+/** @throws InputError when this FFmpeg can't write such a file. */
+export async function checkWritable(path: string, ffmpeg: FfmpegFinder): Promise<void> {
+  await chooseContainer(await ffmpeg(), extname(path).toLowerCase());
+}
+
 /** The name of the WebVTT file beside a response file. */
 export function captionsPath(path: string): string {
   return `${path.slice(0, path.length - extname(path).length)}.vtt`;
@@ -50,6 +55,7 @@ export function captionsPath(path: string): string {
  * Opens the writer that the file's extension asks for. After K units the file holds exactly K units
  * of frames and samples; `captions` holds what the agent says as it grows.
  *
+ * @param comment What the file's tags say; Y4M has no place for it.
  * @throws InputError when FFmpeg is needed and can't write it.
  */
 export async function openResponse(
@@ -57,6 +63,7 @@ export async function openResponse(
   captions: OutputFile,
   shape: StreamShape,
   ffmpeg: FfmpegFinder,
+  comment: string | null = null,
 ): Promise<ResponseWriter> {
   const extension = extname(file.path).toLowerCase();
   const spoken: Spoken[] = [];
@@ -76,7 +83,7 @@ export async function openResponse(
   };
 
   if (extension === ".wav") {
-    const wav = await WavWriter.create(file.temporary, shape.sampleRate);
+    const wav = await WavWriter.create(file.temporary, shape.sampleRate, comment);
     return {
       write: (response) => (note(response), wav.write(response.audio)),
       finish: () => Promise.all([wav.close(), writeCaptions()]).then(() => {}),
@@ -103,5 +110,5 @@ export async function openResponse(
   }
   const found = await ffmpeg();
   const container = await chooseContainer(found, extension);
-  return new MediaResponse(found, container, shape, file, captions);
+  return new MediaResponse(found, container, shape, file, captions, comment);
 }

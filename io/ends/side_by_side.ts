@@ -89,7 +89,18 @@ async function render(
     ...inputArgs(resolve(task.input), user.video),
     ...["-i", fileUrl(resolve(task.response)), ...track.input],
     ...["-filter_complex", graph(user, agent, seconds, burn ? name : null, box)],
-    ...["-map", "[v]", "-map", "[a]", ...track.output, ...container.video, ...sound],
+    // The response's tags say what made it.
+    ...[
+      "-map_metadata",
+      "1",
+      "-map",
+      "[v]",
+      "-map",
+      "[a]",
+      ...track.output,
+      ...container.video,
+      ...sound,
+    ],
     ...[...pictureArgs(box.width, box.height, agent.fps).slice(2), "-fflags", "+bitexact"],
     // With two threads libx264 gave other bytes in one of ten runs on a busy machine.
     ...["-threads:v", "1"],

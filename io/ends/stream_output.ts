@@ -10,6 +10,8 @@ import type { StreamShape } from "../media/stream_shape.ts";
 export interface StreamOutput {
   /** The outputs by kind. */
   names: Record<string, string>;
+  /** Gives the line that the stream carries about its making, where it has a place for it. */
+  tag(comment: string): void;
   /** What stands before the first unit. Like the others it gives the moment (performance.now) at which
    * its first bytes were taken. @throws ReaderGone */
   start(): Promise<number>;
@@ -21,9 +23,11 @@ export interface StreamOutput {
 /** Matroska on one way out. */
 export function muxedOutput(sink: ByteSink, shape: StreamShape): StreamOutput {
   const muxer = new MatroskaMuxer(shape);
+  let comment: string | null = null;
   return {
     names: { response: sink.name },
-    start: () => sink.write(muxer.start()),
+    tag: (line) => void (comment = line),
+    start: () => sink.write(muxer.start(comment)),
     write: (answer) => sink.write(muxer.unit(answer)),
     async end() {
       await sink.close();
@@ -40,6 +44,7 @@ export function rawOutput(video: ByteSink | null, audio: ByteSink | null): Strea
       ...(video ? [["video", video.name]] : []),
       ...(audio ? [["audio", audio.name]] : []),
     ]),
+    tag: () => {},
     start: () => Promise.resolve(performance.now()),
     async write({ frames, audio: samples }) {
       const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);

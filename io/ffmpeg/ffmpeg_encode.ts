@@ -123,6 +123,7 @@ export class MediaEncoder {
   /**
    * @param file Where it writes.
    * @param name What messages call the file.
+   * @param comment What its tags say.
    */
   constructor(
     ffmpeg: Ffmpeg,
@@ -130,6 +131,7 @@ export class MediaEncoder {
     shape: StreamShape,
     file: string,
     name: string,
+    comment: string | null = null,
   ) {
     this.#name = name;
     this.#link = new Loopback();
@@ -144,6 +146,7 @@ export class MediaEncoder {
         ...[
           ...pictureArgs(width, height, fps),
           ...bitExact,
+          ...(comment === null ? [] : ["-metadata", `comment=${comment}`]),
           ...container.piecewise,
           "-y",
           "-f",

@@ -6,6 +6,7 @@ export const matroskaId = {
   segment: 0x18538067,
   info: 0x1549a966,
   tickNs: 0x2ad7b1,
+  tags: 0x1254c367,
   tracks: 0x1654ae6b,
   track: 0xae,
   trackType: 0x83,

@@ -99,8 +99,8 @@ export class MatroskaMuxer {
     this.#captions = new Captions(shape.unitMs);
   }
 
-  /** What stands before the first unit. */
-  start(): Uint8Array<ArrayBuffer> {
+  /** What stands before the first unit. @param comment What the stream says of itself. */
+  start(comment: string | null = null): Uint8Array<ArrayBuffer> {
     const { fps, width, height, sampleRate } = this.#shape;
     return concat([
       element(id.ebml, [
@@ -112,6 +112,14 @@ export class MatroskaMuxer {
       element(id.info, [
         // A tick is a million ns.
         ...[element(id.tickNs, 1e6), element(0x4d80, "wanstream"), element(0x5741, "wanstream")],
+      ]),
+      ...(comment === null ? [] : [
+        element(id.tags, [
+          element(0x7373, [
+            element(0x63c0, []),
+            element(0x67c8, [element(0x45a3, "COMMENT"), element(0x4487, comment)]),
+          ]),
+        ]),
       ]),
       element(id.tracks, [
         track(1, trackTypes.video, "V_UNCOMPRESSED", [

@@ -203,15 +203,23 @@ async function* readSamples(
 /** Writes mono 16-bit PCM. */
 export class WavWriter {
   readonly #file: Deno.FsFile;
+  readonly #info: Uint8Array;
   #bytes = 0;
   #open = true;
 
-  private constructor(file: Deno.FsFile) {
+  private constructor(file: Deno.FsFile, info: Uint8Array) {
     this.#file = file;
+    this.#info = info;
   }
 
-  static async create(path: string, sampleRate: number): Promise<WavWriter> {
-    const writer = new WavWriter(await Deno.open(path, { write: true, create: true }));
+  /** @param comment What the file says of itself, in a chunk after the samples. */
+  static async create(
+    path: string,
+    sampleRate: number,
+    comment: string | null = null,
+  ): Promise<WavWriter> {
+    const file = await Deno.open(path, { write: true, create: true });
+    const writer = new WavWriter(file, comment === null ? new Uint8Array() : infoChunk(comment));
     const header = new DataView(new ArrayBuffer(44));
     for (const [at, text] of [[0, "RIFF"], [8, "WAVE"], [12, "fmt "], [36, "data"]] as const) {
       new TextEncoder().encodeInto(text, new Uint8Array(header.buffer, at, 4));
@@ -248,6 +256,7 @@ export class WavWriter {
     const units = Math.max(0, Math.floor((size - 44) / (samples * 2)));
     this.#bytes = units * samples * 2;
     await this.#file.truncate(44 + this.#bytes);
+    await this.#file.seek(0, Deno.SeekMode.End);
     await this.close();
     return units;
   }
@@ -256,7 +265,9 @@ export class WavWriter {
   async close(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    for (const [at, length] of [[4, 36 + this.#bytes], [40, this.#bytes]] as const) {
+    const info = this.#info.length;
+    await writeAll(this.#file, this.#info);
+    for (const [at, length] of [[4, 36 + this.#bytes + info], [40, this.#bytes]] as const) {
       const field = new DataView(new ArrayBuffer(4));
       field.setUint32(0, Math.min(length, 0xffffffff), true);
       await this.#file.seek(at, Deno.SeekMode.Start);
@@ -264,4 +275,19 @@ export class WavWriter {
     }
     this.#file.close();
   }
+}
+
+/** A list of facts with a comment in it. */
+function infoChunk(comment: string): Uint8Array {
+  const text = new TextEncoder().encode(`${comment}\0`);
+  const padded = text.length + text.length % 2;
+  const chunk = new Uint8Array(20 + padded);
+  const view = new DataView(chunk.buffer);
+  for (const [at, name] of [[0, "LIST"], [8, "INFO"], [12, "ICMT"]] as const) {
+    new TextEncoder().encodeInto(name, chunk.subarray(at));
+  }
+  view.setUint32(4, 12 + padded, true);
+  view.setUint32(16, text.length, true);
+  chunk.set(text, 20);
+  return chunk;
 }

@@ -25,6 +25,7 @@ import {
 } from "../pace/events.ts";
 import type { PerceivedLatency } from "../pace/pace.ts";
 import { provenanceOf, runFacts, startRun } from "../provenance/provenance.ts";
+import { madeBy } from "./made_by.ts";
 import { RunTotals } from "../pace/totals.ts";
 import { localPath } from "../system/local_path.ts";
 import { Outputs } from "../system/output_file.ts";
@@ -198,16 +199,17 @@ export async function recorder(
       await opened.openFiles();
       output = opened;
     }
-    if (events !== undefined) {
+    if (info !== undefined || events !== undefined) {
       const checkpoint = info
         ? { path: null, digest: info.checkpointDigest, randomWeightsSeed: null }
         : null;
       const made = await provenanceOf(startRun("script"), {
-        settings: { ...info?.settings },
+        settings: { weights: info?.weights, ...info?.settings },
         seeds: { noise: info?.settings.seed ?? null },
         checkpoint,
         places: info,
       });
+      output.tag(madeBy(made, "(from a script)", input));
       await output.writeEvent(eventLine(headerEvent(layout, made, input, info ?? {})));
     }
     await output.begin();

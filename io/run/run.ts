@@ -25,6 +25,7 @@ import { round } from "../pace/statistics.ts";
 import { type Provenance, runFacts } from "../provenance/provenance.ts";
 import { RunTotals } from "../pace/totals.ts";
 import { OutputError, outputError } from "../system/errors.ts";
+import { madeBy } from "./made_by.ts";
 import { aborted, interruptedCode } from "../system/interrupt.ts";
 import { say } from "../system/terminal.ts";
 import {
@@ -87,6 +88,8 @@ export async function run(
     if (!request.options.quiet) introduce(request, opened[1]);
     await request.saved?.begin(agent);
     const made = await provenance(request, opened[1]);
+    const command = ends.arriving ? "stream" : "replay INPUT -o OUTPUT";
+    ends.tag(madeBy(made, command, input.facts));
     await ends.writeEvent(eventLine(headerEvent({ user, agent }, made, input.facts, info)));
     return {
       ...await answer({ request, ends, input, session, info, userText, signal }),
