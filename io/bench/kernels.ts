@@ -91,7 +91,7 @@ export async function benchKernels(
       variants,
       ceiling,
       kernels,
-      products,
+      products: products.map((one) => ({ ...one, gpuMs: one.gpuMs ?? null })),
       tickMs,
     },
     main: {

@@ -2,6 +2,7 @@
 import { type Checkpoint, openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { parameterCount } from "../../engine/checkpoint/tensors.ts";
 import { type Observation, type Response, unitLayout } from "../../engine/checkpoint/unit.ts";
+import type { ModelConfig } from "../../engine/config/config.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { type PresetName, presetNames } from "../../engine/models/presets.ts";
 import { randomCheckpoint } from "../../engine/models/random_checkpoint.ts";
@@ -168,26 +169,31 @@ export function madeFrom(
   own: Record<string, unknown> = {},
 ): Required<Pick<Bench, "model" | "origin">> {
   const { config, digest } = checkpoint;
-  const layout = unitLayout(config);
   const { promptIds: _, personaFrame: _p, voice: _v, ...answering } = settings;
   return {
-    model: {
-      name,
-      parameters: parameterCount(config),
-      unitMs: config.unit_ms,
-      tokensPerUnit: layout.tokens,
-      /** Tokens that history has room for, and those of them that the solver sees at the most. */
-      historyTokens: settings.historyUnits * layout.tokens,
-      seenTokens: historyWindow(layout, settings).most,
-      evaluationsPerUnit: evaluationsPerUnit(settings.solver),
-      config,
-    },
+    model: modelFacts(name, config, settings),
     origin: {
       settings: { ...answering, ...own },
       seeds: { noise: settings.seed },
       checkpoint: { path: name, digest, randomWeightsSeed: config.random_weights_seed ?? null },
       places,
     },
+  };
+}
+
+/** A model's own facts, as every bench has them. */
+export function modelFacts(name: string, config: ModelConfig, settings: Settings) {
+  const layout = unitLayout(config);
+  return {
+    name,
+    parameters: parameterCount(config),
+    unitMs: config.unit_ms,
+    tokensPerUnit: layout.tokens,
+    /** Tokens that history has room for, and those of them that the solver sees at the most. */
+    historyTokens: settings.historyUnits * layout.tokens,
+    seenTokens: historyWindow(layout, settings).most,
+    evaluationsPerUnit: evaluationsPerUnit(settings.solver),
+    config,
   };
 }
 

@@ -61,13 +61,15 @@ export function runBench<const T extends Record<string, Option>>(
     const spread = spreadOf(runs.map(mainFigures));
     const hasPrograms = benches.some(({ startsPrograms }) => startsPrograms);
     const doubts = runs.flat().flatMap(({ doubts = [] }) => doubts);
-    const warnings = [...new Set([...loadDoubts(provenance, hasPrograms), ...doubts])];
+    // What was only computed is the same on a busy machine.
+    const busy = provenance.roles === null ? [] : loadDoubts(provenance, hasPrograms);
+    const warnings = [...new Set([...busy, ...doubts])];
     for (const warning of warnings) say(`warning: ${warning}`);
     const shown = repeat > 1 ? [...benches, spreadBench(spread, repeat)] : benches;
     const tables = shown.flatMap((bench) => bench.tables);
     if (forms.json) {
       const figures = Object.fromEntries(benches.map(({ name, figures }) => [name, figures]));
-      const schema = `${spec.name.replace(" ", "-")}/1`;
+      const { schema = `${spec.name.replace(" ", "-")}/1` } = benches[0] ?? {};
       await printResult(schema, provenance, { model, warnings, repeat, spread, ...figures });
     } else if (forms.csv) await print(tablesCsv(tables));
     else if (forms.markdown) {

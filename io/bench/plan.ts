@@ -18,7 +18,7 @@ import { resolveSettings } from "../../engine/model/settings.ts";
 import { allLaunches, tickOnPaper } from "../../engine/roles/tick_plan.ts";
 import { ownModel } from "../run/open_model.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
-import { askedSettings, benchModelOptions, checkChoice } from "./model.ts";
+import { askedSettings, benchModelOptions, checkChoice, modelFacts } from "./model.ts";
 import { outputOptions, runBench } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { benchPlanCheck } from "./plan_check.ts";
@@ -146,7 +146,7 @@ export async function plan(
     figures: {
       storage,
       weights,
-      machine,
+      machine: { ...machine, efficiency: machine.efficiency ?? null },
       stages,
       transfers: moved,
       transferSeconds,
@@ -168,7 +168,7 @@ export async function plan(
       notes: [adaptersNote(placement.adapters)],
     }],
     plots: [],
-    model: { name, config },
+    model: modelFacts(name, config, settings),
     origin: { settings: { ...answering, machine } },
   };
 }

@@ -65,6 +65,7 @@ export async function benchPlanCheck(
     const verdict = judge(tick.ratio, classes.map((kind) => [kind, efficiency[kind]]));
     return {
       name: "plan",
+      schema: "bench-plan-check/1",
       headline:
         `plan of ${model.name} in ${settings.weights} for ${gpu.name}, beside the tick it has`,
       figures: {

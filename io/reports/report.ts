@@ -13,6 +13,8 @@ import type { Table } from "./table.ts";
 export interface Bench {
   /** "kernels", "tick", ... */
   name: string;
+  /** The schema of its JSON, where it isn't the command's, e.g. "bench-plan-check/1". */
+  schema?: string;
   /** One line: what was measured, on what. */
   headline: string;
   /** Every figure, for machines. */

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assertSchema } from "../schemas.ts";
 import { adapterTest, bench, benchJson } from "./support.ts";
 
 const names = ["kernels", "tick", "latency", "start", "long", "plan"];
@@ -159,7 +160,9 @@ adapterTest("bench start tells where the time to the first answer goes", async (
 
 adapterTest("bench plan --check puts its prediction beside the measured tick", async (model) => {
   const { code, stdout, stderr } = await bench(["plan", "--check", ...model, "--json"]);
-  const { plan } = JSON.parse(stdout);
+  const result = JSON.parse(stdout);
+  assertSchema(result);
+  const { plan } = result;
   assertEquals([code, plan.passes], plan.passes ? [0, true] : [1, false], stderr);
   const tick = plan.stages.at(-1);
   assertEquals(tick.stage, "tick");

@@ -4,6 +4,8 @@ import { listAdapters } from "../../../kernels/gpu/probe.ts";
 import { tinyConfig } from "../../engine/support.ts";
 import { withCheckpoint } from "../../engine/tiny_checkpoint.ts";
 
+import { assertSchema } from "../schemas.ts";
+
 const root = new URL("../../../", import.meta.url).pathname;
 
 /** Runs `bench` with these arguments and the permissions of its task; it may start any program. */
@@ -25,7 +27,9 @@ export async function bench(args: string[]) {
 export async function benchJson(args: string[]) {
   const { code, stdout, stderr } = await bench([...args, "--json"]);
   assertEquals(code, 0, stderr);
-  return JSON.parse(stdout);
+  const result = JSON.parse(stdout);
+  assertSchema(result);
+  return result;
 }
 
 const adapters = await listAdapters();

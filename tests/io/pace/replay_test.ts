@@ -4,6 +4,8 @@ import { run } from "../../../io/commands/replay.ts";
 import type { Event } from "../../../io/pace/events.ts";
 import { Y4mWriter } from "../../../io/media/y4m.ts";
 import { explain, RunError } from "../../../io/system/errors.ts";
+import { readWavHeader } from "../../../io/media/wav.ts";
+import { assertSchema, assertType } from "../schemas.ts";
 import { echo, type EchoSession } from "../echo_replay.ts";
 import {
   count,
@@ -62,6 +64,9 @@ ffmpegTest("replay writes response, text, events and both ends, each complete", 
 
   const [header, ...rest] = await events(`${folder}/e.jsonl`);
   assert(header?.type === "header");
+  assertSchema(header);
+  assertType("unit", rest[0]);
+  assertType("summary", rest.at(-1));
   assertEquals(header.input?.sha256, await digest(`${folder}/in.mp4`));
   assertEquals([header.input?.video, header.input?.audio, header.input?.reader], [
     true,
@@ -145,7 +150,7 @@ folderTest("replay works without FFmpeg from WAV to WAV and from Y4M to Y4M", as
   for (let unit = 0; unit < 7; unit++) await pictures.write(noise(user, unit).frames);
   pictures.close();
   assertEquals(await replay([`${folder}/given.y4m`, "-o", `${folder}/again.wav`, ...none]), 0);
-  assertEquals((await Deno.stat(`${folder}/again.wav`)).size, 44 + 7 * 2560 * 2);
+  assertEquals((await readWavHeader(`${folder}/again.wav`))?.length, 7 * 2560 * 2);
   const error = await assertRejects(
     () => replay([`${folder}/in.wav`, "-o", `${folder}/new.mkv`, ...none]),
     InputError,
@@ -175,7 +180,7 @@ folderTest("replay --units answers the first units only", async (folder) => {
   const wav = await speech(folder);
   const session = echo();
   assertEquals(await replay([wav, "-o", `${folder}/out.wav`, "--units", "3"], session), 0);
-  assertEquals((await Deno.stat(`${folder}/out.wav`)).size, 44 + 3 * 5120);
+  assertEquals((await readWavHeader(`${folder}/out.wav`))?.length, 3 * 5120);
   assert(session.seen.closed > 0);
 });
 
@@ -345,6 +350,7 @@ folderTest("replay --json prints the summary, --quiet says nothing else", async 
   ], 0).output();
   assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
   const summary = JSON.parse(new TextDecoder().decode(stdout));
+  assertSchema(summary);
   assertEquals([summary.schema, summary.units, summary.outputs.response], [
     "wanstream/replay/1",
     7,

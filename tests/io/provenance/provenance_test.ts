@@ -6,6 +6,7 @@ import { resultText } from "../../../io/provenance/result.ts";
 import { onPath } from "../../../scripts/programs.ts";
 import { tinyConfig } from "../../engine/support.ts";
 import { withCheckpoint } from "../../engine/tiny_checkpoint.ts";
+import { assertSchema } from "../schemas.ts";
 import { folderTest } from "../media.ts";
 
 const git = onPath("git");
@@ -104,7 +105,9 @@ Deno.test("what the system may not be asked is null, the rest is there, and noth
         stdin: "null",
       }).output();
       assertEquals(code, 0, new TextDecoder().decode(stderr));
-      return JSON.parse(new TextDecoder().decode(stdout)).provenance;
+      const result = JSON.parse(new TextDecoder().decode(stdout));
+      assertSchema(result);
+      return result.provenance;
     };
     const [free, bound] = await Promise.all(["-P=read", "--allow-read"].map(inspected));
     assert(free.machine.cpu.length > 0 && free.machine.memoryBytes > 0);
