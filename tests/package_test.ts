@@ -113,6 +113,7 @@ for (const [way, from, own, args] of ways) {
 interface Member {
   name: string;
   accessibility?: string;
+  jsDoc?: { tags?: { kind: string }[] };
 }
 
 /** The names that a script can import, and those of their members. */
@@ -126,7 +127,9 @@ async function surface(entry: string): Promise<string[]> {
   return Object.values(nodes).flatMap(({ symbols }) => symbols).map(({ name, declarations }) => {
     const members = declarations.flatMap(({ def }) =>
       [def["properties"], def["methods"]].flatMap((list) => (list ?? []) as Member[])
-    ).filter(({ accessibility }) => accessibility !== "private");
+    ).filter(({ accessibility, jsDoc }) =>
+      accessibility !== "private" && !jsDoc?.tags?.some(({ kind }) => kind === "internal")
+    );
     const kinds = [...new Set(declarations.map(({ kind }) => kind))];
     return `${kinds} ${name} ${[...new Set(members.map(({ name }) => name))].join(" ")}`.trim();
   }).sort();

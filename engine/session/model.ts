@@ -84,7 +84,10 @@ export class Model {
     return await this.begin(prepare(this.#checkpoint, this.#tokenizer, all, durability));
   }
 
-  /** Opens a prepared session. @param isOnly The model is closed with it. */
+  /** Opens a prepared session.
+   *
+   * @param isOnly The model is closed with it.
+   * @internal */
   async begin({ signal, snapshot, ...rest }: Prepared, isOnly = false): Promise<WorkerSession> {
     if (this.#isClosed) throw new Error("the model was closed: open it again");
     const session: WorkerSession = new WorkerSession({
@@ -115,7 +118,8 @@ export class Model {
 
   /** The model's Workers: they are opened at the first call, and anew where they failed.
    *
-   * @param settings What kernels are chosen for, where that is asked for. */
+   * @param settings What kernels are chosen for, where that is asked for.
+   * @internal */
   async open(settings: Settings): Promise<Roles> {
     if (this.#isClosed) throw new Error("the model was closed");
     if (!this.#opened) {

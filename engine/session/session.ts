@@ -171,7 +171,10 @@ export class WorkerSession implements Session {
     });
   }
 
-  /** Opens the roles: called once, before anything else. @throws when a role fails */
+  /** Opens the roles: called once, before anything else.
+   *
+   * @throws when a role fails
+   * @internal */
   async open(): Promise<void> {
     const { checkpoint, settings, placement } = this.opening;
     const { promptIds: _, personaFrame: __, voice: ___, ...shown } = settings;

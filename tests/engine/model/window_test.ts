@@ -1,6 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { emptyRank, type Group, type UnitLayout } from "../../../engine/checkpoint/unit.ts";
+import { InputError } from "../../../engine/config/errors.ts";
+import { History } from "../../../engine/model/history.ts";
 import { HistoryWindow } from "../../../engine/model/window.ts";
+import { Gpu } from "../../../kernels/gpu/device.ts";
+import { tinyConfig } from "../support.ts";
 import { random } from "../../reference/random.ts";
 
 const layout: UnitLayout = {
@@ -110,4 +114,14 @@ Deno.test("HistoryWindow refuses a history without room for a moving window", ()
     RangeError,
     "4 or more",
   );
+});
+
+Deno.test("a history that no buffer of the adapter holds is refused before anything is allocated", () => {
+  const gpu = Gpu.onPaper();
+  const slots = { slots: 1e9, ranks: new Int32Array(0), used: 0, noisyStart: 0, noisyEnd: 0 };
+  const { message } = assertThrows(() => new History(gpu, tinyConfig(), slots, "f32"), InputError);
+  assert(
+    /historyUnits: a layer's keys have 128000000000 bytes; .* allow fewer units/.test(message),
+  );
+  assertEquals(gpu.allocatedBytes, 0);
 });
