@@ -139,7 +139,7 @@ def initial_weights(c, seed=0):
 
 
 def rms_norm(x, weight, eps):
-    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+    return F.rms_norm(x, weight.shape, weight, eps)
 
 
 class Model:
@@ -219,29 +219,41 @@ class Model:
         angles = torch.cat([angles, angles], -1)
         return angles.cos(), angles.sin()
 
-    def qkv(self, i, x, turns):
-        """x [..., rows, hidden] -> q [..., rows, heads, head_dim], k and v with fewer heads."""
-        w, c, p = self.w, self.c, f"model.layers.{i}."
-        y = rms_norm(x, w[p + "input_layernorm.weight"], self.eps)
-        parts = [F.linear(y, w[p + f"self_attn.{n}_proj.weight"]) for n in "qkv"]
-        q, k, v = (part.view(*part.shape[:-1], -1, c["head_dim"]) for part in parts)
-        q = self.rotate(rms_norm(q, w[p + "self_attn.q_norm.weight"], self.eps), turns)
-        k = self.rotate(rms_norm(k, w[p + "self_attn.k_norm.weight"], self.eps), turns)
-        return q, k, v
+    def linear(self, i, x, *names):
+        """x through projections of layer i that have the same input, in one product."""
+        weights = [self.w[f"model.layers.{i}.{name}_proj.weight"] for name in names]
+        y = F.linear(x, torch.cat(weights) if len(weights) > 1 else weights[0])
+        return y.split([len(weight) for weight in weights], -1)
+
+    def norm(self, i, name, x):
+        return rms_norm(x, self.w[f"model.layers.{i}.{name}.weight"], self.eps)
+
+    def qkv(self, i, x, turns, asking=slice(None)):
+        """x [..., rows, hidden] -> q [..., rows, heads, head_dim], k and v with fewer heads; q of the rows
+        `asking` alone."""
+        y = self.norm(i, "input_layernorm", x)
+        heads = lambda part: part.unflatten(-1, (-1, self.c["head_dim"]))
+        if asking == slice(None):
+            q, k, v = self.linear(i, y, "self_attn.q", "self_attn.k", "self_attn.v")
+        else:
+            (q,), (k, v) = self.linear(i, y[..., asking, :], "self_attn.q"), self.linear(i, y, "self_attn.k", "self_attn.v")
+        # Products may be in bfloat16; what turns with the position isn't.
+        q = self.rotate(self.norm(i, "self_attn.q_norm", heads(q).float()), [t[..., asking, :] for t in turns])
+        k = self.rotate(self.norm(i, "self_attn.k_norm", heads(k).float()), turns)
+        return q, k, heads(v)
 
     @staticmethod
     def rotate(x, turns):
-        cos, sin = (t.unsqueeze(-2) for t in turns)
-        left, right = x.chunk(2, -1)
-        return x * cos + torch.cat([-right, left], -1) * sin
+        half = x.shape[-1] // 2
+        cos, sin = (t[..., :half].unsqueeze(-2) for t in turns)
+        left, right = x.split(half, -1)
+        return torch.cat([torch.addcmul(left * cos, right, sin, value=-1), torch.addcmul(right * cos, left, sin)], -1)
 
     def finish(self, i, x, attended):
-        w, p = self.w, f"model.layers.{i}."
-        x = x + F.linear(attended.flatten(-2), w[p + "self_attn.o_proj.weight"])
-        y = rms_norm(x, w[p + "post_attention_layernorm.weight"], self.eps)
-        gate = F.linear(y, w[p + "mlp.gate_proj.weight"])
-        up = F.linear(y, w[p + "mlp.up_proj.weight"])
-        return x + F.linear(F.silu(gate) * up, w[p + "mlp.down_proj.weight"])
+        x = x + self.linear(i, attended.flatten(-2), "self_attn.o")[0].float()
+        y = self.norm(i, "post_attention_layernorm", x)
+        gate, up = self.linear(i, y, "mlp.gate", "mlp.up")
+        return x + self.linear(i, F.silu(gate) * up, "mlp.down")[0].float()
 
     def mask(self, first, last, rows, window, noisy_context, device):
         """Additive [queries of units first..last, keys]: 0 or -inf. Keys are the clean rows of the units
@@ -280,38 +292,47 @@ class Model:
         start = max(0, first - (window - self.c["sink_units"]) + 1)
         return [*range(min(self.c["sink_units"], start)), *range(start, last)]
 
-    def attend(self, q, k, v, typed, window, noisy_context):
-        """q [B, L, rows, H, d], k and v [B, L, rows, KV, d] -> [B, L, rows, H, d]."""
+    def spans(self, typed, rows, used, noisy_context):
+        """What each chunk of units needs to attend: its units (first, last), the units that it sees, and
+        additive masks [B or 1, 1, group x queries, keys] of all its rows and of the rows `used`."""
         lay, c = self.layout, self.c
-        b, units, rows, heads, d = q.shape
-        kv = c["num_key_value_heads"]
-        group = heads // kv
-        q = q.view(b, units, rows, kv, group, d) * d**-0.5
+        units, window, device = typed.shape[1], c["history_units"], typed.device
+        dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+        group = c["num_attention_heads"] // c["num_key_value_heads"]
         # A slot of user text where nothing was typed is seen by nobody.
-        empty = torch.zeros(b, units, lay.clean, device=q.device)
+        empty = torch.zeros(*typed.shape[:2], lay.clean, device=device)
         empty[:, :, : lay.user_text] = torch.where(typed >= 0, 0.0, -math.inf)
-        out = []
+        result = []
         for first in range(0, units, CHUNK):
             last = min(units, first + CHUNK)
-            kept, n = self.kept(first, last, window), last - first
+            kept = self.kept(first, last, window)
             whole = kept == list(range(kept[0], last))
-            kept = slice(kept[0], last) if whole else torch.tensor(kept, device=q.device)
-            bias = self.mask(first, last, rows, window, noisy_context, q.device)
-            hidden = empty[:, kept].reshape(b, 1, -1)
-            hidden = F.pad(hidden, (0, n * (rows - lay.clean)))
-            bias = (bias + hidden)[:, None, None]  # [B, 1, 1, n x rows, keys]
-            part = q[:, first:last].permute(0, 3, 4, 1, 2, 5).reshape(b, kv, group * n * rows, d)
+            seen = slice(kept[0], last) if whole else torch.tensor(kept, device=device)
+            bias = self.mask(first, last, rows, window, noisy_context, device)[None]
+            if lay.user_text:
+                hidden = empty[:, seen].flatten(1)[:, None]
+                bias = bias + F.pad(hidden, (0, bias.shape[2] - hidden.shape[2]))
+            bias = bias.to(dtype).unflatten(1, (last - first, rows))
+            both = (part.flatten(1, 2).repeat(1, group, 1)[:, None] for part in (bias, bias[:, :, used]))
+            result.append((first, last, seen, *both))
+        return result
+
+    def attend(self, q, k, v, spans):
+        """q [B, L, rows, H, d], k and v [B, L, all rows, KV, d] -> [B, L, rows, H, d]. Heads that share
+        keys are rows of one product."""
+        clean, kv = self.layout.clean, k.shape[3]
+        _, _, rows, heads, d = q.shape
+        out = []
+        for first, last, seen, whole, used in spans:
+            part = q[:, first:last].unflatten(3, (kv, -1)).permute(0, 3, 4, 1, 2, 5).flatten(2, 4)
             keys, values = (
-                torch.cat(
-                    [x[:, kept, : lay.clean].flatten(1, 2), x[:, first:last, lay.clean :].flatten(1, 2)], 1
-                ).transpose(1, 2)
+                torch.cat([x[:, seen, :clean].flatten(1, 2), x[:, first:last, clean:].flatten(1, 2)], 1).transpose(1, 2)
                 for x in (k, v)
             )
-            scores = (part @ keys.transpose(2, 3)).view(b, kv, group, n * rows, -1)
-            weights = (scores + bias).softmax(-1)
-            y = weights.view(b, kv, group * n * rows, -1) @ values
-            y = y.view(b, kv, group, n, rows, d).permute(0, 3, 4, 1, 2, 5)
-            out.append(y.reshape(b, n, rows, heads, d))
+            bias = whole if rows == k.shape[2] else used
+            y = F.scaled_dot_product_attention(part, keys.to(bias.dtype), values.to(bias.dtype), attn_mask=bias)
+            y = y.unflatten(2, (heads // kv, last - first, rows)).permute(0, 3, 4, 1, 2, 5)
+            out.append(y.flatten(3, 4))
         return torch.cat(out, 1)
 
     def forward(self, batch, z: tuple | None = None, tau=None, noisy_context=True):
@@ -319,8 +340,8 @@ class Model:
 
         batch: typed [B, L, slots] (-1: nothing), text [B, L, slots], audio and video observations as
         `observe` takes them, latents audio [B, L, tokens, channels] and video, the
-        clean (history's) ones. z: the noisy latents, at tau [B, L]. Returns the normed rows
-        [B, L, rows, hidden]: of use are the rows before each text token (its logits) and the noisy ones.
+        clean (history's) ones. z: the noisy latents, at tau [B, L]. Returns the normed rows of use
+        [B, L, rows, hidden], as heads() takes them: those before each text token, and the noisy ones.
         """
         lay, c = self.layout, self.c
         typed, text = batch["typed"], batch["text"]
@@ -342,10 +363,14 @@ class Model:
             positions = lay.positions(span)[None, : x.shape[2]] + at[:, None, None]
             self._angles[key] = self.angles(positions.to(x.device))
         turns = self._angles[key]
+        text_rows = range(lay.observation - 1, lay.observation - 1 + lay.agent_text)
+        used = [*text_rows, *range(lay.clean, x.shape[2])]
+        spans = self.spans(typed, x.shape[2], used, noisy_context)
         for i in range(c["num_hidden_layers"]):
-            q, k, v = self.qkv(i, x, turns)
-            attended = self.attend(q, k, v, typed, c["history_units"], noisy_context)
-            x = self.finish(i, x, attended)
+            # Of the last layer's rows only those of use ask.
+            asking = used if i + 1 == c["num_hidden_layers"] else slice(None)
+            q, k, v = self.qkv(i, x, turns, asking)
+            x = self.finish(i, x[:, :, asking], self.attend(q, k, v, spans))
         return self.final_norm(x)
 
     def observe(self, batch, units):
@@ -364,11 +389,10 @@ class Model:
         return rows
 
     def heads(self, normed):
-        """(text logits [B, L, slots, vocabulary], (audio velocity, video velocity) or None, last
-        observation rows). A slot's logits are read at the token before it."""
-        lay = self.layout
-        before = normed[:, :, lay.observation - 1 : lay.observation - 1 + lay.agent_text]
-        flow = self.velocity(normed[:, :, lay.clean :]) if normed.shape[2] > lay.clean else None
+        """forward()'s rows -> (text logits [B, L, slots, vocabulary], (audio velocity, video velocity) or
+        None, last observation rows). A slot's logits are read at the token before it."""
+        before, noisy = normed.tensor_split([self.layout.agent_text], 2)
+        flow = self.velocity(noisy) if noisy.shape[2] else None
         return self.logits(before), flow, before[:, :, 0]
 
 
