@@ -333,7 +333,6 @@ def collate(examples):
         for key in examples[0]
         if key not in ("first", "length")
     }
-    batch["frames"] = batch["frames"].float() / 127.5 - 1
     first = torch.tensor([example["first"] for example in examples])
     length = torch.tensor([example.get("length", units) for example in examples])
     at = torch.arange(units)[None]

@@ -99,8 +99,6 @@ def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=Non
             examples = [
                 {key: value[i] for key, value in batch.items()} for i in range(len(batch["text"]))
             ]
-            for example in examples:
-                example["frames"] = (example["frames"] + 1) * 127.5
             ids, latents = roll(student, examples, taus, seed=turn, units=units)
             kept.update(turn=turn, text=ids, audio_latents=latents[0], video_latents=latents[1])
         return {**batch, **on_device({key: value for key, value in kept.items() if key != "turn"})}

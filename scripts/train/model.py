@@ -177,7 +177,13 @@ class Model:
         """Observations of whole conversations [B, C, T, H, W] -> [B, units, tokens, hidden]. With
         first=1 the stack's first layer (log-mel) has been applied already."""
         w, name = self.w, f"observation.{medium}"
-        y = observation_encoder(self.c, medium).run(w, x, first)
+        encoder = observation_encoder(self.c, medium)
+        if x.dtype == torch.uint8:
+            # Levels are moved while they are bytes: a quarter of what their values would be.
+            if encoder.layers[0]["op"] == "unshuffle":
+                x, first = stacks.unshuffle(x, encoder.layers[0]["factor"]), 1
+            x = x.float().div_(127.5).sub_(1)
+        y = encoder.run(w, x, first)
         y = y.permute(0, 2, 3, 4, 1).reshape(len(y), units, -1, y.shape[1])
         y = F.linear(y, w[f"{name}.projection.weight"], w[f"{name}.projection.bias"])
         return y + self.type_row("user" + medium.capitalize())
@@ -374,8 +380,8 @@ class Model:
         return self.final_norm(x)
 
     def observe(self, batch, units):
-        """Rows of the user's audio (batch["mel"], as coders.heard gives it) and video (batch["frames"]),
-        each [B, units, tokens, hidden]; of a medium that the batch lacks, rows that say so."""
+        """Rows of the user's audio (batch["mel"], as coders.heard gives it) and video (batch["frames"], levels
+        0 to 255 as uint8, or -1 to 1), each [B, units, tokens, hidden]; of a medium that the batch lacks, rows that say so."""
         lay, w = self.layout, self.w
         rows = []
         for medium, key, tokens in (("audio", "mel", lay.user_audio), ("video", "frames", lay.user_video)):

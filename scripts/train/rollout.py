@@ -39,7 +39,7 @@ def roll(model, examples, taus, seed=0, units=None, guidance=1.0, solver="euler"
     stream = Stream(model, b, device)
     batch = {
         "mel": torch.stack([first_units(e, "mel", units) for e in examples]),
-        "frames": torch.stack([first_units(e, "frames", units) for e in examples]).float() / 127.5 - 1,
+        "frames": torch.stack([first_units(e, "frames", units) for e in examples]),
         "typed": torch.stack([e["typed"][:units] for e in examples]),
     }
     generator = torch.Generator().manual_seed(seed)
@@ -161,7 +161,7 @@ def forced_distance(model, weights, examples, taus):
     codec's own floor. Mean absolute difference of natural logarithms."""
     batch = {key: torch.stack([e[key][:64] for e in examples]) for key in ("typed", "text")}
     batch["mel"] = torch.stack([first_units(e, "mel", 64) for e in examples])
-    batch["frames"] = torch.stack([first_units(e, "frames", 64) for e in examples]).float() / 127.5 - 1
+    batch["frames"] = torch.stack([first_units(e, "frames", 64) for e in examples])
     for medium in ("audio", "video"):
         batch[f"{medium}_latents"] = torch.stack([e[f"{medium}_latents"][:64] for e in examples])
     torch.manual_seed(1)
