@@ -128,6 +128,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser)
     add_run_arguments(parser, 400)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--units", type=int, default=48, help="units of a crop")
     parser.add_argument("--few", type=int, default=4, help="the student's solver steps")
     parser.add_argument("--substeps", type=int, default=4, help="the teacher's in each of them")
     parser.add_argument("--guidance", type=float, help="the teacher's (default: the config's)")
@@ -138,7 +140,7 @@ def main():
 
 
 def run(args):
-    of_its_own = {"few": args.few, "substeps": args.substeps, "guidance": args.guidance}
+    of_its_own = {"size": args.batch, "units": args.units, "few": args.few, "substeps": args.substeps, "guidance": args.guidance}
     train_student(args.out, **of_its_own, **run_options(args))
 
 

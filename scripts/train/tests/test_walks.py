@@ -1,0 +1,93 @@
+"""The walks of docs/train.md run as they stand there, with few steps.
+
+    cd scripts && .venv/bin/python -m unittest train.tests.test_walks
+"""
+
+import importlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from unittest import mock
+
+import torch
+
+from train.base import REPOSITORY, read_json
+from train.tests.odd import write_qwen
+
+PAGE = os.path.join(REPOSITORY, "docs/train.md")
+# What makes a command short, by the word that it has.
+SHORT = {
+    "train.look": "--steps 2",
+    "train.codecs": "--steps 2",
+    "train.talk": "--steps 2 --batch 1 --units 12 --held-out 0",
+    "train.distill": "--steps 2 --batch 1 --units 12 --few 2 --substeps 1",
+    "replay": "--units 6 --no-tune",
+    "eval": "--seeds 100000..100000 --seconds 10 --swaps 0 --no-tune --json",
+}
+
+
+def commands(heading):
+    """The lines of the shell blocks under a heading."""
+    with open(PAGE) as file:
+        text = file.read()
+    chapter = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", chapter, re.S)
+    return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+
+
+@unittest.skipUnless(shutil.which("deno") and shutil.which("ffmpeg"), "skipped: no deno or no ffmpeg on PATH")
+class Walks(unittest.TestCase):
+    def setUp(self):
+        torch.set_num_threads(1)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(os.path.join(REPOSITORY, "scripts"))
+
+    def walk(self, heading):
+        """Runs a walk; returns its last command's stdout."""
+        printed = ""
+        for line in commands(heading):
+            words = shlex.split(line.replace("../out", self.folder).replace("Qwen3-0.6B", f"{self.folder}/qwen"))
+            short = next((shlex.split(add) for word, add in SHORT.items() if word in words), [])
+            for name in filter(lambda word: word.startswith("--"), short):
+                if name in words:
+                    del words[words.index(name) : words.index(name) + 2]
+            with self.subTest(line):
+                if words[0] == ".venv/bin/python":
+                    module = importlib.import_module(words[2])
+                    with mock.patch.object(sys, "argv", [*words[2:], *short]):
+                        module.main()
+                else:
+                    done = subprocess.run([*words, *short], capture_output=True, text=True)
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    printed = done.stdout
+        return printed
+
+    def test_another_size(self):
+        self.walk("Another size")
+        c = read_json(f"{self.folder}/small/checkpoint/config.json")
+        self.assertEqual(c["response"]["audio"]["sample_rate"], 24000)
+        self.assertEqual(c["solver"]["name"], "euler")
+        self.assertGreater(os.path.getsize(f"{self.folder}/small/answer.mkv"), 1000)
+
+    def test_a_qwen3_backbone(self):
+        write_qwen(f"{self.folder}/qwen")
+        self.walk("A Qwen3 backbone")
+        tokenizer = read_json(f"{self.folder}/qwen/tokenizer.json")
+        theirs, mine = tokenizer, read_json(f"{self.folder}/run/checkpoint/tokenizer.json")
+        self.assertEqual(mine["model"], theirs["model"])
+        ids = [token["id"] for token in mine["added_tokens"]]
+        self.assertEqual(len(ids), len(theirs["added_tokens"]) + 2)
+        self.assertFalse(set(ids) & set(mine["model"]["vocab"].values()))
+        self.assertGreater(os.path.getsize(f"{self.folder}/run/answer.mkv"), 1000)
+
+
+if __name__ == "__main__":
+    unittest.main()
