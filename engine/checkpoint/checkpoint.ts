@@ -43,6 +43,7 @@ const index = "model.safetensors.index.json";
 /**
  * Opens a checkpoint folder and reads its weights into shared memory.
  *
+ * @param folder A path, or a `file:` URL, as text too.
  * @throws InputError when a file is missing, cut off or hostile, or doesn't hold what the config
  * says; the message names the file, the tensor, what it had, what it may have, and the remedy.
  */
