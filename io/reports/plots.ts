@@ -296,11 +296,14 @@ export function intervalPlot(
     scale: { domain: [true, false], range: [palette[0], palette[5]] },
     legend: null,
   };
-  const y = shared ? { y: { ...rowsOf("name", null).y, axis: { labelLimit: 400 } } } : {};
+  const y = shared ? { y: { ...rowsOf("name", null).y, axis: { labelLimit: 600 } } } : {};
   const encoding = { ...y, color };
   const layer = [
     ...(zero
-      ? [{ mark: { type: "rule", strokeDash: [5, 4] }, encoding: { x: { datum: 0 } } }]
+      ? [{
+        mark: { type: "rule", strokeDash: [5, 4], color: palette[5] },
+        encoding: { x: { datum: 0 } },
+      }]
       : []),
     {
       mark: { type: "rule", strokeWidth: 2 },
@@ -310,13 +313,14 @@ export function intervalPlot(
   ];
   const data = { values: points };
   if (shared) return { ...texts, spec: { width, height: { step: 22 }, data, layer } };
-  const header = { labelAngle: 0, labelAlign: "right", labelAnchor: "middle" };
+  // Above its axis a name needs no room beside it, which could only be guessed here.
+  const header = { labelOrient: "top", labelAnchor: "start", labelPadding: 4 };
   return {
     ...texts,
     spec: {
       data,
       facet: { row: { field: "name", type: "nominal", title: null, sort: null, header } },
-      spec: { width: width - 120, height: 24, layer },
+      spec: { width, height: 20, layer },
       resolve: { scale: { x: "independent" } },
     },
   };
