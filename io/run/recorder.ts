@@ -226,6 +226,7 @@ export async function recorder(
  *
  * @param output Ends in .mkv, .mp4, .mov or .webm.
  * @param user What the agent answered, or the file of the one that it talked with.
+ * @returns null, or why the text isn't in the picture but in a subtitle track.
  * @throws InputError when a file can't be read or exists already, RunError when FFmpeg fails.
  */
 export async function sideBySide(
@@ -234,7 +235,7 @@ export async function sideBySide(
   { path, shape: agent, units, spoken }: Pick<Recorder, "path" | "shape" | "units" | "spoken">,
   { force = false, ffmpeg, signal }: { force?: boolean; ffmpeg?: string; signal?: AbortSignal } =
     {},
-): Promise<void> {
+): Promise<string | null> {
   const [input, to] = [localPath(user), localPath(output)];
   checkExtension("side by side", to, mediaExtensions);
   if (path === null || !needsFfmpeg(path)) {
@@ -251,9 +252,10 @@ export async function sideBySide(
     const file = await outputs.claim(to);
     const task = { input, tracks: defaultTracks, response: path, output: file };
     const end = signal ?? new AbortController().signal;
-    await drawSideBySide(found, { ...task, agent, units, spoken }, end);
+    const why = await drawSideBySide(found, { ...task, agent, units, spoken }, end);
     signal?.throwIfAborted();
     await outputs.commit();
+    return why;
   } finally {
     await outputs.discard();
   }

@@ -1,7 +1,7 @@
 /** What scripts read and write: recordings as observations, responses as recordings. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Checkpoint, Observation, Response } from "../../../engine/mod.ts";
-import { observations, recorder } from "../../../io/mod.ts";
+import { observations, recorder, sideBySide } from "../../../io/mod.ts";
 import { assertInputError, tinyConfig } from "../../engine/tiny_checkpoint.ts";
 import { count, ffmpegTest, folderTest, make, names, picture, rms, tone } from "../media.ts";
 import { unitLayout } from "../../../engine/checkpoint/unit.ts";
@@ -140,4 +140,11 @@ ffmpegTest("recordings of any size and tracks become units of the size asked for
   await out.close();
   const { frames, samples } = await count(`${at}/b.mkv`, 8, 8);
   assertEquals([frames, samples], [10, 5 * layout.agent.samples]);
+  await assertInputError(() => sideBySide(`${at}/both.avi`, path, out), "both.avi", ".mkv");
+  await assertInputError(() => sideBySide(path, path, out), "a.mkv: is an input as well");
+  const alone = { path: `${at}/a.wav`, shape: out.shape, units: 5, spoken: [] };
+  await assertInputError(() => sideBySide(`${at}/both.mkv`, path, alone), "a.wav", "picture");
+  await sideBySide(`${at}/both.mkv`, path, out);
+  const both = await count(`${at}/both.mkv`, 480 + 360, 360 + 96);
+  assertEquals(both.frames, 10);
 });
