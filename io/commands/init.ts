@@ -12,6 +12,7 @@ import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
 import { runCommand } from "../cli/commands.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { writeAll } from "../system/bytes.ts";
+import { outputError } from "../system/errors.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
 import { say } from "../system/terminal.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
@@ -122,7 +123,8 @@ async function inNewFolder(
   } catch (error) {
     if (error === interrupt.signal.reason) return false;
     if (error instanceof InputError || !(error instanceof Error)) throw error;
-    if (!(error.name in Deno.errors)) throw error;
+    // A full disk has no class of its own.
+    if (!(error.name in Deno.errors)) throw outputError(folder, error);
     throw new InputError(
       `${folder}: can't be written (${
         error.message.split("\n")[0]
