@@ -6,6 +6,7 @@
  * then each `build` makes a session's part: it puts weights and kernels on the device where no session
  * before it has, and computes or receives prefill.
  */
+import { workerData } from "node:worker_threads";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { InputError } from "../config/errors.ts";
 import type { Settings } from "../model/settings.ts";
@@ -39,10 +40,10 @@ import {
 } from "./ticks.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 
-const worker = self as unknown as {
+const worker: {
   onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
   postMessage(message: FromWorker, transfer?: Transferable[]): void;
-};
+} = workerData.port;
 
 let gpu: Gpu | undefined;
 let checkpoint: Checkpoint | undefined;
@@ -71,11 +72,11 @@ worker.onmessage = ({ data }) => {
 };
 
 // Deno would print the stack of an error that was not caught, and end the Worker.
-self.addEventListener("unhandledrejection", (event) => {
+addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
   fail(event.reason);
 });
-self.addEventListener("error", (event) => {
+addEventListener("error", (event) => {
   event.preventDefault();
   fail((event as ErrorEvent).error);
 });

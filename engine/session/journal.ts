@@ -78,6 +78,11 @@ export class Journal {
     request.resolve(this.#snapshot);
   }
 
+  /** A snapshot was asked for and isn't there yet. */
+  get isAwaited(): boolean {
+    return this.#requests.length > 0;
+  }
+
   /** Rejects the requests that have no answer. */
   fail(error: Error): void {
     for (const { reject } of this.#requests.splice(0)) reject(error);

@@ -53,6 +53,11 @@ export class Model {
   #roles: Roles | undefined;
   #opened: Promise<Roles> | undefined;
   #isClosed = false;
+  /** The process has nothing left to do, and Workers that are there when it exits may crash it. */
+  readonly #end = (event: Event) => {
+    event.preventDefault();
+    this.close();
+  };
 
   /** Made by `openModel`. */
   constructor(
@@ -123,6 +128,7 @@ export class Model {
   async open(settings: Settings): Promise<Roles> {
     if (this.#isClosed) throw new Error("the model was closed");
     if (!this.#opened) {
+      addEventListener("beforeunload", this.#end);
       const roles = this.#roles = new Roles(this.#places, this.#patience, () => {
         if (this.#roles === roles) this.#roles = this.#opened = undefined;
       });
@@ -138,6 +144,7 @@ export class Model {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    removeEventListener("beforeunload", this.#end);
     await Promise.all([...this.#sessions].map((session) => session.close()));
     this.#roles?.close();
     await driversUnloaded();

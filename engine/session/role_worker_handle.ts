@@ -1,4 +1,5 @@
-/** A role's Worker as the session sees it. */
+/** A role's Worker as the session sees it. It doesn't hold the process: what waits for it does. */
+import { Worker } from "node:worker_threads";
 import { InputError } from "../config/errors.ts";
 import type { Failed, FromWorker, Reply, ToWorker, Tune } from "../roles/messages.ts";
 import { Queue } from "../roles/queue.ts";
@@ -6,10 +7,14 @@ import { beatMs, Heartbeat } from "./heartbeat.ts";
 import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
 import type { Tuning } from "../../kernels/measure/tune.ts";
 
+/** What a role's Worker runs; tests put one in its place that can be broken. */
+export const roleProgram = { url: new URL("../roles/role_worker.ts", import.meta.url) };
+
 export class RoleWorker {
   readonly name: string;
   readonly heartbeat: Heartbeat;
   readonly #worker: Worker;
+  readonly #port: MessagePort;
   readonly #replies = new Queue<Reply>();
 
   /**
@@ -23,8 +28,17 @@ export class RoleWorker {
     fail: (error: Error) => void,
   ) {
     this.name = name;
-    const url = new URL("../roles/role_worker.ts", import.meta.url);
-    this.#worker = new Worker(url, { type: "module", name });
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    // A Worker of the web would hold the process for as long as it lives. Messages through a port are
+    // faster, too.
+    const workerData = { port: port2, name };
+    this.#worker = new Worker(roleProgram.url, {
+      name,
+      workerData,
+      transferList: [port2 as never],
+    });
+    this.#worker.unref();
     const stop = (error: Error) => {
       this.#replies.fail(error);
       fail(error);
@@ -33,7 +47,7 @@ export class RoleWorker {
       const seconds = Math.round((beats * beatMs(patience)) / 1000);
       stop(new Error(`${name}: gave no sign of life for ${seconds} s`));
     });
-    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+    port1.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       this.heartbeat.heard();
       switch (data.type) {
         case "pong":
@@ -45,14 +59,16 @@ export class RoleWorker {
           this.#replies.put(data);
       }
     };
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      stop(new Error(`${name}: ${event.message}`));
-    };
+    this.#worker.on("error", ({ message }: Error) => stop(new Error(`${name}: ${message}`)));
   }
 
   send(message: ToWorker, transfer: Transferable[] = []): void {
-    this.#worker.postMessage(message, transfer);
+    this.#port.postMessage(message, transfer);
+  }
+
+  /** It has opened: from now on sessions wait for it, through ports of their own. */
+  release(): void {
+    holdProcess(this.#port, false);
   }
 
   /** Opens the adapter and gives its name. */
@@ -77,6 +93,7 @@ export class RoleWorker {
 
   /** @param error What those who still wait for a reply get. */
   terminate(error: Error): void {
+    this.#port.close();
     this.#worker.terminate();
     this.#replies.fail(error);
   }
@@ -85,4 +102,11 @@ export class RoleWorker {
 /** The error of a role, or of what a user gave it. */
 export function roleError(name: string, { message, isInput }: Failed): Error {
   return isInput ? new InputError(message) : new Error(`${name}: ${message}`);
+}
+
+/** Whether the process goes on for as long as something may come through a port. */
+export function holdProcess(port: MessagePort, holds: boolean): void {
+  // TypeScript's library "dom" doesn't know these.
+  const { ref, unref } = port as MessagePort & { ref(): void; unref(): void };
+  (holds ? ref : unref).call(port);
 }

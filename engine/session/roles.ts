@@ -11,7 +11,7 @@ import type {
   ToThinker,
 } from "../roles/messages.ts";
 import { beatMs } from "./heartbeat.ts";
-import { roleError, RoleWorker } from "./role_worker_handle.ts";
+import { holdProcess, roleError, RoleWorker } from "./role_worker_handle.ts";
 import { type AdapterSpec, driverFile } from "../../kernels/gpu/adapter.ts";
 import type { Choices } from "../../kernels/gpu/device.ts";
 import { listAdapters } from "../../kernels/gpu/probe.ts";
@@ -108,6 +108,7 @@ export class Roles {
     this.#beat = setInterval(() => {
       for (const { heartbeat } of [...this.#workers]) heartbeat.beat();
     }, beatMs(patience));
+    Deno.unrefTimer(this.#beat);
   }
 
   /**
@@ -146,6 +147,7 @@ export class Roles {
         await openWorker("performer", performers.length > 1 ? `performer ${i}` : "performer", spec);
       }
     }
+    for (const worker of this.#workers) worker.release();
     return this;
   }
 
@@ -242,6 +244,11 @@ export class SessionRoles {
     return built.promise;
   }
 
+  /** Whether the process goes on until the thinker has answered. */
+  hold(holds: boolean): void {
+    this.#ports.forEach((port, i) => holdProcess(port, holds && i === 0));
+  }
+
   /** Sends to the thinker, in order. */
   post(message: ToThinker, transfer: Transferable[] = []): void {
     this.#ports[0]?.postMessage(message, transfer);
@@ -262,8 +269,8 @@ export class SessionRoles {
   #leave(error: Error): void {
     for (const port of this.#ports.splice(0)) {
       port.onmessage = null;
-      // The Worker closes it; it holds nothing until then.
-      (port as MessagePort & { unref?(): void }).unref?.();
+      // The Worker closes it.
+      holdProcess(port, false);
     }
     for (const { reject, promise } of this.#building.splice(0)) {
       promise.catch(() => {});

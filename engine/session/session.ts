@@ -152,6 +152,8 @@ export class WorkerSession implements Session {
   #hasEnded = false;
   #isClosed = false;
   #failure: Error | undefined;
+  /** The response to the last unit comes with the next one. */
+  #isHeldBack = false;
   /** The unit of the next response. */
   #nextOut: number;
 
@@ -208,6 +210,7 @@ export class WorkerSession implements Session {
     this.#roles = session;
     for (const message of this.#journal.messages) session.post(message);
     this.#isReady = true;
+    this.#hold();
     return infos;
   }
 
@@ -390,14 +393,26 @@ export class WorkerSession implements Session {
       resolve(this.#requestSnapshot());
     }
     this.#wishes = this.#wishes.filter(({ after }) => after > unit);
+    this.#hold();
     return room;
   }
 
   #send(message: ToThinker, transfer: Transferable[] = []): void {
     this.#journal.add(message);
+    this.#isHeldBack = message.type === "unit" && this.opening.settings.schedule === "paper";
     if (!this.#isReady) return;
     // What the journal keeps is copied to the Worker.
     this.#roles?.post(message, this.#journal.keepsMessages ? [] : transfer);
+    this.#hold();
+  }
+
+  /** The process goes on while an answer is under way. In the paper schedule the last one is not,
+   * unless it was asked for. */
+  #hold(): void {
+    const underWay = this.#responses.nextIn - this.#nextOut - (this.#isHeldBack ? 1 : 0);
+    this.#roles?.hold(
+      underWay > 0 || this.#journal.isAwaited || (this.#hasEnded && !this.#isDone),
+    );
   }
 
   #requestSnapshot(): Promise<Snapshot> {
@@ -407,6 +422,11 @@ export class WorkerSession implements Session {
   }
 
   #receive(message: FromThinker): void {
+    this.#take(message);
+    this.#hold();
+  }
+
+  #take(message: FromThinker): void {
     if (message.type === "response") this.#answer(message.response);
     else if (message.type === "state") this.#journal.save(message.state, [...this.#text.pending]);
     else {

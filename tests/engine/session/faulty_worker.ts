@@ -1,4 +1,6 @@
 /** A role's Worker that a test can break: it runs the engine's, and listens for one more message. */
+import process from "node:process";
+import { workerData } from "node:worker_threads";
 import "../../../engine/roles/role_worker.ts";
 
 const devices: GPUDevice[] = [];
@@ -9,15 +11,9 @@ GPUAdapter.prototype.requestDevice = async function (...args) {
   return device;
 };
 
-const scope = self as unknown as {
-  onmessage: (event: MessageEvent) => void;
-  close(): void;
-};
-const handle = scope.onmessage;
-scope.onmessage = (event) => {
-  const { breaks } = event.data;
-  if (breaks === undefined) handle(event);
-  else if (breaks === "silence") scope.close();
-  else if (breaks === "device") { for (const device of devices) device.destroy(); }
-  else Promise.reject(new Error("broken by a test"));
+new BroadcastChannel("faults").onmessage = ({ data: { role, fault } }) => {
+  if (workerData.name !== "fused" && workerData.name !== role) return;
+  if (fault === "silence") process.exit();
+  if (fault === "worker") Promise.reject(new Error("broken by a test"));
+  if (fault === "device") { for (const device of devices) device.destroy(); }
 };

@@ -159,3 +159,14 @@ withAdapter(
     assert(session.info.thinker.sessionBytes > 0);
   },
 );
+
+withAdapter("a script ends whose sessions and models are finished or idle, and open", async () => {
+  const script = new URL("./leaves_open.ts", import.meta.url).pathname;
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-q", "--no-check", "--allow-read", "--allow-env", script],
+    // Far above what it takes: a script that doesn't end fails the test.
+    signal: AbortSignal.timeout(600_000),
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trim();
+  assertEquals([code, text(stdout), text(stderr)], [0, "0,1,2,0,1,2,3", ""]);
+});
