@@ -8,6 +8,8 @@ What is done already is skipped, what was broken off goes on: run it again after
 import argparse
 import functools
 import os
+import shlex
+import sys
 
 import torch
 
@@ -66,14 +68,24 @@ def main():
     parser.add_argument("--cores", type=int, default=2, help="CPU cores to use")
     args = parser.parse_args()
     with locked(args.out):
+        new = not any(name.endswith(".safetensors") for name in os.listdir(args.out))
         from_arguments(args)
+        # What the card names: the command that began a folder in which nothing was trained yet.
+        path, command_line = os.path.join(args.out, "all.txt"), f".venv/bin/python -m train.all {shlex.join(sys.argv[1:])}"
+        if new:
+            with open(path, "w") as file:
+                file.write(command_line)
         for stage, (share, steps) in SHARES.items():
             if about(args.out, stage) is not None:
                 say(f"{stage}: there already")
                 continue
             length = {"minutes": args.hours * 60 * share} if args.hours else {"steps": steps}
             run(stage, args.out, args.cores, {**length, "bf16": fast_bf16()})
-        export(args.out, "student", args.to or os.path.join(args.out, "export"))
+        made_by = None
+        if os.path.exists(path):
+            with open(path) as file:
+                made_by = file.read()
+        export(args.out, "student", args.to or os.path.join(args.out, "export"), made_by=made_by)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ STAGES = ["look", "codec_video", "codec_audio", "lessons", "conversations", "stu
 LOGS = [*STAGES[:3], "refine_video", "refine_audio", "lessons", "conversations", "voice", "student"]
 
 
-def export(out, stage, folder, solver=None):
+def export(out, stage, folder, solver=None, made_by=None):
     """Writes OUT/STAGE.safetensors as a checkpoint folder; solver: overrides of the config's. A student
-    takes the steps that it was taught, and has its guidance in its weights. Raises InputError for a solver that the engine refuses and for
+    takes the steps that it was taught, and has its guidance in its weights. made_by: the one command that
+    made all stages, for the card. Raises InputError for a solver that the engine refuses and for
     weights that f16 can't hold."""
     base = opened(out)
     c = {**base.config, "torch_dtype": "float16"}
@@ -49,7 +50,8 @@ def export(out, stage, folder, solver=None):
     write_json(os.path.join(folder, "config.json"), c)
     write_json(os.path.join(folder, "tokenizer.json"), base.tokens.json)
     with safetensors_file.replaced(os.path.join(folder, "README.md"), "w") as file:
-        file.write(card(c, out, stage, sum(w.numel() for w in halves.values())))
+        name = os.path.basename(os.path.abspath(folder))
+        file.write(card(name, base, c, out, stage, sum(w.numel() for w in halves.values()), made_by))
 
 
 def last_figures(out, name):
@@ -76,7 +78,15 @@ def measured(out):
     return f"\n## Measured\n\nClosed loop, by the engine; `docs/eval.md` defines every line.\n\n{table}"
 
 
-def card(c, out, stage, parameters):
+def origin(base):
+    """What the weights began as, for the card."""
+    if base.init is None:
+        return "trained from nothing"
+    fate = {"train": "trained on", "frozen": "kept as it was", "lora": f"adapted by matrices of rank {base.rank}"}
+    return f"trained from the checkpoint {os.path.basename(base.init)}, its backbone {fate[base.backbone]},"
+
+
+def card(name, base, c, out, stage, parameters, made_by=None):
     """The model card, from the logs that lie in OUT."""
     rows = []
     until = LOGS.index("voice" if stage == "conversations" else stage) + 1
@@ -89,9 +99,12 @@ def card(c, out, stage, parameters):
         rows.append(f"| {name} | {figures['step']:,} | {figures['seconds'] / 60:.1f} | {text} |")
     metrics = measured(out)
     video = c["response"]["video"]
-    return f"""# nano
+    made = f"Made by `cd scripts && {made_by}`." if made_by else (
+        f"Made by the stages below, run one by one (`scripts/README.md`); exported as it was after `{stage}`."
+    )
+    return f"""# {name}
 
-A checkpoint for wanstream, trained from nothing by this repository's scripts on a world that they
+A checkpoint for wanstream, {origin(base)} by this repository's scripts on a world that they
 make: 'show and tell' (`scripts/world/`). {parameters:,} parameters, stored as f16.
 
 Response: {video["width"]}x{video["height"]} at {c["fps"]} frames/s, sound at {c["response"]["audio"]["sample_rate"] / 1000:g} kHz, in units of {c["unit_ms"]} ms.
@@ -99,7 +112,7 @@ It speaks with one synthetic voice (espeak-ng) and one drawn face, about coloure
 
 ## Training
 
-Made again by `cd scripts && .venv/bin/python -m train.all --out FOLDER` (see `scripts/train/`).
+{made}
 Minutes are wall time on the machine that trained it. Seeds 0-99999 of the world are for training,
 100000-199999 (with other voices of the same synthesizer) for evaluation.
 

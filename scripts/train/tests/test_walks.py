@@ -16,7 +16,8 @@ from unittest import mock
 
 import torch
 
-from train.base import REPOSITORY, read_json
+from train import all as every
+from train.base import NANO, REPOSITORY, read_json
 from train.tests.odd import write_qwen
 
 PAGE = os.path.join(REPOSITORY, "docs/train.md")
@@ -75,6 +76,10 @@ class Walks(unittest.TestCase):
         c = read_json(f"{self.folder}/small/checkpoint/config.json")
         self.assertEqual(c["response"]["audio"]["sample_rate"], 24000)
         self.assertEqual(c["solver"]["name"], "euler")
+        with open(f"{self.folder}/small/checkpoint/README.md") as file:
+            card = file.read()
+        self.assertIn("trained from nothing", card)
+        self.assertIn("run one by one", card)
         self.assertGreater(os.path.getsize(f"{self.folder}/small/answer.mkv"), 1000)
 
     def test_a_qwen3_backbone(self):
@@ -83,10 +88,31 @@ class Walks(unittest.TestCase):
         tokenizer = read_json(f"{self.folder}/qwen/tokenizer.json")
         theirs, mine = tokenizer, read_json(f"{self.folder}/run/checkpoint/tokenizer.json")
         self.assertEqual(mine["model"], theirs["model"])
+        with open(f"{self.folder}/run/checkpoint/README.md") as file:
+            self.assertIn("from the checkpoint start, its backbone adapted by matrices of rank 8", file.read())
         ids = [token["id"] for token in mine["added_tokens"]]
         self.assertEqual(len(ids), len(theirs["added_tokens"]) + 2)
         self.assertFalse(set(ids) & set(mine["model"]["vocab"].values()))
         self.assertGreater(os.path.getsize(f"{self.folder}/run/answer.mkv"), 1000)
+
+
+class OneCommand(unittest.TestCase):
+    def test_the_card_names_it_where_it_made_all(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("new", "new", "begun"):
+                out = os.path.join(folder, name)
+                os.makedirs(out, exist_ok=True)
+                if name == "begun":
+                    shutil.copy(os.path.join(NANO, "model.safetensors"), os.path.join(out, "look.safetensors"))
+                with (
+                    mock.patch.object(sys, "argv", ["train.all", "--out", out, "--cores", "1"]),
+                    mock.patch.object(every, "run"),
+                    mock.patch.object(every, "export") as export,
+                ):
+                    every.main()
+                made_by = export.call_args.kwargs["made_by"]
+                wanted = f".venv/bin/python -m train.all --out {out} --cores 1"
+                self.assertEqual(made_by, wanted if name == "new" else None)
 
 
 if __name__ == "__main__":
