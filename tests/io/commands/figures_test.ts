@@ -8,6 +8,7 @@ import { draw } from "../../../io/reports/report.ts";
 import { provenanceOf, startRun } from "../../../io/provenance/provenance.ts";
 import { madeUpBasis, result, right } from "../eval/made_up.ts";
 import { captured } from "../eval/players.ts";
+import { assertSchema } from "../schemas.ts";
 import { folderTest } from "../media.ts";
 
 const results = Array.from({ length: 12 }, (_, i) =>
@@ -39,7 +40,9 @@ async function documented(from: string, to: string): Promise<string[]> {
 async function figures(...args: string[]) {
   const { result: code, out, err } = await captured(() => run(args));
   assertEquals(code, 0, err);
-  return { out, err, json: out.startsWith("{") ? JSON.parse(out) : null };
+  const json = out.startsWith("{") ? JSON.parse(out) : null;
+  if (json !== null) assertSchema(json);
+  return { out, err, json };
 }
 
 folderTest(

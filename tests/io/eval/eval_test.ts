@@ -14,6 +14,7 @@ import { generate, keptRecording, parseSeeds } from "../../../io/eval/generate.t
 import { seedRange } from "../../../io/eval/figures/output.ts";
 import { chooseJobs, parseNoiseSeeds } from "../../../io/eval/jobs.ts";
 import { parseTruth, readTruth } from "../../../io/eval/measures/truth.ts";
+import { assertSchema } from "../schemas.ts";
 import { ffmpegTest, finder, folderTest, names } from "../media.ts";
 import {
   evalOracle,
@@ -177,7 +178,9 @@ ffmpegTest(
 
     const good = await evalOracle(["--check", folder, "--json"], []);
     assertEquals([good.code, good.opened], [0, 0]);
-    const { schema, recordings, leftOut } = JSON.parse(good.text);
+    const checked = JSON.parse(good.text);
+    assertSchema(checked);
+    const { schema, recordings, leftOut } = checked;
     assertEquals(schema, "wanstream/eval-check/1");
     const [first, second] = recordings;
     assertEquals([first.name, first.compared, first.problem], ["100000", true, null]);

@@ -6,6 +6,7 @@ import { eventsSchema } from "../../../io/eval/figures/events_file.ts";
 import type { Job } from "../../../io/eval/jobs.ts";
 import type { Digests } from "../../../io/eval/recordings.ts";
 import { usable } from "../../../io/eval/resume.ts";
+import { assertSchema } from "../schemas.ts";
 import { ffmpegTest, folderTest, names } from "../media.ts";
 import { madeUpBasis, result } from "./made_up.ts";
 import { evalOracle, shorten, shortenSilent } from "./players.ts";
@@ -38,9 +39,12 @@ ffmpegTest(
     const args = [folder, "--events", file, "--json", "--quiet", "--draws", "10"];
     const whole = await evalOracle(args, folders, lossyCodec());
     assertEquals([whole.code, whole.opened], [0, 2]);
-    const { figures, recordings, unitMs } = JSON.parse(whole.text);
+    const result = JSON.parse(whole.text);
+    assertSchema(result);
+    const { figures, recordings, unitMs } = result;
     assertEquals([recordings, unitMs], [2, 160]);
     const [header, ...lines] = (await Deno.readTextFile(file)).trimEnd().split("\n");
+    assertSchema(JSON.parse(header ?? ""));
     assertEquals(lines.map((line) => JSON.parse(line).type), [
       ...all.map(() => "recording"),
       "summary",
