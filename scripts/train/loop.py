@@ -50,6 +50,13 @@ def learned(weights, which=lambda name: True):
     return {name: weights[name] for name in weights if which(name)}
 
 
+def products(bf16):
+    """Products of matrices in bfloat16 or not, whatever holds around."""
+    if not torch.amp.is_autocast_available(DEVICE.type):
+        return contextlib.nullcontext()
+    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16)
+
+
 def fast_bf16():
     """Whether products in bfloat16 are faster here than in float32."""
     return DEVICE.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -404,7 +411,7 @@ class Training:
             group["lr"] = lr * group.get("share", 1.0)
         torch.manual_seed((self.seed * 1_000_003 + self.step) * self.count + self.worker)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.bf16):
+        with products(self.bf16):
             loss, figures = self.step_loss(self.step)
         loss.backward()
         trained = list(self.trained.values())

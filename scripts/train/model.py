@@ -298,12 +298,11 @@ class Model:
         start = max(0, first - (window - self.c["sink_units"]) + 1)
         return [*range(min(self.c["sink_units"], start)), *range(start, last)]
 
-    def spans(self, typed, rows, used, noisy_context):
+    def spans(self, typed, rows, used, noisy_context, dtype):
         """What each chunk of units needs to attend: its units (first, last), the units that it sees, and
         additive masks [B or 1, 1, group x queries, keys] of all its rows and of the rows `used`."""
         lay, c = self.layout, self.c
         units, window, device = typed.shape[1], c["history_units"], typed.device
-        dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
         group = c["num_attention_heads"] // c["num_key_value_heads"]
         # A slot of user text where nothing was typed is seen by nobody.
         empty = torch.zeros(*typed.shape[:2], lay.clean, device=device)
@@ -336,7 +335,7 @@ class Model:
                 for x in (k, v)
             )
             bias = whole if rows == k.shape[2] else used
-            y = F.scaled_dot_product_attention(part, keys.to(bias.dtype), values.to(bias.dtype), attn_mask=bias)
+            y = F.scaled_dot_product_attention(part.to(v.dtype), keys.to(v.dtype), values, attn_mask=bias)
             y = y.unflatten(2, (heads // kv, last - first, rows)).permute(0, 3, 4, 1, 2, 5)
             out.append(y.flatten(3, 4))
         return torch.cat(out, 1)
@@ -371,11 +370,13 @@ class Model:
         turns = self._angles[key]
         text_rows = range(lay.observation - 1, lay.observation - 1 + lay.agent_text)
         used = [*text_rows, *range(lay.clean, x.shape[2])]
-        spans = self.spans(typed, x.shape[2], used, noisy_context)
+        spans = []
         for i in range(c["num_hidden_layers"]):
             # Of the last layer's rows only those of use ask.
             asking = used if i + 1 == c["num_hidden_layers"] else slice(None)
             q, k, v = self.qkv(i, x, turns, asking)
+            # Products are in bfloat16 where v is.
+            spans = spans or self.spans(typed, x.shape[2], used, noisy_context, v.dtype)
             x = self.finish(i, x[:, :, asking], self.attend(q, k, v, spans))
         return self.final_norm(x)
 

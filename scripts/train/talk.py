@@ -24,7 +24,7 @@ from .adapt import adapt, shares
 from .adapt import settings as adapt_settings
 from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
 from .data import LONGEST_QUIET, UNJUDGED, Material
-from .loop import done, on_device, train
+from .loop import done, on_device, products, train
 from .model import Model, expected_tensors, initial_weights
 from .run import InputError, artefact, command, digest, locked, together, workers
 
@@ -150,7 +150,7 @@ def step_loss(model, tokens, probe, batch, flow=True, own=False, alone=False):
         z, targets = noisy(batch, tau)
     history = own_latents(model, batch) if own else with_history_noise(batch)
     normed = model.forward(history, z, tau, noisy_context=not alone).float()
-    with torch.autocast(normed.device.type, enabled=False):
+    with products(False):
         logits, velocities, last = model.heads(normed)
         guesses = None if probe is None else F.linear(last, probe)
     loss = text = text_loss(logits, batch["wanted"], counts * batch["text_weight"], tokens.filler)

@@ -72,34 +72,40 @@ def remade(model, batch):
     return z[0]
 
 
+class Pool:
+    """Latents [rows, units, tokens, channels] on the training device, and the truth's sound [rows, units,
+    samples] on the CPU, where it is chosen which of them a step takes."""
+
+    def __init__(self, latents, sound):
+        self.latents, self.sound = latents, sound
+        self.loud, self.hushed = sound.pow(2).mean(2).sqrt() > ACTIVE, cut_off(sound)
+
+    def windows(self, rng, size=SIZE, units=UNITS):
+        """Random stretches of both, half of them with a voice that is cut off where there is one, more of
+        the others with a voice than without."""
+        length = units + LEAD
+        parts = []
+        while len(parts) < size:
+            row, at = int(rng.integers(len(self.sound))), int(rng.integers(0, self.sound.shape[1] - length + 1))
+            wanted = self.hushed if len(parts) < size // 2 and self.hushed.any() else self.loud
+            if wanted[row, at + LEAD : at + length].any() or wanted is self.loud and rng.random() < 0.2:
+                parts.append((self.latents[row, at : at + length], self.sound[row, at : at + length]))
+        z, x = zip(*parts)
+        return torch.stack(z), on_device(torch.stack(x).flatten(1))
+
+
 def aligned(base, weights, seed, count=ALIGNED, size=3, units=48):
-    """Latents [rows, units, tokens, channels] that the model makes of the truth's history and words, and
-    the truth's sound [rows, units, samples]."""
+    """A Pool of latents that the model makes of the truth's history and words."""
     model, material = Model(base.config, on_device(weights)), Voiced(base, weights, units=units)
     latents, sound = [], []
     torch.manual_seed(seed)
     for step in range(count):
-        batch = on_device(material.batch(step, size, seed))
-        latents.append(remade(model, batch))
+        batch = material.batch(step, size, seed)
+        latents.append(remade(model, on_device(batch)))
         sound.append(batch["sound"])
         if step % 10 == 9:
             say(f"voice: {step + 1} of {count} batches made")
-    return torch.cat(latents), torch.cat(sound)
-
-
-def windows(latents, sound, rng, size=SIZE, units=UNITS):
-    """Random stretches of both, half of them with a voice that is cut off where there is one, more of
-    the others with a voice than without."""
-    length = units + LEAD
-    loud, hushed = sound.pow(2).mean(2).sqrt() > ACTIVE, cut_off(sound)
-    parts = []
-    while len(parts) < size:
-        row, at = int(rng.integers(len(sound))), int(rng.integers(0, sound.shape[1] - length + 1))
-        wanted = hushed if len(parts) < size // 2 and hushed.any() else loud
-        if wanted[row, at + LEAD : at + length].any() or wanted is loud and rng.random() < 0.2:
-            parts.append((latents[row, at : at + length], sound[row, at : at + length]))
-    z, x = zip(*parts)
-    return torch.stack(z), torch.stack(x).flatten(1)
+    return Pool(torch.cat(latents), torch.cat(sound))
 
 
 def cut_off(sound):
@@ -117,7 +123,7 @@ def hush(y, x, unit):
 
 
 def broken_off(c, weights, rng, size, units):
-    """Latents and sound, as of windows(), of a voice that stops in the middle of a word. The last unit
+    """Latents and sound, as of Pool.windows(), of a voice that stops in the middle of a word. The last unit
     that sounds was made when nobody knew: its latents are those of the whole word, and what follows is
     the encoder's silence after a word that faded in time, as in conversations. The sound ends with the
     unit."""
@@ -167,7 +173,7 @@ def step_loss(c, weights, pool, seed, step):
     torch.manual_seed(int(rng.integers(2**31)))
     mine, figures = audio_loss(c, weights, rng, SIZE, UNITS)
     # Half as many rows of voices that are broken off.
-    rows = [windows(pool[0], pool[1], rng), broken_off(c, weights, rng, SIZE // 2, UNITS + LEAD)]
+    rows = [pool.windows(rng), broken_off(c, weights, rng, SIZE // 2, UNITS + LEAD)]
     z, x = (torch.cat(parts) for parts in zip(*rows))
     y, spilt = decoded(c, weights, z)
     spill = spilt.pow(2).mean() / (x.pow(2).mean() + 1e-4)

@@ -12,7 +12,7 @@ from train.base import nano
 from train.codecs import codec_weights
 from train.coders import decode
 from train.voice import ENDING as PARTS
-from train.voice import LEAD, LOUD, UNITS, broken_off, cut_off, decoded, hush, remade, windows
+from train.voice import LEAD, LOUD, UNITS, Pool, broken_off, cut_off, decoded, hush, remade
 
 C, UNIT = nano().config, 2560
 ENDING = UNIT // PARTS
@@ -48,7 +48,7 @@ class Voice(unittest.TestCase):
     def test_latents_and_sound_are_of_the_same_units(self):
         number = 1.0 + torch.arange(3 * 20).reshape(3, 20)
         latents, sound = number[..., None, None].expand(3, 20, 2, 4), number[..., None].expand(3, 20, 10)
-        z, x = windows(latents, sound, np.random.default_rng(2))
+        z, x = Pool(latents, sound).windows(np.random.default_rng(2))
         self.assertEqual(z.shape, (4, UNITS + LEAD, 2, 4))
         self.assertTrue((z[:, :, 0, 0].repeat_interleave(10, 1) == x).all())
         self.assertTrue((z[:, 1:] - z[:, :-1] == 1).all())
@@ -57,7 +57,7 @@ class Voice(unittest.TestCase):
         sound = torch.zeros(2, 20, 10)
         sound[0] = 1
         latents = torch.arange(2.0).view(2, 1, 1, 1).expand(2, 20, 2, 4)
-        z, _ = windows(latents, sound, np.random.default_rng(3), size=200)
+        z, _ = Pool(latents, sound).windows(np.random.default_rng(3), size=200)
         self.assertLess(int(z[:, 0, 0, 0].sum()), 70)
 
     def test_a_voice_that_is_broken_off_is_silent_from_the_next_unit_on(self):
@@ -79,7 +79,7 @@ class Voice(unittest.TestCase):
         sound = 0.1 * torch.ones(20, 40, 2 * ENDING)
         sound[7, 30:33] = 0
         latents = torch.zeros(20, 40, 2, 4)
-        _, x = windows(latents, sound, np.random.default_rng(6), size=40)
+        _, x = Pool(latents, sound).windows(np.random.default_rng(6), size=40)
         cut = cut_off(x.unflatten(1, (UNITS + LEAD, -1)))[:, LEAD:].any(1)
         self.assertTrue(cut[:20].all())
         self.assertLess(int(cut[20:].sum()), 5)
