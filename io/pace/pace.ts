@@ -91,6 +91,8 @@ export class Pacer {
     { captured: number; observation: PerceivedLatency["observation"] }
   >();
   readonly #heard = new Map<number, boolean>();
+  /** The last unit that was answered. */
+  #answered: number;
   #room = Promise.withResolvers<void>();
 
   constructor(pacing: Pacing, clock: Clock) {
@@ -99,6 +101,7 @@ export class Pacer {
     this.#up = new Link(pacing.network, "up");
     this.#down = new Link(pacing.network, "down");
     this.#model = new StreamClock(pacing);
+    this.#answered = (pacing.firstUnit ?? 0) - 1;
   }
 
   /** Gives each unit at its time, absent where it was lost or skipped. */
@@ -127,7 +130,7 @@ export class Pacer {
       const observation = lost ? "lost" : skipped ? "skipped" : "given";
       this.#given.set(unit++, { captured, observation });
       yield observation === "given" ? given : absent;
-      while (this.#given.size >= depth) await this.#room.promise;
+      while (unit - 1 - this.#answered >= depth) await this.#room.promise;
     }
   }
 
@@ -136,6 +139,7 @@ export class Pacer {
     const { pace, network, unitMs } = this.#pacing;
     if (pace === "max" || network === null) {
       for await (const response of source) {
+        this.#answer(response.unit);
         this.#heard.set(response.unit, !this.#down.send(response.unit, 0).lost);
         yield response;
       }
@@ -148,6 +152,7 @@ export class Pacer {
     let isOver = false;
     const send = async () => {
       for await (const response of source) {
+        this.#answer(response.unit);
         const { at, lost } = this.#down.send(response.unit, this.#clock.now());
         this.#heard.set(response.unit, !lost);
         onTheWay.put({ response, at });
@@ -172,6 +177,13 @@ export class Pacer {
     }
   }
 
+  /** The session has answered a unit: its answer's way to the user doesn't hold it up. */
+  #answer(unit: number): void {
+    this.#answered = Math.max(this.#answered, unit);
+    this.#room.resolve();
+    this.#room = Promise.withResolvers();
+  }
+
   /**
    * What the user perceived of a unit; to be asked once per unit, in order.
    *
@@ -182,8 +194,7 @@ export class Pacer {
     const heard = this.#heard.get(unit) ?? true;
     this.#given.delete(unit);
     this.#heard.delete(unit);
-    this.#room.resolve();
-    this.#room = Promise.withResolvers();
+    this.#answer(unit);
     if (!given) throw new Error(`unit ${unit} was answered but not given`);
     const modelled = this.#model.answer(unit, times);
     const measured = firstBytes - given.captured;

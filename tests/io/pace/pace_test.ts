@@ -32,6 +32,24 @@ function fakeClock(): Clock & { at: number } {
   return clock;
 }
 
+/** A clock of several who wait: it goes to the earliest moment when all of them do. */
+function sharedClock(): ReturnType<typeof fakeClock> {
+  const waiting: { at: number; resolve: () => void }[] = [];
+  const clock = {
+    at: 1000,
+    now: () => clock.at,
+    until(at: number) {
+      setTimeout(() => {
+        const next = waiting.sort((a, b) => a.at - b.at).shift();
+        clock.at = Math.max(clock.at, next?.at ?? 0);
+        next?.resolve();
+      });
+      return new Promise<void>((resolve) => waiting.push({ at, resolve }));
+    },
+  };
+  return clock;
+}
+
 async function* units(count: number): AsyncGenerator<Observation> {
   for (let unit = 0; unit < count; unit++) {
     yield { audio: new Float32Array([unit]), frames: null };
@@ -143,8 +161,12 @@ function answering(clock: Clock & { at: number }, work: number): UnitSession & {
 }
 
 /** Runs units through a session on a fake clock; what was perceived. */
-async function converse(change: Partial<Pacing>, count: number, work: number) {
-  const clock = fakeClock();
+async function converse(
+  change: Partial<Pacing>,
+  count: number,
+  work: number,
+  clock = fakeClock(),
+) {
   const pacer = new Pacer({ ...pacing, ...change }, clock);
   const inner = answering(clock, work);
   const perceived = [];
@@ -171,6 +193,18 @@ Deno.test("with skipping no more units are under way than can be worked on", asy
   const { perceived, inner } = await converse({ late: "skip" }, 20, 1);
   assertEquals(perceived.length, 20);
   assertEquals(inner.most, 1);
+});
+
+Deno.test("a long way to the user makes no unit late", async () => {
+  const network = parseNetwork("800ms");
+  const { perceived } = await converse({ late: "skip", network }, 20, 100, sharedClock());
+  assertEquals(new Set(perceived.map(({ observation }) => observation)), new Set(["given"]));
+  // 100 ms of work, at the most while another response comes in.
+  assert(
+    perceived.every(({ interactionMs }) =>
+      (interactionMs ?? 0) >= 900 && (interactionMs ?? 0) < 1000
+    ),
+  );
 });
 
 Deno.test("StreamClock adds the network to the model's latency", () => {
