@@ -80,8 +80,8 @@ def video_batch(c, rng, batch, units):
 def region(x, part):
     """Part (left, right, top, bottom) of pictures [..., height, width], in pixels of the drawn agent."""
     height, width = x.shape[-2:]
-    left, right = (round(at * width / draw.AGENT_SIZE) for at in part[:2])
-    top, bottom = (round(at * height / draw.AGENT_SIZE) for at in part[2:])
+    left, right = (int(at * width / draw.AGENT_SIZE + 0.5) for at in part[:2])
+    top, bottom = (int(at * height / draw.AGENT_SIZE + 0.5) for at in part[2:])
     return x[..., top:bottom, left:right]
 
 

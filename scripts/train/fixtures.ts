@@ -15,6 +15,7 @@ import { solverNames, solverProgram } from "../../engine/config/solver.ts";
 import { TickTokens, tokenWords } from "../../engine/model/tick_tokens.ts";
 import { HistoryWindow } from "../../engine/model/window.ts";
 import nanoTokenizer from "../../engine/models/nano/tokenizer.json" with { type: "json" };
+import { mouthOpening } from "../../io/eval/measures/lips.ts";
 import { noise } from "../../kernels/flow/noise.ts";
 import { logmel, logmelTables, spectrumChannels } from "../../kernels/codec/logmel.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
@@ -160,6 +161,17 @@ function shapes() {
   });
 }
 
+/** How open the drawn agent's mouth is in pictures whose green is (7 column + 3 row) mod 256. */
+function mouths() {
+  return [[128, 128], [96, 64], [200, 120]].map(([width = 0, height = 0]) => {
+    const frame = new Uint8Array(3 * width * height);
+    for (let i = 0; i < width * height; i++) {
+      frame[3 * i + 1] = 7 * (i % width) + 3 * Math.floor(i / width);
+    }
+    return { width, height, opening: mouthOpening(frame, width, height) };
+  });
+}
+
 /** Everything, as it stands in the file. */
 export async function fixtures(gpu: Gpu) {
   const [, config] = oddConfigs()[1] ?? [];
@@ -172,6 +184,7 @@ export async function fixtures(gpu: Gpu) {
     logmel: await logmels(gpu),
     noise: await noises(gpu),
     solvers: solvers(),
+    mouths: mouths(),
     shapes: shapes(),
     attention: { history: 4, sinks: 1, rows: attention(small, unitLayout(small), 6) },
     tokenizer: texts.map((text) => ({ text, ids: tokenizer.encode(text) })),

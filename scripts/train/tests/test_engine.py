@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from train.base import nano
+from train.codecs import mouth_opening
 from train.coders import response_encoder
 from train.model import Layout, Model, expected_tensors
 from train.noise import unit_noise
@@ -58,6 +59,13 @@ class Engine(unittest.TestCase):
                         self.assertEqual(a, b)
                     else:
                         self.assertAlmostEqual(a, b, places=12)
+
+    def test_how_open_the_agents_mouth_is(self):
+        for case in ENGINE["mouths"]:
+            row, column = torch.arange(case["height"])[:, None], torch.arange(case["width"])
+            green = ((7 * column + 3 * row) % 256).float() / 127.5 - 1
+            x = torch.stack([torch.zeros_like(green), green, torch.zeros_like(green)])[None, :, None]
+            self.assertAlmostEqual(float(mouth_opening(x)), case["opening"], places=5, msg=case)
 
     def test_solvers_find_the_end_of_a_known_path(self):
         # dz/dtau = z: from tau 1 to 0 it shrinks by e; the second-order solvers come closer.

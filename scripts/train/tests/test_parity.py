@@ -14,7 +14,7 @@ import torch
 
 from train import parity
 from train.base import NANO, REPOSITORY
-from train.tests.odd import odd_configs, write_checkpoint
+from train.tests.odd import odd_configs, write_checkpoint, write_qwen
 
 UNITS = 7  # more than the odd configs' history holds
 
@@ -62,6 +62,19 @@ class Parity(unittest.TestCase):
             pairs.append((checkpoint, out))
         for name, figures in zip(odd_configs(), compared(pairs), strict=True):
             self.same(name, figures, UNITS)
+
+    def test_on_a_qwen3_backbone(self):
+        qwen, checkpoint, out = (os.path.join(self.folder, name) for name in ("qwen", "checkpoint", "out"))
+        write_qwen(qwen)
+        config = os.path.join(REPOSITORY, "scripts/train/walks/mimi_wan_like.json")
+        command = ["deno", "task", "-q", "init", "--config", config, "--backbone", qwen, "--dtype", "bf16"]
+        subprocess.run([*command, "-o", checkpoint], cwd=REPOSITORY, check=True, capture_output=True)
+        # Where the user types, words of several tokens, from unit 11 on.
+        parity.run(checkpoint, out, seed=100_092, units=14)
+        with open(os.path.join(out, "units.json")) as file:
+            self.assertTrue(any(json.load(file)["typed"]))
+        (figures,) = compared([(checkpoint, out)])
+        self.same("qwen", figures, 14)
 
 
 if __name__ == "__main__":

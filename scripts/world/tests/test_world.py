@@ -4,7 +4,9 @@
 """
 
 import json
+import tempfile
 import unittest
+from unittest import mock
 
 import numpy as np
 
@@ -153,6 +155,17 @@ class World(unittest.TestCase):
     def test_evaluation_voices_are_not_heard_in_training(self):
         base = lambda evaluation: {v[0].split("+")[0] for v in voices.speakers(evaluation)}
         self.assertFalse(base(True) & base(False))
+
+    def test_a_voice_cached_at_one_rate_is_not_played_at_another(self):
+        with tempfile.TemporaryDirectory() as cache, mock.patch.object(voices, "CACHE", cache):
+            lengths = []
+            for rate in (16000, 8000, 16000):
+                voices.say.cache_clear()
+                with mock.patch.object(voices, "SAMPLE_RATE", rate):
+                    lengths.append(len(voices.agent_word("red")))
+        voices.say.cache_clear()
+        self.assertEqual(lengths[0], lengths[2])
+        self.assertLess(abs(lengths[1] * 2 - lengths[0]), 1000)
 
     def test_an_accent_says_equal_words_alike_and_keeps_most_consonants(self):
         said = [voices.accented("seven and seven?", "en-us", accent) for accent in range(12)]
