@@ -96,9 +96,22 @@ def check(config, tokenizer, where):
     return config
 
 
-def begin(out, config=None, init=None, backbone="train", backbone_rate=1.0, rank=8):
+def begin(out, config=None, init=None, **backbone):
     """Makes OUT the folder of a run from a config file or a checkpoint folder, or goes on with what it
-    is; returns its Base. Raises InputError for what the engine refuses, or another run's folder."""
+    is; returns its Base. backbone: fields of Base that say what becomes of it, from now on; None leaves
+    one as it is. Raises InputError for what the engine refuses, or another run's folder."""
+    base = made(out, config, init)
+    backbone = {name: value for name, value in backbone.items() if value is not None}
+    if not backbone:
+        return base
+    if base.init is None:
+        raise InputError(f"--{next(iter(backbone)).replace('_', '-')}: there is no backbone without --init CHECKPOINT")
+    write_json(os.path.join(out, "base.json"), {"init": base.init, **backbone})
+    return opened(out)
+
+
+def made(out, config, init):
+    """The Base of a run's folder, which is made where it isn't there."""
     there = os.path.exists(os.path.join(out, "config.json"))
     if config and init:
         raise InputError("--config and --init: give one of them; a checkpoint has its own config")
@@ -111,12 +124,17 @@ def begin(out, config=None, init=None, backbone="train", backbone_rate=1.0, rank
     if config or init:
         given = check(given, tokenizer, source)
     given.pop("random_weights_seed", None)
-    base = {"init": init and os.path.abspath(init), "backbone": backbone, "backbone_rate": backbone_rate, "rank": rank}
+    init = init and os.path.abspath(init)
     if there:
-        for name, value in (("config", given), ("tokenizer", tokenizer), ("base", base)):
-            if read_json(os.path.join(out, f"{name}.json")) != value:
+        kept = opened(out)
+        for name, before, now in (
+            ("config", kept.config, given),
+            ("tokenizer", kept.tokens.json, tokenizer),
+            ("checkpoint to begin with", kept.init, init),
+        ):
+            if before != now:
                 raise InputError(f"{out} is the folder of a run with another {name}; choose another --out")
-        return opened(out)
+        return kept
     os.makedirs(out, exist_ok=True)
     if init:
         weights = read_weights(init)
@@ -128,7 +146,7 @@ def begin(out, config=None, init=None, backbone="train", backbone_rate=1.0, rank
             codec = {n: w for n, w in weights.items() if is_codec(n) and n.startswith(f"response.{medium}.")}
             safetensors_file.write(os.path.join(out, f"codec_{medium}.safetensors"), codec)
     write_json(os.path.join(out, "tokenizer.json"), tokenizer)
-    write_json(os.path.join(out, "base.json"), base)
+    write_json(os.path.join(out, "base.json"), {"init": init})
     write_json(os.path.join(out, "config.json"), given)
     return opened(out)
 
@@ -166,9 +184,9 @@ def add_arguments(parser):
     parser.add_argument("--out", required=True, help="folder of the training run")
     parser.add_argument("--config", help="a checkpoint's config.json: another shape (default: OUT's, or the shipped nano's)")
     parser.add_argument("--init", metavar="CHECKPOINT", help="a checkpoint folder: its config, tokenizer and weights")
-    parser.add_argument("--backbone", choices=BACKBONE, default="train", help="what becomes of --init's backbone")
-    parser.add_argument("--backbone-rate", type=float, default=1.0, help="its learning rate as a share of the others'")
-    parser.add_argument("--rank", type=int, default=8, help="of --backbone lora")
+    parser.add_argument("--backbone", choices=BACKBONE, help="what becomes of --init's backbone (train)")
+    parser.add_argument("--backbone-rate", type=float, help="its learning rate as a share of the others' (1)")
+    parser.add_argument("--rank", type=int, help="of --backbone lora (8)")
 
 
 def add_run_arguments(parser, steps):
@@ -192,4 +210,5 @@ def run_options(args):
 
 
 def from_arguments(args):
-    return begin(args.out, args.config, args.init, args.backbone, args.backbone_rate, args.rank)
+    backbone = {"backbone": args.backbone, "backbone_rate": args.backbone_rate, "rank": args.rank}
+    return begin(args.out, args.config, args.init, **backbone)

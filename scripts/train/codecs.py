@@ -251,9 +251,14 @@ def train_codec(medium, out, steps=None, minutes=None, seed=0, **options):
     name = f"codec_{medium}"
     if done(out, name, steps, minutes):
         return
-    c = opened(out).config
+    base = opened(out)
+    c, given = base.config, base.weights()
     check_ends(c, medium)
-    weights = fold_scale(c, on_device(codec_weights(c, medium, seed)), medium, both=False)
+    weights = on_device(codec_weights(c, medium, seed))
+    if given:  # those of --init have their scale
+        weights = on_device({name: given[name] for name in weights})
+    else:
+        weights = fold_scale(c, weights, medium, both=False)
     learned(weights)
     options |= {"seed": seed, "minutes": minutes, "finish": lambda trained: fold_scale(c, trained, medium)}
     train(

@@ -66,8 +66,8 @@ def distill_loss(student, teacher, batch, taus, substeps, guidance):
     target = tuple((pick(0, medium) - pick(1, medium)) / lengths for medium in (0, 1))
     logits, velocities, _ = student.heads(student.forward(batch, start, tau))
     with torch.no_grad():
-        taught = teacher.heads(teacher.forward(batch, start, tau))[0].log_softmax(-1)
-    text = F.kl_div(logits.log_softmax(-1), taught, log_target=True, reduction="none").sum(-1).mean()
+        taught = teacher.heads(teacher.forward(batch, start, tau))[0].float().log_softmax(-1)
+    text = F.kl_div(logits.float().log_softmax(-1), taught, log_target=True, reduction="none").sum(-1).mean()
     audio, video = ((mine - theirs).pow(2).mean() for mine, theirs in zip(velocities, target))
     loss = audio + video + TEXT_WEIGHT * text
     return loss, {"audio": audio.detach(), "video": video.detach(), "text": text.detach()}

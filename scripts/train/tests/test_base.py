@@ -97,6 +97,15 @@ class Begin(unittest.TestCase):
                     normed = Model(c, initial_weights(c)).forward(batch)
                 self.assertTrue(torch.isfinite(normed).all())
 
+    def test_what_becomes_of_the_backbone_is_said_stage_by_stage(self):
+        out = self.path("out")
+        self.assertEqual(begin(out, init=NANO, backbone="lora", rank=2).rank, 2)
+        self.assertEqual((opened(out).backbone, opened(out).rank), ("lora", 2))
+        self.assertEqual(begin(out, backbone="frozen").backbone, "frozen")
+        self.assertEqual(begin(out).backbone, "frozen")
+        with self.assertRaisesRegex(InputError, "--backbone-rate: there is no backbone without --init"):
+            begin(self.path("other"), backbone_rate=0.1)
+
     def test_bf16_and_shards_are_read(self):
         c = {**odd_configs()["plain"], "torch_dtype": "bfloat16"}
         write_checkpoint(self.path("whole"), c)
