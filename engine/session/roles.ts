@@ -123,10 +123,21 @@ export class Roles {
     tuning: TuningRequest | undefined,
   ): Promise<this> {
     const { placement, thinker, performers } = this.places;
+    const several = performers.length > 1;
+    const wanted: (readonly [role: Build["role"], name: string, spec: AdapterSpec])[] =
+      placement === "fused" ? [["fused", "fused", thinker]] : [
+        ["thinker", "thinker", thinker],
+        ...performers.map((spec, i) =>
+          ["performer", several ? `performer ${i}` : "performer", spec] as const
+        ),
+      ];
+    const workers = wanted.map(([, name]) =>
+      new RoleWorker(name, this.patience, (error) => this.#fail(error))
+    );
+    this.#workers.push(...workers);
     // One after the other: each finds what the one before it measured and isn't disturbed by it.
-    const openWorker = async (role: Build["role"], name: string, spec: AdapterSpec) => {
-      const worker = new RoleWorker(name, this.patience, (error) => this.#fail(error));
-      this.#workers.push(worker);
+    for (const [i, worker] of workers.entries()) {
+      const [role, , spec] = wanted[i] ?? ["fused", "", thinker];
       const adapter = await worker.openAdapter(spec);
       let kernels: Choices = {};
       if (tuning) {
@@ -139,13 +150,6 @@ export class Roles {
       }
       worker.send({ type: "model", checkpoint });
       this.#opened.push({ role, worker, on: { adapter, spec, kernels } });
-    };
-    if (placement === "fused") await openWorker("fused", "fused", thinker);
-    else {
-      await openWorker("thinker", "thinker", thinker);
-      for (const [i, spec] of performers.entries()) {
-        await openWorker("performer", performers.length > 1 ? `performer ${i}` : "performer", spec);
-      }
     }
     for (const worker of this.#workers) worker.release();
     return this;

@@ -175,7 +175,7 @@ withAdapter("misuse is an InputError that says what may be", async () => {
   /** What a script in JavaScript may pass where types would stop it. */
   const wrong: [call: (value: never) => Promise<unknown>, value: unknown, message: string][] = [
     [openSession, "engine/models/nano", "checkpoint: is"],
-    [openModel, openSession(checkpoint).then((s) => s.close()), "await openCheckpoint(folder)"],
+    [openModel, Promise.resolve(checkpoint), "await openCheckpoint(folder)"],
     [(v) => openSession(checkpoint, {}, v), null, "durability: is null; it must be an object"],
     [(v) => openSession(checkpoint, {}, v), { patience: 0 }, "patience is 0; it may be a number"],
     [(v) => openSession(checkpoint, {}, v), { signal: true }, "true; it may be an AbortSignal"],
