@@ -147,10 +147,8 @@ async function main(args: string[]): Promise<number> {
     })),
     ...byHand.filter(({ command }) => command.includes(only)),
   ];
-  await print(tableText(tableOf("Not run", left, [
-    ["command", ({ command }) => command],
-    ["minutes", ({ minutes }) => `${minutes}`],
-  ])));
+  const lines = left.map(({ command, minutes }) => `${`${minutes}`.padStart(5)} min  ${command}\n`);
+  if (left.length > 0) await print(`Not run:\n${lines.join("")}`);
   return differs > 0 ? 1 : 0;
 }
 
