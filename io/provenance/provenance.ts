@@ -115,7 +115,7 @@ function rolesOf({ placement, thinker, performers }: Places): RoleOrigin[] {
   const origin = (role: RoleOrigin["role"], { adapter, spec, kernels }: Places["thinker"]) => ({
     role,
     adapter,
-    driver: driverOf(spec),
+    driver: driverOf(spec, adapter),
     kernels: kernelsOf(kernels),
   });
   if (placement === "fused") return [origin("both", thinker)];

@@ -10,9 +10,15 @@ export function report(summary: SummaryEvent): string {
   const rows = [
     row("units", `${units} (${seconds.toFixed(2)} s of stream)`),
     row("real-time factor", `${factor.toFixed(3)} (${workSeconds.toFixed(2)} s of work${speed})`),
-    row("latency in ms", `${["p50", "p95", "p99"].map((p) => p.padStart(9)).join(" ")}`),
-    ...Object.entries(latencyMs).map(([stage, of]) => row(`  ${words(stage)}`, percentiles(of))),
-    row("  interaction", percentiles(interaction)),
+    ...(latencyMs.total.p50 === null
+      ? [row("latency", `too few units to tell: the first ${summary.warmUnits} don't count`)]
+      : [
+        row("latency in ms", `${["p50", "p95", "p99"].map((p) => p.padStart(9)).join(" ")}`),
+        ...Object.entries(latencyMs).map(([stage, of]) =>
+          row(`  ${words(stage)}`, percentiles(of))
+        ),
+        row("  interaction", percentiles(interaction)),
+      ]),
     ...(skipped > 0 ? [row("skipped", `${skipped} observations came too late to be heard`)] : []),
     ...(lost.up + lost.down > 0 ? [row("lost", `${lost.up} units up, ${lost.down} down`)] : []),
     ...Object.entries(summary.outputs).map(([kind, path]) =>

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { driverOf } from "../../../io/provenance/driver.ts";
 import { othersOf } from "../../../io/provenance/load.ts";
 import { provenanceOf, startRun } from "../../../io/provenance/provenance.ts";
 import { revisionOf } from "../../../io/provenance/repository.ts";
@@ -119,6 +120,34 @@ Deno.test("what the system may not be asked is null, the rest is there, and noth
       assert(machine.os.startsWith(Deno.build.os) && machine.cores > 0);
     }
   }));
+
+folderTest(
+  "driverOf() finds the driver of an adapter, and its version in the library",
+  async (at) => {
+    const files = ["lvp_icd", "nvidia_icd"].map((name) => `${at}/${name}.json`);
+    const [lvp = "", nvidia = ""] = files;
+    const write = (file: string, library: string) =>
+      Deno.writeTextFile(file, JSON.stringify({ ICD: { library_path: library } }));
+    await write(lvp, `${at}/liblvp.so`);
+    await write(nvidia, "./libnv.so.0");
+    await Deno.writeTextFile(`${at}/liblvp.so`, "\0\0Mesa 22.3.6\0 and more");
+    await Deno.writeTextFile(`${at}/libnv.so.535.104.05`, "\0");
+    await Deno.symlink("libnv.so.535.104.05", `${at}/libnv.so.0`);
+    const before = Deno.env.get("VK_DRIVER_FILES");
+    try {
+      Deno.env.set("VK_DRIVER_FILES", files.join(":"));
+      const mesa = { file: lvp, version: "Mesa 22.3.6" };
+      assertEquals(driverOf("default", "llvmpipe (LLVM 15)"), mesa);
+      assertEquals(driverOf("lvp", "another name"), mesa);
+      assertEquals(driverOf("default", "NVIDIA H200"), { file: nvidia, version: "535.104.05" });
+      assertEquals(driverOf("default", "some card"), null);
+      assertEquals(driverOf("no such driver", "some card"), null);
+    } finally {
+      if (before === undefined) Deno.env.delete("VK_DRIVER_FILES");
+      else Deno.env.set("VK_DRIVER_FILES", before);
+    }
+  },
+);
 
 Deno.test("the load of others is what is busy and not this program's", () => {
   const at = (busy: number, own: number, whole: number) => ({ busy, own, whole, cores: 4 });

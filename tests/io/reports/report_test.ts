@@ -136,6 +136,8 @@ Deno.test("report() shows units, speed, stages and files", () => {
       "side by side      b.mkv",
     ]
   ) assertStringIncludes(text, part);
+  const short = report({ ...summary, latencyMs: new RunTotals().latency() });
+  assertStringIncludes(short, "latency           too few units to tell: the first 25 don't count");
 });
 
 Deno.test("progressLine() fits any width and counts down where the length is known", () => {
