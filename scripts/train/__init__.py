@@ -1,1 +1,1 @@
-"""The training of nano, in plain PyTorch (1.13 on a CPU is enough)."""
+"""The training of checkpoints, in plain PyTorch."""

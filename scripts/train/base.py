@@ -193,6 +193,7 @@ def add_run_arguments(parser, steps):
     """The options of every stage for how it runs."""
     parser.add_argument("--steps", type=int, help=f"until this step (default {steps}, or until --minutes are over)")
     parser.add_argument("--minutes", type=float, help="a budget of wall time for all runs of this stage")
+    parser.add_argument("--rate", type=float, help="the highest learning rate (default: the stage's)")
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--workers", type=int, default=1, help="processes that train together, each with its batch")
     bf16 = argparse.BooleanOptionalAction
@@ -206,7 +207,8 @@ def run_options(args):
     torch.set_num_threads(args.threads)
     steps = args.default_steps if args.steps is None and args.minutes is None else args.steps
     bf16 = fast_bf16() if args.bf16 is None else args.bf16
-    return {"steps": steps, "minutes": args.minutes, "bf16": bf16, "changed": args.changed}
+    rate = {} if args.rate is None else {"rate": args.rate}
+    return {"steps": steps, "minutes": args.minutes, "bf16": bf16, "changed": args.changed, **rate}
 
 
 def from_arguments(args):

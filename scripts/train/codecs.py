@@ -268,14 +268,13 @@ def train_codec(medium, out, steps=None, minutes=None, seed=0, **options):
         weights,
         lambda step: LOSSES[medium](c, weights, numbers(seed, 77, step)),
         steps,
-        rate=2e-3 if medium == "audio" else 1.5e-3,
         warmup=50,
         decay=1e-4,
         save_every=100,
         evaluate=lambda: evaluate(c, weights, medium),
         evaluate_every=200,
         best=BEST[medium],
-        **options,
+        **{"rate": 2e-3 if medium == "audio" else 1.5e-3, **options},
     )
 
 
@@ -295,14 +294,13 @@ def refine_decoder(medium, out, steps=None, minutes=None, seed=0, **options):
         weights,
         lambda step: LOSSES[medium](c, weights, numbers(seed, 80, step)),
         steps,
-        rate=1e-3,
         decay=1e-4,
         evaluate=lambda: evaluate(c, weights, medium),
         evaluate_every=400,
         best=BEST[medium],
         average=0.99,
         finish=lambda trained: trained,
-        **options,
+        **{"rate": 1e-3, **options},
     )
     replaced(out, medium, name)
 

@@ -113,14 +113,13 @@ def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=Non
         trained,
         lambda step: distill_loss(student, teacher, rollout(step), taus, substeps, guidance),
         steps,
-        rate=3e-4,
         warmup=20,
         decay=0.0,
         save_every=50,
         average=0.98,
         shares=shares(base, trained),
         finish=whole,
-        **options,
+        **{"rate": 3e-4, **options},
     )
 
 

@@ -93,7 +93,7 @@ def train_look(out, steps=None, minutes=None, seed=0, size=48, **options):
     kept = lambda trained: {key: value for key, value in trained.items() if key in encoder.tensors()}
     settings = {"batch": size}
     options |= {"seed": seed, "minutes": minutes, "settings": settings, "finish": kept}
-    train("look", out, weights, step_loss, steps, rate=2e-3, **options)
+    train("look", out, weights, step_loss, steps, **{"rate": 2e-3, **options})
 
 
 if __name__ == "__main__":

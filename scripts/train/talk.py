@@ -293,7 +293,6 @@ def main():
     add_arguments(parser)
     add_run_arguments(parser, 6000)
     parser.add_argument("--batch", type=int, default=6)
-    parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--units", type=int, default=48, help="units of a crop")
     parser.add_argument(
         "--own", type=float, default=0.0, help="share of steps whose history is the model's own latents"
@@ -311,7 +310,6 @@ def run(args):
         args.stage,
         args.out,
         size=args.batch,
-        rate=args.rate,
         probe_weight=not args.no_probe,
         units=args.units,
         own=args.own,

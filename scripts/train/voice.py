@@ -209,14 +209,13 @@ def train_voice(out, stage="conversations", steps=None, minutes=None, seed=0, co
         weights,
         lambda step: step_loss(base.config, weights, pool, seed, step),
         steps,
-        rate=5e-4,
         decay=1e-4,
         evaluate=lambda: evaluate(base.config, kept(weights), "audio"),
         evaluate_every=400,
         best=BEST["audio"],
         average=0.99,
         finish=kept,
-        **options,
+        **{"rate": 5e-4, **options},
     )
     replaced(out, "audio", "voice")
 
