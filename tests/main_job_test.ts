@@ -1,10 +1,12 @@
 /** The main job end to end: main.ts as a process, the shipped checkpoint, the real engine. */
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { openConfig } from "../engine/checkpoint/checkpoint.ts";
+import type { SessionInfo } from "../engine/mod.ts";
 import { unitLayout } from "../engine/checkpoint/unit.ts";
 import type { Event } from "../io/pace/events.ts";
 import { count, digest, ffmpegTest, folderTest, names } from "./io/media.ts";
 import { listAdapters } from "../kernels/gpu/probe.ts";
+import { assertSchema } from "./io/schemas.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const sample = `${root}samples/voice.mp4`;
@@ -87,9 +89,8 @@ adapterTest("the main job takes every kind of solver, guidance, persona and voic
     assertEquals([code, stderr], [0, ""]);
     const [header, ...rest] = await events(`${at}/${solver}.jsonl`);
     assert(header?.type === "header");
-    const { prefill_tokens: prefill } = header.session as { prefill_tokens: number };
     // 4 s of voice and one picture.
-    assertEquals(prefill, 25 * layout.agentAudio + layout.agentVideo);
+    assertEquals(header.session["prefillTokens"], 25 * layout.agentAudio + layout.agentVideo);
     seen.add(unitDigests(rest).at(-1));
   }
   assertEquals(seen.size, 4);
@@ -104,9 +105,12 @@ adapterTest("the main job measures kernels once and names them in the header", a
     const list = await events(`${at}/${name}.jsonl`);
     const [first] = list;
     assert(first?.type === "header");
-    const { thinker, performer } = first.session as Record<string, { kernels: unknown }>;
-    assertEquals(thinker?.kernels, performer?.kernels);
-    return { stderr, digests: unitDigests(list), kernels: thinker?.kernels as object };
+    const { thinker, performers } = first.session as unknown as SessionInfo;
+    const { kernels } = thinker;
+    for (const performer of performers) assertEquals(performer.kernels, kernels);
+    const [role] = first.provenance.roles ?? [];
+    assertEquals(role?.kernels.chosen, Object.keys(kernels).length);
+    return { stderr, digests: unitDigests(list), kernels };
   };
   const first = await replay("first");
   assertStringIncludes(first.stderr, "measuring kernels on");
@@ -170,6 +174,8 @@ adapterTest(
 adapterTest("adapters lists what can be reached", async () => {
   const listed = await main(["adapters", "--json"]);
   assertEquals(listed.code, 0, listed.stderr);
-  const list: { spec: string }[] = JSON.parse(listed.stdout);
+  const result = JSON.parse(listed.stdout);
+  assertSchema(result);
+  const list: { spec: string }[] = result.adapters;
   assertEquals(list.map(({ spec }) => spec), adapters.map(({ spec }) => spec));
 });
