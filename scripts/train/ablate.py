@@ -17,6 +17,7 @@ import torch
 from world.practice import Practice
 
 from .base import opened
+from .data import Material
 from .loop import on_device, say
 from .model import Model
 from .talk import HeldOut, load_codecs, stage_weights, train_talk
@@ -25,7 +26,7 @@ from .talk import HeldOut, load_codecs, stage_weights, train_talk
 def measure(weights, out, batches=12, size=4):
     """Mean figures of `weights` on held-out crops, history and text given."""
     base = opened(out)
-    figures = HeldOut(base, load_codecs(out), Practice, 48, batches, size).measure(Model(base.config, on_device(weights)), base.tokens)
+    figures = HeldOut(Material(base, load_codecs(out), Practice, 48), batches, size).measure(Model(base.config, on_device(weights)), base.tokens)
     return {key: round(value, 4) for key, value in figures.items()}
 
 

@@ -23,6 +23,7 @@ from .base import add_arguments, add_run_arguments, from_arguments, opened, run_
 from .coders import decode, encode, response_decoder, response_encoder
 from .fit import Fit
 from .loop import done, learned, numbers, on_device, train
+from .recordings import Recordings
 from .run import InputError, about, artefact, command, digest, locked, say, together, workers
 
 NOISE = 0.1  # on latents of about unit size, in training
@@ -93,16 +94,19 @@ def mouth_opening(x):
     return (skin - region(x[:, 1], draw.MOUTH)).clamp(min=0).mean((2, 3)) / (skin + 1)
 
 
-def video_loss(c, weights, rng, batch=4, units=2):
-    x = video_batch(c, rng, batch, units)
+def video_loss(c, weights, rng, batch=4, units=2, recorded=None):
+    """recorded: gives pictures of another source, as Recordings.agents, whose faces are anywhere."""
+    x = video_batch(c, rng, batch, units) if recorded is None else on_device(recorded("video", rng, batch, units))
     z, penalty = noisy_latents(encode(c, weights, "video", x).float())
     y = decode(c, weights, "video", z).float()
-    error = (y - x).abs()
+    error, square = (y - x).abs(), (y - x).pow(2).mean()
+    if recorded is not None:
+        figures = {"psnr": 10 * torch.log10(4 / square.detach()), "latent": z.detach().pow(2).mean()}
+        return error.mean() + 2 * square + penalty, figures
     # The face, where things move, counts more, and the mouth most.
     face = region(error, draw.FACE).mean()
     mouth = region(y - x, draw.LIPS).pow(2).mean()
     opening = (mouth_opening(y) - mouth_opening(x)).pow(2).mean()
-    square = (y - x).pow(2).mean()
     return error.mean() + face + 2 * square + 10 * mouth + 50 * opening + penalty, {
         "opening": opening.detach().sqrt(),
         "mouth": 10 * torch.log10(4 / mouth.detach()),
@@ -181,8 +185,8 @@ def audio_terms(a, b, rate):
     return loss, {"snr": snr(a.detach(), b), "levels": levels.detach()}
 
 
-def audio_loss(c, weights, rng, batch=8, units=6):
-    x = audio_batch(c, rng, batch, units)
+def audio_loss(c, weights, rng, batch=8, units=6, recorded=None):
+    x = audio_batch(c, rng, batch, units) if recorded is None else on_device(recorded("audio", rng, batch, units))
     z, penalty = noisy_latents(encode(c, weights, "audio", x).float())
     y, rate = decode(c, weights, "audio", z).float(), c["response"]["audio"]["sample_rate"]
     loss, figures = audio_terms(y[:, 0, :, 0, 0], x[:, 0, :, 0, 0], rate)
@@ -202,11 +206,17 @@ def mel_distances(a, b, rate):
     return (mine - theirs).abs().mean(1), theirs
 
 
-def evaluate(c, weights, medium):
+def drawn(c, medium, rng, batch, units, recorded):
+    if recorded is None:
+        return BATCHES[medium](c, rng, batch, units)
+    return on_device(recorded(medium, rng, batch, units))
+
+
+def evaluate(c, weights, medium, recorded=None):
     """Quality without noise on streams of another seed: PSNR or SNR in dB, log-spectral distance."""
     rng = np.random.default_rng(12345)
     with torch.no_grad():
-        x = BATCHES[medium](c, rng, 8, 12)
+        x = drawn(c, medium, rng, 8, 12, recorded)
         y = decode(c, weights, medium, encode(c, weights, medium, x))
         if medium == "video":
             return {"psnr_clean": float(10 * torch.log10(4 / (y.clamp(-1, 1) - x).pow(2).mean()))}
@@ -216,11 +226,11 @@ def evaluate(c, weights, medium):
         return {"snr_clean": float(snr(a, b)), "mel_distance": float((distance * loud).sum() / loud.sum())}
 
 
-def fold_scale(c, weights, medium, both=True):
+def fold_scale(c, weights, medium, both=True, recorded=None):
     """Divides every latent channel by its size in the encoder, multiplies it in the decoder (`both`)."""
     rng = np.random.default_rng(999)
     with torch.no_grad():
-        z = encode(c, weights, medium, BATCHES[medium](c, rng, 24, 8))
+        z = encode(c, weights, medium, drawn(c, medium, rng, 24, 8, recorded))
         scale = z.transpose(0, 1).flatten(1).pow(2).mean(1).sqrt().clamp(min=0.05 if both else 1e-4)
         codec = c["response"][medium]
         last = f"response.{medium}.encoder.{len(codec['encoder']) - 1}"
@@ -247,7 +257,14 @@ def halves(weights):
     return tuple(digest({n: w for n, w in weights.items() if part in n}) for part in (".encoder.", ".decoder."))
 
 
-def train_codec(medium, out, steps=None, minutes=None, seed=0, **options):
+def source(base, recordings):
+    """What gives the agent's sound and pictures of a folder of recordings; None without one."""
+    if recordings is None:
+        return None
+    return Recordings(base, {}, recordings).agents
+
+
+def train_codec(medium, out, steps=None, minutes=None, seed=0, recordings=None, **options):
     """Trains one codec; writes OUT/codec_MEDIUM.safetensors."""
     name = f"codec_{medium}"
     if done(out, name, steps, minutes):
@@ -255,36 +272,39 @@ def train_codec(medium, out, steps=None, minutes=None, seed=0, **options):
     base = opened(out)
     c, given = base.config, base.weights()
     check_ends(c, medium)
+    recorded = source(base, recordings)
     weights = on_device(codec_weights(c, medium, seed))
     if given:  # those of --init have their scale
         weights = on_device({name: given[name] for name in weights})
     else:
-        weights = fold_scale(c, weights, medium, both=False)
+        weights = fold_scale(c, weights, medium, False, recorded)
     learned(weights)
-    options |= {"seed": seed, "minutes": minutes, "finish": lambda trained: fold_scale(c, trained, medium)}
+    options |= {"seed": seed, "minutes": minutes, "finish": lambda trained: fold_scale(c, trained, medium, True, recorded)}
     train(
         name,
         out,
         weights,
-        lambda step: LOSSES[medium](c, weights, numbers(seed, 77, step)),
+        lambda step: LOSSES[medium](c, weights, numbers(seed, 77, step), recorded=recorded),
         steps,
         warmup=50,
         decay=1e-4,
         save_every=100,
-        evaluate=lambda: evaluate(c, weights, medium),
+        evaluate=lambda: evaluate(c, weights, medium, recorded),
         evaluate_every=200,
         best=BEST[medium],
         **{"rate": 2e-3 if medium == "audio" else 1.5e-3, **options},
     )
 
 
-def refine_decoder(medium, out, steps=None, minutes=None, seed=0, **options):
+def refine_decoder(medium, out, steps=None, minutes=None, seed=0, recordings=None, **options):
     """Trains the decoder on: latents stay what they are, so everything trained on them stays right.
     Replaces OUT/codec_MEDIUM.safetensors; OUT/refine_MEDIUM.safetensors says that it was done."""
     name = f"refine_{medium}"
     if done(out, name, steps, minutes):
         return replaced(out, medium, name)
-    c, weights = opened(out).config, on_device(safetensors_file.read(artefact(out, f"codec_{medium}")))
+    base = opened(out)
+    c, recorded = base.config, source(base, recordings)
+    weights = on_device(safetensors_file.read(artefact(out, f"codec_{medium}")))
     encoder = halves(weights)[0]
     learned(weights, lambda key: ".decoder." in key)
     options |= {"seed": seed, "minutes": minutes, "made_of": {f"{medium} encoder": encoder}}
@@ -292,10 +312,10 @@ def refine_decoder(medium, out, steps=None, minutes=None, seed=0, **options):
         name,
         out,
         weights,
-        lambda step: LOSSES[medium](c, weights, numbers(seed, 80, step)),
+        lambda step: LOSSES[medium](c, weights, numbers(seed, 80, step), recorded=recorded),
         steps,
         decay=1e-4,
-        evaluate=lambda: evaluate(c, weights, medium),
+        evaluate=lambda: evaluate(c, weights, medium, recorded),
         evaluate_every=400,
         best=BEST[medium],
         average=0.99,
@@ -328,6 +348,7 @@ def main():
     parser.add_argument("medium", choices=["video", "audio"])
     add_arguments(parser)
     add_run_arguments(parser, 8000)
+    parser.add_argument("--recordings", metavar="FOLDER", help="learn from a folder of recordings, not from the world")
     parser.add_argument("--refine", action="store_true", help="go on with the decoder alone")
     args = parser.parse_args()
     with locked(args.out):
@@ -337,7 +358,7 @@ def main():
 
 def run(args):
     work = refine_decoder if args.refine else train_codec
-    work(args.medium, args.out, **run_options(args))
+    work(args.medium, args.out, recordings=args.recordings, **run_options(args))
 
 
 if __name__ == "__main__":

@@ -84,8 +84,10 @@ class Material:
         """`first` is the crop's first unit, 0 at a conversation's start, which is met often."""
         spare = max(0, len(whole["text"]) - self.units)
         first = 0 if rng.random() < 0.4 else int(rng.integers(0, spare + 1))
-        example: dict = {"first": first}
+        example: dict = {"first": first + whole.get("start", 0)}
         for key, value in whole.items():
+            if key == "start":
+                continue
             if key in ("mel", "frames"):
                 step = value.shape[1] // len(whole["text"])
                 example[key] = value[:, first * step : (first + self.units) * step]
@@ -93,7 +95,7 @@ class Material:
                 example[key] = value[first : first + self.units]
         if log_mel(self.config):
             example["mel"] = other_voice(example["mel"], rng)
-        example["recalled"] = recalled(example.pop("previous_seen"), first, self.config["history_units"])
+        example["recalled"] = recalled(example.pop("previous_seen"), example["first"], self.config["history_units"])
         missing = self.units - len(example["text"])
         return pad(example, missing) if missing else example
 
@@ -142,7 +144,11 @@ class Material:
         return latents
 
     def encode_audio(self, sound, units):
-        x = torch.from_numpy(self.agent.sound(sound, units))[None, None, :, None, None]
+        return self.latents_of(self.agent.sound(sound, units), units)
+
+    def latents_of(self, sound, units):
+        """Samples of `units` units of the config -> latents [units, tokens, channels]."""
+        x = torch.from_numpy(sound)[None, None, :, None, None]
         with torch.no_grad():
             z = encode(self.config, self.codecs, "audio", x)[0, :, :, 0, 0].T
         return z.reshape(units, len(z) // units, -1)
@@ -186,18 +192,24 @@ def said(timeline, slips, tokens, fit, units, slots):
         if world_unit in slips:
             word = slips[world_unit]
             wanted[unit] = tokens.filler if word is None else tokens.said(word)[0]
+    text = spoken(begun, sounds, tokens, units, slots)
+    right = text.clone()
+    for unit, id in wanted.items():
+        # It counts where no earlier word's tokens wait for the slot.
+        if unit < units and (unit in begun or text[unit, 0] in (tokens.filler, tokens.continues)):
+            right[unit, 0] = id
+    return text, right
+
+
+def spoken(begun, sounds, tokens, units, slots):
+    """int64 [units, slots]: tokens of `begun` (unit -> ids) from their unit on, in the first slot where there
+    are none `tokens.continues` in units of `sounds`, else the filler."""
     text = torch.tensor(spread(begun, units, slots, -1))
     going_on = torch.tensor([unit in sounds for unit in range(units)])
     first = torch.where(going_on, tokens.continues, tokens.filler)
-    # A slot of the oracle's word counts where no earlier word's tokens wait for it.
-    free = torch.tensor([unit in begun for unit in range(units)]) | (text[:, 0] < 0)
     text[:, 0] = torch.where(text[:, 0] < 0, first, text[:, 0])
     text[text < 0] = tokens.filler
-    right = text.clone()
-    for unit, id in wanted.items():
-        if unit < units and free[unit]:
-            right[unit, 0] = id
-    return text, right
+    return text
 
 
 def text_weights(c, timeline):

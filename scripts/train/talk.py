@@ -26,6 +26,7 @@ from .base import add_arguments, add_run_arguments, from_arguments, opened, run_
 from .data import LONGEST_QUIET, UNJUDGED, Material
 from .loop import done, on_device, products, train
 from .model import Model, expected_tensors, initial_weights
+from .recordings import Recordings
 from .run import InputError, artefact, command, digest, locked, together, workers
 
 KINDS = {"lessons": Lesson, "conversations": Practice}
@@ -211,9 +212,10 @@ def initial_probe(c, seed=0):
     return torch.randn(guessed, c["hidden_size"]) * 0.02
 
 
-def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, **options):
+def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, recordings=None, **options):
     """One stage; writes all weights of a checkpoint. own: share of steps whose history is the model's own.
-    held_out: minutes from one validation on conversations that training never meets to the next."""
+    held_out: minutes from one validation on conversations that training never meets to the next.
+    recordings: a folder to learn from in place of the world."""
     if done(out, stage, steps, minutes):
         return
     if units <= UNJUDGED:
@@ -222,14 +224,21 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
     c, codecs = base.config, load_codecs(out)
     weights, trained, whole = adapt(base, on_device(start_weights(base, out, stage, seed)))
     probe = None
-    if probe_weight:
+    # What the probe reads off is known of the world only.
+    if probe_weight and recordings is None:
         trained["probe"] = probe = torch.nn.Parameter(on_device(initial_probe(c, seed)))
     model = Model(c, weights)
     worker, count = workers()
-    material = Material(base, codecs, KINDS[stage], units, worker=worker, workers=count)
-    validation = HeldOut(base, codecs, KINDS[stage], units)
+    source = {"worker": worker, "workers": count}
+    if recordings is None:
+        material = Material(base, codecs, KINDS[stage], units, **source)
+        others = Material(base, codecs, KINDS[stage], units)
+    else:
+        material = others = Recordings(base, codecs, recordings, units, **source)
+    validation = HeldOut(others)
     encoders = {m: {n: w for n, w in codecs.items() if f".{m}.encoder." in n} for m in ("audio", "video")}
     settings = {"batch": size, "units": units, "own": own, "probe": probe_weight, **adapt_settings(base)}
+    settings |= {"recordings": os.path.abspath(recordings)} if recordings else {}
     options |= {"seed": seed, "minutes": minutes, "settings": settings}
     options |= {"made_of": {f"{medium} encoder": digest(part) for medium, part in encoders.items()}}
     if held_out:
@@ -265,8 +274,8 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
 class HeldOut:
     """Crops of conversations that training never meets, made when they are first asked for."""
 
-    def __init__(self, base, codecs, kind, units=48, batches=4, size=4):
-        self.material = Material(base, codecs, kind, units)
+    def __init__(self, material, batches=4, size=4):
+        self.material = material
         self.shape, self.batches = (batches, size), []
 
     def measure(self, model, tokens):
@@ -297,6 +306,7 @@ def main():
     parser.add_argument(
         "--own", type=float, default=0.0, help="share of steps whose history is the model's own latents"
     )
+    parser.add_argument("--recordings", metavar="FOLDER", help="learn from a folder of recordings, not from the world")
     parser.add_argument("--no-probe", action="store_true", help="without the auxiliary card probe")
     parser.add_argument("--held-out", type=float, default=15, metavar="MINUTES", help="from one validation to the next")
     args = parser.parse_args()
@@ -313,6 +323,7 @@ def run(args):
         probe_weight=not args.no_probe,
         units=args.units,
         own=args.own,
+        recordings=args.recordings,
         held_out=args.held_out,
         **run_options(args),
     )

@@ -1,0 +1,192 @@
+"""Recordings of two people as material: the same tensors that conversations of the world become.
+
+A folder holds a recording, or folders that each hold one, as `wanstream eval` reads them:
+
+    user.EXT, agent.EXT     what each of them says and shows; or
+    both.EXT                one file with two channels, the user's left, and the user's pictures
+    words.jsonl             optional: {"at": seconds, "text": "..."} of what the agent says
+    typed.jsonl             optional: the same of what the user types
+    truth.json              optional: the world's, whose timeline has both
+
+FFmpeg brings sound and pictures to the config's rates and sizes. Where no recording shows the user, the
+model is told so; other missing pictures are black.
+"""
+
+import functools
+import glob
+import json
+import os
+import subprocess
+
+import numpy as np
+import torch
+
+from world.stream import ACTIVE, UNIT_MS
+
+from .coders import heard, unit_shape
+from .data import Material, spoken
+from .run import InputError
+from .tokenizer import spread
+
+PIECE = 150  # units that are read at once
+
+
+@functools.lru_cache(maxsize=1000)
+def probed(path):
+    """(seconds, kinds of its streams) of a media file."""
+    command = ["ffprobe", "-v", "error", "-show_entries", "format=duration:stream=codec_type", "-of", "json", path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"{path}: FFmpeg can't read it: {done.stderr.strip().splitlines()[-1]}")
+    found = json.loads(done.stdout)
+    return float(found["format"]["duration"]), {stream["codec_type"] for stream in found["streams"]}
+
+
+def read(path, start, seconds, options):
+    """Bytes of a part of a media file, as FFmpeg's options say."""
+    command = ["ffmpeg", "-v", "error", "-ss", f"{start}", "-t", f"{seconds}", "-i", path, *options, "-"]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def lines(path):
+    """(seconds, text) of each line of a file like words.jsonl; none where it isn't there."""
+    if not os.path.exists(path):
+        return []
+    with open(path) as file:
+        entries = [json.loads(line) for line in file if line.strip()]
+    try:
+        return [(float(entry["at"]), str(entry["text"])) for entry in entries]
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f'{path}: each line must be {{"at": seconds, "text": "..."}}') from None
+
+
+class Recording:
+    """One folder: its files, its length in seconds, and what is said and typed when."""
+
+    def __init__(self, folder):
+        found = {stem: glob.glob(os.path.join(glob.escape(folder), f"{stem}.*")) for stem in ("user", "agent", "both")}
+        files = {stem: paths[0] for stem, paths in found.items() if paths}
+        if not ("both" in files or {"user", "agent"} <= set(files)):
+            raise InputError(f"{folder}: holds neither user.* and agent.* nor both.*")
+        self.user, self.agent = files.get("user", files.get("both")), files.get("agent", files.get("both"))
+        self.channels = (None, None) if "agent" in files else (0, 1)
+        self.seconds = min(probed(self.user)[0], probed(self.agent)[0])
+        self.said, self.typed = (lines(os.path.join(folder, f"{name}.jsonl")) for name in ("words", "typed"))
+        truth = os.path.join(folder, "truth.json")
+        if os.path.exists(truth):
+            with open(truth) as file:
+                timeline = json.load(file)["timeline"]
+            at = lambda key: [(i * UNIT_MS / 1000, e[key]) for i, e in enumerate(timeline) if e[key] is not None]
+            self.said, self.typed = at("word"), at("typed")
+
+    def shows(self, side):
+        path = self.user if side == "observation" else self.agent
+        mine = side == "observation" or self.channels == (None, None)
+        return mine and "video" in probed(path)[1]
+
+
+class Recordings(Material):
+    """Pieces of a folder's recordings; every tenth is held out where there are two or more."""
+
+    def __init__(self, base, codecs, folder, units=64, worker=0, workers=1, **pool):
+        super().__init__(base, codecs, None, units, worker=worker, workers=workers, **pool)
+        folders = sorted(glob.glob(os.path.join(glob.escape(folder), "*", "")))
+        self.recordings = [Recording(each) for each in folders or [folder]]
+        self.seen = any(recording.shows("observation") for recording in self.recordings)
+        self.seconds = self.config["unit_ms"] / 1000
+        pieces = [
+            (recording, first)
+            for recording in self.recordings
+            for first in range(0, int(recording.seconds / self.seconds + 1e-6), PIECE)
+        ]
+        if not pieces:
+            raise InputError(f"{folder}: its recordings are shorter than a unit of {self.config['unit_ms']} ms")
+        np.random.default_rng(91).shuffle(pieces)
+        out = max(1, len(pieces) // 10) if len(pieces) > 1 else 0
+        self.pieces, self.others = pieces[out:], pieces[:out] or pieces
+
+    def conversation(self, number):
+        if number not in self.kept:
+            self.kept[number] = self.tensors(self.pieces[(number * self.workers + self.worker) % len(self.pieces)])
+        return self.kept[number]
+
+    def held_out(self, number):
+        return self.tensors(self.others[number % len(self.others)])
+
+    def sound(self, recording, side, first, units):
+        """float32 [samples of so many units] of the user or the agent."""
+        user = side == "observation"
+        path, channel = (recording.user if user else recording.agent), recording.channels[0 if user else 1]
+        rate, count = self.config[side]["audio"]["sample_rate"], units * unit_shape(self.config, side, "audio")[0]
+        if "audio" not in probed(path)[1]:
+            return np.zeros(count, np.float32)
+        pick = ["-af", f"pan=mono|c0=c{channel}"] if channel is not None else ["-ac", "1"]
+        options = ["-vn", *pick, "-ar", f"{rate}", "-f", "f32le"]
+        samples = np.frombuffer(read(path, first * self.seconds, units * self.seconds, options), "<f4")[:count]
+        return np.pad(samples, (0, count - len(samples))).clip(-1, 1)
+
+    def frames(self, recording, side, first, units):
+        """uint8 [frames of so many units, height, width, 3]; black where there are none."""
+        per_unit, height, width, _ = unit_shape(self.config, side, "video")
+        if not recording.shows(side):
+            return np.zeros((units * per_unit, height, width, 3), np.uint8)
+        path = recording.user if side == "observation" else recording.agent
+        size = f"scale={width}:{height}:force_original_aspect_ratio=decrease,pad={width}:{height}:-1:-1"
+        options = ["-an", "-vf", f"fps={self.config['fps']},{size}", "-pix_fmt", "rgb24", "-f", "rawvideo"]
+        pixels = read(path, first * self.seconds, units * self.seconds, options)
+        frames = np.frombuffer(pixels, np.uint8).reshape(-1, height, width, 3)[: units * per_unit]
+        missing = units * per_unit - len(frames)
+        return np.concatenate([frames, np.repeat(frames[-1:], missing, 0)])
+
+    def begun(self, entries, first, units, space):
+        """Unit -> tokens of the texts that begin in it."""
+        at = [(int(seconds / self.seconds + 1e-6) - first, space + text.strip()) for seconds, text in entries]
+        here = [(unit, text) for unit, text in at if 0 <= unit < units]
+        made: dict = {}
+        for (unit, _), ids in zip(here, self.tokens.encode([text for _, text in here])):
+            made.setdefault(unit, []).extend(ids)
+        return made
+
+    def tensors(self, c):
+        recording, first = c
+        units = min(PIECE, int(recording.seconds / self.seconds + 1e-6) - first)
+        voice = self.sound(recording, "response", first, units)
+        active = np.sqrt((voice.reshape(units, -1) ** 2).mean(1)) > ACTIVE
+        sounds = set(np.flatnonzero(active).tolist())
+        said = self.begun(recording.said, first, units, " ")
+        text = spoken(said, sounds, self.tokens, units, self.config["agent_text_slots"])
+        typed = spread(self.begun(recording.typed, first, units, ""), units, self.config["user_text_slots"], -1)
+        # It is decided who speaks where the agent begins or ends.
+        turns = np.convolve(np.abs(np.diff(active.astype(float), prepend=0)), np.ones(3), "same") > 0
+        user = torch.from_numpy(self.sound(recording, "observation", first, units))
+        tensors = {
+            "text": text,
+            "wanted": text,
+            "text_weight": torch.from_numpy(np.where(turns, 3.0, 1.0)).float(),
+            "previous_seen": torch.full((units,), -1),
+            "typed": torch.tensor(typed, dtype=torch.long),
+            "flow_weight": torch.from_numpy(np.where(active, 3.0, 1.0)).float(),
+            "mel": heard(self.config, user[None])[0],
+            "audio_latents": self.latents_of(voice, units),
+            "video_latents": self.pictures(self.frames(recording, "response", first, units)[None], units)[0],
+            "start": first,
+        }
+        if self.seen:
+            frames = torch.from_numpy(self.frames(recording, "observation", first, units))
+            tensors["frames"] = frames.permute(3, 0, 1, 2)
+        return tensors
+
+    def agents(self, medium, rng, batch, units):
+        """The agent's sound [B, 1, samples, 1, 1] or pictures [B, 3, frames, height, width] in -1..1 of so
+        many units from anywhere: what a codec learns from."""
+        parts = []
+        for _ in range(batch):
+            recording, start = self.pieces[int(rng.integers(len(self.pieces)))]
+            last = int(recording.seconds / self.seconds + 1e-6) - units
+            first = min(max(0, last), start + int(rng.integers(PIECE)))
+            part = (self.sound if medium == "audio" else self.frames)(recording, "response", first, units)
+            parts.append(torch.from_numpy(part))
+        x = torch.stack(parts)
+        if medium == "audio":
+            return x[:, None, :, None, None]
+        return x.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
