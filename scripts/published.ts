@@ -66,6 +66,10 @@ export const results: PublishedResult[] = published.results.map((result) => ({
 /** What can't be compared by this program: commands of scripts, for people. */
 export const { byHand } = published;
 
+/** What others counted with voices that no package of this project has: no command here repeats it, and
+ * the text says so. */
+export const { outside } = published;
+
 /** The value at a path; a key chooses an array's item by its index or its `key`. */
 export function at(value: unknown, path: string): unknown {
   return path.split(".").reduce<unknown>((inner, key) => {
@@ -149,6 +153,8 @@ async function main(args: string[]): Promise<number> {
   ];
   const lines = left.map(({ command, minutes }) => `${`${minutes}`.padStart(5)} min  ${command}\n`);
   if (left.length > 0) await print(`Not run:\n${lines.join("")}`);
+  const without = outside.map(({ file, text }) => `  ${text}, in ${file}\n`);
+  await print(`Counted outside, without a command here:\n${without.join("")}`);
   return differs > 0 ? 1 : 0;
 }
 
