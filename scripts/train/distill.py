@@ -22,6 +22,7 @@ from .base import add_arguments, add_run_arguments, from_arguments, opened, run_
 from .data import Material
 from .loop import done, on_device, train
 from .model import Model, guided
+from .recordings import Recordings
 from .rollout import roll
 from .run import command, digest, locked, together, workers
 from .solver import taus_of
@@ -73,7 +74,7 @@ def distill_loss(student, teacher, batch, taus, substeps, guidance):
     return loss, {"audio": audio.detach(), "video": video.detach(), "text": text.detach()}
 
 
-def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=None, size=4, units=48, every=8, seed=0, **options):
+def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=None, size=4, units=48, every=8, seed=0, recordings=None, **options):
     """few: the student's steps; substeps: the teacher's in each; `every`: steps on one set of rollouts."""
     if done(out, "student", steps, minutes):
         return
@@ -84,7 +85,8 @@ def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=Non
     weights, trained, whole = adapt(base, {name: w.clone() for name, w in frozen.items()})
     student, teacher = Model(c, weights), Model(c, frozen)
     worker, count = workers()
-    material = Material(base, taught, units=units, pool=64, fresh=0.5, worker=worker, workers=count)
+    source = {"units": units, "pool": 64, "fresh": 0.5, "worker": worker, "workers": count}
+    material = Recordings(base, taught, recordings, **source) if recordings else Material(base, taught, **source)
     taus = taus_of(few, c["solver"]["shift"])
     guidance = c["solver"]["guidance"] if guidance is None else guidance
     kept, here = {}, {}
@@ -129,6 +131,7 @@ def main():
     add_run_arguments(parser, 400)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--units", type=int, default=48, help="units of a crop")
+    parser.add_argument("--recordings", metavar="FOLDER", help="users of a folder of recordings, not the world's")
     parser.add_argument("--few", type=int, default=4, help="the student's solver steps")
     parser.add_argument("--substeps", type=int, default=4, help="the teacher's in each of them")
     parser.add_argument("--guidance", type=float, help="the teacher's (default: the config's)")
@@ -139,7 +142,7 @@ def main():
 
 
 def run(args):
-    of_its_own = {"size": args.batch, "units": args.units, "few": args.few, "substeps": args.substeps, "guidance": args.guidance}
+    of_its_own = {"size": args.batch, "units": args.units, "recordings": args.recordings, "few": args.few, "substeps": args.substeps, "guidance": args.guidance}
     train_student(args.out, **of_its_own, **run_options(args))
 
 

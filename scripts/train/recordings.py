@@ -94,6 +94,7 @@ class Recordings(Material):
         self.recordings = [Recording(each) for each in folders or [folder]]
         self.seen = any(recording.shows("observation") for recording in self.recordings)
         self.seconds = self.config["unit_ms"] / 1000
+        self.whole = functools.lru_cache(maxsize=8)(self.read_whole)
         pieces = [
             (recording, first)
             for recording in self.recordings
@@ -137,6 +138,11 @@ class Recordings(Material):
         frames = np.frombuffer(pixels, np.uint8).reshape(-1, height, width, 3)[: units * per_unit]
         missing = units * per_unit - len(frames)
         return np.concatenate([frames, np.repeat(frames[-1:], missing, 0)])
+
+    def read_whole(self, medium, recording):
+        # Longer than any stretch that a codec asks for.
+        units = max(24, int(recording.seconds / self.seconds + 1e-6))
+        return (self.sound if medium == "audio" else self.frames)(recording, "response", 0, units)
 
     def begun(self, entries, first, units, space):
         """Unit -> tokens of the texts that begin in it."""
@@ -184,7 +190,11 @@ class Recordings(Material):
             recording, start = self.pieces[int(rng.integers(len(self.pieces)))]
             last = int(recording.seconds / self.seconds + 1e-6) - units
             first = min(max(0, last), start + int(rng.integers(PIECE)))
-            part = (self.sound if medium == "audio" else self.frames)(recording, "response", first, units)
+            if last < PIECE:  # short ones are read once
+                each = unit_shape(self.config, "response", medium)[0]
+                part = self.whole(medium, recording)[first * each : (first + units) * each]
+            else:
+                part = (self.sound if medium == "audio" else self.frames)(recording, "response", first, units)
             parts.append(torch.from_numpy(part))
         x = torch.stack(parts)
         if medium == "audio":

@@ -4,6 +4,7 @@
 """
 
 import importlib
+import json
 import os
 import re
 import shlex
@@ -28,7 +29,8 @@ SHORT = {
     "train.talk": "--steps 2 --batch 1 --units 12 --held-out 0",
     "train.distill": "--steps 2 --batch 1 --units 12 --few 2 --substeps 1",
     "replay": "--units 6 --no-tune",
-    "eval": "--seeds 100000..100000 --seconds 10 --swaps 0 --no-tune --json",
+    "--seeds": "--seeds 100000..100000 --seconds 10 --swaps 0 --no-tune",
+    "eval": "--no-tune",
 }
 
 
@@ -55,7 +57,7 @@ class Walks(unittest.TestCase):
         """Runs a walk; returns its last command's stdout."""
         printed = ""
         for line in commands(heading):
-            words = shlex.split(line.replace("../out", self.folder).replace("Qwen3-0.6B", f"{self.folder}/qwen"))
+            words = shlex.split(line.replace("../out", self.folder).replace("Qwen3-0.6B", f"{self.folder}/qwen").replace("../recordings", f"{self.folder}/recordings"))
             short = next((shlex.split(add) for word, add in SHORT.items() if word in words), [])
             for name in filter(lambda word: word.startswith("--"), short):
                 if name in words:
@@ -94,6 +96,12 @@ class Walks(unittest.TestCase):
         self.assertEqual(len(ids), len(theirs["added_tokens"]) + 2)
         self.assertFalse(set(ids) & set(mine["model"]["vocab"].values()))
         self.assertGreater(os.path.getsize(f"{self.folder}/run/answer.mkv"), 1000)
+
+
+    def test_own_recordings(self):
+        shutil.copytree(os.path.join(REPOSITORY, "samples/eval/100000"), f"{self.folder}/recordings/one")
+        report = json.loads(self.walk("Own recordings"))
+        self.assertEqual(report["recordings"], 1)
 
 
 class OneCommand(unittest.TestCase):
