@@ -39,7 +39,7 @@ case "\${1-}" in
     INIT_CWD=$PWD
     export INIT_CWD
     run task -q --config "$root/deno.json" "$@" ;;
-  *) run run -q --no-prompt --config "$root/deno.json" "--allow-read=$root" "$root/main.ts" "$@" ;;
+  *) run run -q --no-prompt --config "$root/deno.json" -P=read "$root/main.ts" "$@" ;;
 esac
 `;
 }
@@ -50,7 +50,7 @@ export function batchLauncher(root: string, deno: string, commands: readonly str
     "@echo off",
     `rem ${mark}`,
     ...commands.map((name) => `if "%~1"=="${name}" goto task`),
-    `"${deno}" run -q --no-prompt --config "${root}\\deno.json" "--allow-read=${root}" ` +
+    `"${deno}" run -q --no-prompt --config "${root}\\deno.json" -P=read ` +
     `"${root}\\main.ts" %*`,
     "exit /b %errorlevel%",
     ":task",

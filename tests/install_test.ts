@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { findFfmpeg } from "../io/ffmpeg/ffmpeg.ts";
+import { revisionOf } from "../io/provenance/repository.ts";
 import config from "../deno.json" with { type: "json" };
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -38,7 +39,9 @@ Deno.test({
 
     const version = await run(wanstream, ["--version"], folder);
     assertEquals([version.code, version.stderr], [0, ""]);
-    assert(version.stdout.startsWith(`wanstream ${config.version}, commit `), version.stdout);
+    const { commit } = await revisionOf();
+    const expected = `wanstream ${config.version}, commit ${commit ?? "unknown"}`;
+    assert(version.stdout.startsWith(expected), version.stdout);
     await Deno.symlink(`${root}engine/models/nano`, `${folder}/mine`);
     const inspected = await run(wanstream, ["inspect", "mine", "--json"], folder);
     assertEquals([inspected.code, inspected.stderr], [0, ""]);

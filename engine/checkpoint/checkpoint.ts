@@ -208,11 +208,7 @@ export class WeightFiles {
     this.#files.push(file);
     const prefix = new Uint8Array(8);
     if (size >= 8) await readFully(file, 0, prefix, path);
-    if (new TextDecoder().decode(prefix) === "version ") {
-      throw new InputError(
-        `${path}: is a Git LFS pointer, not the weights: run 'git lfs pull' in its repository`,
-      );
-    }
+    refusePointer(new TextDecoder().decode(prefix), path);
     const header = new Uint8Array(headerLength(prefix, size, path));
     await readFully(file, 8, header, path);
     return [...parseHeader(header, size, path)].map(([name, { dtype, shape, begin, end }]) => [
@@ -369,6 +365,14 @@ function unreadable(path: string, error: unknown): InputError {
   return new InputError(`${path}: can't be read (${errorText(error)}); check its permissions`);
 }
 
+/** Git LFS leaves a pointer where it hasn't fetched a file. */
+function refusePointer(text: string, path: string): void {
+  if (!text.startsWith("version ")) return;
+  throw new InputError(
+    `${path}: is a Git LFS pointer, not the file: run 'git lfs pull' in its repository`,
+  );
+}
+
 async function readJson(path: string, maxBytes: number): Promise<unknown> {
   const size = await fileSize(path);
   if (size > maxBytes) {
@@ -381,6 +385,7 @@ async function readJson(path: string, maxBytes: number): Promise<unknown> {
   } catch (error) {
     throw unreadable(path, error);
   }
+  refusePointer(text, path);
   try {
     return JSON.parse(text);
   } catch (error) {

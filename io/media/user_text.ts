@@ -2,7 +2,7 @@
  * JSON array of such objects. */
 import { InputError } from "../../engine/config/errors.ts";
 import { readError } from "../system/errors.ts";
-import { valueText } from "../../engine/config/error_text.ts";
+import { kindOf, valueText } from "../../engine/config/error_text.ts";
 
 /** Text by the unit in which it is typed. */
 export type UserText = Map<number, string>;
@@ -69,7 +69,12 @@ function parseJson(text: string, where: string): unknown {
 }
 
 function checkEntry(value: unknown, where: string): Entry {
-  const { at, text } = (value ?? {}) as Record<string, unknown>;
+  if (kindOf(value) !== "Object") {
+    throw new InputError(
+      `${where} is ${valueText(value)}: it should look like {"at": 1.5, "text": "Hello"}`,
+    );
+  }
+  const { at, text } = value as Record<string, unknown>;
   if (typeof at !== "number" || !(at >= 0)) {
     throw new InputError(`${where}: "at" is ${valueText(at)}: it should be seconds, 0 or more`);
   }

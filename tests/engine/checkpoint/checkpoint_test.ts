@@ -169,8 +169,10 @@ Deno.test("openCheckpoint() names a Git LFS pointer, and reads over a byte-order
     }
     await openCheckpoint(folder);
     const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
-    await Deno.writeTextFile(`${folder}/${weights}`, pointer);
-    await assertInputError(() => openCheckpoint(folder), "Git LFS pointer", "git lfs pull");
+    for (const name of [weights, "tokenizer.json", "config.json"]) {
+      await Deno.writeTextFile(`${folder}/${name}`, pointer);
+      await assertInputError(() => openCheckpoint(folder), name, "Git LFS pointer", "git lfs pull");
+    }
   });
 });
 

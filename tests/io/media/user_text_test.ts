@@ -21,6 +21,9 @@ Deno.test("parseUserText() names the line or the entry that is wrong", () => {
     ['{"at": 1, "text": "a"}\n{"at": 2}', 'typed: line 2: "text" is missing'],
     ['[{"at": 1, "text": "a"}, {"at": -1, "text": "b"}]', 'typed: entry 2: "at" is -1'],
     ["[1", "typed is no JSON"],
+    ['["hello"]', 'typed: entry 1 is "hello": it should look like'],
+    ["[[1]]", "typed: entry 1 is [1]: it should look like"],
+    ["null", "typed: line 1 is null: it should look like"],
     ["hello", "typed: line 1 is no JSON"],
   ] as const;
   for (const [content, message] of cases) {
