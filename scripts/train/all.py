@@ -69,13 +69,15 @@ def main():
     args = parser.parse_args()
     with locked(args.out):
         new = not any(name.endswith(".safetensors") for name in os.listdir(args.out))
-        from_arguments(args)
+        base = from_arguments(args)
         # What the card names: the command that began a folder in which nothing was trained yet.
         path, command_line = os.path.join(args.out, "all.txt"), f".venv/bin/python -m train.all {shlex.join(sys.argv[1:])}"
         if new:
             with open(path, "w") as file:
                 file.write(command_line)
         for stage, (share, steps) in SHARES.items():
+            if stage == "look" and base.config["observation"]["video"]["encoder"] == "codec":
+                continue  # there is no encoder of its own
             if about(args.out, stage) is not None:
                 say(f"{stage}: there already")
                 continue

@@ -10,6 +10,7 @@ the decoder, so that latents have unit variance.
 
 import argparse
 import functools
+import os
 
 import numpy as np
 import torch
@@ -257,6 +258,11 @@ def halves(weights):
     return tuple(digest({n: w for n, w in weights.items() if part in n}) for part in (".encoder.", ".decoder."))
 
 
+def told(recordings):
+    """What a run's settings say of them."""
+    return {"recordings": os.path.abspath(recordings)} if recordings else {}
+
+
 def source(base, recordings):
     """What gives the agent's sound and pictures of a folder of recordings; None without one."""
     if recordings is None:
@@ -279,7 +285,7 @@ def train_codec(medium, out, steps=None, minutes=None, seed=0, recordings=None, 
     else:
         weights = fold_scale(c, weights, medium, False, recorded)
     learned(weights)
-    options |= {"seed": seed, "minutes": minutes, "finish": lambda trained: fold_scale(c, trained, medium, True, recorded)}
+    options |= {"seed": seed, "minutes": minutes, "settings": told(recordings), "finish": lambda trained: fold_scale(c, trained, medium, True, recorded)}
     train(
         name,
         out,
@@ -307,7 +313,7 @@ def refine_decoder(medium, out, steps=None, minutes=None, seed=0, recordings=Non
     weights = on_device(safetensors_file.read(artefact(out, f"codec_{medium}")))
     encoder = halves(weights)[0]
     learned(weights, lambda key: ".decoder." in key)
-    options |= {"seed": seed, "minutes": minutes, "made_of": {f"{medium} encoder": encoder}}
+    options |= {"seed": seed, "minutes": minutes, "settings": told(recordings), "made_of": {f"{medium} encoder": encoder}}
     train(
         name,
         out,

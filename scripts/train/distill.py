@@ -12,6 +12,7 @@ Writes OUT/student.safetensors.
 
 import argparse
 import functools
+import os
 
 import torch
 import torch.nn.functional as F
@@ -107,6 +108,7 @@ def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=Non
 
     settings = {"batch": size, "units": units, "few": few, "substeps": substeps, "guidance": guidance, "every": every}
     settings |= adapt_settings(base)
+    settings |= {"recordings": os.path.abspath(recordings)} if recordings else {}
     made_of = {"teacher": digest({n: w for n, w in taught.items() if ".decoder." not in n})}
     options |= {"seed": seed, "minutes": minutes, "settings": settings, "made_of": made_of, "carried": kept}
     train(

@@ -28,7 +28,8 @@ def export(out, stage, folder, solver=None, made_by=None):
     weights that f16 can't hold."""
     base = opened(out)
     c = {**base.config, "torch_dtype": "float16"}
-    c["trained_with"] = ["user_text"] if c["user_text_slots"] else []
+    # A third of the world's questions are typed; of recordings it isn't known.
+    c["trained_with"] = ["user_text"] if c["user_text_slots"] and not recordings(out) else []
     if stage == "student":
         made = about(out, "student") or {}
         steps = made.get("settings", {}).get("few", c["solver"]["steps"])
@@ -78,6 +79,21 @@ def measured(out):
     return f"\n## Measured\n\nClosed loop, by the engine; `docs/eval.md` defines every line.\n\n{table}"
 
 
+def recordings(out):
+    """Name of the folder of recordings that a stage of this run learned from; "" where all learned from
+    the world."""
+    folders = [(about(out, name) or {}).get("settings", {}).get("recordings") for name in STAGES]
+    return next((os.path.basename(folder) for folder in folders if folder), "")
+
+
+WORLD = (
+    "on a world that they\nmake: 'show and tell' (`scripts/world/`)",
+    "It speaks with one synthetic voice (espeak-ng) and one drawn face, about coloured shapes on cards.",
+    " Seeds 0-99999 of the world are for training,\n100000-199999 (with other voices of the same synthesizer) for evaluation.",
+    "It knows the words of its world and no others, sees cards with one to four shapes in six colours\nand five forms, and",
+)
+
+
 def origin(base):
     """What the weights began as, for the card."""
     if base.init is None:
@@ -90,31 +106,32 @@ def card(name, base, c, out, stage, parameters, made_by=None):
     """The model card, from the logs that lie in OUT."""
     rows = []
     until = LOGS.index("voice" if stage == "conversations" else stage) + 1
-    for name in LOGS[:until]:
-        figures = last_figures(out, name)
+    for log in LOGS[:until]:
+        figures = last_figures(out, log)
         if figures is None:
             continue
         shown = {k: v for k, v in figures.items() if k not in ("step", "seconds", "lr", "norm")}
         text = ", ".join(f"{k} {v:.4g}" for k, v in shown.items())
-        rows.append(f"| {name} | {figures['step']:,} | {figures['seconds'] / 60:.1f} | {text} |")
+        rows.append(f"| {log} | {figures['step']:,} | {figures['seconds'] / 60:.1f} | {text} |")
     metrics = measured(out)
     video = c["response"]["video"]
+    data, speaks, seeds, knows = WORLD
+    if folder := recordings(out):
+        data, speaks, seeds, knows = f"on the recordings `{folder}`", "Its voice and face are theirs.", "", "It"
     made = f"Made by `cd scripts && {made_by}`." if made_by else (
         f"Made by the stages below, run one by one (`scripts/README.md`); exported as it was after `{stage}`."
     )
     return f"""# {name}
 
-A checkpoint for wanstream, {origin(base)} by this repository's scripts on a world that they
-make: 'show and tell' (`scripts/world/`). {parameters:,} parameters, stored as f16.
+A checkpoint for wanstream, {origin(base)} by this repository's scripts {data}. {parameters:,} parameters, stored as f16.
 
 Response: {video["width"]}x{video["height"]} at {c["fps"]} frames/s, sound at {c["response"]["audio"]["sample_rate"] / 1000:g} kHz, in units of {c["unit_ms"]} ms.
-It speaks with one synthetic voice (espeak-ng) and one drawn face, about coloured shapes on cards.
+{speaks}
 
 ## Training
 
 {made}
-Minutes are wall time on the machine that trained it. Seeds 0-99999 of the world are for training,
-100000-199999 (with other voices of the same synthesizer) for evaluation.
+Minutes are wall time on the machine that trained it.{seeds}
 
 | stage | steps | minutes | last figures |
 |---|---:|---:|---|
@@ -122,8 +139,7 @@ Minutes are wall time on the machine that trained it. Seeds 0-99999 of the world
 {metrics}
 ## What it can't do
 
-It knows the words of its world and no others, sees cards with one to four shapes in six colours
-and five forms, and remembers about {c["history_units"] * c["unit_ms"] / 1000:.0f} seconds.
+{knows} remembers about {c["history_units"] * c["unit_ms"] / 1000:.0f} seconds.
 """
 
 

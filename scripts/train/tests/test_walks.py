@@ -81,6 +81,7 @@ class Walks(unittest.TestCase):
         with open(f"{self.folder}/small/checkpoint/README.md") as file:
             card = file.read()
         self.assertIn("trained from nothing", card)
+        self.assertTrue(card.startswith("# checkpoint\n"))
         self.assertIn("run one by one", card)
         self.assertGreater(os.path.getsize(f"{self.folder}/small/answer.mkv"), 1000)
 
@@ -102,6 +103,10 @@ class Walks(unittest.TestCase):
         shutil.copytree(os.path.join(REPOSITORY, "samples/eval/100000"), f"{self.folder}/recordings/one")
         report = json.loads(self.walk("Own recordings"))
         self.assertEqual(report["recordings"], 1)
+        with open(f"{self.folder}/own/checkpoint/README.md") as file:
+            card = file.read()
+        self.assertIn("on the recordings `recordings`.", card)
+        self.assertNotIn("show and tell", card)
 
 
 class OneCommand(unittest.TestCase):
