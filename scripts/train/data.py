@@ -73,6 +73,10 @@ class Material:
             self.kept[number] = self.made(seed, number)
         return self.kept[number]
 
+    def digest(self):
+        """Name to digest of what a run that goes on must learn from still."""
+        return {}
+
     def held_out(self, number):
         """A whole conversation that is none of conversation()'s."""
         return self.made(HELD_OUT + number, number)

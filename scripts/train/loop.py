@@ -323,8 +323,7 @@ class Training:
     def resume(self, changed):
         """Takes the state up; returns its phase of the learning rate."""
         state = torch.load(self.state_path, map_location="cpu", weights_only=True)
-        before = state.get("made_of", {})
-        if wrong := differing("", before, {**before, **self.made_of}):
+        if wrong := differing("", state.get("made_of", self.made_of), self.made_of):
             raise InputError(f"{self.name}: {self.state_path} was trained on something else ({wrong}): remove it to begin anew")
         before = state.get("settings", self.settings)
         if wrong := differing("", before, self.settings):

@@ -14,6 +14,7 @@ model is told so; other missing pictures are black.
 
 import functools
 import glob
+import hashlib
 import json
 import os
 import subprocess
@@ -73,6 +74,8 @@ class Recording:
         self.seconds = min(probed(self.user)[0], probed(self.agent)[0])
         self.said, self.typed = (lines(os.path.join(folder, f"{name}.jsonl")) for name in ("words", "typed"))
         truth = os.path.join(folder, "truth.json")
+        self.files = sorted(path for path in glob.glob(os.path.join(glob.escape(folder), "*")) if os.path.isfile(path))
+        self.worded = os.path.exists(truth) or os.path.exists(os.path.join(folder, "words.jsonl"))
         if os.path.exists(truth):
             with open(truth) as file:
                 timeline = json.load(file)["timeline"]
@@ -105,6 +108,14 @@ class Recordings(Material):
         np.random.default_rng(91).shuffle(pieces)
         out = max(1, len(pieces) // 10) if len(pieces) > 1 else 0
         self.pieces, self.others = pieces[out:], pieces[:out] or pieces
+
+    def digest(self):
+        """Of the names, sizes and first megabytes of all files."""
+        sum_ = hashlib.sha256()
+        for path in (path for recording in self.recordings for path in recording.files):
+            with open(path, "rb") as file:
+                sum_.update(f"{os.path.basename(path)} {os.path.getsize(path)} ".encode() + file.read(1 << 20))
+        return {"recordings": sum_.hexdigest()[:16]}
 
     def conversation(self, number):
         if number not in self.kept:
@@ -171,7 +182,9 @@ class Recordings(Material):
             "text_weight": torch.from_numpy(np.where(turns, 3.0, 1.0)).float(),
             "previous_seen": torch.full((units,), -1),
             "typed": torch.tensor(typed, dtype=torch.long),
-            "flow_weight": torch.from_numpy(np.where(active, 3.0, 1.0)).float(),
+            "worded": torch.full((units,), float(recording.worded)),
+            "flow_weight": torch.from_numpy(np.where(active, 3.0, 1.0)).float() * ("audio" in probed(recording.agent)[1]),
+            "video_weight": torch.full((units,), float(recording.shows("response"))),
             "mel": heard(self.config, user[None])[0],
             "audio_latents": self.latents_of(voice, units),
             "video_latents": self.pictures(self.frames(recording, "response", first, units)[None], units)[0],

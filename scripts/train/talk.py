@@ -24,6 +24,7 @@ from .adapt import adapt, shares
 from .adapt import settings as adapt_settings
 from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
 from .data import LONGEST_QUIET, UNJUDGED, Material
+from .loaders import Batches
 from .loop import done, on_device, products, train
 from .model import Model, expected_tensors, initial_weights
 from .recordings import Recordings
@@ -86,30 +87,33 @@ def own_latents(model, batch, steps=2):
     return {**batch, "audio_latents": z[0], "video_latents": z[1]}
 
 
-def flow_losses(velocities, targets, counts, unit_weight):
-    """Mean square errors of audio and video velocities; unit_weight [B, L] is the audio's."""
+def flow_losses(velocities, targets, counts, unit_weight, video_weight=1.0):
+    """Mean square errors of audio and video velocities; unit_weight [B, L] is the audio's. A medium
+    without weight has no loss."""
     weight = counts * unit_weight
     each = [(mine - theirs).pow(2).mean((2, 3)) for mine, theirs in zip(velocities, targets)]
-    audio = (each[0] * weight).sum() / weight.sum()
-    video = (each[1] * counts).sum() / counts.sum()
+    seen = counts * video_weight
+    audio = (each[0] * weight).sum() / weight.sum().clamp(min=1e-6)
+    video = (each[1] * seen).sum() / seen.sum().clamp(min=1e-6)
     return audio, video
 
 
-def text_loss(logits, wanted, counts, filler):
+def text_loss(logits, wanted, counts, filler, worded=None):
     """Cross-entropy in two parts: whether to sound, and which word, or none, when the voice sounds.
     Words weigh more than silence by their part alone: weighted as a whole, they would be said too
     early (with words x4 nano began to speak at a true probability of 0.2). The likeliest token but the
     filler stands for sounding: the greedy choice is then to sound where that is likelier than not, even
     where two words are as likely (asked 'how many' by an unheard voice, 'it' and 'there' shared what
     was over half, and neither was said). logits [B, L, slots, vocabulary], counts [B, L]: the units'
-    weights. What the slots of a unit lose is added up."""
+    weights. What the slots of a unit lose is added up. worded [B, L]: 1 where the words are known; elsewhere
+    only sounding and silence are learned."""
     others = logits.index_fill(-1, torch.tensor([filler], device=logits.device), -1e4)
     margin = others.amax(-1) - logits[..., filler]
     which = others.logsumexp(-1) - logits.gather(-1, wanted[..., None])[..., 0]
     loss = torch.where(
         wanted == filler,
         -SOUND_WEIGHT * F.logsigmoid(-margin),
-        WORD_WEIGHT * which - SOUND_WEIGHT * F.logsigmoid(margin),
+        WORD_WEIGHT * (which if worded is None else which * worded[..., None]) - SOUND_WEIGHT * F.logsigmoid(margin),
     )
     return (loss * counts[..., None]).sum() / counts.sum()
 
@@ -154,10 +158,10 @@ def step_loss(model, tokens, probe, batch, flow=True, own=False, alone=False):
     with products(False):
         logits, velocities, last = model.heads(normed)
         guesses = None if probe is None else F.linear(last, probe)
-    loss = text = text_loss(logits, batch["wanted"], counts * batch["text_weight"], tokens.filler)
+    loss = text = text_loss(logits, batch["wanted"], counts * batch["text_weight"], tokens.filler, batch.get("worded"))
     figures = {"text": text}
     if flow:
-        audio, video = flow_losses(velocities, targets, counts, batch["flow_weight"])
+        audio, video = flow_losses(velocities, targets, counts, batch["flow_weight"], batch.get("video_weight", 1.0))
         loss = loss + audio + VIDEO_WEIGHT * video
         if not alone:
             figures.update(audio=audio, video=video)
@@ -212,10 +216,10 @@ def initial_probe(c, seed=0):
     return torch.randn(guessed, c["hidden_size"]) * 0.02
 
 
-def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, recordings=None, **options):
+def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, recordings=None, loaders=0, **options):
     """One stage; writes all weights of a checkpoint. own: share of steps whose history is the model's own.
     held_out: minutes from one validation on conversations that training never meets to the next.
-    recordings: a folder to learn from in place of the world."""
+    recordings: a folder to learn from in place of the world. loaders: processes that make batches."""
     if done(out, stage, steps, minutes):
         return
     if units <= UNJUDGED:
@@ -235,12 +239,12 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
         others = Material(base, codecs, KINDS[stage], units)
     else:
         material = others = Recordings(base, codecs, recordings, units, **source)
-    validation = HeldOut(others)
+    validation, batches = HeldOut(others), Batches(material, size, seed, loaders)
     encoders = {m: {n: w for n, w in codecs.items() if f".{m}.encoder." in n} for m in ("audio", "video")}
-    settings = {"batch": size, "units": units, "own": own, "probe": probe_weight, **adapt_settings(base)}
+    settings = {"batch": size, "units": units, "own": own, "probe": probe_weight, "loaders": loaders, **adapt_settings(base)}
     settings |= {"recordings": os.path.abspath(recordings)} if recordings else {}
     options |= {"seed": seed, "minutes": minutes, "settings": settings}
-    options |= {"made_of": {f"{medium} encoder": digest(part) for medium, part in encoders.items()}}
+    options |= {"made_of": {**others.digest(), **{f"{medium} encoder": digest(part) for medium, part in encoders.items()}}}
     if held_out:
         measure = lambda: validation.measure(model, base.tokens)
         options |= {"evaluate": measure, "evaluate_minutes": held_out, "best": "-held_out"}
@@ -253,7 +257,7 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
             model,
             base.tokens,
             probe,
-            on_device(material.batch(step, size, seed)),
+            on_device(batches(step)),
             flow=step % FLOW_EVERY == 0,
             own=int((step + 1) * own) > int(step * own),
             alone=step % ALONE_EVERY == 0,
@@ -306,6 +310,7 @@ def main():
     parser.add_argument(
         "--own", type=float, default=0.0, help="share of steps whose history is the model's own latents"
     )
+    parser.add_argument("--loaders", type=int, default=0, help="processes that make batches, each of about 0.5 GB and its share of the pool's 1 GB")
     parser.add_argument("--recordings", metavar="FOLDER", help="learn from a folder of recordings, not from the world")
     parser.add_argument("--no-probe", action="store_true", help="without the auxiliary card probe")
     parser.add_argument("--held-out", type=float, default=15, metavar="MINUTES", help="from one validation to the next")
@@ -324,6 +329,7 @@ def run(args):
         units=args.units,
         own=args.own,
         recordings=args.recordings,
+        loaders=args.loaders,
         held_out=args.held_out,
         **run_options(args),
     )
