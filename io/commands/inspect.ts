@@ -1,4 +1,4 @@
-/** `inspect MODEL`: what a checkpoint is and what it costs, without an adapter. */
+/** `inspect [MODEL]`: what a checkpoint is and what it costs, without an adapter. */
 import { openHeaders } from "../../engine/checkpoint/checkpoint.ts";
 import { sumWork } from "../../engine/bench/roofline.ts";
 import { paperCheckpoint } from "../../engine/checkpoint/paper.ts";
@@ -15,6 +15,7 @@ import { checkForms, formOptions } from "../cli/forms.ts";
 import { evaluationsPerUnit } from "../../engine/config/solver.ts";
 import { historyWindow } from "../../engine/model/window.ts";
 import { type Table, tableMarkdown, tablesCsv } from "../reports/table.ts";
+import { ownModel } from "../run/open_model.ts";
 import { runCommand } from "../cli/commands.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
 import { print } from "../system/terminal.ts";
@@ -24,22 +25,22 @@ export const summary = "show a checkpoint's shape, parameters, cost per unit and
 const spec = {
   name: "inspect",
   summary,
-  usage: "MODEL [options]",
+  usage: "[MODEL] [options]",
   options: {
     ...formOptions,
   },
-  examples: ["wanstream inspect engine/models/nano", "wanstream inspect out/big --json"],
+  examples: ["wanstream inspect", "wanstream inspect out/big --json"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
 export function run(args: string[]): Promise<number> {
   return runCommand(spec, args, async (forms, operands, started) => {
     checkForms(forms);
-    const [model, ...more] = operands;
-    if (model === undefined || more.length > 0) {
+    if (operands.length > 1) {
       throw new InputError(
-        `inspect takes one MODEL folder, not ${operands.length}: try 'inspect engine/models/nano'`,
+        `inspect takes one MODEL folder, not ${operands.length}: give the folder of a checkpoint`,
       );
     }
+    const model = operands[0] ?? await ownModel();
     const report = await inspect(model);
     if (!forms.json) {
       const sections = inspectionSections(model, report);

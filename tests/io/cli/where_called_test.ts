@@ -25,6 +25,9 @@ Deno.test("a task finds and writes files beside its caller, in every kind of com
     const made = await task(folder, "init", "--preset", "nano", "-o", "made");
     assertEquals(made.code, 0, made.stderr);
     assertEquals((await Deno.stat(`${folder}/made/config.json`)).isFile, true);
+    const own = await task(folder, "inspect", "--json");
+    assertEquals(own.code, 0, own.stderr);
+    assertStringIncludes(own.stdout, "engine/models/nano");
     const missing = await task(folder, "replay", "talk.wav", "-o", "answer.wav");
     assertEquals(missing.code, 2);
     assertStringIncludes(missing.stderr, "talk.wav");
