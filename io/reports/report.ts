@@ -239,7 +239,7 @@ table { border-collapse: collapse; font-size: 0.86rem; font-variant-numeric: tab
 th, td { padding: 0.28rem 0.6rem; text-align: right; white-space: nowrap; }
 th:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-weight: 500; border-bottom: 1px solid var(--line); }
-tbody th { font-weight: 400; }
+tbody th { font-weight: 400; white-space: pre; }
 tbody tr:nth-child(even) { background: var(--tint); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.5rem; font-size: 0.92rem; }
 dt { color: var(--soft); }

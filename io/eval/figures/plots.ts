@@ -17,7 +17,7 @@ export function figurePlots(rows: readonly Row[]): Plot[] {
     ...{ key: row.key, name, value: row.value, interval: row.interval },
     stands: row.bar?.met !== false,
   }));
-  return plots(named, "figures", "grey where a bar is missed", false);
+  return plots(named, "figures", "grey where the bar is missed", false);
 }
 
 /** Differences with their intervals; those that are some in colour. */
@@ -49,7 +49,7 @@ function plots(all: readonly Named[], id: string, colours: string, zero: boolean
       ...{
         id: `${id}-${shared ? "rates" : "others"}`,
         title,
-        note: `${note} They are ${colours}.`,
+        note: `${note} Dots are ${colours}.`,
       },
       ...{ shared, zero },
     })];

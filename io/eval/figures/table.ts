@@ -99,7 +99,7 @@ export function differencesCsv(differences: readonly Difference[]): string {
 export function verdicts(rows: readonly Row[]): string {
   const bars = told(rows).flatMap(({ bar }) => bar ? [bar.met] : []);
   const count = (met: boolean | null) => bars.filter((one) => one === met).length;
-  return `bars: ${count(true)} reached, ${count(false)} fall short, ${count(null)} not known; ` +
+  return `bars: ${count(true)} reached, ${count(false)} not reached, ${count(null)} not known; ` +
     "every definition is in docs/eval.md";
 }
 
