@@ -106,6 +106,16 @@ export class Fields {
     return new Fields(this.get(key), this.where, `${this.path}${key}.`);
   }
 
+  /** Refuses a key that is nearly one that was asked for and is missing; other keys are passed over. */
+  refuseMisspelt(): void {
+    const missing = [...this.#asked].filter((key) => !Object.hasOwn(this.#json, key));
+    for (const key of missing.length === 0 ? [] : Object.keys(this.#json)) {
+      const near = this.#asked.has(key) ? undefined : nearest(key.toLowerCase(), missing);
+      if (near === undefined) continue;
+      throw new InputError(`${this.where}: ${this.path}${key}: did you mean ${near}?`);
+    }
+  }
+
   /** Refuses keys but these and those asked for before: a misspelt option must not pass for its
    * default. */
   refuseOthers(...keys: string[]): void {

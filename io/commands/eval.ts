@@ -147,7 +147,7 @@ async function evaluation(
       ffmpegFinder(options.ffmpeg),
     );
     if (options.json) await printResult("eval-check/1", await provenanceOf(started), found);
-    else await print(checkText(found));
+    else await print(checkText(found, options));
     return found.recordings.every(({ problem }) => problem === null) ? 0 : 2;
   }
   const jobs = await chooseJobs({

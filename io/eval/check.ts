@@ -3,8 +3,9 @@ import type { ModelConfig } from "../../engine/config/config.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { openInput } from "../ends/observe.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
-import { tableOf, tableText } from "../reports/table.ts";
+import { recordsCsv, type Table, tableMarkdown, tableOf, tableText } from "../reports/table.ts";
 import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
+import type { Forms } from "../cli/forms.ts";
 import { leftOut } from "./jobs.ts";
 import { judgeAll } from "./measurement.ts";
 import type { Measure, Outcome } from "./measures/outcomes.ts";
@@ -108,17 +109,25 @@ function judgedOf({ name, truth, agent }: Recording, unitMs: number): RecordingC
 }
 
 /** Why an event won't be judged. */
-function notesOf(event: TruthEvent, { timeline }: Truth, outcomes: readonly Outcome[]): string[] {
+function notesOf(
+  event: TruthEvent,
+  { timeline, events }: Truth,
+  outcomes: readonly Outcome[],
+): string[] {
   const has = (measure: Measure, unit: number) =>
     outcomes.some((one) => one.measure === measure && one.unit === unit);
   switch (event.type) {
     case "question": {
       const what = `the question in unit ${event.start} isn't judged`;
+      const lone = event.interrupts &&
+        !events.some((one) => one.type === "interruption" && one.onset === event.start);
+      const notes = lone ? [`${what} as interrupting: no interruption begins in that unit`] : [];
       if (!has("missed", event.start)) {
-        return [`${what}: the user takes the turn again less than 4 units after its end`];
+        return [...notes, `${what}: the user takes the turn again less than 4 units after its end`];
       }
-      if (has("right", event.start)) return [];
+      if (has("right", event.start)) return notes;
       return [
+        ...notes,
         `${what} for its answer: its words aren't in the timeline from unit ${event.answer} on, or ` +
         "end less than 3 units before the user's next turn",
       ];
@@ -168,9 +177,26 @@ async function checkMedia(
   if (agent !== null) await check(agent, shapes.agent, true);
 }
 
-/** What was found, for people: a table, and a line for each thing that isn't measured. */
-export function checkText({ recordings, leftOut }: FolderCheck): string {
-  const table = tableOf("", recordings, [
+/** What was found in the form that was asked for: as a table, with a line for each thing that isn't
+ * measured, or as comma-separated values. */
+export function checkText(found: FolderCheck, forms: Omit<Forms, "json">): string {
+  if (forms.csv) {
+    return recordsCsv(found.recordings.map(({ judged, notes, ...one }) => ({
+      ...one,
+      ...Object.fromEntries(counted.map((measure) => [measure, judged?.[measure] ?? null])),
+      notes: notes.join("; "),
+    })));
+  }
+  const table = checkTable(found);
+  return forms.markdown ? tableMarkdown(table) : tableText(table).replace(/^\n/, "");
+}
+
+function checkTable({ recordings, leftOut }: FolderCheck): Table {
+  const lines = recordings.flatMap(({ name, notes, problem }) => [
+    ...(problem === null ? [] : [problem]),
+    ...notes.map((note) => `${name}: ${note}`),
+  ]);
+  return tableOf("", recordings, [
     ["", ({ name }) => name],
     ["units", ({ units }) => units === null ? null : `${units}`],
     ...counted.map((measure) =>
@@ -181,10 +207,5 @@ export function checkText({ recordings, leftOut }: FolderCheck): string {
     ),
     ["voice, lips, picture", ({ compared }) => compared === null ? null : compared ? "yes" : "no"],
     ["verdict", ({ problem }) => problem === null ? "runs" : "FAILS"],
-  ]);
-  const lines = recordings.flatMap(({ name, notes, problem }) => [
-    ...(problem === null ? [] : [problem]),
-    ...notes.map((note) => `${name}: ${note}`),
-  ]);
-  return [tableText(table).replace(/^\n/, ""), ...lines, ...leftOut].join("\n").trimEnd() + "\n";
+  ], [...lines, ...leftOut]);
 }

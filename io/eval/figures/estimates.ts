@@ -103,14 +103,17 @@ function drawsOf(conversations: number, count: number): Uint32Array[] {
   return known.slice(0, count);
 }
 
-/** The interval that holds the figure in 95 % of draws; null: of fewer than two conversations there is
- * none. Draws in which nothing is counted are left out. */
+/** The interval that holds the figure in 95 % of draws; null: it rests on fewer than two conversations.
+ * Draws in which nothing is counted are left out. */
 export function intervalOf(
   estimate: Estimate,
   conversations: number,
   count: number,
 ): Interval | null {
-  if (conversations < 2) return null;
+  // Draws of what one conversation alone has are all alike, and say nothing of others.
+  let having = 0;
+  for (let i = 0; i < conversations && having < 2; i++) having += estimate([i]).events > 0 ? 1 : 0;
+  if (having < 2) return null;
   const values = drawsOf(conversations, count).map((drawn) => estimate(drawn).value)
     .filter((value) => !Number.isNaN(value));
   return values.length === 0 ? null : [quantile(values, 0.025), quantile(values, 0.975)];

@@ -60,12 +60,12 @@ export async function readEvalFile(path: string): Promise<EvalFile> {
     if (at === 0 && value?.["type"] !== "header") throw notOurs(path, null);
     if (value?.["type"] === "header") {
       if (value["schema"] !== eventsSchema) throw notOurs(path, value["schema"]);
+      const { unitMs, runs } = value;
+      if (!(Number(unitMs) > 0 && Array.isArray(runs))) throw damaged(path, at);
       headers.push(value as unknown as EvalHeader);
     } else if (isResult(value)) last.set(resultKey(value), value);
     else if (value?.["type"] !== "summary") {
-      throw new InputError(
-        `${path}: line ${at + 1} is damaged: take it out (its recording is run again by --resume)`,
-      );
+      throw damaged(path, at);
     }
   });
   const [header] = headers;
@@ -77,6 +77,13 @@ export async function readEvalFile(path: string): Promise<EvalFile> {
   return { path, header: { ...header, runs }, results: [...last.values()] };
 }
 
+function damaged(path: string, at: number): InputError {
+  const remedy = at === 0
+    ? "make the file anew by 'eval --events FILE --force'"
+    : "take it out (its recording is run again by --resume)";
+  return new InputError(`${path}: line ${at + 1} is damaged: ${remedy}`);
+}
+
 function parsed(line: string): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(line);
@@ -86,27 +93,31 @@ function parsed(line: string): Record<string, unknown> | null {
   }
 }
 
-/** The fields that figures are made of, and what they are. */
-const fields = {
-  name: "string",
-  noiseSeed: "number",
-  units: "number",
-  wallSeconds: "number",
-  basis: "object",
-  outcomes: "object",
-  solveMs: "object",
-  active: "string",
-  truthActive: "string",
-  rms: "object",
-  lips: "object",
-  pictures: "object",
-} as const;
-
-function isResult(value: unknown): value is RecordingResult {
-  const line: Record<string, unknown> = { ...value as object };
-  return line["type"] === "recording" &&
-    Object.entries(fields).every(([key, type]) => line[key] !== null && typeof line[key] === type);
+/** Whether a line has what figures are made of: a line that was changed by hand, or is another
+ * program's, would give wrong figures without a word. */
+function isResult(value: Record<string, unknown> | null): value is RecordingResult & typeof value {
+  if (value?.["type"] !== "recording" || typeof value["name"] !== "string") return false;
+  const { units, active, truthActive, outcomes, solveMs, rms } = value;
+  const list = (one: unknown): unknown[] => Array.isArray(one) ? one : [null];
+  const flags = [active, truthActive];
+  const outcomeKeys = list(outcomes).map(fieldsOf);
+  const basis = fieldsOf(value["basis"]);
+  return [value["noiseSeed"], value["wallSeconds"], units, ...list(solveMs), ...list(rms)]
+    .every(Number.isFinite) &&
+    list(rms).length === units &&
+    flags.every((one) => typeof one === "string" && one.length === units && /^[01]*$/.test(one)) &&
+    outcomeKeys.every(({ measure, unit, value }) =>
+      typeof measure === "string" && [unit, value].every(Number.isFinite)
+    ) &&
+    basisKeys.every((key) => typeof basis[key] === "string") &&
+    (value["swap"] === null || typeof fieldsOf(value["swap"])["of"] === "string") &&
+    ["lips", "pictures"].every((key) => typeof value[key] === "object" && value[key] !== null);
 }
+
+const basisKeys = ["recording", "truth", "checkpoint", "settings", "program"] as const;
+
+/** The fields of what may be an object. */
+const fieldsOf = (value: unknown): Record<string, unknown> => ({ ...value as object });
 
 function notOurs(path: string, schema: unknown): InputError {
   const is = typeof schema === "string" ? ` (its schema is ${schema}, not ${eventsSchema})` : "";

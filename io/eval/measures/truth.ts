@@ -5,6 +5,7 @@
 import { Fields, type Range } from "../../../engine/config/config_fields.ts";
 import { InputError } from "../../../engine/config/errors.ts";
 import { nearest } from "../../../engine/config/nearest.ts";
+import { wordsOf } from "./words.ts";
 
 export interface TruthUnit {
   /** The user's voice sounds (noises don't count). */
@@ -121,20 +122,28 @@ export function parseTruth(text: string, path: string): Truth {
   }
   const record = new Fields(value, path);
   const units = record.whole("units", [1, 1e6]);
-  const timeline = objects(record, "timeline").map((unit): TruthUnit => ({
-    user: unit.boolean("user"),
-    agent: unit.boolean("agent"),
-    word: textOrNull(unit, "word"),
-    typed: textOrNull(unit, "typed"),
-  }));
+  const timeline = objects(record, "timeline").map((unit): TruthUnit => {
+    const word = textOrNull(unit, "word");
+    const read = {
+      user: unit.boolean("user"),
+      agent: unit.boolean("agent"),
+      word: word && plainWords([word]).join(" "),
+      typed: textOrNull(unit, "typed"),
+    };
+    if (read.word === "") throw unit.error("word", "a word with a letter or digit, or null");
+    unit.refuseMisspelt();
+    return read;
+  });
   if (timeline.length !== units) {
     throw new InputError(`${path}: timeline has ${timeline.length} entries, but units is ${units}`);
   }
   const read = objects(record, "events").map((event) => readEvent(event, units));
   const swap = isGiven(record, "swap") ? record.object("swap") : null;
+  const seed = isGiven(record, "seed") ? record.whole("seed", [0, Number.MAX_SAFE_INTEGER]) : null;
+  record.refuseMisspelt();
   return {
     units,
-    seed: isGiven(record, "seed") ? record.whole("seed", [0, Number.MAX_SAFE_INTEGER]) : null,
+    seed,
     events: read.filter((event) => typeof event !== "string"),
     otherTypes: [...new Set(read.filter((event) => typeof event === "string"))],
     timeline,
@@ -149,6 +158,10 @@ const types = ["question", "interruption", "distraction", "naming", "greeting", 
  * a known one: a misspelt event would be missing in every figure. */
 function readEvent(event: Fields, units: number): TruthEvent | string {
   const unit = (key: string) => event.whole(key, [0, units]);
+  const span = () => {
+    const start = unit("start");
+    return { start, end: event.whole("end", [start, units]) };
+  };
   const type = readText(event, "type");
   switch (type) {
     case "question":
@@ -157,8 +170,7 @@ function readEvent(event: Fields, units: number): TruthEvent | string {
         kind: readText(event, "kind"),
         text: readText(event, "text"),
         typed: event.boolean("typed"),
-        start: unit("start"),
-        end: unit("end"),
+        ...span(),
         pauses: pairs(event, "pauses"),
         interrupts: event.boolean("interrupts"),
         words: words(event),
@@ -170,15 +182,14 @@ function readEvent(event: Fields, units: number): TruthEvent | string {
       return {
         type,
         kind: readText(event, "kind"),
-        start: unit("start"),
-        end: unit("end"),
+        ...span(),
         during_answer: event.boolean("during_answer"),
       };
     case "naming":
     case "greeting":
       return { type, start: unit("start"), words: words(event) };
     case "story":
-      return { type, start: unit("start"), end: unit("end") };
+      return { type, ...span() };
     default: {
       const near = nearest(type.toLowerCase(), types);
       if (near !== undefined) throw event.error("type", `"${near}": did you mean that?`);
@@ -205,14 +216,17 @@ function words(event: Fields): string[] {
   const list = event.list("words", anyLength);
   const isText = (item: unknown) => typeof item === "string";
   if (!list.every(isText)) throw event.error("words", "a list of words");
-  return list;
+  return plainWords(list);
 }
+
+/** Words as those of the agent are written, so that 'Red.' is the word that it says. */
+const plainWords = (texts: readonly string[]) => wordsOf([texts.join(" ")]).map(({ word }) => word);
 
 function pairs(fields: Fields, key: string): [number, number][] {
   const list = fields.list(key, anyLength);
   const isPair = (item: unknown): item is [number, number] =>
-    Array.isArray(item) && item.length === 2 && item.every(Number.isFinite);
-  if (!list.every(isPair)) throw fields.error(key, "a list of [from, to]");
+    Array.isArray(item) && item.length === 2 && item.every(Number.isFinite) && item[0] < item[1];
+  if (!list.every(isPair)) throw fields.error(key, "a list of [from, to] with from below to");
   return list;
 }
 

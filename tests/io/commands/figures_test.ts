@@ -124,6 +124,28 @@ folderTest(`figures prints tables, CSV and Markdown, and compares${why}`, async 
       "line 14 is damaged",
     );
   }
+  // JSON that figures can't be made of is no result.
+  const [header = "", first = ""] = text.split("\n");
+  const wrong: [line: string, key: string, value: unknown][] = [
+    [header, "unitMs", "long"],
+    [header, "runs", 5],
+    [first, "active", "11"],
+    [first, "outcomes", { 0: 1 }],
+    [first, "outcomes", [{ ...right(1, "red", "red"), value: null }]],
+    [first, "basis", {}],
+    [first, "rms", [1]],
+  ];
+  for (const [line, key, value] of wrong) {
+    const changed = JSON.stringify({ ...JSON.parse(line), [key]: value });
+    await Deno.writeTextFile(`${folder}/bad.jsonl`, text.replace(line, changed));
+    const at = line === header ? 1 : 2;
+    await assertRejects(
+      () => figures(`${folder}/bad.jsonl`),
+      InputError,
+      `line ${at} is damaged`,
+      key,
+    );
+  }
   await Deno.writeTextFile(`${folder}/old.jsonl`, '{"type":"header","format":1}\n');
   await assertRejects(() => figures(`${folder}/old.jsonl`), InputError, "not an events file");
 });

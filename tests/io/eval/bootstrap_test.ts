@@ -102,6 +102,10 @@ Deno.test("rowsOf gives the same intervals in any order of results, and none of 
   assertEquals(figureOf([...results].reverse()), row);
   assertEquals(figureOf(results.slice(0, 1))?.interval, null);
   assertEquals(figureOf(results, 0)?.interval, null);
+  // What one conversation of many has alone says as little of others.
+  const alone = results.map((one, i) => i === 3 ? one : { ...one, outcomes: [] });
+  assert(figureOf(alone)?.value !== null);
+  assertEquals(figureOf(alone)?.interval, null);
   const few = rowsOf(
     results.map((one) => ({ ...one, outcomes: one.outcomes.slice(0, 1) })).slice(0, 9),
     160,

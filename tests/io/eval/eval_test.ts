@@ -112,6 +112,39 @@ Deno.test("parseTruth names what is wrong in a record", async () => {
       `events[0].type is "${type}"; it may be "${near}": did you mean that?`,
     );
   }
+  const question = { type: "question", kind: "c", text: "t", typed: false, interrupts: false };
+  const asked = { ...question, start: 2, end: 4, pauses: [], words: ["It's", "RED."], answer: 5 };
+  const silent = { user: false, agent: false };
+  const timeline = new Array(125).fill(silent);
+  // Words are read as the agent's are, and what can't be is refused.
+  const read = parseTruth(
+    JSON.stringify({
+      units: 125,
+      timeline: [{ ...silent, word: "Red!" }, ...timeline.slice(1)],
+      events: [asked],
+    }),
+    "t",
+  );
+  assertEquals([read.timeline[0]?.word, read.events], ["red", [{
+    ...asked,
+    words: ["it's", "red"],
+  }]]);
+  const cases: [changes: Record<string, unknown>, message: string][] = [
+    [
+      { events: [{ type: "story", start: 8, end: 2 }] },
+      "events[0].end is 2; it may be a whole number from 8",
+    ],
+    [{ events: [{ ...asked, pauses: [[5, 1]] }] }, "with from below to"],
+    [
+      { timeline: timeline.with(3, { ...silent, wrod: "red" }) },
+      "timeline[3].wrod: did you mean word?",
+    ],
+    [{ timeline: timeline.with(3, { ...silent, word: "?" }) }, 'timeline[3].word is "?"'],
+    [{ swap: undefined, Swaps: { kind: "card", of: "1" } }, "Swaps: did you mean swap?"],
+  ];
+  for (const [changes, message] of cases) {
+    assertStringIncludes(wrong((record) => Object.assign(record, changes)), message);
+  }
 });
 
 Deno.test("eval refuses options that don't go together", async () => {
@@ -214,6 +247,10 @@ ffmpegTest(
     assertEquals(bad.code, 2);
     assertStringIncludes(bad.text, "timeline has 60 entries, but units is 61");
     assert(/^100001 .*FAILS$/m.test(bad.text), bad.text);
+    const csv = await evalOracle(["--check", folder, "--csv"], []);
+    assert(/^100001,.*but units is 61/m.test(csv.text), csv.text);
+    const markdown = await evalOracle(["--check", folder, "--markdown"], []);
+    assert(/^\| 100001 \|.*\| FAILS \|$/m.test(markdown.text), markdown.text);
   },
 );
 
