@@ -256,13 +256,9 @@ Deno.test("every link in the docs leads to a file and a heading of this reposito
   assertEquals(dead, []);
 });
 
-Deno.test("deno.json links each jsr: package to a stand-in of its name", () => {
-  const config: { links: string[]; imports: Record<string, string> } = JSON.parse(
-    read("deno.json"),
-  );
-  const names = config.links.map((folder) => JSON.parse(read(`${folder}/deno.json`)).name);
-  const fromJsr = Object.entries(config.imports).filter(([, to]) => to.startsWith("jsr:"));
-  assertEquals(names.sort(), fromJsr.map(([name]) => name).sort());
+Deno.test("deno.json fetches nothing from JSR, which not every machine reaches", () => {
+  const { imports }: { imports: Record<string, string> } = JSON.parse(read("deno.json"));
+  assertEquals(Object.values(imports).filter((to) => to.startsWith("jsr:")), []);
 });
 
 Deno.test("floors import relative paths, node: and npm: with one exact version each", () => {

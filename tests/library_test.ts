@@ -1,7 +1,27 @@
 /** docs/library.md lists the errors of the library: each is what it says, and no other is thrown. */
 import { assert, assertEquals } from "@std/assert";
-import { listAdapters, openCheckpoint, openModel, openSession } from "../engine/mod.ts";
-import { fit, loadSnapshot, observations, paced, recorder } from "../io/mod.ts";
+import {
+  InputError,
+  listAdapters,
+  openCheckpoint,
+  openModel,
+  openSession,
+  snapshotBytes,
+  unitLayout,
+} from "../engine/mod.ts";
+import {
+  captions,
+  fit,
+  loadSnapshot,
+  observations,
+  paced,
+  readUserText,
+  recorder,
+  saved,
+  saveSnapshot,
+  sideBySide,
+  typing,
+} from "../io/mod.ts";
 import { tinyConfig } from "./engine/support.ts";
 import { withCheckpoint } from "./engine/tiny_checkpoint.ts";
 
@@ -27,6 +47,49 @@ Deno.test({
   sanitizeOps: false,
   sanitizeResources: false,
   fn: () => withCheckpoint(tinyConfig(), everyError),
+});
+
+Deno.test("what is null, a promise or another thing is refused in one line by whatever takes it", async () => {
+  const layout = unitLayout(tinyConfig());
+  const absent = { audio: null, frames: null };
+  const recorded = { path: "a.mkv", shape: layout.agent, units: 1, spoken: [] };
+  const session = { respond: () => [], snapshot: () => null };
+  // deno-lint-ignore no-explicit-any
+  const takers: Record<string, (wrong: any) => unknown> = {
+    unitLayout: (wrong) => unitLayout(wrong),
+    snapshotBytes: (wrong) => snapshotBytes(wrong),
+    "fit, from": (wrong) => fit(wrong, layout),
+    "fit, to": (wrong) => fit(layout, wrong),
+    "fit, a response": (wrong) => fit(layout, layout)(wrong),
+    "fit, resampled": (wrong) =>
+      fit({ agent: { ...layout.agent, sampleRate: 24000, samples: 3840 } }, layout)(wrong),
+    observations: (wrong) => Array.fromAsync(observations(wrong, { layout })),
+    "observations, options": (wrong) => observations("talk.wav", wrong),
+    recorder: (wrong) => recorder(wrong, { layout }),
+    "recorder, options": (wrong) => recorder("answer.wav", wrong),
+    "recorder, info": (wrong) => recorder("answer.wav", { layout, info: wrong }),
+    saveSnapshot: (wrong) => saveSnapshot("nowhere", wrong),
+    loadSnapshot: (wrong) => loadSnapshot(wrong),
+    "sideBySide, a recorder": (wrong) => sideBySide("b.mkv", "a.mkv", wrong),
+    "sideBySide, files": (wrong) => sideBySide("b.mkv", wrong, recorded),
+    "sideBySide, options": (wrong) => sideBySide("b.mkv", "a.mkv", recorded, wrong),
+    "typing, source": (wrong) => Array.fromAsync(typing(wrong, new Map())),
+    "typing, text": (wrong) => Array.fromAsync(typing([absent], wrong)),
+    readUserText: (wrong) => readUserText(wrong, 160),
+    "readUserText, unitMs": (wrong) => readUserText("text.jsonl", wrong),
+    captions: (wrong) => captions(wrong, 160, 1),
+    "paced, session": (wrong) => paced(wrong, []).next(),
+    "paced, source": (wrong) => paced(session as never, wrong).next(),
+    "saved, session": (wrong) => saved(wrong, [], "nowhere").next(),
+    "saved, source": (wrong) => saved(session as never, wrong, "nowhere").next(),
+  };
+  for (const [name, take] of Object.entries(takers)) {
+    for (const wrong of [null, 3, Promise.resolve([]), { none: 1 }]) {
+      const error = await Promise.try(() => take(wrong)).then(() => null, (error) => error);
+      const said = `${name}, given ${Deno.inspect(wrong)}: ${error}`;
+      assert(error instanceof InputError && !error.message.includes("\n"), said);
+    }
+  }
 });
 
 async function everyError(folder: string): Promise<void> {

@@ -5,11 +5,11 @@
  * Sizes are checked against the config and the files before anything is allocated.
  */
 import { createHash, type Hash } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import { canonicalJson } from "../config/canonical_json.ts";
 import type { BackboneConfig, ModelConfig } from "../config/config.ts";
 import { validateBackbone, validateConfig } from "./config_check.ts";
 import { InputError } from "../config/errors.ts";
+import { localPath } from "../config/local_path.ts";
 import { errorText, valueText } from "../config/error_text.ts";
 import type { Parameter } from "../weights/parameter.ts";
 import { dtypeBytes, type FileDtype, headerLength, parseHeader } from "../weights/safetensors.ts";
@@ -316,20 +316,7 @@ async function shardNames(folder: string): Promise<Map<string, string[]>> {
 }
 
 function folderPath(folder: string | URL): string {
-  let path = folder;
-  if (typeof folder === "string" ? /^[a-z][a-z+.-]+:\/\//i.test(folder) : folder instanceof URL) {
-    const { protocol, href } = new URL(folder);
-    if (protocol !== "file:") {
-      throw new InputError(`${href}: a checkpoint must be a local folder; download it first`);
-    }
-    path = fileURLToPath(href);
-  }
-  if (typeof path !== "string" || path === "") {
-    throw new InputError(
-      `a checkpoint's folder is ${valueText(path)}; it may be a path or a file: URL`,
-    );
-  }
-  return path.replace(/(?<=.)\/+$/, "");
+  return localPath(folder, "a checkpoint's folder").replace(/(?<=.)\/+$/, "");
 }
 
 async function exists(path: string): Promise<boolean> {

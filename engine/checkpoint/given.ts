@@ -14,6 +14,41 @@ export function givenCheckpoint(given: Checkpoint): Checkpoint {
   throw new InputError(`checkpoint: is ${valueText(given)}; ${opened}`);
 }
 
+/** The observations themselves. @param what What messages call their reader. @throws InputError when
+ * nothing can be taken from them. */
+export function givenSource<T>(what: string, given: T): T {
+  const source = given as Partial<Iterable<unknown> & AsyncIterable<unknown>> | null | undefined;
+  if (typeof given !== "string" && (source?.[Symbol.asyncIterator] ?? source?.[Symbol.iterator])) {
+    return given;
+  }
+  throw new InputError(
+    `${what}: the observations are ${valueText(given)}; they may be a list or an iterator`,
+  );
+}
+
+/** @param what What messages call its user. @throws InputError when it is no session. */
+export function givenSession(
+  what: string,
+  given: { respond?: unknown; snapshot?: unknown } | null,
+): void {
+  if (typeof (given?.respond ?? given?.snapshot) === "function") return;
+  throw new InputError(
+    `${what}: the session is ${valueText(given)}; it may be what \`await openSession()\` gives`,
+  );
+}
+
+/** What an agent gave in one unit, checked and copied. @throws InputError */
+export function givenResponse(
+  given: unknown,
+  agent: StreamShape,
+): { audio: Float32Array<ArrayBuffer>; frames: Uint8Array<ArrayBuffer> } {
+  const fields = new Fields(given, "response");
+  return {
+    audio: givenSound("response: audio", fields.get("audio"), agent, agent.samples),
+    frames: givenPictures("response: frames", fields.get("frames"), agent, agent.frames),
+  };
+}
+
 /** An observation of the engine's own. */
 export interface GivenObservation {
   audio: Float32Array<ArrayBuffer> | null;

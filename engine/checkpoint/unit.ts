@@ -6,6 +6,7 @@
  * The bars part the three groups: observation, language, response latents.
  */
 import type { ModelConfig } from "../config/config.ts";
+import { Fields } from "../config/config_fields.ts";
 import { type Medium, observationEncoder, responseDecoder } from "./coders.ts";
 import { coderOutput } from "../layers/coder.ts";
 import type { Grid, Shape4 } from "../layers/layer.ts";
@@ -163,9 +164,14 @@ export interface StreamLayout extends UnitLayout {
 /**
  * Counts the tokens, frames and samples of one unit of a checkpoint.
  *
- * @throws InputError when the shapes of its encoders and decoders don't fit together.
+ * @throws InputError when it is no checkpoint's config, or the shapes of its encoders and decoders don't
+ * fit together.
  */
 export function unitLayout(config: ModelConfig): StreamLayout {
+  const fields = new Fields(config, "config");
+  for (const side of ["observation", "response"]) {
+    for (const medium of ["audio", "video"]) fields.object(side).object(medium);
+  }
   const observed = (medium: Medium) => coderOutput(observationEncoder(config, medium));
   const latents = (medium: Medium) => responseDecoder(config, medium).input;
   const grid = ([time, height, width]: Readonly<Shape4>): Grid => [time, height, width];

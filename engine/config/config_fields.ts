@@ -37,7 +37,9 @@ export class Fields {
 
   get(key: string): unknown {
     this.#asked.add(key);
-    return Object.hasOwn(this.#json, key) ? this.#json[key] : undefined;
+    // What a class or a prototype gives counts, what every object has doesn't.
+    const isGiven = Object.hasOwn(this.#json, key) || !(key in Object.prototype);
+    return isGiven ? this.#json[key] : undefined;
   }
 
   /** The error of a key: its path, its value, and what it may be. */

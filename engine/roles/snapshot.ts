@@ -105,9 +105,26 @@ export function blobOf(snapshot: Snapshot, name: string): Uint8Array<ArrayBuffer
   return snapshot.blobs.get(name) ?? new Uint8Array(0);
 }
 
-/** Bytes of all blobs. */
-export function snapshotBytes({ blobs }: Snapshot): number {
+/** Bytes of all blobs. @throws InputError when it is no snapshot. */
+export function snapshotBytes(snapshot: Snapshot): number {
+  const blobs = givenBlobs(new Fields(snapshot, "snapshot"));
   return [...blobs.values()].reduce((sum, { length }) => sum + length, 0);
+}
+
+function givenBlobs(fields: Fields): Map<string, Uint8Array> {
+  const map = fields.get("blobs");
+  if (kindOf(map) !== "Map") {
+    const keep = "which JSON doesn't hold: keep it with saveSnapshot, or structuredClone";
+    throw fields.error("blobs", `a Map of Uint8Arrays, ${keep}`);
+  }
+  for (const [name, bytes] of map as Map<string, unknown>) {
+    if (kindOf(bytes) !== "Uint8Array") {
+      throw new InputError(
+        `snapshot: ${valueText(name)} is ${valueText(bytes)}; it may be a Uint8Array`,
+      );
+    }
+  }
+  return map as Map<string, Uint8Array>;
 }
 
 /**
@@ -185,20 +202,8 @@ function snapshotDigest(
 export function wholeSnapshot(given: Snapshot): Snapshot {
   const fields = new Fields(given, "snapshot");
   const meta = fields.object("meta");
-  const map = fields.get("blobs");
-  if (kindOf(map) !== "Map") {
-    const keep = "which JSON doesn't hold: keep it with saveSnapshot, or structuredClone";
-    throw fields.error("blobs", `a Map of Uint8Arrays, ${keep}`);
-  }
   const blobs: Snapshot["blobs"] = new Map();
-  for (const [name, bytes] of map as Map<string, unknown>) {
-    if (kindOf(bytes) !== "Uint8Array") {
-      throw new InputError(
-        `snapshot: ${valueText(name)} is ${valueText(bytes)}; it may be a Uint8Array`,
-      );
-    }
-    blobs.set(name, ownBytes(bytes as Uint8Array));
-  }
+  for (const [name, bytes] of givenBlobs(fields)) blobs.set(name, ownBytes(bytes));
   const whole = { meta: given.meta, blobs };
   const digest = meta.get("digest");
   if (digest !== undefined && digest !== snapshotDigest(whole, sha256)) {

@@ -21,13 +21,14 @@ export type ModelOptions = Pick<
   "placement" | "thinker" | "performer" | "precision" | "tuning"
 >;
 
-const modelRules = (({ placement, thinker, performer, precision, tuning }) => ({
+const { placement, thinker, performer, precision, tuning, ...ownRules } = sessionRules;
+const modelRules = {
   placement,
   thinker,
   performer,
   precision,
   tuning,
-}))(sessionRules) satisfies RulesOf<ModelOptions>;
+} satisfies RulesOf<ModelOptions>;
 
 const durabilityRules = {
   resume: { kind: "object" },
@@ -36,6 +37,7 @@ const durabilityRules = {
   details: { kind: "flag" },
   signal: { kind: "signal" },
 } as const satisfies RulesOf<Durability>;
+const { patience: _, ...ownDurability } = durabilityRules;
 
 /**
  * A checkpoint on its adapters, for any number of sessions: they share weights and kernels, and each
@@ -85,8 +87,10 @@ export class Model {
     options: Omit<SessionOptions, keyof ModelOptions> = {},
     durability: Omit<Durability, "patience"> = {},
   ): Promise<WorkerSession> {
-    const all = { ...options, ...this.#options };
-    return await this.begin(prepare(this.#checkpoint, this.#tokenizer, all, durability));
+    // What is the model's can't be asked of its sessions.
+    const all = { ...readOptions(options, ownRules), ...this.#options };
+    const kept = readOptions(durability, ownDurability, "durability");
+    return await this.begin(prepare(this.#checkpoint, this.#tokenizer, all, kept));
   }
 
   /** Opens a prepared session.

@@ -4,7 +4,7 @@
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { parameterCount } from "../checkpoint/tensors.ts";
-import { givenObservation } from "../checkpoint/given.ts";
+import { givenObservation, givenSource } from "../checkpoint/given.ts";
 import { TextStream, type Tokenizer } from "../checkpoint/tokenizer.ts";
 import {
   type Observation,
@@ -14,7 +14,6 @@ import {
 } from "../checkpoint/unit.ts";
 import type { FloatType } from "../../kernels/gpu/tensor.ts";
 import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
-import { valueText } from "../config/error_text.ts";
 import { InputError } from "../config/errors.ts";
 import { readOptions, type RulesOf, whole } from "../config/option_rules.ts";
 import type { Settings } from "../model/settings.ts";
@@ -308,14 +307,7 @@ export class WorkerSession implements Session {
     reading: Reading = {},
   ): AsyncGenerator<Response> {
     const { signal } = readOptions(reading, readingRules, "respond()");
-    const source = observations as Partial<Iterable<unknown> & AsyncIterable<unknown>> | null;
-    if (!source?.[Symbol.asyncIterator] && !source?.[Symbol.iterator]) {
-      throw new InputError(
-        `respond(): the observations are ${
-          valueText(observations)
-        }; they may be a list or an iterator`,
-      );
-    }
+    givenSource("respond()", observations);
     signal?.throwIfAborted();
     const leave = this.#responses.seize("respond()");
     let isOver = false;

@@ -5,6 +5,8 @@ import type {
   StreamLayout,
   StreamShape,
 } from "../../engine/checkpoint/unit.ts";
+import { givenResponse } from "../../engine/checkpoint/given.ts";
+import { valueText } from "../../engine/config/error_text.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { concat } from "../system/bytes.ts";
 import { Resampler } from "../media/resample.ts";
@@ -17,12 +19,13 @@ import { frameBytes } from "../media/stream_shape.ts";
  * same on both sides passes unchanged. The text isn't passed on: it is neither heard nor seen.
  *
  * @param from The layout of the one that speaks. @param to Of the one that listens.
- * @throws InputError when their units differ in length.
+ * @throws InputError when their units differ in length; then, when a response isn't one of the speaker's.
  */
 export function fit(
-  { agent: from }: Pick<StreamLayout, "agent">,
-  { user: to }: Pick<StreamLayout, "user">,
+  speaker: Pick<StreamLayout, "agent">,
+  listener: Pick<StreamLayout, "user">,
 ): (response: Pick<Response, "audio" | "frames">) => Observation {
+  const [from, to] = [sideOf(speaker, "agent"), sideOf(listener, "user")];
   if (from.unitMs !== to.unitMs) {
     throw new InputError(
       `fit: the speaker's units have ${from.unitMs} ms, the listener's ${to.unitMs}: ` +
@@ -31,7 +34,16 @@ export function fit(
   }
   const sound = soundFitter(from, to);
   const picture = pictureFitter(from, to);
-  return ({ audio, frames }) => ({ audio: sound(audio), frames: picture(frames) });
+  return (response) => {
+    const { audio, frames } = givenResponse(response, from);
+    return { audio: sound(audio), frames: picture(frames) };
+  };
+}
+
+function sideOf(layout: Partial<StreamLayout>, side: "agent" | "user"): StreamShape {
+  const shape = layout?.[side];
+  if (shape && typeof shape === "object") return shape;
+  throw new InputError(`fit: a layout is ${valueText(layout)}; it may be a session's`);
 }
 
 function soundFitter(from: StreamShape, to: StreamShape): (samples: Float32Array) => Float32Array {

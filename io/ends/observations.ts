@@ -14,7 +14,7 @@ import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import type { Cut, ObservationReader } from "../media/observation_reader.ts";
 import type { InputFacts } from "../pace/events.ts";
 import { chooseTracks, type TrackChoice } from "../media/tracks.ts";
-import { localPath } from "../system/local_path.ts";
+import { localPath } from "../../engine/config/local_path.ts";
 import type { ByteSource } from "./endpoints.ts";
 import { liveReader } from "./live_ends.ts";
 import { openInput } from "./observe.ts";

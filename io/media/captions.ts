@@ -1,5 +1,8 @@
 /** The agent's text in time: WebVTT for machines and players, ASS for burning into a picture. */
 
+import { valueText } from "../../engine/config/error_text.ts";
+import { InputError } from "../../engine/config/errors.ts";
+
 /** What the agent said in one unit. */
 export interface Spoken {
   /** From 0 on. */
@@ -125,6 +128,9 @@ export function webVttCue(caption: Caption): string {
  * @param units How many units there are.
  */
 export function webVtt(spoken: readonly Spoken[], unitMs: number, units: number): string {
+  if (!Array.isArray(spoken)) {
+    throw new InputError(`captions: are ${valueText(spoken)}; they may be a recorder's \`spoken\``);
+  }
   const last = Math.floor(units * unitMs);
   const cues = captionsOf(spoken, unitMs).map((caption) =>
     webVttCue({ ...caption, end: Math.min(caption.end, last) })

@@ -1,6 +1,7 @@
 /** Text that the user types while the recording plays: `{"at": seconds, "text": "..."}` per line, or a
  * JSON array of such objects. */
 import { InputError } from "../../engine/config/errors.ts";
+import { localPath } from "../../engine/config/local_path.ts";
 import { readError } from "../system/errors.ts";
 import { kindOf, valueText } from "../../engine/config/error_text.ts";
 
@@ -14,7 +15,13 @@ const maxBytes = 16 << 20;
  *
  * @throws InputError that names the line.
  */
-export async function readUserText(path: string, unitMs: number): Promise<UserText> {
+export async function readUserText(file: string | URL, unitMs: number): Promise<UserText> {
+  const path = localPath(file);
+  if (!(unitMs > 0)) {
+    throw new InputError(
+      `unitMs is ${valueText(unitMs)}; it may be a session's layout.agent.unitMs`,
+    );
+  }
   let content: string;
   try {
     const { size, isFile } = await Deno.stat(path);

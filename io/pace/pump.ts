@@ -1,6 +1,9 @@
 /** Observations go into a session and responses come out, until one side ends. */
 import type { Recovery, Snapshot } from "../../engine/mod.ts";
 import type { Observation, Response, StageTimes } from "../../engine/checkpoint/unit.ts";
+import { givenSource } from "../../engine/checkpoint/given.ts";
+import { kindOf, valueText } from "../../engine/config/error_text.ts";
+import { InputError } from "../../engine/config/errors.ts";
 import { orAborted } from "../system/interrupt.ts";
 import type { UserText } from "../media/user_text.ts";
 
@@ -70,6 +73,7 @@ export async function* pump(
  *
  * @param first The unit of the first observation. @param most The unit before which they end; the
  * source isn't read further.
+ * @throws InputError when the text is no Map.
  */
 export async function* typing(
   observations: Iterable<Observation> | AsyncIterable<Observation>,
@@ -77,6 +81,12 @@ export async function* typing(
   first = 0,
   most = Infinity,
 ): AsyncGenerator<Observation> {
+  givenSource("typing()", observations);
+  if (kindOf(userText) !== "Map") {
+    throw new InputError(
+      `typing(): the text is ${valueText(userText)}; it may be a Map of texts by unit`,
+    );
+  }
   if (first >= most) return;
   let unit = first;
   for await (const observation of observations) {

@@ -1,6 +1,7 @@
 /** A conversation in time, for scripts: units as they would be captured, through a network. */
 import type { Observation, Response, WorkerSession } from "../../engine/mod.ts";
 import { Pacer, type PerceivedLatency, wallClock } from "../pace/pace.ts";
+import { givenSession, givenSource } from "../../engine/checkpoint/given.ts";
 import { choice, readOptions, type RulesOf } from "../../engine/config/option_rules.ts";
 import { choosePace, paceOptions } from "../pace/pace_options.ts";
 
@@ -34,7 +35,7 @@ export type PacedResponse = Response & { perceived: PerceivedLatency };
  * A new session's responses to observations, paced as `replay` and `stream` pace them: a lost or skipped
  * observation is absent, a lost response is given but wasn't heard.
  *
- * @throws InputError when an option is none of the allowed values.
+ * @throws InputError when an option is none of the allowed values, or what is given is no session.
  */
 export async function* paced(
   session: Pick<WorkerSession, "respond" | "layout" | "info">,
@@ -42,6 +43,8 @@ export async function* paced(
   options: PacedOptions = {},
 ): AsyncGenerator<PacedResponse> {
   const { arriving = false, signal, pace, late, network } = readOptions(options, rules);
+  givenSession("paced()", session);
+  givenSource("paced()", observations);
   const { firstUnit, placement, settings: { schedule } } = session.info;
   const { unitMs } = session.layout.agent;
   const pacing = choosePace({ pace, late, network });

@@ -1,7 +1,9 @@
 /** Responses into files or a stream, for scripts: pictures, sound, text and events, synchronized. */
 import type { Response, SessionInfo } from "../../engine/mod.ts";
-import { givenPictures, givenSound } from "../../engine/checkpoint/given.ts";
+import { givenResponse } from "../../engine/checkpoint/given.ts";
+import { Fields } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
+import { valueText } from "../../engine/config/error_text.ts";
 import { readOptions, type RulesOf } from "../../engine/config/option_rules.ts";
 import type { Output } from "../ends/ends.ts";
 import type { ByteSink } from "../ends/endpoints.ts";
@@ -9,6 +11,7 @@ import { claimFiles, FileOutput } from "../ends/file_output.ts";
 import { LiveOutput } from "../ends/live_ends.ts";
 import { type Layout, layoutOf, layoutRules } from "../ends/observations.ts";
 import { checkExtension, needsFfmpeg, responseExtensions } from "../ends/response_file.ts";
+import { checkInput } from "../ends/observe.ts";
 import { drawSideBySide } from "../ends/side_by_side.ts";
 import { muxedOutput, openLiveFiles } from "../ends/stream_output.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
@@ -27,7 +30,7 @@ import type { PerceivedLatency } from "../pace/pace.ts";
 import { provenanceOf, runFacts, startRun } from "../provenance/provenance.ts";
 import { madeBy } from "./made_by.ts";
 import { RunTotals } from "../pace/totals.ts";
-import { localPath } from "../system/local_path.ts";
+import { localPath } from "../../engine/config/local_path.ts";
 import { Outputs } from "../system/output_file.ts";
 
 /** What a recorder is told. */
@@ -51,6 +54,12 @@ const rules = {
   force: { kind: "flag" },
   ffmpeg: { kind: "text" },
 } as const satisfies RulesOf<RecorderOptions>;
+
+const sideBySideRules = {
+  force: { kind: "flag" },
+  ffmpeg: { kind: "text" },
+  signal: { kind: "signal" },
+} as const;
 
 /** Where responses are written, in order. Made by `recorder`. */
 export class Recorder implements AsyncDisposable {
@@ -97,11 +106,12 @@ export class Recorder implements AsyncDisposable {
     perceived: PerceivedLatency = { observation: "given", heard: true, interactionMs: null },
   ): Promise<void> {
     if (!this.#isOpen) throw new Error("the recorder is closed: nothing can be written any more");
-    const { text, stages } = response;
-    const { samples, frames: count } = this.shape;
     // Copies: what is written last is kept until the end.
-    const audio = givenSound("response: audio", response.audio, this.shape, samples);
-    const frames = givenPictures("response: frames", response.frames, this.shape, count);
+    const { audio, frames } = givenResponse(response, this.shape);
+    const fields = new Fields(response, "response");
+    if (typeof response.text !== "string") throw fields.error("text", "text");
+    fields.object("stages").number("total", [0, Infinity]);
+    const { text, stages } = response;
     const before = performance.now();
     try {
       await this.#output.write({ unit: this.units, text, audio, frames });
@@ -179,6 +189,8 @@ export async function recorder(
   const layout = layoutOf(options);
   const { agent } = layout;
   const { info, input = null, force = false } = options;
+  if (info) { for (const key of ["settings", "thinker"]) new Fields(info, "info").object(key); }
+  if (input) localPath(input.path, "input.path");
   const events = options.events === undefined ? undefined : localPath(options.events);
   const ffmpeg = ffmpegFinder(options.ffmpeg);
   const files = new Outputs(input ? [input.path] : [], force);
@@ -232,10 +244,16 @@ export async function recorder(
 export async function sideBySide(
   output: string | URL,
   user: string | URL,
-  { path, shape: agent, units, spoken }: Pick<Recorder, "path" | "shape" | "units" | "spoken">,
-  { force = false, ffmpeg, signal }: { force?: boolean; ffmpeg?: string; signal?: AbortSignal } =
-    {},
+  recorded: Pick<Recorder, "path" | "shape" | "units" | "spoken">,
+  options: { force?: boolean; ffmpeg?: string; signal?: AbortSignal } = {},
 ): Promise<string | null> {
+  const { force = false, ffmpeg, signal } = readOptions(options, sideBySideRules);
+  if (typeof recorded?.path !== "string" && recorded?.path !== null) {
+    throw new InputError(
+      `side by side: the recorder is ${valueText(recorded)}; it may be what recorder() gives`,
+    );
+  }
+  const { path, shape: agent, units, spoken } = recorded;
   const [input, to] = [localPath(user), localPath(output)];
   checkExtension("side by side", to, mediaExtensions);
   if (path === null || !needsFfmpeg(path)) {
@@ -246,6 +264,7 @@ export async function sideBySide(
         `not ${path ?? "a stream"}`,
     );
   }
+  for (const file of [input, path]) await checkInput(file);
   const outputs = new Outputs([input, path], force);
   try {
     const found = await ffmpegFinder(ffmpeg)();
@@ -262,6 +281,7 @@ export async function sideBySide(
 }
 
 function byteSink(stream: WritableStream<Uint8Array>): ByteSink & { abort(): Promise<void> } {
+  if (stream.locked) throw new InputError("the stream is being written already: give a new one");
   const writer = stream.getWriter();
   return {
     name: "the stream",

@@ -1,9 +1,10 @@
 /** A script's snapshots in a folder, in the form in which the commands save their sessions. */
+import { givenSession, givenSource } from "../../engine/checkpoint/given.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { readOptions, whole } from "../../engine/config/option_rules.ts";
 import type { Observation, Session } from "../../engine/mod.ts";
 import { type Snapshot, wholeSnapshot } from "../../engine/roles/snapshot.ts";
-import { localPath } from "../system/local_path.ts";
+import { localPath } from "../../engine/config/local_path.ts";
 import { defaultName, SessionFolder } from "../system/session_folder.ts";
 
 /**
@@ -61,6 +62,8 @@ export async function* saved(
     every: whole(1, 1e6),
     name: { kind: "text" },
   });
+  givenSession("saved()", session);
+  givenSource("saved()", observations);
   let units = 0;
   const save = async () => await saveSnapshot(folder, await session.snapshot(), name);
   for await (const observation of observations) {

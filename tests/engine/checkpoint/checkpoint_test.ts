@@ -119,7 +119,7 @@ Deno.test("openCheckpoint() needs read permission alone", async () => {
 
 Deno.test("openCheckpoint() names a missing folder, file, or one that is no file", async () => {
   await assertInputError(() => openCheckpoint("/no/such"), "/no/such/config.json: no such file");
-  await assertInputError(() => openCheckpoint(new URL("https://example.com/x")), "local folder");
+  await assertInputError(() => openCheckpoint(new URL("https://example.com/x")), "on this machine");
   await withCheckpoint(tinyConfig(), async (folder) => {
     await assertInputError(
       () => openCheckpoint(`${folder}/config.json`),

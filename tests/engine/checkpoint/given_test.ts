@@ -36,6 +36,8 @@ Deno.test("an observation that isn't one is refused in a line that names it and 
     [{ text: 5 }, "text is 5; it may be text"],
     [{ audio: null, video: pictures() }, 'has the key "video"; it may have audio, frames, text'],
     [{ audio: null, frame: pictures() }, ": did you mean frames?"],
+    // What an object inherits counts too.
+    [Object.create({ audio: soundWith(NaN) }), "audio[7] is NaN"],
   ];
   for (const [given, message] of cases) {
     refused(() => givenObservation(given as Observation, user), message);
@@ -100,13 +102,16 @@ Deno.test("what isn't a checkpoint is named, a forgotten await too", async () =>
 Deno.test("openCheckpoint() takes a path, a URL and a file: URL as text, and names anything else", async () => {
   const folder = new URL("../../../engine/models/nano/", import.meta.url);
   const digests = [];
-  for (const named of [folder, folder.href, folder.pathname]) {
+  for (const named of [folder, folder.href, `file:${folder.pathname}`, folder.pathname]) {
     digests.push((await openCheckpoint(named)).digest);
   }
   assertEquals(new Set(digests).size, 1);
   const cases: [given: unknown, message: string][] = [
-    ["https://example.org/nano", "https://example.org/nano: a checkpoint must be a local folder"],
-    [new URL("data:,"), "a checkpoint must be a local folder"],
+    ["https://example.org/nano", "https://example.org/nano, which isn't on this machine"],
+    [new URL("data:,"), "a checkpoint's folder is data:,, which isn't on this machine"],
+    ["http://", "a checkpoint's folder is http://, which isn't on this machine"],
+    ["file://host/nano", "a checkpoint's folder is file://host/nano: "],
+    ["file:///%zz", "a checkpoint's folder is file:///%zz: "],
     ["", 'a checkpoint\'s folder is ""; it may be a path or a file: URL'],
     [null, "a checkpoint's folder is null"],
     [Promise.resolve("x"), "a checkpoint's folder is a Promise"],

@@ -64,6 +64,24 @@ withAdapter("sessions of one model, interleaved, answer byte for byte as each al
   }
 });
 
+withAdapter("a session of an open model takes no option of the model's", async () => {
+  await using model = await openModel(checkpoint, { placement: "fused" });
+  const cases: [options: unknown, durability: unknown, message: string][] = [
+    [null, {}, "options: is null"],
+    [{ placement: "split" }, {}, 'options: has the key "placement"'],
+    [{ precision: "f16" }, {}, 'options: has the key "precision"'],
+    [{ thinker: "none" }, {}, 'options: has the key "thinker"'],
+    [{}, { patience: 5 }, 'durability: has the key "patience"'],
+  ];
+  for (const [options, durability, message] of cases) {
+    await assertRejects(
+      () => model.openSession(options as object, durability as object),
+      InputError,
+      message,
+    );
+  }
+});
+
 withAdapter(
   "a session of an open model adds its own bytes alone, and gives them back",
   async () => {

@@ -14,7 +14,7 @@ const unit = ({ samples, frames, width, height }: StreamShape, level = 0) => ({
 Deno.test("fit() passes on what fits as it is", () => {
   const response = unit(shape(), 77);
   const { audio, frames } = fit({ agent: shape() }, { user: shape() })(response);
-  assert(audio === response.audio && frames === response.frames);
+  assertEquals({ audio, frames }, response);
 });
 
 Deno.test("fit() scales and pads pictures, and repeats frames", () => {

@@ -84,7 +84,7 @@ folderTest("what can't be read or written is said in one line", async (at) => {
   await assertInputError(() => read(`${at}/none.wav`), "none.wav", "no such file");
   await assertInputError(() => read(path, { audioTrack: 3 }), "no track 3", "its tracks are");
   await assertInputError(() => read(path, { audioChannel: "left" }), "1 channel");
-  await assertInputError(() => read("https://example.org/a.wav"), "isn't a local file");
+  await assertInputError(() => read("https://example.org/a.wav"), "isn't on this machine");
   await assertInputError(() => recorder(path, { layout }), "made.wav", "exists");
   await assertInputError(() => recorder(`${at}/a.doc`, { layout }), "a.doc", ".mkv");
   // @ts-expect-error: neither layout nor model
