@@ -112,8 +112,8 @@ export function growthPlot(
   return {
     id: "growth",
     title: "Tick over history",
-    note: "Without a window the tick grows in a straight line, by the bytes of history that " +
-      "attention reads; with the window it is flat once the window is full.",
+    note: "Expected: without a window a straight line, by the bytes of history that attention " +
+      "reads; with the window a flat line once it is full.",
     spec: {
       width,
       height: 280,
