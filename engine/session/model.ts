@@ -35,6 +35,7 @@ const durabilityRules = {
   snapshotEvery: whole(0, 1e9),
   patience: number(1, 1e9),
   details: { kind: "flag" },
+  untilExit: { kind: "flag" },
   signal: { kind: "signal" },
 } as const satisfies RulesOf<Durability>;
 const { patience: _, ...ownDurability } = durabilityRules;
@@ -85,7 +86,7 @@ export class Model {
    */
   async openSession(
     options: Omit<SessionOptions, keyof ModelOptions> = {},
-    durability: Omit<Durability, "patience"> = {},
+    durability: Omit<Durability, "patience" | "untilExit"> = {},
   ): Promise<WorkerSession> {
     // What is the model's can't be asked of its sessions.
     const all = { ...readOptions(options, ownRules), ...this.#options };
@@ -95,7 +96,7 @@ export class Model {
 
   /** Opens a prepared session.
    *
-   * @param isOnly The model is closed with it.
+   * @param isOnly The model is closed with it; otherwise by `close()`, or with the process.
    * @internal */
   async begin({ signal, snapshot, ...rest }: Prepared, isOnly = false): Promise<WorkerSession> {
     if (this.#isClosed) throw new Error("the model was closed: open it again");
@@ -231,5 +232,5 @@ export async function openSession(
   prepared.signal?.throwIfAborted();
   const places = await placeRoles(given);
   const model = new Model(checkpoint, given, tokenizer, places, prepared.patience);
-  return await model.begin(prepared, true);
+  return await model.begin(prepared, !durability.untilExit);
 }

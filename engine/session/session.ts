@@ -92,6 +92,10 @@ export interface Durability {
   patience?: number;
   /** Each response brings its `details` (false): more is read back from the adapter. */
   details?: boolean;
+  /** The model's Workers stay when the session closes, until the process ends (false). For the last
+   * session of a program that leaves by `Deno.exit()`: a driver that is being unloaded while exit
+   * handlers run crashes the process, one that stays doesn't. */
+  untilExit?: boolean;
   /** Ends the opening with the signal's reason; an open session doesn't look at it. */
   signal?: AbortSignal;
 }

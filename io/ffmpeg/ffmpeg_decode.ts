@@ -53,6 +53,10 @@ async function brokenOff(
   if (exactFormats.test(facts.format) && facts.seconds !== null && seconds < facts.seconds - 0.2) {
     return `its header says ${facts.seconds.toFixed(2)} s`;
   }
+  // A chained Ogg of pictures and sound; parts of sound alone are joined.
+  if (lines.some((line) => line.includes("failed to create or replace stream"))) {
+    return "another part begins there that FFmpeg can't join on: give each part as a file";
+  }
   const said = lines.find((line) => /: partial file$|File ended prematurely/.test(line));
   return said === undefined ? null : `FFmpeg: ${said.replace(/^(\[[^\]]*\] )+/, "")}`;
 }

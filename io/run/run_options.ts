@@ -53,7 +53,7 @@ export async function prepareRun<T extends RunOptions>(
   const schedule = options.schedule ?? saving?.origin?.schedule ??
     (command === "stream" ? "eager" : "paper");
   const config = await openConfig(model);
-  const durability = saved?.durability ?? inMemory;
+  const durability = { ...(saved?.durability ?? inMemory), untilExit: true };
   return {
     request: { run, model, config, pacing, schedule, saved, options },
     options,

@@ -38,7 +38,8 @@ export class Outputs {
    */
   async claim(path: string, live = false): Promise<OutputFile> {
     try {
-      const special = await statOf(path);
+      // Where this fails, following the links says why.
+      const special = await statOf(path).catch(() => null);
       if (special && !special.isFile && !special.isDirectory) {
         // A pipe of this process, /dev/fd/63, is a link that leads nowhere.
         const target = await Deno.realPath(path).catch(() => path);
@@ -48,7 +49,6 @@ export class Outputs {
       const info = await statOf(target);
       await this.#makeFolder(dirname(target));
       await this.#check(path, target, info);
-      await removeLeftovers(dirname(target));
       const lock = await Lock.take(target);
       if (lock === null) {
         throw new InputError(
@@ -232,18 +232,27 @@ class Lock {
     this.#file = file;
   }
 
-  /** The lock for a target; null while another run has it. */
-  static take(target: string): Promise<Lock | null> {
-    const name = createHash("sha256").update(basename(target)).digest("hex").slice(0, 16);
-    return Lock.takeStem(join(dirname(target), `.wanstream-${name}`));
+  /** The lock for a target, once what killed runs left beside it is gone; null while another run has
+   * the target. Runs do this in turn, because one that removes holds other targets' locks for a moment. */
+  static async take(target: string): Promise<Lock | null> {
+    const folder = dirname(target);
+    const turn = await Lock.takeStem(join(folder, `.wanstream-${turnStem}`), true);
+    try {
+      await removeLeftovers(folder);
+      const name = createHash("sha256").update(basename(target)).digest("hex").slice(0, 16);
+      return await Lock.takeStem(join(folder, `.wanstream-${name}`));
+    } finally {
+      await turn?.release();
+    }
   }
 
-  /** The lock for all files that begin with `stem`; null while another run has it. */
-  static async takeStem(stem: string): Promise<Lock | null> {
+  /** The lock for all files that begin with `stem`; null while another run has it, unless it waits. */
+  static async takeStem(stem: string, waits = false): Promise<Lock | null> {
     for (;;) {
       const path = `${stem}.lock`;
       const file = await Deno.open(path, { write: true, create: true });
-      if (!await file.tryLock(true)) {
+      if (waits) await file.lock(true);
+      else if (!await file.tryLock(true)) {
         file.close();
         return null;
       }
@@ -260,12 +269,15 @@ class Lock {
   }
 }
 
+/** The lock of the run whose turn it is in a folder. */
+const turnStem = "0".repeat(16);
+
 /** Removes what killed runs left in a folder: temporary files whose lock no running process holds. */
 async function removeLeftovers(folder: string): Promise<void> {
   const stems = new Map<string, string[]>();
   for await (const { name, isFile } of Deno.readDir(folder)) {
     const stem = temporaryPattern.exec(name)?.[1];
-    if (!isFile || stem === undefined) continue;
+    if (!isFile || stem === undefined || stem === turnStem) continue;
     stems.set(stem, [...stems.get(stem) ?? [], name]);
   }
   for (const [stem, names] of stems) {

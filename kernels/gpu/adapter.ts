@@ -147,8 +147,9 @@ function alone<T>(work: () => Promise<T>): Promise<T> {
 /**
  * Waits for the drivers of Workers that were just terminated to be unloaded, which their threads do by
  * themselves within milliseconds. A process that exits meanwhile runs exit handlers that are no longer
- * there, and dies of a segmentation fault (seen once in about 150 runs of a loaded machine). Nothing
- * tells when such a thread has ended.
+ * there, and dies of a segmentation fault; on a loaded machine that happens after this wait too (docs/log
+ * has figures). Nothing tells when such a thread has ended: a program that leaves by `Deno.exit()` does
+ * better to let its last Workers stay (`untilExit`).
  */
 export async function driversUnloaded(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 100));

@@ -1,4 +1,5 @@
 /** Sessions of one model: each answers as if it were alone, and adds only its history and states. */
+import { Worker } from "node:worker_threads";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { openModel, openSession } from "../../../engine/session/model.ts";
@@ -177,6 +178,24 @@ withAdapter(
     assert(session.info.thinker.sessionBytes > 0);
   },
 );
+
+withAdapter("Workers that stay until the process exits are closed with its last task", async () => {
+  const { terminate } = Worker.prototype;
+  let ended = 0;
+  Worker.prototype.terminate = function () {
+    ended++;
+    return terminate.call(this);
+  };
+  try {
+    const stays = await openSession(checkpoint, {}, { untilExit: true });
+    await stays.close();
+    assertEquals(ended, 0, "no driver is unloaded while the process exits");
+    dispatchEvent(new Event("beforeunload", { cancelable: true }));
+    while (ended === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  } finally {
+    Worker.prototype.terminate = terminate;
+  }
+});
 
 withAdapter("a script ends whose sessions and models are finished or idle, and open", async () => {
   const script = new URL("./leaves_open.ts", import.meta.url).pathname;

@@ -1,5 +1,5 @@
 /** Recordings whose white flash and beep come together at 1, 2 and 3 s, through each way in. */
-import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { openSource } from "../../../io/ends/endpoints.ts";
 import { openInput, readPicture } from "../../../io/ends/observe.ts";
@@ -291,6 +291,18 @@ ffmpegTest("parts that were chained together follow one another without a gap", 
     }
   }
 });
+
+ffmpegTest(
+  "a chained part that can't be joined on isn't left out without a word",
+  async (folder) => {
+    await make(...marker, "-c:v", "libtheora", "-c:a", "libvorbis", `${folder}/1.ogv`);
+    const part = await Deno.readFile(`${folder}/1.ogv`);
+    await Deno.writeFile(`${folder}/a.ogv`, concat([part, part]));
+    const { beeps, cut } = await markers(`${folder}/a.ogv`);
+    if (cut) assertMatch(cut.reason, /another part begins there/);
+    else near(beeps, [1, 2, 3, 5, 6, 7], 0.07, "both parts");
+  },
+);
 
 ffmpegTest("a change of the picture's size keeps its time and its shape", async (folder) => {
   const parts: Uint8Array[] = [];

@@ -1,4 +1,5 @@
 /** Outputs: what they do to links, modes, FIFOs and devices, to other runs and to what killed runs left. */
+import { createHash } from "node:crypto";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { Outputs, writeOutput } from "../../../io/system/output_file.ts";
@@ -110,6 +111,18 @@ Deno.test("Outputs removes what killed runs left, and nothing of a run that goes
     assertEquals(await Deno.readTextFile(file.temporary), "");
     await going.discard();
     assertEquals(names(folder), [".wanstream-notes.txt", "mine.mkv", "other.txt"]);
+  }));
+
+Deno.test("Outputs of many runs that start at once in one folder all come to be", () =>
+  inFolder(async (folder) => {
+    const many = Array.from({ length: 60 }, (_, i) => `${i}.txt`);
+    // Each of them was killed before, so that all find the others' locks.
+    for (const name of many) {
+      const stem = createHash("sha256").update(name).digest("hex").slice(0, 16);
+      await Deno.writeTextFile(`${folder}/.wanstream-${stem}.lock`, "");
+    }
+    await Promise.all(many.map((name) => writeOutput(`${folder}/${name}`, "done")));
+    assertEquals(names(folder), many.sort());
   }));
 
 Deno.test({
