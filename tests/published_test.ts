@@ -1,6 +1,7 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { commands } from "../main.ts";
-import { at, byHand, compare, outside, results } from "../scripts/published.ts";
+import { InputError } from "../engine/config/errors.ts";
+import { at, byHand, compare, main, outside, results } from "../scripts/published.ts";
 
 const read = (path: string) =>
   Deno.readTextFileSync(new URL(`../${path}`, import.meta.url)).replace(/\s+/g, " ");
@@ -23,6 +24,10 @@ Deno.test("every rate that the README states is in the list", () => {
   const texts = listed.filter(({ file }) => file === "README.md").map(({ text }) => text);
   const rates = read("README.md").match(/\b\d+(\.\d+)? %(?! interval)/g) ?? [];
   assertEquals(rates.filter((rate) => !texts.some((text) => text.includes(rate))), []);
+});
+
+Deno.test("published refuses to agree with nothing", async () => {
+  await assertRejects(() => main(["--only", "no command"]), InputError, "--list has all");
 });
 
 Deno.test("compare() takes the list's distance, or the figure's own interval", () => {

@@ -74,10 +74,14 @@ async function figures(options: Options, paths: string[], started: StartedRun): 
 
   const [file] = files;
   const made = file?.header.runs[0];
+  const { noiseSeeds } = facts;
   const provenance = await provenanceOf(started, {
     checkpoint: made?.checkpoint ?? null,
-    ...(made?.settings ? { settings: made.settings } : {}),
-    seeds: { recordings: seeds ?? null },
+    ...(made?.settings ? { settings: { ...made.settings, noiseSeeds } } : {}),
+    seeds: {
+      noise: noiseSeeds.length > 1 ? null : noiseSeeds[0] ?? null,
+      recordings: seeds ?? null,
+    },
   });
   const title = paths.join(", ");
   const sources = [...files, ...others].map(({ path, header, results }) => ({

@@ -56,6 +56,7 @@ folderTest(
     const one = await figures(whole, "--json");
     const { json, err } = await figures(...shards, "--json");
     assertEquals([json.schema, json.recordings], ["wanstream/figures/1", 12]);
+    assertEquals(json.provenance.seeds.noise, 0);
     // The keys that docs/eval.md has, all of them in every figure.
     const { sources, against, ...likeEval } = json;
     assertEquals([sources.length, against], [2, null]);
