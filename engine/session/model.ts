@@ -38,7 +38,7 @@ const durabilityRules = {
   untilExit: { kind: "flag" },
   signal: { kind: "signal" },
 } as const satisfies RulesOf<Durability>;
-const { patience: _, ...ownDurability } = durabilityRules;
+const { patience: _, untilExit: __, ...ownDurability } = durabilityRules;
 
 /**
  * A checkpoint on its adapters, for any number of sessions: they share weights and kernels, and each
