@@ -30,7 +30,7 @@ const rows = [...page.matchAll(/^\| `((?:\w*Error): [^`]*)` /gm)].map(([, row = 
 
 /** What a row allows: "..." is anything, PATH a path. */
 function pattern(row: string): RegExp {
-  const parts = row.split("...").map((part) => RegExp.escape(part).replace("PATH", "/\\S+"));
+  const parts = row.split("...").map((part) => RegExp.escape(part).replace("PATH", "\\S*[/.]\\S+"));
   return new RegExp(`^${parts.join(".*")}`);
 }
 
@@ -86,6 +86,7 @@ Deno.test("what is null, a promise or another thing is refused in one line by wh
   for (const [name, take] of Object.entries(takers)) {
     for (const wrong of [null, 3, Promise.resolve([]), { none: 1 }]) {
       const error = await Promise.try(() => take(wrong)).then(() => null, (error) => error);
+      assert(rows.some((row) => pattern(row).test(`${error}`)), `${error}`);
       const said = `${name}, given ${Deno.inspect(wrong)}: ${error}`;
       assert(error instanceof InputError && !error.message.includes("\n"), said);
     }
@@ -132,6 +133,13 @@ async function everyError(folder: string): Promise<void> {
   await session.close();
   await meet(() => session.push(absent));
 
+  await meet(() => session.respond(wrong(null)).next());
+  await meet(() => unitLayout(wrong(null)));
+  await meet(() => readUserText(wrong(null), 160));
+  await meet(() => readUserText("text.jsonl", wrong(null)));
+  await meet(() => captions(wrong(null), 160, 1));
+  await meet(() => recorder(`${folder}/a.wav`, { layout, info: wrong({}) }));
+  await meet(() => sideBySide(`${folder}/a.mkv`, "a.wav", wrong(null)));
   await meet(() => observations("talk.wav", wrong({})));
   await meet(() => Array.fromAsync(observations(`${folder}/none.wav`, { layout })));
   await meet(() => loadSnapshot(`${folder}/none`));
