@@ -54,8 +54,7 @@ Deno.test("what is null, a promise or another thing is refused in one line by wh
   const absent = { audio: null, frames: null };
   const recorded = { path: "a.mkv", shape: layout.agent, units: 1, spoken: [] };
   const session = { respond: () => [], snapshot: () => null };
-  // deno-lint-ignore no-explicit-any
-  const takers: Record<string, (wrong: any) => unknown> = {
+  const takers: Record<string, (wrong: never) => unknown> = {
     unitLayout: (wrong) => unitLayout(wrong),
     snapshotBytes: (wrong) => snapshotBytes(wrong),
     "fit, from": (wrong) => fit(wrong, layout),
@@ -85,7 +84,10 @@ Deno.test("what is null, a promise or another thing is refused in one line by wh
   };
   for (const [name, take] of Object.entries(takers)) {
     for (const wrong of [null, 3, Promise.resolve([]), { none: 1 }]) {
-      const error = await Promise.try(() => take(wrong)).then(() => null, (error) => error);
+      const error = await Promise.try(() => take(wrong as never)).then(
+        () => null,
+        (error) => error,
+      );
       assert(rows.some((row) => pattern(row).test(`${error}`)), `${error}`);
       const said = `${name}, given ${Deno.inspect(wrong)}: ${error}`;
       assert(error instanceof InputError && !error.message.includes("\n"), said);
@@ -101,8 +103,7 @@ async function everyError(folder: string): Promise<void> {
     assert(row !== undefined && !error.includes("\n"), error);
     met.add(row);
   };
-  // deno-lint-ignore no-explicit-any
-  const wrong = (value: unknown) => value as any;
+  const wrong = (value: unknown) => value as never;
   const checkpoint = await openCheckpoint(folder);
   await meet(() => openSession(checkpoint, wrong({ sede: 3 })));
   await meet(() => openSession(checkpoint, { voice: wrong([0]) }));

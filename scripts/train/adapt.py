@@ -11,7 +11,7 @@ import math
 import torch
 
 from .loop import learned, on_device
-from .model import expected_tensors, is_codec
+from .tensors import expected_tensors, is_codec
 
 TABLES = ("model.embed_tokens.weight", "lm_head.weight")
 SCALE = 2.0  # of what low-rank matrices add (alpha = 2 rank)

@@ -19,9 +19,10 @@ import torch
 import safetensors_file
 
 from .coders import MEDIA
+from .layout import Layout
 from .loop import fast_bf16
-from .model import Layout, expected_tensors, is_codec
 from .run import InputError
+from .tensors import expected_tensors, is_codec
 from .tokenizer import Tokens, tokenizer_json
 
 REPOSITORY = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))

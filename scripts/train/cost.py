@@ -15,7 +15,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from .coders import observation_encoder, unit_shape
-from .model import Model, expected_tensors, is_codec
+from .model import Model
+from .tensors import expected_tensors, is_codec
 
 PEAK = 989e12  # bf16 operations a second of an H100, without sparsity
 USED = 0.35  # of it, in training of this kind

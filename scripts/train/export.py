@@ -13,9 +13,9 @@ import torch
 import safetensors_file
 
 from .base import check, opened, write_json
-from .model import expected_tensors
 from .run import InputError, about, command
 from .talk import stage_weights
+from .tensors import expected_tensors
 
 STAGES = ["look", "codec_video", "codec_audio", "lessons", "conversations", "student"]
 LOGS = [*STAGES[:3], "refine_video", "refine_audio", "lessons", "conversations", "voice", "student"]

@@ -16,8 +16,8 @@ import safetensors_file
 
 from .base import check, opened, read_json, write_json
 from .loop import decayed_or_not
-from .model import expected_tensors, initial_weights, is_codec
 from .run import command, locked
+from .tensors import expected_tensors, initial_weights, is_codec
 
 
 def grown(state, initial, moved):

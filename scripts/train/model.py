@@ -1,5 +1,5 @@
-"""The model of a checkpoint's config.json in PyTorch: tensors by the engine's names, the training
-pass over whole conversations at once, and the unit-by-unit pass that inference makes.
+"""The model of a checkpoint's config.json in PyTorch: the training pass over whole conversations at once,
+and the unit-by-unit pass that inference makes.
 
 Training pass: the clean tokens of L units carry history; beside them stand noisy copies of each
 unit's response latents, which see the clean tokens before their unit, their unit's observation and
@@ -13,129 +13,13 @@ import torch
 import torch.nn.functional as F
 
 from . import stacks
-from .coders import MEDIA, log_mel, observation_encoder, response_decoder, response_encoder
+from .coders import log_mel, observation_encoder
+from .layout import Layout
 from .solver import solve
+from .tensors import TAU_FEATURES
 
 TYPES = {"userText": 0, "userAudio": 1, "userVideo": 2, "agentText": 3, "agentAudio": 4, "agentVideo": 5}
-TYPE_COUNT = 7
-TAU_FEATURES = 256
 CHUNK = 16  # units per attention chunk
-
-
-class Layout:
-    """Tokens of a unit, as unitLayout in engine/checkpoint/unit.ts. Rows of a unit in the training pass: user
-    text | user audio | user video | agent text | agent audio | agent video | noisy audio | noisy
-    video."""
-
-    def __init__(self, c):
-        observed = {medium: observation_encoder(c, medium).output() for medium in MEDIA}
-        latent = {medium: response_encoder(c, medium).output() for medium in MEDIA}
-        self.frames = response_encoder(c, "video").shape[0]
-        self.user_samples = c["unit_ms"] * c["observation"]["audio"]["sample_rate"] // 1000
-        self.agent_samples = response_encoder(c, "audio").shape[0]
-        self.user_text = c["user_text_slots"]
-        self.agent_text = c["agent_text_slots"]
-        self.user_audio, self.user_grid = observed["audio"][0], observed["video"][:3]
-        self.agent_audio, self.agent_grid = latent["audio"][0], latent["video"][:3]
-        self.user_video, self.agent_video = math.prod(self.user_grid), math.prod(self.agent_grid)
-        self.channels = {medium: observed[medium][3] for medium in MEDIA}
-        self.latents = [(self.agent_audio, latent["audio"][3]), (self.agent_video, latent["video"][3])]
-        self.observation = self.user_text + self.user_audio + self.user_video
-        self.response = self.agent_audio + self.agent_video
-        self.clean = self.observation + self.agent_text + self.response
-        self.rows = self.clean + self.response
-
-    def positions(self, span):
-        """[rows, 3] of unit 0: time, height, width (engine/checkpoint/unit.ts)."""
-        line = lambda count: [[i * span // max(count, 1)] * 3 for i in range(count)]
-        def grid(extents):
-            t, h, w = extents
-            start = lambda i: i * span // t
-            return [[start(i), start(i) + y, start(i) + x] for i in range(t) for y in range(h) for x in range(w)]
-        response = line(self.agent_audio) + grid(self.agent_grid)
-        observation = line(self.user_text) + line(self.user_audio) + grid(self.user_grid)
-        return torch.tensor(observation + line(self.agent_text) + response + response)
-
-    def ranks(self):
-        """[rows] rank within the unit: observation 0, text 1.., response last; noisy rows have the
-        rank of the last text token: what they see of clean history."""
-        slots = self.agent_text
-        text = list(range(1, slots + 1))
-        return torch.tensor(
-            [0] * self.observation + text + [slots + 1] * self.response + [slots] * self.response
-        )
-
-
-def expected_tensors(c):
-    """Name to shape of every tensor of a checkpoint, as expectedTensors in engine/checkpoint/tensors.ts."""
-    d, inner, head = c["hidden_size"], c["intermediate_size"], c["head_dim"]
-    queries, keys = c["num_attention_heads"] * head, c["num_key_value_heads"] * head
-    tensors = {"model.embed_tokens.weight": [c["vocab_size"], d]}
-    for i in range(c["num_hidden_layers"]):
-        p = f"model.layers.{i}."
-        tensors[p + "input_layernorm.weight"] = [d]
-        tensors[p + "self_attn.q_proj.weight"] = [queries, d]
-        tensors[p + "self_attn.k_proj.weight"] = [keys, d]
-        tensors[p + "self_attn.v_proj.weight"] = [keys, d]
-        tensors[p + "self_attn.o_proj.weight"] = [d, queries]
-        tensors[p + "self_attn.q_norm.weight"] = [head]
-        tensors[p + "self_attn.k_norm.weight"] = [head]
-        tensors[p + "post_attention_layernorm.weight"] = [d]
-        tensors[p + "mlp.gate_proj.weight"] = [inner, d]
-        tensors[p + "mlp.up_proj.weight"] = [inner, d]
-        tensors[p + "mlp.down_proj.weight"] = [d, inner]
-    tensors["model.norm.weight"] = [d]
-    if not c["tie_word_embeddings"]:
-        tensors["lm_head.weight"] = [c["vocab_size"], d]
-
-    def linear(name, out, inputs):
-        tensors[f"{name}.weight"], tensors[f"{name}.bias"] = [out, inputs], [out]
-
-    tensors["type_embedding.weight"] = [TYPE_COUNT, d]
-    tensors["no_picture_embedding"] = [d]
-    tensors["no_sound_embedding"] = [d]
-    linear("tau_embedding.linear1", d, TAU_FEATURES)
-    linear("tau_embedding.linear2", d, d)
-    for medium in MEDIA:
-        encoder = observation_encoder(c, medium)
-        if c["observation"][medium]["encoder"] != "codec":
-            tensors.update(encoder.tensors())
-        linear(f"observation.{medium}.projection", d, encoder.output()[3])
-    for medium in MEDIA:
-        tensors.update({**response_encoder(c, medium).tensors(), **response_decoder(c, medium).tensors()})
-        linear(f"response.{medium}.input", d, c["response"][medium]["latent_channels"])
-        linear(f"response.{medium}.output", c["response"][medium]["latent_channels"], d)
-    return tensors
-
-
-def is_codec(name):
-    """Whether a tensor is part of a response codec's encoder or decoder."""
-    parts = name.split(".")
-    return parts[0] == "response" and parts[2] in ("encoder", "decoder")
-
-
-def initial_weights(c, seed=0):
-    """Fresh float32 tensors."""
-    torch.manual_seed(seed)
-    d = c["hidden_size"]
-    weights = {}
-    for name, shape in expected_tensors(c).items():
-        value = stacks.initial(name, shape)
-        if name in ("model.embed_tokens.weight", "type_embedding.weight") or name.startswith("no_"):
-            value = torch.randn(shape) / math.sqrt(d)
-        elif ".output.weight" in name:
-            value = value * 0.3
-        elif name.endswith(("o_proj.weight", "down_proj.weight")):
-            value = value / math.sqrt(2 * c["num_hidden_layers"])
-        weights[name] = value
-    # Log-mel values lie around -7 +- 3: the first convolution takes that out.
-    encoder = c["observation"]["audio"]["encoder"]
-    if encoder != "codec" and encoder[0]["op"] == "logmel":
-        first = next(i for i, layer in enumerate(encoder) if layer["op"] == "conv")
-        name = f"observation.audio.encoder.{first}"
-        weights[f"{name}.weight"] /= 3
-        weights[f"{name}.bias"] = 7 * weights[f"{name}.weight"].sum((1, 2, 3, 4))
-    return weights
 
 
 def rms_norm(x, weight, eps):

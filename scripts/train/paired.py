@@ -6,9 +6,11 @@ the same batches: CPU seconds of each, and their ratio.
 
 import argparse
 import importlib
+import io
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -17,7 +19,8 @@ import torch
 from . import loop, talk
 from .base import nano
 from .data import Material
-from .model import Model, initial_weights, is_codec
+from .model import Model
+from .tensors import initial_weights, is_codec
 
 
 def main():
@@ -32,8 +35,9 @@ def main():
     material = Material(base, {name: w for name, w in first.items() if is_codec(name)}, units=48)
     batches = [material.batch(step, 6) for step in range(4)]
     with tempfile.TemporaryDirectory() as folder:
-        archive = f"git -C .. archive {args.commit}:scripts/train | tar x -C {folder}"
-        subprocess.run(f"mkdir {folder}/before && {archive}/before", shell=True, check=True)
+        archive = ["git", "-C", "..", "archive", f"{args.commit}:scripts/train"]
+        packed = subprocess.run(archive, check=True, capture_output=True).stdout
+        tarfile.open(fileobj=io.BytesIO(packed)).extractall(f"{folder}/before", filter="data")
         sys.path.insert(0, folder)
         old_talk, shape = (importlib.import_module(f"before.{name}") for name in ("talk", "shape"))
 

@@ -15,9 +15,9 @@ import torch
 import safetensors_file
 
 from .base import begin
-from .model import expected_tensors, is_codec
 from .run import command, locked
 from .talk import initial_probe
+from .tensors import expected_tensors, is_codec
 
 
 def restored(c, weights, step):

@@ -26,9 +26,10 @@ from .base import add_arguments, add_run_arguments, from_arguments, opened, run_
 from .data import LONGEST_QUIET, UNJUDGED, Material
 from .loaders import Batches
 from .loop import done, on_device, products, train
-from .model import Model, expected_tensors, initial_weights
+from .model import Model
 from .recordings import Recordings
 from .run import InputError, artefact, command, digest, locked, together, workers
+from .tensors import expected_tensors, initial_weights
 
 KINDS = {"lessons": Lesson, "conversations": Practice}
 CARD = [7, 6, 5]  # colour, shape, count, each or none

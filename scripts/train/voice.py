@@ -29,9 +29,10 @@ from .coders import encode, response_decoder, unit_shape
 from .data import Material
 from .fit import Fit
 from .loop import done, learned, numbers, on_device, train
-from .model import Model, is_codec
+from .model import Model
 from .run import artefact, command, digest, locked, meet, say, together, workers
 from .talk import noisy, stage_weights, with_history_noise
+from .tensors import is_codec
 
 # The solver starts from the truth's latents with this share of noise: from noise alone a word could
 # begin a frame earlier or later than in the truth, and the decoder would learn to blur. Where there is

@@ -8,7 +8,7 @@ import torch
 
 import safetensors_file
 from train.base import completed, write_json
-from train.model import initial_weights
+from train.tensors import initial_weights
 from train.tokenizer import added_token, byte_letters, tokenizer_json
 
 

@@ -14,8 +14,8 @@ import safetensors_file
 from train.adapt import TABLES, is_backbone
 from train.base import begin, opened, read_weights
 from train.distill import train_student
-from train.model import is_codec
 from train.talk import train_talk
+from train.tensors import is_codec
 from train.tests.odd import odd_configs, write_checkpoint
 
 RATE, STEPS = 1e-2, 2

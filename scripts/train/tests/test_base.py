@@ -15,7 +15,9 @@ import safetensors_file
 from train.base import NANO, InputError, begin, check, nano, opened, read_json, read_weights, write_json
 from train.codecs import codec_weights
 from train.data import Material
-from train.model import Layout, Model, initial_weights
+from train.layout import Layout
+from train.model import Model
+from train.tensors import initial_weights
 from train.tests.odd import odd_configs, patched, write_checkpoint
 from train.tokenizer import Tokens, tokenizer_json
 from world.practice import Practice

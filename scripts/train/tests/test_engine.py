@@ -14,10 +14,12 @@ import torch
 from train.base import nano
 from train.codecs import mouth_opening
 from train.coders import response_encoder
-from train.model import Layout, Model, expected_tensors
+from train.layout import Layout
+from train.model import Model
 from train.noise import unit_noise
 from train.solver import SOLVERS, program, solve, taus_of
 from train.stacks import logmel
+from train.tensors import expected_tensors
 from train.tests.odd import odd_configs
 from train.tokenizer import tokenizer_json
 

@@ -14,9 +14,9 @@ import torch
 from train.base import nano
 from train.data import Material
 from train.loaders import Batches
-from train.model import initial_weights, is_codec
 from train.recordings import Recordings
 from train.talk import flow_losses, text_loss
+from train.tensors import initial_weights, is_codec
 from world.practice import Practice
 
 SAMPLES = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../../samples/eval"))

@@ -13,8 +13,9 @@ import torch
 from train import adapt, codecs, distill, look, loop, rollout, talk, voice
 from train.base import nano
 from train.data import Material
-from train.model import Model, initial_weights, is_codec
+from train.model import Model
 from train.solver import taus_of
+from train.tensors import initial_weights, is_codec
 from world.practice import Practice
 
 META = torch.device("meta")

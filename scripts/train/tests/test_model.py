@@ -9,7 +9,9 @@ import torch
 
 from train.base import nano
 from train.coders import MEDIA, heard, response_encoder
-from train.model import Layout, Model, Stream, initial_weights
+from train.layout import Layout
+from train.model import Model, Stream
+from train.tensors import initial_weights
 from train.tests.odd import odd_configs
 
 

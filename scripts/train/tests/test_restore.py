@@ -12,8 +12,8 @@ import torch
 import safetensors_file
 from train.base import nano
 from train.loop import train
-from train.model import expected_tensors, initial_weights, is_codec
 from train.restore import restored
+from train.tensors import expected_tensors, initial_weights, is_codec
 
 STEP, C = 700, nano().config
 

@@ -67,7 +67,6 @@ Deno.test("paced() ends with the signal's reason, and refuses what it doesn't kn
     assertEquals([seen, error], [3, reason]);
   }
   await assertInputError(() => converse(1, { network: "a while" }), "network", "a while");
-  // @ts-expect-error: no such pace
-  await assertInputError(() => converse(1, { pace: "slow" }), "pace", "slow", "live");
+  await assertInputError(() => converse(1, { pace: "slow" as never }), "pace", "slow", "live");
   await assertInputError(() => converse(1, { late: "skip" }), "late", "live");
 });

@@ -87,10 +87,12 @@ folderTest("what can't be read or written is said in one line", async (at) => {
   await assertInputError(() => read("https://example.org/a.wav"), "isn't on this machine");
   await assertInputError(() => recorder(path, { layout }), "made.wav", "exists");
   await assertInputError(() => recorder(`${at}/a.doc`, { layout }), "a.doc", ".mkv");
-  // @ts-expect-error: neither layout nor model
-  await assertInputError(() => recorder(`${at}/a.wav`, {}), "layout", "session.layout");
-  // @ts-expect-error: no layout
-  await assertInputError(() => observations(path, { layout: {} }), "layout", "session.layout");
+  await assertInputError(() => recorder(`${at}/a.wav`, {} as never), "layout", "session.layout");
+  await assertInputError(
+    () => observations(path, { layout: {} as never }),
+    "layout",
+    "session.layout",
+  );
   await assertInputError(() => read(path, { audioTrak: 1 }), "audioTrak", "audioTrack");
   await assertInputError(() => read(path, { from: -1 }), "from", "-1");
   const input = observations(path, { layout });
