@@ -59,6 +59,7 @@ const house: Record<string, string[][]> = {
     ["bench", "eval", "score", "compare", "batch"],
     ["eval/figures"],
     ["eval/measures"],
+    ["layouts"],
     ["run"],
     ["ends", "saved"],
     ["ffmpeg", "pace"],
