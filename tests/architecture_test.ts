@@ -75,6 +75,7 @@ const house: Record<string, string[][]> = {
     ["model", "models"],
     ["checkpoint"],
     ["layers"],
+    ["layers/ops"],
     ["weights"],
     ["config"],
   ],
@@ -140,7 +141,7 @@ Deno.test("circles() finds a planted circle, and upward() a planted arrow", () =
   assertEquals(circles(graph), [["a", "b", "c"]]);
   assertEquals(circles(new Map([["a", ["b"]], ["b", []]])), []);
   assertEquals(upward("kernels/gpu/plan.ts", "engine/config/config.ts") === null, false);
-  assertEquals(upward("engine/layers/conv.ts", "engine/model/model.ts") === null, false);
+  assertEquals(upward("engine/layers/ops/conv.ts", "engine/model/model.ts") === null, false);
   assertEquals(upward("io/run/x.ts", "scripts/setup.ts") === null, false);
   assertEquals(upward("io/eval/measures/x.ts", "io/eval/y.ts") === null, false);
   assertEquals(upward("io/eval/x.ts", "io/eval/measures/y.ts"), null);

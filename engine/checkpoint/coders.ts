@@ -5,7 +5,7 @@
 import type { ModelConfig } from "../config/config.ts";
 import { InputError } from "../config/errors.ts";
 import { type Coder, coderOutput } from "../layers/coder.ts";
-import { requireAudio, type Shape4 } from "../layers/layer.ts";
+import { requireAudio, type Shape4 } from "../layers/ops/layer.ts";
 
 export type Medium = "audio" | "video";
 export const media = ["audio", "video"] as const;

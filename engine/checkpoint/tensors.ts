@@ -7,7 +7,7 @@
  */
 import type { BackboneConfig, ModelConfig } from "../config/config.ts";
 import { coderParameters } from "../layers/coder.ts";
-import { siluMeanSquare } from "../layers/silu.ts";
+import { siluMeanSquare } from "../layers/ops/activation.ts";
 import type { Fill, Parameter, Parameters } from "../weights/parameter.ts";
 import { media, observationEncoder, responseDecoder, responseEncoder } from "./coders.ts";
 import { tokenTypes } from "./unit.ts";

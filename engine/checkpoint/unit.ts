@@ -9,7 +9,7 @@ import type { ModelConfig } from "../config/config.ts";
 import { Fields } from "../config/config_fields.ts";
 import { type Medium, observationEncoder, responseDecoder } from "./coders.ts";
 import { coderOutput } from "../layers/coder.ts";
-import type { Grid, Shape4 } from "../layers/layer.ts";
+import type { Grid, Shape4 } from "../layers/ops/layer.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
 
 /** What the user gave in one unit (u_k). */

@@ -7,7 +7,8 @@
 import type { SolverConfig } from "./solver.ts";
 
 /**
- * One layer of an encoder or decoder: its op, and the keys that the op's file in engine/layers/ reads.
+ * One layer of an encoder or decoder: its op, and the keys that the op's file in engine/layers/ops/
+ * reads.
  * Tensors are [time, height, width, channels], channels last; audio has height = width = 1.
  */
 export type LayerConfig = { readonly op: string; readonly [key: string]: unknown };

@@ -4,7 +4,7 @@
  */
 import type { LayerConfig } from "../config/config.ts";
 import { type Parameters, under } from "../weights/parameter.ts";
-import type { LayerOp, Shape4 } from "./layer.ts";
+import type { LayerOp, Shape4 } from "./ops/layer.ts";
 import { layerOp } from "./registry.ts";
 
 export interface Coder {

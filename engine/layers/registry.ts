@@ -2,14 +2,14 @@
 import type { LayerConfig } from "../config/config.ts";
 import { Fields } from "../config/config_fields.ts";
 import { InputError } from "../config/errors.ts";
-import { conv } from "./conv.ts";
-import type { LayerOp } from "./layer.ts";
-import { logmel } from "./logmel.ts";
-import { overlapAdd } from "./overlap_add.ts";
-import { residual } from "./residual.ts";
-import { rmsnorm } from "./rmsnorm.ts";
-import { shuffle, unshuffle } from "./shuffle.ts";
-import { silu } from "./silu.ts";
+import { conv } from "./ops/conv.ts";
+import type { LayerOp } from "./ops/layer.ts";
+import { logmel } from "./ops/logmel.ts";
+import { overlapAdd } from "./ops/overlap_add.ts";
+import { residual } from "./ops/residual.ts";
+import { rmsnorm } from "./ops/rmsnorm.ts";
+import { shuffle, unshuffle } from "./ops/shuffle.ts";
+import { silu } from "./ops/activation.ts";
 
 const layerOps = {
   conv,

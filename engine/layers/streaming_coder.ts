@@ -10,7 +10,7 @@
 import { InputError } from "../config/errors.ts";
 import type { Weights } from "../weights/weights.ts";
 import { type Coder, placeLayers } from "./coder.ts";
-import { CoderMemory, LayerScope } from "./scope.ts";
+import { CoderMemory, LayerScope } from "./ops/scope.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { type Step, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";

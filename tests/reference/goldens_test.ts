@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { LayerConfig, ModelConfig } from "../../engine/config/config.ts";
 import { validateBackbone } from "../../engine/checkpoint/config_check.ts";
 import { coderOutput, coderParameters } from "../../engine/layers/coder.ts";
-import type { Shape4 } from "../../engine/layers/layer.ts";
+import type { Shape4 } from "../../engine/layers/ops/layer.ts";
 import { backboneTensors } from "../../engine/checkpoint/tensors.ts";
 import {
   causalRank,

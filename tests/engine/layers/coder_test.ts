@@ -5,7 +5,7 @@ import { preset } from "../../../engine/models/presets.ts";
 import { observationEncoder, responseDecoder } from "../../../engine/checkpoint/coders.ts";
 import { unitLayout } from "../../../engine/checkpoint/unit.ts";
 import { coderOutput, placeLayers } from "../../../engine/layers/coder.ts";
-import type { Shape4 } from "../../../engine/layers/layer.ts";
+import type { Shape4 } from "../../../engine/layers/ops/layer.ts";
 import { assertInputError, tinyConfig } from "../tiny_checkpoint.ts";
 
 /** The output shape of every layer. */

@@ -13,7 +13,7 @@ import {
 } from "../../../engine/models/layers.ts";
 import { preset } from "../../../engine/models/presets.ts";
 import { coderOutput, coderParameters } from "../../../engine/layers/coder.ts";
-import type { Shape4 } from "../../../engine/layers/layer.ts";
+import type { Shape4 } from "../../../engine/layers/ops/layer.ts";
 import { StreamingCoder } from "../../../engine/layers/streaming_coder.ts";
 import { type CheckpointTensor, Weights } from "../../../engine/weights/weights.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";

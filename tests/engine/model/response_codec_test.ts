@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { ResponseCodec } from "../../../engine/model/response_codec.ts";
 import { responseDecoder, responseEncoder } from "../../../engine/checkpoint/coders.ts";
 import type { Coder } from "../../../engine/layers/coder.ts";
-import type { Shape4 } from "../../../engine/layers/layer.ts";
+import type { Shape4 } from "../../../engine/layers/ops/layer.ts";
 import { StreamingCoder } from "../../../engine/layers/streaming_coder.ts";
 import { Weights } from "../../../engine/weights/weights.ts";
 import { unitLayout } from "../../../engine/checkpoint/unit.ts";

@@ -1,6 +1,6 @@
 /** What a layer may use while it records its steps: its weights, its state, scratch memory. */
-import type { Weights } from "../weights/weights.ts";
-import type { Gpu } from "../../kernels/gpu/device.ts";
+import type { Weights } from "../../weights/weights.ts";
+import type { Gpu } from "../../../kernels/gpu/device.ts";
 import {
   type FloatType,
   makeTensor,
@@ -8,7 +8,7 @@ import {
   sharedTensor,
   type Tensor,
   tensorFrom,
-} from "../../kernels/gpu/tensor.ts";
+} from "../../../kernels/gpu/tensor.ts";
 
 /** The memory of one encoder or decoder. */
 export class CoderMemory {

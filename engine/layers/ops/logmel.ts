@@ -2,14 +2,14 @@
  * `logmel`: log(mel power + 1e-5) of periodic Hann windows that end where the hop ends, by triangles
  * of height 1 on HTK's mel scale from 0 to half of the sample rate.
  */
-import { InputError } from "../config/errors.ts";
-import { carry } from "../../kernels/codec/carry.ts";
+import { InputError } from "../../config/errors.ts";
+import { carry } from "../../../kernels/codec/carry.ts";
 import {
   freeTables,
   logmel as logmelSteps,
   logmelTables,
   spectrumChannels,
-} from "../../kernels/codec/logmel.ts";
+} from "../../../kernels/codec/logmel.ts";
 import { channelRange, divide, type LayerOp, requireAudio } from "./layer.ts";
 
 export type LogmelConfig = { op: "logmel"; window: number; fft: number; hop: number; mels: number };

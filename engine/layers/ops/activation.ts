@@ -1,5 +1,5 @@
 /** `silu`: x sigmoid(x). */
-import { channelNorm } from "../../kernels/codec/channel_norm.ts";
+import { channelNorm } from "../../../kernels/codec/channel_norm.ts";
 import type { LayerOp } from "./layer.ts";
 
 /** Mean square of silu(x) for a unit normal x. */

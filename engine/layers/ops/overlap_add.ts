@@ -1,6 +1,6 @@
 /** `overlap_add`: frames of 2 hop samples into hop samples each, the halves of neighbours added. */
-import { InputError } from "../config/errors.ts";
-import { overlapAdd as overlapAddSteps } from "../../kernels/codec/overlap_add.ts";
+import { InputError } from "../../config/errors.ts";
+import { overlapAdd as overlapAddSteps } from "../../../kernels/codec/overlap_add.ts";
 import { channelRange, type LayerOp, requireAudio } from "./layer.ts";
 
 export type OverlapAddConfig = { op: "overlap_add"; hop: number };

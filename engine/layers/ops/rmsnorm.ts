@@ -1,6 +1,6 @@
 /** `rmsnorm`: RMSNorm over the channels of every position, with a learned weight per channel. */
-import type { Parameter } from "../weights/parameter.ts";
-import { channelNorm } from "../../kernels/codec/channel_norm.ts";
+import type { Parameter } from "../../weights/parameter.ts";
+import { channelNorm } from "../../../kernels/codec/channel_norm.ts";
 import type { LayerOp } from "./layer.ts";
 
 export type RmsnormConfig = { op: "rmsnorm" };

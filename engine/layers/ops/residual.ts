@@ -2,11 +2,11 @@
  * `residual`: x + conv2(silu(conv1(silu(norm(x))))). conv1 has the layer's `kernel` (stride 1) and
  * `channels` (the input's by default); conv2 is 1x1x1, back to the input's channels.
  */
-import { under } from "../weights/parameter.ts";
+import { under } from "../../weights/parameter.ts";
 import { conv, type ConvConfig } from "./conv.ts";
 import { channelRange, type Grid, kernelRange, type LayerOp } from "./layer.ts";
 import { rmsnorm } from "./rmsnorm.ts";
-import { siluMeanSquare } from "./silu.ts";
+import { siluMeanSquare } from "./activation.ts";
 
 export type ResidualConfig = {
   op: "residual";

@@ -1,14 +1,14 @@
 /**
  * What the engine must know of a layer op. Each op is one file of this room that exports one
- * `LayerOp`, and one line of registry.ts.
+ * `LayerOp`, and one line of ../registry.ts.
  */
-import type { LayerConfig } from "../config/config.ts";
-import type { Fields, Range } from "../config/config_fields.ts";
-import { InputError } from "../config/errors.ts";
-import type { Parameters } from "../weights/parameter.ts";
+import type { LayerConfig } from "../../config/config.ts";
+import type { Fields, Range } from "../../config/config_fields.ts";
+import { InputError } from "../../config/errors.ts";
+import type { Parameters } from "../../weights/parameter.ts";
 import type { LayerScope } from "./scope.ts";
-import type { Step } from "../../kernels/gpu/plan.ts";
-import type { Tensor } from "../../kernels/gpu/tensor.ts";
+import type { Step } from "../../../kernels/gpu/plan.ts";
+import type { Tensor } from "../../../kernels/gpu/tensor.ts";
 
 /** [time, height, width, channels] of one unit; audio has height = width = 1. */
 export type Shape4 = [time: number, height: number, width: number, channels: number];

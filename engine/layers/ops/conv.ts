@@ -6,10 +6,10 @@
  * every extent is divided by its stride exactly. Dilation spreads the taps in time only; above 1 it
  * needs a time stride of 1.
  */
-import { carry } from "../../kernels/codec/carry.ts";
-import { conv as convSteps, historyFrames, packConv } from "../../kernels/codec/conv.ts";
-import type { Gpu } from "../../kernels/gpu/device.ts";
-import { elements } from "../../kernels/gpu/tensor.ts";
+import { carry } from "../../../kernels/codec/carry.ts";
+import { conv as convSteps, historyFrames, packConv } from "../../../kernels/codec/conv.ts";
+import type { Gpu } from "../../../kernels/gpu/device.ts";
+import { elements } from "../../../kernels/gpu/tensor.ts";
 import {
   channelRange,
   divide,

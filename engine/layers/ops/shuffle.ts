@@ -2,11 +2,11 @@
  * `unshuffle`: blocks of [time, height, width] become channels, channel = ((c ft + dt) fh + dh) fw + dw
  * for a factor [ft, fh, fw]. `shuffle` is its inverse.
  */
-import { InputError } from "../config/errors.ts";
+import { InputError } from "../../config/errors.ts";
 import {
   shuffle as shuffleSteps,
   unshuffle as unshuffleSteps,
-} from "../../kernels/codec/shuffle.ts";
+} from "../../../kernels/codec/shuffle.ts";
 import { divide, type Grid, kernelRange, type LayerOp } from "./layer.ts";
 
 export type UnshuffleConfig = { op: "unshuffle"; factor: Grid };
