@@ -1,6 +1,6 @@
 /**
  * Opens a checkpoint: `config.json`, `tokenizer.json`, and the weights in `model.safetensors` or in
- * shards that `model.safetensors.index.json` lists. No other file of the engine reads from disk.
+ * shards that `model.safetensors.index.json` lists.
  *
  * Sizes are checked against the config and the files before anything is allocated.
  */
@@ -10,9 +10,11 @@ import type { BackboneConfig, ModelConfig } from "../config/config.ts";
 import { validateBackbone, validateConfig } from "./config_check.ts";
 import { InputError } from "../config/errors.ts";
 import { localPath } from "../config/local_path.ts";
-import { errorText, valueText } from "../config/error_text.ts";
+import { valueText } from "../config/error_text.ts";
+import { readJson } from "../weights/files.ts";
 import type { Parameter } from "../weights/parameter.ts";
-import { dtypeBytes, type FileDtype, headerLength, parseHeader } from "../weights/safetensors.ts";
+import { dtypeBytes } from "../weights/safetensors.ts";
+import { type TensorHeader, WeightFiles } from "../weights/weight_files.ts";
 import { type CheckpointTensor, firstNotFinite, toF32 } from "../weights/weights.ts";
 import { nameMapFor, ownName } from "./name_maps.ts";
 import { backboneTensors, expectedTensors } from "./tensors.ts";
@@ -37,8 +39,7 @@ export interface BackboneFolder {
 }
 
 const chunkBytes = 4 << 20;
-const single = "model.safetensors";
-const index = "model.safetensors.index.json";
+const tokenizerBytes = 64 << 20;
 
 /**
  * Opens a checkpoint folder and reads its weights into shared memory.
@@ -50,8 +51,8 @@ const index = "model.safetensors.index.json";
 export async function openCheckpoint(folder: string | URL): Promise<Checkpoint> {
   const path = folderPath(folder);
   const config = await readConfig(`${path}/config.json`);
-  const tokenizer = await readJson(`${path}/tokenizer.json`, 64 << 20);
-  using weights = await WeightFiles.open(path, expectedTensors(config));
+  const tokenizer = await readJson(`${path}/tokenizer.json`, tokenizerBytes);
+  using weights = await openWeights(path, expectedTensors(config));
 
   const hash = createHash("sha256");
   const tensors = new Map<string, CheckpointTensor>();
@@ -97,7 +98,7 @@ export async function openConfig(folder: string | URL): Promise<ModelConfig> {
   return await readConfig(path.endsWith(".json") ? path : `${path}/config.json`);
 }
 
-const readConfig = async (file: string) => validateConfig(await readJson(file, 1 << 20), file);
+const readConfig = async (file: string) => validateConfig(await readJson(file), file);
 
 /**
  * Reads a checkpoint's config, the headers of its weights and its digest, and checks them as
@@ -112,7 +113,7 @@ export async function openHeaders(folder: string | URL): Promise<{
 }> {
   const path = folderPath(folder);
   const config = await readConfig(`${path}/config.json`);
-  using weights = await WeightFiles.open(path, expectedTensors(config));
+  using weights = await openWeights(path, expectedTensors(config));
   const hash = createHash("sha256");
   for await (const _ of readTensors(config, weights, hash));
   return { config, tensors: weights.entries, digest: hash.digest("hex") };
@@ -126,122 +127,43 @@ export async function openHeaders(folder: string | URL): Promise<{
 export async function openBackbone(folder: string | URL): Promise<BackboneFolder> {
   const path = folderPath(folder);
   const file = `${path}/config.json`;
-  const config = validateBackbone(await readJson(file, 1 << 20), file);
-  const tokenizer = await readJson(`${path}/tokenizer.json`, 64 << 20);
-  return { config, weights: await WeightFiles.open(path, backboneTensors(config)), tokenizer };
+  const config = validateBackbone(await readJson(file), file);
+  const tokenizer = await readJson(`${path}/tokenizer.json`, tokenizerBytes);
+  return { config, weights: await openWeights(path, backboneTensors(config)), tokenizer };
 }
 
-/** A tensor without its bytes; `length` counts them. */
-export interface TensorHeader {
-  dtype: FileDtype;
-  shape: readonly number[];
-  length: number;
-}
-
-/** Where a tensor lies: `begin` counts bytes from the start of its file. */
-interface WeightEntry extends TensorHeader {
-  begin: number;
-  file: Deno.FsFile;
-  path: string;
-}
-
-/** The open weight files of a folder, checked against the tensors that are expected in them. */
-export class WeightFiles {
-  /** By our names (name_maps.ts), sorted. */
-  readonly entries = new Map<string, WeightEntry>();
-  #files: Deno.FsFile[] = [];
-
-  /**
-   * @param expected Names and shapes; the files must hold these and no others (but for an unused
-   * `lm_head.weight`, which Hugging Face writes for tied embeddings too).
-   * @throws InputError
-   */
-  static async open(
-    folder: string,
-    expected: ReadonlyMap<string, Parameter>,
-  ): Promise<WeightFiles> {
-    const weights = new WeightFiles();
-    try {
-      await weights.#open(folder, expected);
-      return weights;
-    } catch (error) {
-      weights.close();
-      throw error;
-    }
-  }
-
-  async #open(folder: string, expected: ReadonlyMap<string, Parameter>): Promise<void> {
-    const found = new Map<string, WeightEntry & { stored: string }>();
-    const shards = await shardNames(folder);
-    for (const [shard, names] of shards) {
-      const path = `${folder}/${shard}`;
-      for (const [name, entry] of await this.#openFile(path)) {
-        const other = found.get(name);
-        if (other) {
-          throw new InputError(
-            `${path}: tensor ${valueText(name)} is in ${other.path} too; one shard may hold it`,
-          );
-        }
-        found.set(name, entry);
-      }
-      const lost = names.find((name) => found.get(name)?.path !== path);
-      if (lost !== undefined) {
-        throw new InputError(
-          `${path}: tensor ${valueText(lost)} is missing, though ${index} places it there; ` +
-            `download the folder again`,
-        );
-      }
-    }
-    const where = shards.size === 1 ? `${folder}/${[...shards.keys()][0]}` : folder;
-    const map = nameMapFor([...found.keys()], expected.keys());
-    const own = new Map([...found].map(([name, entry]) => [ownName(name, map), entry]));
-    checkAgainst(own, expected, where);
-    for (const name of [...expected.keys()].sort()) {
-      const entry = own.get(name);
-      if (entry) this.entries.set(name, entry);
-    }
-  }
-
-  async #openFile(path: string): Promise<[string, WeightEntry & { stored: string }][]> {
-    const size = await fileSize(path);
-    const file = await Deno.open(path);
-    this.#files.push(file);
-    const prefix = new Uint8Array(8);
-    if (size >= 8) await readFully(file, 0, prefix, path);
-    refusePointer(new TextDecoder().decode(prefix), path);
-    const header = new Uint8Array(headerLength(prefix, size, path));
-    await readFully(file, 8, header, path);
-    return [...parseHeader(header, size, path)].map(([name, { dtype, shape, begin, end }]) => [
-      name,
-      // checkAgainst refuses every dtype that isn't one of FileDtype before an entry is used.
-      { stored: dtype, dtype: dtype as FileDtype, shape, begin, length: end - begin, file, path },
-    ]);
-  }
-
-  /**
-   * Fills `into` with a tensor's bytes from byte `offset` of it on.
-   *
-   * @throws InputError when the file ends early; RangeError when the tensor does.
-   */
-  async read(name: string, offset: number, into: Uint8Array): Promise<void> {
-    const entry = this.entries.get(name);
-    if (!entry || offset + into.length > entry.length) {
-      throw new RangeError(`tensor ${valueText(name)} has no bytes ${offset}..+${into.length}`);
-    }
-    await readFully(entry.file, entry.begin + offset, into, entry.path);
-  }
-
-  close(): void {
-    for (const file of this.#files.splice(0)) file.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
+/**
+ * Opens a folder's weights under our names (name_maps.ts), sorted.
+ *
+ * @param expected Names and shapes; the files must hold these and no others (but for an unused
+ * `lm_head.weight`, which Hugging Face writes for tied embeddings too).
+ * @throws InputError
+ */
+async function openWeights(
+  folder: string,
+  expected: ReadonlyMap<string, Parameter>,
+): Promise<WeightFiles> {
+  const weights = await WeightFiles.open(folder);
+  try {
+    const map = nameMapFor([...weights.entries.keys()], expected.keys());
+    const own = new Map([...weights.entries].map(([name, entry]) => [ownName(name, map), entry]));
+    checkAgainst(own, expected, weights.where);
+    return weights.keep(
+      new Map(
+        [...expected.keys()].sort().flatMap((name) => {
+          const entry = own.get(name);
+          return entry ? [[name, entry]] : [];
+        }),
+      ),
+    );
+  } catch (error) {
+    weights.close();
+    throw error;
   }
 }
 
 function checkAgainst(
-  found: Map<string, WeightEntry & { stored: string }>,
+  found: WeightFiles["entries"],
   expected: ReadonlyMap<string, Parameter>,
   where: string,
 ): void {
@@ -276,126 +198,6 @@ function checkAgainst(
   }
 }
 
-/** The weight files, each with the tensors that the index places in it; a single file needs no index
- * and has an empty list. */
-async function shardNames(folder: string): Promise<Map<string, string[]>> {
-  if (await exists(`${folder}/${single}`)) return new Map([[single, []]]);
-  const file = `${folder}/${index}`;
-  if (!await exists(file)) {
-    throw new InputError(
-      `${folder}: holds neither ${single} nor ${index}; give the folder of a checkpoint, or make ` +
-        `one with 'init'`,
-    );
-  }
-  const json = await readJson(file, 16 << 20);
-  const map = (json as { weight_map?: unknown } | null)?.weight_map;
-  if (typeof map !== "object" || map === null || Array.isArray(map)) {
-    throw new InputError(
-      `${file}: weight_map is ${valueText(map)}; it must be an object of tensor name to file name`,
-    );
-  }
-  const shards = new Map<string, string[]>();
-  for (const [name, shard] of Object.entries(map)) {
-    // Only a plain file name: an index must not name files outside of its folder.
-    if (typeof shard !== "string" || !/^[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors$/.test(shard)) {
-      throw new InputError(
-        `${file}: tensor ${valueText(name)} lies in ${
-          valueText(shard)
-        }; it may be a plain file name ` +
-          `that ends in .safetensors, in the same folder`,
-      );
-    }
-    const names = shards.get(shard);
-    if (names) names.push(name);
-    else shards.set(shard, [name]);
-    if (shards.size > 1000) {
-      throw new InputError(`${file}: lists more than 1000 shards; merge them into fewer files`);
-    }
-  }
-  return shards;
-}
-
 function folderPath(folder: string | URL): string {
   return localPath(folder, "a checkpoint's folder").replace(/(?<=.)\/+$/, "");
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw unreadable(path, error);
-  }
-}
-
-/** Size of a regular file (a pipe or device would never end). */
-async function fileSize(path: string): Promise<number> {
-  let info: Deno.FileInfo;
-  try {
-    info = await Deno.stat(path);
-  } catch (error) {
-    throw unreadable(path, error);
-  }
-  if (!info.isFile) {
-    throw new InputError(`${path}: isn't a regular file; give a checkpoint's folder`);
-  }
-  return info.size;
-}
-
-function unreadable(path: string, error: unknown): InputError {
-  if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-    return new InputError(
-      `${path}: no such file; give the folder of a checkpoint, or make one with 'init'`,
-    );
-  }
-  return new InputError(`${path}: can't be read (${errorText(error)}); check its permissions`);
-}
-
-/** Git LFS leaves a pointer where it hasn't fetched a file. */
-function refusePointer(text: string, path: string): void {
-  if (!text.startsWith("version ")) return;
-  throw new InputError(
-    `${path}: is a Git LFS pointer, not the file: run 'git lfs pull' in its repository`,
-  );
-}
-
-async function readJson(path: string, maxBytes: number): Promise<unknown> {
-  const size = await fileSize(path);
-  if (size > maxBytes) {
-    throw new InputError(`${path}: has ${size} bytes; it may have up to ${maxBytes}`);
-  }
-  let text: string;
-  try {
-    // A byte-order mark, which some editors write, is read over.
-    text = (await Deno.readTextFile(path)).replace(/^\uFEFF/, "");
-  } catch (error) {
-    throw unreadable(path, error);
-  }
-  refusePointer(text, path);
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new InputError(
-      `${path}: isn't valid JSON (${errorText(error)}); download or write it again`,
-    );
-  }
-}
-
-async function readFully(
-  file: Deno.FsFile,
-  position: number,
-  into: Uint8Array,
-  path: string,
-): Promise<void> {
-  await file.seek(position, Deno.SeekMode.Start);
-  for (let at = 0; at < into.length;) {
-    const count = await file.read(into.subarray(at));
-    if (count === null) {
-      throw new InputError(
-        `${path}: ends at byte ${position + at}, ${into.length - at} too early; download it again`,
-      );
-    }
-    at += count;
-  }
 }
