@@ -171,6 +171,31 @@ def tokens_of(tokenizer, filler):
     return Tokens(json.loads(tokenizer), filler, ask_engine)
 
 
+def exported(base, few=None, recorded=False, solver=None):
+    """The config of a checkpoint: of a student of so many (`few`) solver steps, or of a run that learned
+    from recordings; solver: overrides of its solver."""
+    # A third of the world's questions are typed; of recordings it isn't known.
+    typed = ["user_text"] if base.config["user_text_slots"] and not recorded else []
+    student = {"name": "euler", "steps": few, "guidance": 1} if few else {}
+    solver = {**base.config["solver"], **student, **(solver or {})}
+    return {**base.config, "torch_dtype": "float16", "trained_with": typed, "solver": solver}
+
+
+def write_checkpoint(folder, c, tokens, weights):
+    """Writes config, weights as f16 and tokenizer into a folder; returns how many parameters they are.
+    Raises InputError for weights that f16 can't hold."""
+    halves = {name: weights[name].half() for name in expected_tensors(c)}
+    for name, half in halves.items():
+        if not torch.isfinite(half).all():
+            largest = float(weights[name].abs().max())
+            raise InputError(f"{folder}: {name} holds {largest:g}; f16 holds up to 65504: train again from an earlier state")
+    os.makedirs(folder, exist_ok=True)
+    safetensors_file.write(os.path.join(folder, "model.safetensors"), halves)
+    write_json(os.path.join(folder, "config.json"), c)
+    write_json(os.path.join(folder, "tokenizer.json"), tokens.json)
+    return sum(half.numel() for half in halves.values())
+
+
 def completed(tokenizer, config, where):
     """The tokenizer with a token for 'the voice sounds on', in a free row of the vocabulary where it has
     none. Raises InputError when the vocabulary has no row for every token."""
@@ -201,6 +226,13 @@ def add_run_arguments(parser, steps):
     parser.add_argument("--bf16", action=bf16, help="products in bfloat16 (default: where they are faster)")
     parser.add_argument("--changed", action="store_true", help="go on although settings are others than before")
     parser.set_defaults(default_steps=steps)
+
+
+def add_model_arguments(parser):
+    """The options of the stages that train the model itself."""
+    parser.add_argument("--validate", type=float, default=0, metavar="MINUTES", help="from one 'wanstream eval' of the weights to the next, which also says which are the best (0: never)")
+    parser.add_argument("--validate-on", metavar="FOLDER", help="recordings with truth records for --validate (default: the world's, from seeds that training never meets)")
+    parser.add_argument("--compile", action="store_true", help="compile the forward pass: some minutes before the first steps, kept for later runs")
 
 
 def run_options(args):

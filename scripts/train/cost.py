@@ -3,19 +3,25 @@ and hours.
 
     .venv/bin/python -m train.cost CONFIG.json [--batch 8] [--units 250] [--cards 8]      (in scripts/)
 
-Counted on PyTorch's meta device, which runs the step without values: the operations of products and
-attention, forward and backward, of a step with noisy latents.
+The step with noisy latents runs in bfloat16 on tensors without values: operations are those of its
+products and of attention, forward and backward; memory is what it keeps for the backward pass, tensor by
+tensor, with attention fused, beside weights, gradients, AdamW's moments and the moving average.
 """
 
 import argparse
+import contextlib
 import json
 import math
+import types
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from . import loop
 from .coders import observation_encoder, unit_shape
 from .model import Model
+from .talk import step_loss
 from .tensors import expected_tensors, is_codec
 
 PEAK = 989e12  # bf16 operations a second of an H100, without sparsity
@@ -23,18 +29,22 @@ USED = 0.35  # of it, in training of this kind
 
 
 def batch_of(c, size, units):
-    """A batch of zeros on the meta device."""
-    model = Model(c, {})
-    lay = model.layout
-    empty = lambda *shape, **options: torch.zeros(*shape, device="meta", **options)
+    """A batch of zeros."""
+    lay = Model(c, {}).layout
+    empty = torch.zeros
     first = observation_encoder(c, "audio").layers[0]
     samples = units * unit_shape(c, "observation", "audio")[0]
     heard = (first["mels"], samples // first["hop"]) if first["op"] == "logmel" else (1, samples)
     frames, height, width, _ = unit_shape(c, "observation", "video")
     latents = lambda medium, tokens: empty(size, units, tokens, c["response"][medium]["latent_channels"])
+    text = empty(size, units, lay.agent_text, dtype=torch.long)
     return {
         "typed": empty(size, units, lay.user_text, dtype=torch.long),
-        "text": empty(size, units, lay.agent_text, dtype=torch.long),
+        "text": text,
+        "wanted": text,
+        "counts": empty(size, units, dtype=torch.bool),
+        "text_weight": empty(size, units),
+        "flow_weight": empty(size, units),
         "mel": empty(size, *heard, 1, 1),
         "frames": empty(size, 3, units * frames, height, width, dtype=torch.uint8),
         "audio_latents": latents("audio", lay.agent_audio),
@@ -42,35 +52,45 @@ def batch_of(c, size, units):
     }
 
 
-def cost(c, size, units):
-    """{"parameters", "trained", "tokens": of a step, "flops": of a step, "bytes": of weights, gradients,
-    AdamW's moments, the moving average and the rows kept for the backward pass}."""
-    shapes = expected_tensors(c)
-    weights = {name: torch.zeros(shape, device="meta") for name, shape in shapes.items()}
-    trained = {name: w.requires_grad_(True) for name, w in weights.items() if not is_codec(name)}
+def kept(c, size, units):
+    """(bytes that a step's forward pass keeps for the backward one, weights aside; its operations, both
+    passes). Runs the step, on tensors with or without values."""
+    weights = {name: torch.zeros(shape) for name, shape in expected_tensors(c).items()}
+    loop.learned(weights, lambda name: not is_codec(name))
     model, batch = Model(c, weights), batch_of(c, size, units)
-    z = (batch["audio_latents"], batch["video_latents"])
-    # On a card attention is fused and keeps no scores, which are larger than all else.
-    largest = 4 * size * units * model.layout.rows * 2 * c["intermediate_size"]
+    tokens = types.SimpleNamespace(filler=c["filler_token_id"], continues=c["filler_token_id"])
     there = {w.untyped_storage()._cdata for w in weights.values()}
-    kept = {}
+    sizes = {}
 
     def keep(tensor):
         storage = tensor.untyped_storage()
-        if storage._cdata not in there and storage.nbytes() <= largest:
-            kept[storage._cdata] = storage.nbytes() // 2  # as bfloat16
+        if storage._cdata not in there:
+            sizes[storage._cdata] = storage.nbytes()
         return tensor
 
-    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        logits, (audio, video), _ = model.heads(model.forward(batch, z, torch.zeros(size, units, device="meta")))
-        (logits.sum() + audio.sum() + video.sum()).backward()
-    learned = sum(w.numel() for w in trained.values())
+    with FlopCounterMode(display=False) as counter:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), torch.autocast("cpu", torch.bfloat16):
+            loss = step_loss(model, tokens, None, batch)[0]
+        loss.backward()
+    return sum(sizes.values()), counter.get_total_flops()
+
+
+def cost(c, size, units, valued=False):
+    """{"parameters", "trained", "tokens": of a step, "flops": of a step, "kept": bytes for the backward pass,
+    "bytes": of all}. valued: runs the step with values."""
+    with contextlib.nullcontext() if valued else FakeTensorMode():
+        step, flops = kept(c, size, units)
+    shapes = expected_tensors(c)
+    count = lambda which: sum(math.prod(shape) for name, shape in shapes.items() if which(name))
+    everything, learned = count(lambda name: True), count(lambda name: not is_codec(name))
     return {
-        "parameters": sum(math.prod(shape) for shape in shapes.values()),
+        "parameters": everything,
         "trained": learned,
-        "tokens": size * units * model.layout.rows,
-        "flops": counter.get_total_flops(),
-        "bytes": 4 * 5 * learned + sum(kept.values()),
+        "tokens": size * units * Model(c, {}).layout.rows,
+        "flops": flops,
+        "kept": step,
+        # Weights; gradients, two moments and the moving average of those that learn.
+        "bytes": 4 * (everything + 4 * learned) + step,
     }
 
 
@@ -82,6 +102,7 @@ def main():
     parser.add_argument("--cards", type=int, default=8)
     parser.add_argument("--tokens", type=float, default=20e9, help="of the whole training")
     args = parser.parse_args()
+    loop.DEVICE = torch.device("cpu")
     with open(args.config) as file:
         found = cost(json.load(file), args.batch, args.units)
     seconds = found["flops"] / (PEAK * USED)
@@ -90,7 +111,7 @@ def main():
         ("parameters", f"{found['parameters'] / 1e6:,.0f} M, of which {found['trained'] / 1e6:,.0f} M are trained"),
         ("tokens of a card's step", f"{found['tokens']:,}"),
         ("operations of a card's step", f"{found['flops'] / 1e12:,.1f} T"),
-        ("memory of a card", f"{found['bytes'] / 2**30:,.1f} GiB"),
+        ("memory of a card", f"{found['bytes'] / 2**30:,.1f} GiB, of which {found['kept'] / 2**30:,.1f} GiB for the backward pass"),
         ("time of a step", f"{seconds:.2f} s at {USED:.0%} of {PEAK / 1e12:.0f} T a second"),
         (f"hours for {args.tokens / 1e9:g} G tokens on {args.cards} cards", f"{steps * seconds / 3600:,.1f}"),
     ):

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 
 from .adapt import adapt, shares
 from .adapt import settings as adapt_settings
-from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
+from .base import add_arguments, add_model_arguments, add_run_arguments, from_arguments, opened, run_options
+from .compiled import compile_settings, compiled
 from .data import Material
 from .loop import done, on_device, train
 from .model import Model, guided
@@ -28,6 +29,7 @@ from .rollout import roll
 from .run import command, digest, locked, together, workers
 from .solver import taus_of
 from .talk import stage_weights
+from .validate import validation
 
 TEXT_WEIGHT = 0.5
 
@@ -75,7 +77,7 @@ def distill_loss(student, teacher, batch, taus, substeps, guidance):
     return loss, {"audio": audio.detach(), "video": video.detach(), "text": text.detach()}
 
 
-def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=None, size=4, units=48, every=8, seed=0, recordings=None, **options):
+def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=None, size=4, units=48, every=8, seed=0, recordings=None, validate=0, validate_on=None, compile=False, **options):
     """few: the student's steps; substeps: the teacher's in each; `every`: steps on one set of rollouts."""
     if done(out, "student", steps, minutes):
         return
@@ -85,6 +87,8 @@ def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=Non
     frozen = on_device(dict(taught))
     weights, trained, whole = adapt(base, {name: w.clone() for name, w in frozen.items()})
     student, teacher = Model(c, weights), Model(c, frozen)
+    if compile:
+        student, teacher = compiled(student), compiled(teacher)
     worker, count = workers()
     source = {"units": units, "pool": 64, "fresh": 0.5, "worker": worker, "workers": count}
     material = Recordings(base, taught, recordings, **source) if recordings else Material(base, taught, **source)
@@ -107,10 +111,11 @@ def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=Non
         return {**batch, **on_device({key: value for key, value in kept.items() if key != "turn"})}
 
     settings = {"batch": size, "units": units, "few": few, "substeps": substeps, "guidance": guidance, "every": every}
-    settings |= adapt_settings(base)
+    settings |= {**adapt_settings(base), **compile_settings(compile)}
     settings |= {"recordings": os.path.abspath(recordings)} if recordings else {}
     made_of = {"teacher": digest({n: w for n, w in taught.items() if ".decoder." not in n})}
     options |= {"seed": seed, "minutes": minutes, "settings": settings, "made_of": made_of, "carried": kept}
+    options |= validation(out, "student", base, validate, validate_on, recordings, few)
     train(
         "student",
         out,
@@ -131,6 +136,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser)
     add_run_arguments(parser, 400)
+    add_model_arguments(parser)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--units", type=int, default=48, help="units of a crop")
     parser.add_argument("--recordings", metavar="FOLDER", help="users of a folder of recordings, not the world's")
@@ -145,6 +151,7 @@ def main():
 
 def run(args):
     of_its_own = {"size": args.batch, "units": args.units, "recordings": args.recordings, "few": args.few, "substeps": args.substeps, "guidance": args.guidance}
+    of_its_own |= {"validate": args.validate, "validate_on": args.validate_on, "compile": args.compile}
     train_student(args.out, **of_its_own, **run_options(args))
 
 

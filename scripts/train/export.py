@@ -8,11 +8,9 @@ import argparse
 import json
 import os
 
-import torch
-
 import safetensors_file
 
-from .base import check, opened, write_json
+from .base import check, exported, opened, write_checkpoint
 from .run import InputError, about, command
 from .talk import stage_weights
 from .tensors import expected_tensors
@@ -27,32 +25,19 @@ def export(out, stage, folder, solver=None, made_by=None):
     made all stages, for the card. Raises InputError for a solver that the engine refuses and for
     weights that f16 can't hold."""
     base = opened(out)
-    c = {**base.config, "torch_dtype": "float16"}
-    # A third of the world's questions are typed; of recordings it isn't known.
-    c["trained_with"] = ["user_text"] if c["user_text_slots"] and not recordings(out) else []
-    if stage == "student":
-        made = about(out, "student") or {}
-        steps = made.get("settings", {}).get("few", c["solver"]["steps"])
-        c["solver"] = {**c["solver"], "name": "euler", "steps": steps, "guidance": 1}
-    c["solver"] = {**c["solver"], **(solver or {})}
+    made = about(out, stage) or {}
+    few = made.get("settings", {}).get("few") if stage == "student" else None
+    c = exported(base, few, recordings(out), solver)
     check(c, base.tokens.json, folder)
-    weights = stage_weights(out, stage)
     shapes = expected_tensors(c)
+    weights = stage_weights(out, stage)
     for name, shape in shapes.items():
         if list(weights[name].shape) != shape:
             raise InputError(f"{stage}: {name} has shape {list(weights[name].shape)}, the config says {shape}")
-    halves = {name: weights[name].half() for name in shapes}
-    for name, half in halves.items():
-        if not torch.isfinite(half).all():
-            largest = float(weights[name].abs().max())
-            raise InputError(f"{stage}: {name} holds {largest:g}; f16 holds up to 65504: train again from an earlier state")
-    os.makedirs(folder, exist_ok=True)
-    safetensors_file.write(os.path.join(folder, "model.safetensors"), halves)
-    write_json(os.path.join(folder, "config.json"), c)
-    write_json(os.path.join(folder, "tokenizer.json"), base.tokens.json)
+    parameters = write_checkpoint(folder, c, base.tokens, weights)
     with safetensors_file.replaced(os.path.join(folder, "README.md"), "w") as file:
         name = os.path.basename(os.path.abspath(folder))
-        file.write(card(name, base, c, out, stage, sum(w.numel() for w in halves.values()), made_by))
+        file.write(card(name, base, c, out, stage, parameters, made_by))
 
 
 def last_figures(out, name):

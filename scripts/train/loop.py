@@ -86,9 +86,15 @@ class Log:
     def keep(self, step):
         """Drops what comes after a step: a run goes on from there, and says again what it is made of."""
         now = lambda entry: entry["step"] < step or entry["step"] == step and "run" not in entry
-        kept = [entry for entry in self.entries() if now(entry)]
+        self.rewrite([entry for entry in self.entries() if now(entry)])
+
+    def drop(self):
+        """Drops the last entry."""
+        self.rewrite(self.entries()[:-1])
+
+    def rewrite(self, entries):
         with safetensors_file.replaced(self.path, "w") as file:
-            file.writelines(json.dumps(entry) + "\n" for entry in kept)
+            file.writelines(json.dumps(entry) + "\n" for entry in entries)
 
 
 def rounded(value):
@@ -155,6 +161,16 @@ def goes_on(phase, here, until, unit):
     reached = phase["reached"] if phase["unit"] != unit else here
     along = (reached - phase["from"]) / max(phase["until"] - phase["from"], 1e-9)
     return {"from": here, "until": until, "unit": unit, "top": learning_rate(along, 1, phase["top"])}
+
+
+class Measure:
+    """figures() of the weights that are written: every so many steps or minutes, and at the end."""
+
+    def __init__(self, figures, steps=0, minutes=None):
+        self.figures, self.steps, self.every, self.at = figures, steps, (minutes or 0) * 60, 0.0
+
+    def due(self, step, seconds):
+        return bool(self.steps) and step % self.steps == 0 or self.every > 0 and seconds - self.at >= self.every
 
 
 class Step(torch.nn.Module):
@@ -246,8 +262,9 @@ class Training:
     instead of the steps (such a run isn't repeatable to the bit). average: decay of a moving average of
     the weights, which is what is evaluated and written. A new optimizer, also of a state that lost its
     own (train.restore), is warmed up. evaluate() -> figures of those weights, every `evaluate_every`
-    steps or `evaluate_minutes`; where one of them is called `best` (with a minus in front: less is
-    better) OUT/NAME.best.safetensors keeps the weights that had the best.
+    steps or `evaluate_minutes`; validate(weights as finish() gives them) -> more figures, every
+    `validate_minutes`. Where one of them is called `best` (with a minus in front: less is better)
+    OUT/NAME.best.safetensors keeps the weights that had the best.
 
     settings: what must stay the same in a run that goes on, unless `changed`; made_of: name -> digest of
     what it is trained on, which must stay too. carried: what step_loss keeps from step to step.
@@ -274,6 +291,8 @@ class Training:
         evaluate=None,
         evaluate_every=0,
         evaluate_minutes=None,
+        validate=None,
+        validate_minutes=None,
         best=None,
         minutes=None,
         average=0.0,
@@ -290,8 +309,10 @@ class Training:
         self.name, self.out, self.parameters = name, out, parameters
         self.steps, self.rate, self.warmup, self.seed = steps, rate, warmup, seed
         self.save_every, self.report_every = save_every, report_every
-        self.evaluate, self.evaluate_every, self.best = evaluate, evaluate_every, best
-        self.evaluate_seconds = evaluate_minutes and evaluate_minutes * 60
+        self.measures = [Measure(evaluate, evaluate_every, evaluate_minutes)] if evaluate else []
+        if validate:
+            self.measures.append(Measure(lambda: validate(self.finish(self.written())), 0, validate_minutes))
+        self.best = best
         self.budget = minutes * 60 if minutes else None
         self.average, self.bf16, self.finish = average, bf16, finish
         self.state_path = os.path.join(out, f"{name}.state")
@@ -303,7 +324,7 @@ class Training:
         fixed = {"rate": rate, "decay": decay, "warmup": warmup, "average": average, "bf16": bf16}
         self.settings = {**fixed, "seed": seed, "workers": self.count, **(settings or {})}
         self.made_of, self.carried = made_of or {}, carried if carried is not None else {}
-        self.step, self.spent, self.best_value, phase = 0, 0.0, None, None
+        self.step, self.spent, self.best_value, self.said, phase = 0, 0.0, None, {}, None
         if os.path.exists(self.state_path):
             phase = self.resume(changed)
         if self.worker == 0:
@@ -342,7 +363,9 @@ class Training:
         self.step, self.spent = state["step"], state["seconds"]
         if self.average:
             self.mean = on_device(state["mean"])
-        self.best_value = state.get("best")
+        # Of another figure it says nothing about this one's.
+        name, value = state.get("best") or (None, None)
+        self.best_value = value if name == self.best else None
         self.carried.update(state.get("carried", {}))
         say(f"{self.name}: resumed at step {self.step} after {self.spent:.0f} s")
         # Another rate is met at once, whatever was left of the one before.
@@ -370,7 +393,7 @@ class Training:
             "made_of": self.made_of,
             "versions": versions(),
             "carried": self.carried,
-            "best": self.best_value,
+            "best": (self.best, self.best_value),
         }
         if self.average:
             state["mean"] = self.mean
@@ -388,11 +411,17 @@ class Training:
             safetensors_file.write(artefact(self.out, path_name), tensors, {"about": json.dumps(facts)})
         return tensors
 
-    def measured(self):
-        """evaluate()'s figures of the weights that are written; keeps these where they are the best."""
+    def measured(self, due):
+        """What the measures that are due say of the weights that are written; keeps these where they are
+        the best."""
+        figures = {}
         with exchanged(self.parameters, self.mean):
-            figures = self.evaluate()
-        if self.best:
+            for measure in due:
+                figures |= measure.figures()
+        self.now = time.time()
+        for measure in due:
+            measure.at = self.seconds()
+        if self.best and self.best.lstrip("-") in figures:
             value = -figures[self.best[1:]] if self.best[0] == "-" else figures[self.best]
             if self.best_value is None or value > self.best_value:
                 self.best_value = value
@@ -431,8 +460,9 @@ class Training:
         if self.worker == 0:
             facts = {"settings": self.settings, "made_of": self.made_of, "versions": versions()}
             self.log.write(step=first, seconds=self.spent, run=facts)
-        figures, fresh, number = Figures(), False, 0
-        measured_at = self.spent
+        figures, due, number = Figures(), [], 0
+        for measure in self.measures:
+            measure.at = self.spent
         check_every = self.report_every if DEVICE.type == "cuda" else 1
         while self.steps is None or self.step < self.steps:
             if (self.step - first) % check_every == 0:
@@ -442,19 +472,14 @@ class Training:
             taken, lr = self.take()
             figures.add(taken)
             last = self.step == self.steps
-            fresh = bool(self.evaluate) and (
-                last
-                or bool(self.evaluate_every) and self.step % self.evaluate_every == 0
-                or bool(self.evaluate_seconds) and self.seconds() - measured_at >= self.evaluate_seconds
-            )
-            if fresh:
-                measured_at = self.seconds()
-            if self.step % self.report_every == 0 or last or fresh:
-                self.report(first, lr, figures, fresh)
+            due = [measure for measure in self.measures if last or measure.due(self.step, self.seconds())]
+            if self.step % self.report_every == 0 or last or due:
+                self.report(first, lr, figures, due)
             if self.step % self.save_every == 0:
                 self.save()
-        if self.step > first and (figures.lists or self.evaluate and not fresh and not number):
-            self.report(first, lr, figures, bool(self.evaluate) and not number)
+        left = [] if number else [measure for measure in self.measures if measure not in due]
+        if self.step > first and (figures.lists or left):
+            self.report(first, lr, figures, left)
         self.save()
         if number:
             raise Stopped(f"{self.name}: stopped at step {self.step}, saved; the same command goes on", int(number))
@@ -462,7 +487,7 @@ class Training:
         meet()
         return made
 
-    def report(self, first, lr, figures, measure):
+    def report(self, first, lr, figures, due):
         """A line of the log and one to the terminal; raises Diverged where steps come to nothing."""
         if float(self.skipped) >= SKIPPED:
             raise Diverged(
@@ -472,9 +497,13 @@ class Training:
         means = figures.means()
         if self.worker:
             return
-        if measure:
-            means |= self.measured()
-        self.log.write(step=self.step, seconds=self.seconds(), lr=lr, skipped=int(self.skipped), **means)
+        if due:
+            means |= self.measured(due)
+        if self.said.get("step") == self.step:  # a step has one line
+            self.log.drop()
+            means = {**self.said, **means}
+        self.said = {**means, "step": self.step, "seconds": self.seconds(), "lr": lr, "skipped": int(self.skipped)}
+        self.log.write(**self.said)
         pace = (self.seconds() - self.spent) / max(self.step - first, 1)
         left = (self.budget - self.seconds()) if self.budget else ((self.steps or self.step) - self.step) * pace
         shown = " ".join(f"{key} {value:.4f}" for key, value in means.items())

@@ -294,84 +294,73 @@ def guided(led, free, guidance):
 
 
 class Stream:
-    """The pass that inference makes, unit by unit with a cache of keys and values; batched over B
-    conversations. Mirrors engine/roles/thinker.ts and performer.ts without their GPU."""
+    """The pass that inference makes, unit by unit, batched over B conversations. Mirrors
+    engine/roles/thinker.ts and performer.ts without their GPU.
 
-    def __init__(self, model, batch, device="cpu"):
+    Keys and values have their places from the start, `clean` rows for each unit of the window (of `units`
+    that will come, where these are fewer); a unit that finds the window full takes the place of the
+    oldest one that isn't a sink. Noisy rows lie where their unit's clean ones will be."""
+
+    def __init__(self, model, batch, device="cpu", units=None):
         self.model, self.b, self.device = model, batch, device
-        c = model.c
-        shape = (batch, 0, c["num_key_value_heads"], c["head_dim"])
-        keys = torch.zeros(shape, device=device)
-        hidden = torch.zeros(batch, 0, dtype=torch.bool, device=device)
-        self.cache = [(keys, keys, hidden) for _ in range(c["num_hidden_layers"])]
+        window = model.c["history_units"]
+        self.places = window if units is None else min(window, units)
+        self.keys = self.values = None  # [layers, B, KV, places x clean, d], of the products' type
+        # What is added to scores: 0 for rows that are there, -inf for others.
+        self.bias = torch.full((batch, self.places * model.layout.clean), -math.inf, device=device)
         self.unit = 0  # the next one
 
-    def rows(self, x, kinds, at_unit):
-        """Rotary turns of rows `kinds` (indices into the layout's rows) of a unit."""
-        c, lay = self.model.c, self.model.layout
-        positions = lay.positions(c["positions_per_unit"])[kinds] + at_unit * c["positions_per_unit"]
-        return self.model.angles(positions.to(x.device))
+    def first_row(self, unit):
+        """Of a unit's place."""
+        sinks = self.model.c["sink_units"]
+        place = unit if unit < self.places else sinks + (unit - sinks) % (self.places - sinks)
+        return place * self.model.layout.clean
 
-    def span(self, x, turns, visible_self, cache, keep, hidden=None):
-        """Runs rows x [B, n, hidden] that see `cache` (a list per layer of (k, v)) and, among
-        themselves, visible_self [n, n]; appends their keys where keep. hidden: rows nobody sees
-        [B, n]."""
-        m = self.model
-        c = m.c
-        group = c["num_attention_heads"] // c["num_key_value_heads"]
+    def span(self, x, kinds, unit, hidden=None, without=0):
+        """Runs rows x [B, n, hidden], which are `kinds` (a range of the layout's rows) of a unit: they see
+        what is there, and each other. hidden: which of them nobody sees [B, n]. without: so many of the
+        unit's first rows aren't seen."""
+        m, c, lay = self.model, self.model.c, self.model.layout
+        span = c["positions_per_unit"]
+        turns = m.angles((lay.positions(span)[kinds.start : kinds.stop] + unit * span).to(x.device))
+        own = self.first_row(unit)
+        first = own + kinds.start - (lay.response if kinds.start >= lay.clean else 0)
+        here, end = slice(first, first + len(kinds)), min(unit + 1, self.places) * lay.clean
+        self.bias[:, here] = 0 if hidden is None else torch.where(hidden, -math.inf, 0.0)
+        bias = self.bias[:, None, None, :end].clone()
+        bias[..., own : own + without] = -math.inf
         for i in range(c["num_hidden_layers"]):
             q, k, v = m.qkv(i, x, turns)
-            old_k, old_v, old_hidden = cache[i]
-            keys, values = torch.cat([old_k, k], 1), torch.cat([old_v, v], 1)
-            n, past = x.shape[1], old_k.shape[1]
-            bias = torch.zeros(self.b, n, past + n, device=x.device)
-            bias[:, :, :past].masked_fill_(old_hidden[:, None], -math.inf)
-            bias[:, :, past:].masked_fill_(~visible_self, -math.inf)
-            new_hidden = hidden
-            if hidden is None:
-                new_hidden = torch.zeros(self.b, n, dtype=torch.bool, device=self.device)
-            bias[:, :, past:].masked_fill_(new_hidden[:, None], -math.inf)
-            full = lambda y: y.repeat_interleave(group, 2).permute(0, 2, 1, 3)
-            scores = q.permute(0, 2, 1, 3) @ full(keys).transpose(2, 3) * c["head_dim"] ** -0.5
-            y = (scores + bias[:, None]).nan_to_num(neginf=-1e30).softmax(-1) @ full(values)
-            x = m.finish(i, x, y.permute(0, 2, 1, 3))
-            if keep:
-                cache[i] = (keys, values, torch.cat([old_hidden, new_hidden], 1))
+            if self.keys is None:
+                shape = (c["num_hidden_layers"], self.b, c["num_key_value_heads"], self.bias.shape[1], c["head_dim"])
+                self.keys, self.values = (torch.zeros(shape, dtype=v.dtype, device=x.device) for _ in range(2))
+            self.keys[i, :, :, here], self.values[i, :, :, here] = k.transpose(1, 2), v.transpose(1, 2)
+            q = q.to(v.dtype).unflatten(2, (self.keys.shape[2], -1)).permute(0, 2, 3, 1, 4)  # [B, KV, group, n, d]
+            kept = self.keys[i, :, :, :end], self.values[i, :, :, :end]
+            y = F.scaled_dot_product_attention(q.flatten(2, 3), *kept, attn_mask=bias.to(v.dtype))
+            x = m.finish(i, x, y.unflatten(2, q.shape[2:4]).permute(0, 3, 1, 2, 4).flatten(2, 3))
         return m.final_norm(x)
-
-    def trim(self):
-        """Drops the oldest unit that isn't a sink."""
-        rows = self.model.layout.clean
-        at = self.model.c["sink_units"] * rows
-        cut = lambda part: torch.cat([part[:, :at], part[:, at + rows :]], 1) if at else part[:, rows:]
-        self.cache = [(cut(k), cut(v), cut(hidden)) for k, v, hidden in self.cache]
 
     def think(self, typed, audio_rows, video_rows, previous, choose):
         """The language/state pass of the next unit: typed [B, slots] ids or -1, observation rows
         [B, n, D], previous latents (None before unit 0), choose(logits, slot) -> ids [B]. Returns ids
         [B, slots] and logits [B, slots, vocabulary]."""
-        m, lay = self.model, self.model.layout
-        unit = self.unit
-        # The window holds the sinks and the units up to this one.
-        if unit >= m.c["history_units"]:
-            self.trim()
-        everything = lambda n: torch.ones(n, n, dtype=torch.bool, device=self.device)
+        m, lay, unit = self.model, self.model.layout, self.unit
+        first = self.first_row(unit)
+        self.bias[:, first : first + lay.clean] = -math.inf  # the oldest unit leaves
         if previous is not None:
-            rows = torch.arange(lay.observation + lay.agent_text, lay.clean)
             x = m.latent_rows(*previous, torch.zeros(self.b, device=self.device))
-            self.span(x, self.rows(x, rows, unit - 1), everything(lay.response), self.cache, True)
+            self.span(x, range(lay.observation + lay.agent_text, lay.clean), unit - 1)
         x = torch.cat([m.text_rows(typed.clamp(min=0), "userText"), audio_rows, video_rows], 1)
-        hidden = torch.zeros(self.b, lay.observation, dtype=torch.bool, device=self.device)
-        hidden[:, : lay.user_text] = typed < 0
-        turns = self.rows(x, torch.arange(lay.observation), unit)
-        normed = self.span(x, turns, everything(lay.observation), self.cache, True, hidden)
+        hidden = F.pad(typed < 0, (0, lay.observation - lay.user_text))
+        normed = self.span(x, range(lay.observation), unit, hidden)
         ids, logits = [], []
         for slot in range(lay.agent_text):
             logits.append(m.logits(normed[:, -1]))
             ids.append(choose(logits[-1], slot))
             x = m.text_rows(ids[-1], "agentText")[:, None]
-            turns = self.rows(x, torch.tensor([lay.observation + slot]), unit)
-            normed = self.span(x, turns, everything(1), self.cache, True)
+            at = lay.observation + slot
+            normed = self.span(x, range(at, at + 1), unit)
         self.unit += 1
         return torch.stack(ids, 1), torch.stack(logits, 1)
 
@@ -379,13 +368,9 @@ class Stream:
         """Velocities of the unit thought last, at tau; alone: without its observation and text, for
         guidance to compare with."""
         m, lay = self.model, self.model.layout
-        own = lay.observation + lay.agent_text
-        cache = [tuple(part[:, :-own] for part in layer) for layer in self.cache] if alone else self.cache
         x = m.latent_rows(*z, torch.full((self.b,), float(tau), device=self.device))
-        rows = torch.arange(lay.clean, lay.rows)
-        everything = torch.ones(lay.response, lay.response, dtype=torch.bool, device=self.device)
-        normed = self.span(x, self.rows(x, rows, self.unit - 1), everything, cache, False)
-        return m.velocity(normed)
+        without = lay.observation + lay.agent_text if alone else 0
+        return m.velocity(self.span(x, range(lay.clean, lay.rows), self.unit - 1, without=without))
 
     def solve(self, z, taus, guidance=1.0, solver="euler"):
         """From taus[0] = 1 to taus[-1] = 0, with classifier-free guidance."""

@@ -36,7 +36,7 @@ def roll(model, examples, taus, seed=0, units=None, guidance=1.0, solver="euler"
     units = units or min(len(example["text"]) for example in examples)
     b = len(examples)
     device = examples[0]["typed"].device
-    stream = Stream(model, b, device)
+    stream = Stream(model, b, device, units)
     batch = {
         "mel": torch.stack([first_units(e, "mel", units) for e in examples]),
         "frames": torch.stack([first_units(e, "frames", units) for e in examples]),

@@ -2,6 +2,7 @@
 that save, one line and an exit code for what can't be done."""
 
 import contextlib
+import datetime
 import fcntl
 import hashlib
 import json
@@ -13,6 +14,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 
 import numpy as np
 import torch
@@ -95,6 +97,14 @@ def locked(out):
 # Signals.
 
 
+_asking: list = []
+
+
+def asked():
+    """Whether a run of this process was asked to end."""
+    return any(each.number for each in _asking)
+
+
 class Asked:
     """Whether this process was asked to end, by SIGINT or SIGTERM; a second SIGINT ends it at once. In
     children that a script started in the background SIGINT would be ignored otherwise."""
@@ -104,6 +114,7 @@ class Asked:
 
     def __enter__(self):
         self.before = []
+        _asking.append(self)
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self.before.append((number, signal.signal(number, self.hear)))
@@ -115,6 +126,7 @@ class Asked:
         self.number = number
 
     def __exit__(self, *_):
+        _asking.remove(self)
         for number, handler in self.before:
             signal.signal(number, handler)
 
@@ -125,6 +137,10 @@ class Asked:
 def workers():
     """(this process's number, how many train together)."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+# A worker waits so long for the others; the first one validates meanwhile.
+PATIENCE = datetime.timedelta(hours=2)
 
 
 def meet():
@@ -138,7 +154,8 @@ def together(count, run):
     steps as of a `count` times larger batch. With count 1 here and now; under torchrun in the
     processes that it has started. A process's exit code that isn't 0 becomes this one's."""
     if "RANK" in os.environ:
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        end_with_parent()
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
         run()
         return dist.destroy_process_group()
     if count == 1:
@@ -168,7 +185,7 @@ def together(count, run):
 def _join(rank, count, run, meeting):
     end_with_parent()
     # No card: the processes share the machine's cores.
-    dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=count)
+    dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=count, timeout=PATIENCE)
     try:
         run()
     except (InputError, Diverged, Stopped) as error:
@@ -178,11 +195,18 @@ def _join(rank, count, run, meeting):
 
 
 def end_with_parent():
-    """Ends this process as soon as its parent is gone, also where that was killed outright."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        watch = lambda: (multiprocessing.connection.wait([parent.sentinel]), os._exit(1))
-        threading.Thread(target=watch, daemon=True).start()
+    """Ends this process as soon as its parent, Python's or torchrun, is gone, also where that was killed
+    outright."""
+    parent, number = multiprocessing.parent_process(), os.getppid()
+
+    def watch():
+        if parent is not None:
+            multiprocessing.connection.wait([parent.sentinel])
+        while parent is None and os.getppid() == number:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 # What a run was made of.

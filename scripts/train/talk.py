@@ -22,7 +22,8 @@ from world.practice import Practice
 
 from .adapt import adapt, shares
 from .adapt import settings as adapt_settings
-from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
+from .base import add_arguments, add_model_arguments, add_run_arguments, from_arguments, opened, run_options
+from .compiled import compile_settings, compiled, uncompiled
 from .data import LONGEST_QUIET, UNJUDGED, Material
 from .loaders import Batches
 from .loop import done, on_device, products, train
@@ -30,6 +31,7 @@ from .model import Model
 from .recordings import Recordings
 from .run import InputError, artefact, command, digest, locked, together, workers
 from .tensors import expected_tensors, initial_weights
+from .validate import validation
 
 KINDS = {"lessons": Lesson, "conversations": Practice}
 CARD = [7, 6, 5]  # colour, shape, count, each or none
@@ -217,9 +219,10 @@ def initial_probe(c, seed=0):
     return torch.randn(guessed, c["hidden_size"]) * 0.02
 
 
-def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, recordings=None, loaders=0, **options):
+def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, validate=0, validate_on=None, recordings=None, loaders=0, compile=False, **options):
     """One stage; writes all weights of a checkpoint. own: share of steps whose history is the model's own.
-    held_out: minutes from one validation on conversations that training never meets to the next.
+    held_out: minutes from one look at conversations that training never meets to the next; validate: the
+    same in closed loop by the engine, on recordings of the folder validate_on where it is given.
     recordings: a folder to learn from in place of the world. loaders: processes that make batches."""
     if done(out, stage, steps, minutes):
         return
@@ -232,7 +235,7 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
     # What the probe reads off is known of the world only.
     if probe_weight and recordings is None:
         trained["probe"] = probe = torch.nn.Parameter(on_device(initial_probe(c, seed)))
-    model = Model(c, weights)
+    model = compiled(Model(c, weights)) if compile else Model(c, weights)
     worker, count = workers()
     source = {"worker": worker, "workers": count}
     if recordings is None:
@@ -242,13 +245,14 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
         material = others = Recordings(base, codecs, recordings, units, **source)
     validation, batches = HeldOut(others), Batches(material, size, seed, loaders)
     encoders = {m: {n: w for n, w in codecs.items() if f".{m}.encoder." in n} for m in ("audio", "video")}
-    settings = {"batch": size, "units": units, "own": own, "probe": probe_weight, "loaders": loaders, **adapt_settings(base)}
+    settings = {"batch": size, "units": units, "own": own, "probe": probe_weight, "loaders": loaders, **adapt_settings(base), **compile_settings(compile)}
     settings |= {"recordings": os.path.abspath(recordings)} if recordings else {}
     options |= {"seed": seed, "minutes": minutes, "settings": settings}
     options |= {"made_of": {**others.digest(), **{f"{medium} encoder": digest(part) for medium, part in encoders.items()}}}
     if held_out:
         measure = lambda: validation.measure(model, base.tokens)
         options |= {"evaluate": measure, "evaluate_minutes": held_out, "best": "-held_out"}
+    options |= validation(out, stage, base, validate, validate_on, recordings)
     train(
         stage,
         out,
@@ -294,7 +298,8 @@ class HeldOut:
         sums: dict[str, list] = {}
         for step, batch in enumerate(self.batches):
             torch.manual_seed(step)
-            with torch.no_grad():
+            # Batches of another size: as they stand, what is compiled would be compiled once more.
+            with torch.no_grad(), uncompiled():
                 loss, figures = step_loss(model, tokens, None, on_device(batch))
             for key, value in {"": loss, **{f"_{key}": value for key, value in figures.items()}}.items():
                 sums.setdefault(f"held_out{key}", []).append(float(value))
@@ -306,6 +311,7 @@ def main():
     parser.add_argument("stage", choices=list(KINDS))
     add_arguments(parser)
     add_run_arguments(parser, 6000)
+    add_model_arguments(parser)
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--units", type=int, default=48, help="units of a crop")
     parser.add_argument(
@@ -332,6 +338,9 @@ def run(args):
         recordings=args.recordings,
         loaders=args.loaders,
         held_out=args.held_out,
+        validate=args.validate,
+        validate_on=args.validate_on,
+        compile=args.compile,
         **run_options(args),
     )
 

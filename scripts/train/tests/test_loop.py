@@ -14,7 +14,7 @@ import unittest
 import torch
 
 import safetensors_file
-from train import loop, run
+from train import curves, loop, run
 from train.loop import learning_rate, train
 
 SCRIPTS = os.path.join(os.path.dirname(__file__), "../..")
@@ -69,7 +69,9 @@ class Folder(unittest.TestCase):
 
 def ended(child):
     child.kill()
-    child.communicate()
+    child.wait()
+    for pipe in filter(None, (child.stdout, child.stderr)):
+        pipe.close()
 
 
 class Resume(Folder):
@@ -219,6 +221,51 @@ class Figures(Folder):
         self.assertEqual(run.about(self.out, "line.best")["step"], 8)
 
 
+    def test_two_measures_have_rhythms_of_their_own_and_one_line_of_a_step(self):
+        often, validate = {"evaluate": lambda: {"good": 1.0}, "evaluate_every": 5}, lambda weights: {"better": float(weights["w"].isfinite().all())}
+        line(self.out, 12, **often, validate=validate, validate_minutes=1e6, best="better")
+        self.assertEqual([entry["step"] for entry in logged(self.out) if "good" in entry], [5, 10, 12])
+        self.assertEqual([entry["step"] for entry in logged(self.out) if "better" in entry], [12])
+        self.assertEqual(run.about(self.out, "line.best")["step"], 12)
+        # The last step of a budget is reported, and then measured: that is one line still.
+        line(self.out, minutes=0.02, report_every=1, changed=True, **often, validate=validate, validate_minutes=1e6)
+        steps = [entry["step"] for entry in logged(self.out)]
+        self.assertEqual(steps, sorted(set(steps)))
+        self.assertTrue({"good", "better", "loss"} <= logged(self.out)[-1].keys())
+
+    def test_the_best_by_one_figure_says_nothing_of_another(self):
+        for steps, name, value, best in ((4, "a", 9.0, 4), (5, "b", 1.0, 5), (6, "b", 0.5, 5)):
+            line(self.out, steps, evaluate=lambda name=name, value=value: {name: value}, best=name)
+            self.assertEqual(run.about(self.out, "line.best")["step"], best)
+
+    def test_a_measure_that_fails_to_come_keeps_nothing(self):
+        line(self.out, 4, evaluate=lambda: {}, best="engine_activityF1")
+        self.assertIsNone(run.about(self.out, "line.best"))
+
+
+class Curves(Folder):
+    def test_a_log_is_drawn_step_by_step_on_an_axis_of_each_kind(self):
+        measures = {"evaluate": lambda: {"psnr_clean": 30.0, "engine_answersRight": 0.5, "engine_delayP50": 2.0}}
+        line(self.out, 12, evaluate_every=5, **measures)
+        line(self.out, 22, evaluate_every=5, **measures)
+        before = loop.Log(os.path.join(self.out, "line.jsonl")).entries()
+        torn = [*before, *({**entry, "loss": 9.0} for entry in before if 5 < entry["step"] < 21)]
+        for entries, last in ((before, 22), (torn, 20)):
+            found = curves.series(entries)
+            self.assertEqual(set(found), {"loss", "dB", "learning rate", "gradient", "engine: shares", "engine: units"})
+            for points in (points for names in found.values() for points in names.values()):
+                steps = [step for step, _ in points]
+                self.assertEqual(steps, sorted(set(steps)))
+                self.assertEqual(steps[-1], last)
+        curves.draw(self.out)
+        with open(os.path.join(self.out, "curves.png"), "rb") as file:
+            self.assertEqual(file.read(8), b"\x89PNG\r\n\x1a\n")
+
+    def test_a_folder_without_logs_is_refused(self):
+        with self.assertRaisesRegex(run.InputError, "holds no log"):
+            curves.draw(self.out)
+
+
 class Files(Folder):
     def test_a_cut_file_is_not_done(self):
         line(self.out, 4)
@@ -249,12 +296,39 @@ class Files(Folder):
         self.assertEqual(os.listdir(self.out), ["file"])
 
 
+TORCHRUN = """
+import functools
+if __name__ == "__main__":
+    run.command(lambda: run.together(1, functools.partial(test_loop.halves, out)))
+"""
+
+
+def halves(out, steps=6):
+    """Each of the processes takes its part of every batch; writes the losses that it saw."""
+    worker, count = run.workers()
+    torch.manual_seed(3)
+    weights = loop.learned({"m": torch.randn(4, 4)})
+    seen = []
+
+    def loss(step):
+        x = X.roll(step, 0)[worker * len(X) // count : (worker + 1) * len(X) // count]
+        value = (x @ weights["m"] - x.flip(1)).pow(2).mean()
+        seen.append(float(value.detach()))
+        return value, {}
+
+    train("halves", out, weights, loss, steps, rate=0.05, warmup=3, finish=lambda weights: weights)
+    torch.save((seen, weights["m"].detach()), os.path.join(out, f"seen{worker}of{count}"))
+
+
 LONG = "test_loop.line(out, 10**6, report_every=10**6, save_every=10**6, evaluate=lambda: print('on', flush=True) or {}, evaluate_every=4)"
 TWO = """
 import functools
 if __name__ == "__main__":
     run.command(lambda: run.together(2, functools.partial(test_loop.endless, out)))
 """
+
+
+TORCH = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
 def endless(out):
@@ -286,29 +360,54 @@ class Processes(Folder):
             self.assertGreaterEqual(state(self.out)["step"], 4)
             self.assertIsNone(run.about(self.out, "line"))
 
-    def test_children_end_with_their_parent(self):
-        script = os.path.join(self.out, "two.py")
+    def several(self, code, *launcher):
+        """A process that trains in several: `code` as a script, started by Python with `launcher`."""
+        script = os.path.join(self.out, "several.py")
         with open(script, "w") as file:
-            file.write(f"from train.tests import test_loop\nfrom train import run\nout={self.out!r}\n{TWO}")
-        for number in (signal.SIGKILL, signal.SIGTERM):
-            child = subprocess.Popen(
-                [sys.executable, script],
-                cwd=SCRIPTS,
-                env={**os.environ, "PYTHONPATH": os.path.abspath(SCRIPTS)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-            )
-            numbers = [int(child.stdout.readline()) for _ in range(2)]
-            self.assertNotIn(child.pid, numbers)
+            file.write(f"from train.tests import test_loop\nfrom train import run\nout={self.out!r}\n{code}")
+        child = subprocess.Popen(
+            [sys.executable, *launcher, script],
+            cwd=SCRIPTS,
+            env={**os.environ, "PYTHONPATH": os.path.abspath(SCRIPTS), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        )
+        self.addCleanup(ended, child)
+        return child
+
+    def check_children_end(self, numbers, code, *launcher):
+        for number in numbers:
+            child = self.several(code, *launcher)
+            children = [int(child.stdout.readline()) for _ in range(2)]
+            self.assertNotIn(child.pid, children)
             child.send_signal(number)
             # Their side of the pipe closes when the last of them has ended.
             self.assertEqual(child.stdout.read(), "")
             child.stdout.close()
-            self.assertIn(child.wait(), (-number, 128 + number))
-            for each in numbers:
+            self.assertIn(child.wait(), (-number, 128 + number, 1))
+            for each in children:
                 self.assertFalse(os.path.exists(f"/proc/{each}/fd/1"))
+
+    def test_children_end_with_their_parent(self):
+        self.check_children_end((signal.SIGKILL, signal.SIGTERM), TWO)
+
+    def test_under_torchrun_too(self):
+        self.check_children_end((signal.SIGKILL,), TWO.replace("together(2", "together(1"), *TORCH)
+
+    def test_two_processes_of_torchrun_train_as_one_with_twice_the_batch(self):
+        child = self.several(TORCHRUN, *TORCH)
+        child.communicate()
+        self.assertEqual(child.returncode, 0)
+        (first, one), (second, other) = (torch.load(os.path.join(self.out, f"seen{worker}of2")) for worker in (0, 1))
+        self.assertTrue(torch.equal(one, other))
+        with tempfile.TemporaryDirectory() as alone:
+            halves(alone)
+            losses, weights = torch.load(os.path.join(alone, "seen0of1"))
+        torch.testing.assert_close((torch.tensor(first) + torch.tensor(second)) / 2, torch.tensor(losses))
+        torch.testing.assert_close(one, weights)
+        self.assertNotEqual(first, second)
 
 
 if __name__ == "__main__":

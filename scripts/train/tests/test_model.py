@@ -46,9 +46,9 @@ class TrainingPass(unittest.TestCase):
         with torch.no_grad():
             logits, velocities, _ = model.heads(model.forward(batch, z, tau))
             free = model.heads(model.forward(batch, z, tau, noisy_context=False))[1]
-            stream = Stream(model, 2)
+            stream = Stream(model, 2, units=units)
             audio, video = model.observe(batch, units)
-            previous = None
+            previous, places = None, set()
             for unit in range(units):
                 text = batch["text"][:, unit]
                 _, got = stream.think(
@@ -62,12 +62,19 @@ class TrainingPass(unittest.TestCase):
                         for mine, theirs in zip(v, expected):
                             self.assertLess((mine[row] - theirs[row, unit]).abs().max(), 1e-4)
                 previous = tuple(batch[f"{m}_latents"][:, unit] for m in ("audio", "video"))
+                places.add((stream.keys.data_ptr(), stream.values.data_ptr(), *stream.keys.shape))
+        # Keys and values lie in the same places from the first unit to the last.
+        ((*_, rows, _),) = places
+        self.assertEqual(rows, min(units, c["history_units"]) * model.layout.clean)
 
     def test_parallel_pass_gives_the_velocities_of_unit_by_unit(self):
         self.check(small(), 9)
 
     def test_so_it_does_over_several_attention_chunks(self):
         self.check(small(), 20)
+
+    def test_so_it_does_in_a_window_that_does_not_fill(self):
+        self.check({**small(), "history_units": 30}, 4)
 
     def test_so_it_does_for_odd_configs(self):
         for name, c in odd_configs().items():
