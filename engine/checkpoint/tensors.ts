@@ -7,7 +7,7 @@
  */
 import type { BackboneConfig, ModelConfig } from "../config/config.ts";
 import { coderParameters } from "../layers/coder.ts";
-import { siluMeanSquare } from "../layers/ops/activation.ts";
+import { activationMeanSquare } from "../layers/ops/activation.ts";
 import type { Fill, Parameter, Parameters } from "../weights/parameter.ts";
 import { media, observationEncoder, responseDecoder, responseEncoder } from "./coders.ts";
 import { tokenTypes } from "./unit.ts";
@@ -55,7 +55,7 @@ export function expectedTensors(config: ModelConfig): Map<string, Parameter> {
     no_picture_embedding: { shape: [width], fill: { std: token } },
     no_sound_embedding: { shape: [width], fill: { std: token } },
     ...linear("tau_embedding.linear1", width, tauFeatures, 0.5, 1),
-    ...linear("tau_embedding.linear2", width, width, siluMeanSquare, token / 2),
+    ...linear("tau_embedding.linear2", width, width, activationMeanSquare.silu, token / 2),
   };
   for (const medium of media) {
     const signal = { input: meanSquare.input[medium], goal: meanSquare.latent };
@@ -114,7 +114,7 @@ export function backboneTensors(config: BackboneConfig): Map<string, Parameter> 
     add(`${layer}.post_attention_layernorm`, [width], "ones");
     add(`${layer}.mlp.gate_proj`, [inner, width], unit);
     add(`${layer}.mlp.up_proj`, [inner, width], unit);
-    const down = { std: branch / Math.sqrt(inner * siluMeanSquare) };
+    const down = { std: branch / Math.sqrt(inner * activationMeanSquare.silu) };
     add(`${layer}.mlp.down_proj`, [width, inner], down);
   }
   add("model.norm", [width], "ones");

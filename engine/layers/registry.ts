@@ -2,19 +2,21 @@
 import type { LayerConfig } from "../config/config.ts";
 import { Fields } from "../config/config_fields.ts";
 import { InputError } from "../config/errors.ts";
+import { activationOps } from "./ops/activation.ts";
 import { conv } from "./ops/conv.ts";
+import { convTranspose } from "./ops/conv_transpose.ts";
 import type { LayerOp } from "./ops/layer.ts";
 import { logmel } from "./ops/logmel.ts";
 import { overlapAdd } from "./ops/overlap_add.ts";
 import { residual } from "./ops/residual.ts";
 import { rmsnorm } from "./ops/rmsnorm.ts";
 import { shuffle, unshuffle } from "./ops/shuffle.ts";
-import { silu } from "./ops/activation.ts";
 
 const layerOps = {
+  ...activationOps,
   conv,
+  conv_transpose: convTranspose,
   residual,
-  silu,
   rmsnorm,
   unshuffle,
   shuffle,

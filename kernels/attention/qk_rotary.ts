@@ -10,8 +10,12 @@
 import type { Gpu } from "../gpu/device.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import code from "./qk_rotary.wgsl" with { type: "text" };
+import rotationCode from "./rotation.wgsl" with { type: "text" };
 import { byteOffset, checkTensors, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
+
+/** WGSL of `rotation`: put it beside a kernel's own text. */
+export { rotationCode };
 
 /**
  * Rotary frequencies theta^(-2i / headDim) of the pairs (i, i + headDim / 2), [headDim / 2] each: turns
@@ -102,7 +106,7 @@ export function qkRotary(gpu: Gpu, args: QkRotaryArguments): Dispatch {
   // A SIMD register of a CPU; a GPU wants whole warps.
   const lanes = Math.min(32, gpu.traits.lanes);
   const half = dtype === "f16";
-  const pipeline = gpu.pipeline("qk rotary", code, {
+  const pipeline = gpu.pipeline("qk rotary", code + rotationCode, {
     sizes,
     half,
     lanes,

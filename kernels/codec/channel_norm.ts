@@ -1,11 +1,12 @@
 /**
- * RMSNorm over the channels of every position, with SiLU right after it, or either alone: what stands
+ * RMSNorm over the channels of every position, with an activation right after it, or either alone: what stands
  * before the convolutions of codecs and observation encoders.
  *
  * Many short rows (thousands of positions of 50 to 500 channels), so an invocation takes a whole row
  * and needs no workgroup memory. x and the weight are read through a texture (kernels/gpu/texture.ts):
  * twice, which is cheaper than to keep a row.
  */
+import { type Activation, activationCode, activationNumber } from "../gpu/activation.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
@@ -19,7 +20,7 @@ const sizes = new UniformStruct("Sizes", {
 });
 
 /**
- * y = silu?(x / sqrt(mean over channels of x^2 + eps) weight).
+ * y = activation?(x / sqrt(mean over channels of x^2 + eps) weight).
  *
  * @param x f32 [..., C].
  * @param weight f32 [C]; left out: no norm.
@@ -31,7 +32,7 @@ export function channelNorm(
   { label, x, weight, eps = 1e-6, activation, y }: Tensors<"x" | "y"> & {
     weight?: Tensor;
     eps?: number;
-    activation?: "silu";
+    activation?: Activation;
   },
 ): Step[] {
   const name = `channelNorm ${label}`;
@@ -43,6 +44,7 @@ export function channelNorm(
   const vector = [channels, x.offset, weight?.offset ?? 0, y.offset].every((n) => n % 4 === 0);
   const values = vector ? 4 : 1;
   const format = vector ? "rgba32float" : "r32float";
+  const type = vector ? "vec4f" : "f32";
   const source = textureSource(gpu, name, "x", format, weight ? [x, weight] : [x]);
   const { lanes } = gpu.traits;
   const pipeline = gpu.pipeline(name, code, {
@@ -51,8 +53,9 @@ export function channelNorm(
     values,
     vector,
     normed: weight !== undefined,
-    silu: activation === "silu",
-    type: vector ? "vec4f" : "f32",
+    activation: activationNumber(activation),
+    activate: activationCode(type),
+    type,
     x: source.declaration,
     reader: source.code,
   });

@@ -1,4 +1,4 @@
-// RMSNorm over channels at every position, or nothing, and then SiLU, or nothing (see channel_norm.ts).
+// RMSNorm over channels at every position, or nothing, and then an activation, or nothing (see channel_norm.ts).
 // In units of {{values}} values: x texture [positions][units],
 // weight in the same texture [units], y [positions][units]; each from where `sizes` says.
 
@@ -7,6 +7,8 @@
 @group(0) @binding(2) var<storage, read_write> y: array<{{type}}>;
 
 {{reader}}
+
+{{activate}}
 
 #items position < sizes.positions
   let from_x = sizes.x + position * sizes.units;
@@ -28,9 +30,7 @@
 #if normed
     v = v * scale * x_at(sizes.weight + c);
 #end
-#if silu
-    v = v / (1.0 + exp(-v));
-#end
+    v = activate(v, {{activation}}u);
     y[to + c] = v;
   }
 #end

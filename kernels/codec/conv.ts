@@ -28,6 +28,7 @@ import {
   textureReader,
   textureRows,
 } from "../gpu/texture.ts";
+import { type Activation, activationCode, activationNumber } from "../gpu/activation.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import {
@@ -53,7 +54,7 @@ const tile = 6;
  */
 const shape = new UniformStruct("Shape", {
   u32: `rows panels outputs y_offset plane line height width dilation steps run frame_texels
-    line_texels position_texels origin add silu`,
+    line_texels position_texels origin add adds_first adds_last activation`,
   vec3u: "taps stride",
   vec2u: "pad",
 });
@@ -164,8 +165,9 @@ function mergeTaps(
 type ConvArguments = Tensors<"x" | "y"> & {
   state?: Tensor;
   weight: ConvWeight;
-  activation?: "silu";
+  activation?: Activation;
   add?: Tensor;
+  addsFirst?: boolean;
 };
 
 /**
@@ -176,10 +178,11 @@ type ConvArguments = Tensors<"x" | "y"> & {
  * @param y f32 [T / st, H / sh, W / sw, outputs].
  * @param activation Applied to the product with bias.
  * @param add f32 of y's shape, added last; may be y itself.
+ * @param addsFirst It is added before the activation.
  * @throws RangeError when shapes don't fit.
  */
 export function conv(gpu: Gpu, args: ConvArguments): Step[] {
-  const { label, x, state, weight, y, activation, add } = args;
+  const { label, x, state, weight, y, activation, add, addsFirst = false } = args;
   const name = `conv ${label}`;
   checkShapes(name, args);
   const { kernel, stride, dilation, taps, run, columns, outputs } = weight;
@@ -238,7 +241,9 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
     position_texels: positionStep / values,
     origin: (xAt - stateBytes) / texel,
     add: add ? addAt / texel : 0,
-    silu: activation === "silu",
+    adds_first: add !== undefined && addsFirst,
+    adds_last: add !== undefined && !addsFirst,
+    activation: activationNumber(activation),
     taps,
     stride: [taps[0] > 1 ? stride[0] : 1, stride[1], taps[2] > 1 ? stride[2] : 1],
     pad: [(kernel[1] - stride[1]) / 2, (kernel[2] - stride[2]) / 2],
@@ -257,6 +262,7 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
     step_texels: half ? columns / 2 : columns,
     stores_vectors: storesVectors,
     y_type: storesVectors ? "vec4f" : "f32",
+    activate: activationCode("vec4f"),
     x: xReader.declaration,
     weight: weightReader.declaration,
     readers: `${xReader.code}\n${weightReader.code}`,

@@ -26,19 +26,27 @@ fn values_at(at: u32, step: u32) -> vec4f {
 #end
 }
 
+// Four values of the tensor to add, from element `at` on.
+fn added_at(at: u32) -> vec4f {
+#if vector
+  return x_at(shape.add + at / 4u);
+#else
+  return vec4f({{list i < 4: x_at(shape.add + at + $iu)}});
+#end
+}
+
+{{activate}}
+
 // Ends four outputs from n on at a position.
 fn finish(m: u32, n: u32, sum: vec4f) {
   var v = sum;
-  if (shape.silu != 0u) {
-    v = v / (1.0 + exp(-v));
-  }
   let at = m * shape.outputs + n;
-  if (shape.add != 0u) {
-#if vector
-    v += x_at(shape.add + at / 4u);
-#else
-    v += vec4f({{list i < 4: x_at(shape.add + at + $iu)}});
-#end
+  if (shape.adds_first != 0u) {
+    v += added_at(at);
+  }
+  v = activate(v, shape.activation);
+  if (shape.adds_last != 0u) {
+    v += added_at(at);
   }
 #if stores_vectors
   y[shape.y_offset + at / 4u] = v;

@@ -24,7 +24,7 @@ export type { MatmulArguments } from "./matmul_parts.ts";
 export { freeWeight, type PackedWeight, type PackOptions, packWeight } from "./packed_weight.ts";
 
 /**
- * Steps for y = silu?(norm?(x) W^T + bias), or y += that. With a gated weight the product
+ * Steps for y = activation?(norm?(x) W^T + bias), or y += that. With a gated weight the product
  * is silu(gate) * up (SwiGLU, Shazeer 2020).
  *
  * Offsets are multiples of 4; y and bias may start anywhere when N is no multiple of 4.

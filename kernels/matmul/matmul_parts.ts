@@ -1,4 +1,5 @@
 /** What the forms of the matrix product share: what they are asked, their constants, text and cost. */
+import { type Activation, activationCode, activationNumber } from "../gpu/activation.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import type { Texts } from "../gpu/shader.ts";
@@ -27,7 +28,7 @@ export interface MatmulArguments {
   /** f32 [N]; not with a gated weight. */
   bias?: Tensor;
   /** Applied after the bias. */
-  activation?: "silu";
+  activation?: Activation;
   /** y += instead of y =: the residual stream. */
   accumulate?: boolean;
   /** Multiplies the result before it is stored or added (1): y += factor (x W^T + bias) is a step of
@@ -38,7 +39,7 @@ export interface MatmulArguments {
 /** `quads`: groups of four inputs; `outputs`: columns of y in this dispatch; x starts in texels, y and
  * bias start in elements or vec4, as does the length of y's rows, `stride`. */
 const sizes = new UniformStruct("Sizes", {
-  u32: "rows panels quads outputs x y stride bias has_bias accumulate silu gated",
+  u32: "rows panels quads outputs x y stride bias has_bias accumulate activation gated",
   f32: "eps factor",
 });
 
@@ -86,6 +87,7 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
   const [rows = 0] = x.shape;
   const scalar = weight.outputs % 4 !== 0;
   const unit = scalar ? 1 : 4;
+  const yType = scalar ? "f32" : "vec4f";
   const reader = weightReader(weight, "weight");
   const quantized = isQuantized(dtype);
   const pipeline = gpu.pipeline(form.kernel, partsCode + form.code, {
@@ -103,7 +105,8 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
     x: form.x.declaration,
     weight: reader.declaration,
     readers: `${form.x.code}\n\n${reader.code}`,
-    y_type: scalar ? "f32" : "vec4f",
+    y_type: yType,
+    activate: activationCode(yType),
   });
   return weight.parts.map((part) => {
     const halved = gated ? 2 : 1;
@@ -119,7 +122,7 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
       bias: ((bias?.offset ?? 0) + first) / unit,
       has_bias: bias !== undefined,
       accumulate: accumulate ?? false,
-      silu: activation === "silu",
+      activation: activationNumber(activation),
       gated,
       eps: norm?.eps ?? 0,
       factor: factor ?? 1,

@@ -97,15 +97,15 @@ fn norm_scale(squares: f32) -> f32 {
 #end
 }
 
+{{activate}}
+
 // Ends one element or vec4 of y: bias, activation, factor, and y = or y +=.
 fn store(row: u32, column: u32, sum: {{y_type}}) {
   var value = sum;
   if (sizes.has_bias != 0u) {
     value += bias[sizes.bias + column];
   }
-  if (sizes.silu != 0u) {
-    value /= 1.0 + exp(-value);
-  }
+  value = activate(value, sizes.activation);
   value *= sizes.factor;
   let at = sizes.y + row * sizes.stride + column;
   if (sizes.accumulate != 0u) {

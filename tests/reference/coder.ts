@@ -1,6 +1,8 @@
 /** The layers of encoders and decoders in plain float64, over a whole recording at once: no state, no
  * units. Tensors are flat with a shape [time, height, width, channels]. */
 import type { LayerConfig } from "../../engine/config/config.ts";
+import type { Activation } from "../../kernels/gpu/activation.ts";
+import { activate } from "./activation.ts";
 import type { KnownLayer } from "../../engine/layers/registry.ts";
 
 export type Shape4 = [time: number, height: number, width: number, channels: number];
@@ -40,26 +42,28 @@ function read({ shape: [T, H, W, C], data }: Block, t: number, h: number, w: num
 /** Causal convolution: time is padded before the first frame only, space by half on both sides. */
 export function convReference(
   x: Block,
-  { weight, bias, outputs, kernel: [kt, kh, kw], stride: [st, sh, sw], dilation }: {
+  { weight, bias, outputs, kernel: [kt, kh, kw], stride: [st, sh, sw], dilation, padding }: {
     weight: ArrayLike<number>;
-    bias: ArrayLike<number>;
+    bias?: ArrayLike<number> | undefined;
     outputs: number;
     kernel: readonly [number, number, number];
     stride: readonly [number, number, number];
     dilation: number;
+    padding?: "replicate" | undefined;
   },
 ): Block {
   const [T, H, W, C] = x.shape;
   const before = (kt - st) * dilation;
   return filled([T / st, H / sh, W / sw, outputs], (t, h, w, n) => {
-    let sum = bias[n] ?? NaN;
+    let sum = bias ? bias[n] ?? NaN : 0;
     for (let c = 0; c < C; c++) {
       for (let dt = 0; dt < kt; dt++) {
         for (let dh = 0; dh < kh; dh++) {
           for (let dw = 0; dw < kw; dw++) {
+            const frame = t * st + dt * dilation - before;
             const value = read(
               x,
-              t * st + dt * dilation - before,
+              padding === "replicate" ? Math.max(0, frame) : frame,
               h * sh + dh - (kh - sh) / 2,
               w * sw + dw - (kw - sw) / 2,
               c,
@@ -73,8 +77,37 @@ export function convReference(
   });
 }
 
-export function siluReference(x: Block): Block {
-  return { shape: x.shape, data: x.data.map((v) => v / (1 + Math.exp(-v))) };
+/** Frame t adds weight[c, n, k] x[t, c] to output frame t stride + k; what lies past the end is cut off. */
+export function convTransposeReference(
+  x: Block,
+  { weight, bias, outputs, kernel, stride, groups }: {
+    weight: ArrayLike<number>;
+    bias: ArrayLike<number> | undefined;
+    outputs: number;
+    kernel: number;
+    stride: number;
+    groups: number;
+  },
+): Block {
+  const [T, , , C] = x.shape;
+  const y = filled([T * stride, 1, 1, outputs], (_t, _h, _w, n) => bias ? bias[n] ?? NaN : 0);
+  const [from, to] = [C / groups, outputs / groups];
+  for (let t = 0; t < T; t++) {
+    for (let k = 0; k < kernel && t * stride + k < T * stride; k++) {
+      for (let c = 0; c < C; c++) {
+        for (let n = 0; n < to; n++) {
+          const at = (t * stride + k) * outputs + Math.floor(c / from) * to + n;
+          y.data[at] = (y.data[at] ?? NaN) +
+            read(x, t, 0, 0, c) * (weight[(c * to + n) * kernel + k] ?? NaN);
+        }
+      }
+    }
+  }
+  return y;
+}
+
+export function activationReference(x: Block, activation: Activation | undefined): Block {
+  return { shape: x.shape, data: x.data.map((v) => activate(v, activation)) };
 }
 
 export function rmsnormReference(x: Block, weight: ArrayLike<number>, eps = 1e-6): Block {
@@ -191,15 +224,27 @@ function layerReference(
     case "conv":
       return convReference(x, {
         weight: weights("weight"),
-        bias: weights("bias"),
+        bias: layer.bias === false ? undefined : weights("bias"),
         outputs: layer.channels,
         kernel: layer.kernel,
         stride: layer.stride ?? [1, 1, 1],
         dilation: layer.dilation ?? 1,
+        padding: layer.padding,
+      });
+    case "conv_transpose":
+      return convTransposeReference(x, {
+        weight: weights("weight"),
+        bias: layer.bias === false ? undefined : weights("bias"),
+        outputs: layer.channels,
+        kernel: layer.kernel,
+        stride: layer.stride,
+        groups: layer.groups ?? 1,
       });
     case "residual": {
       const channels = x.shape[3];
-      const inner = convReference(siluReference(rmsnormReference(x, weights("norm.weight"))), {
+      const { activation = "silu" } = layer;
+      const normed = layer.norm === false ? x : rmsnormReference(x, weights("norm.weight"));
+      const inner = convReference(activationReference(normed, activation), {
         weight: weights("conv1.weight"),
         bias: weights("conv1.bias"),
         outputs: layer.channels ?? channels,
@@ -207,18 +252,23 @@ function layerReference(
         stride: [1, 1, 1],
         dilation: layer.dilation ?? 1,
       });
-      const outer = convReference(siluReference(inner), {
-        weight: weights("conv2.weight"),
-        bias: weights("conv2.bias"),
-        outputs: channels,
-        kernel: [1, 1, 1],
-        stride: [1, 1, 1],
-        dilation: 1,
-      });
-      return { shape: x.shape, data: x.data.map((v, i) => v + (outer.data[i] ?? NaN)) };
+      const pointwise = (x: Block, name: string) =>
+        convReference(x, {
+          weight: weights(`${name}.weight`),
+          bias: weights(`${name}.bias`),
+          outputs: channels,
+          kernel: [1, 1, 1],
+          stride: [1, 1, 1],
+          dilation: 1,
+        });
+      const outer = pointwise(activationReference(inner, activation), "conv2");
+      const { data } = layer.shortcut ? pointwise(x, "shortcut") : x;
+      return { shape: x.shape, data: data.map((v, i) => v + (outer.data[i] ?? NaN)) };
     }
     case "silu":
-      return siluReference(x);
+    case "elu":
+    case "gelu":
+      return activationReference(x, layer.op);
     case "rmsnorm":
       return rmsnormReference(x, weights("weight"));
     case "unshuffle":

@@ -7,6 +7,7 @@ import type { Fields, Range } from "../../config/config_fields.ts";
 import { InputError } from "../../config/errors.ts";
 import type { Parameters } from "../../weights/parameter.ts";
 import type { LayerScope } from "./scope.ts";
+import type { Activation } from "../../../kernels/gpu/activation.ts";
 import type { Step } from "../../../kernels/gpu/plan.ts";
 import type { Tensor } from "../../../kernels/gpu/tensor.ts";
 
@@ -22,14 +23,12 @@ export interface Signal {
   goal: number;
 }
 
-/** An activation that the layer before it can apply to its own result. */
-export type Activation = "silu";
-
 /** What a layer does to its result besides its own work. */
 export interface Fused {
   activation?: Activation;
-  /** f32 of the result's shape, added last. */
+  /** f32 of the result's shape, added last; where it `addsFirst`, before the activation. */
   add?: Tensor;
+  addsFirst?: boolean;
 }
 
 /** One layer op. `C` is the form of its layers in `config.json`. */

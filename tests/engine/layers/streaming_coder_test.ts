@@ -120,6 +120,21 @@ const small: Model[] = [
     conv(8, [4, 1, 1], [4, 1, 1]),
     silu,
   ], [40, 1, 1, 1]),
+  model("replicating encoder", [
+    conv(6, [7, 1, 1]),
+    { op: "residual", kernel: [3, 1, 1], channels: 3, activation: "elu", norm: false },
+    { op: "elu" },
+    { op: "conv", channels: 8, kernel: [5, 1, 1], stride: [2, 1, 1], bias: false },
+    { op: "conv", channels: 5, kernel: [4, 1, 1], stride: [2, 1, 1], padding: "replicate" },
+  ], [8, 1, 1, 1]),
+  model("transposing decoder", [
+    { op: "conv_transpose", channels: 6, kernel: 4, stride: 2, groups: 3, bias: false },
+    { op: "gelu" },
+    { op: "conv_transpose", channels: 5, kernel: 7, stride: 3 },
+    { op: "residual", kernel: [3, 1, 1], dilation: 2, activation: "elu", shortcut: true },
+    { op: "conv_transpose", channels: 4, kernel: 5, stride: 1 },
+    { op: "elu" },
+  ], [2, 1, 1, 6]),
   model("picture encoder", [
     unshuffle(2, 2, 2),
     residual([2, 3, 3]),

@@ -1,10 +1,11 @@
 import { assertEquals } from "@std/assert";
 import { conv, type ConvGeometry, historyFrames, packConv } from "../../../kernels/codec/conv.ts";
+import type { Activation } from "../../../kernels/gpu/activation.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
 import { elements } from "../../../kernels/gpu/tensor.ts";
 import { normal, random, roundToHalf } from "../../reference/random.ts";
-import { block, convReference, type Shape4, siluReference } from "../../reference/coder.ts";
+import { activationReference, block, convReference, type Shape4 } from "../../reference/coder.ts";
 import { assertClose, poisoned, run, surrounded, withGpu } from "../support.ts";
 
 type Triple = [number, number, number];
@@ -13,9 +14,10 @@ interface Case extends ConvGeometry {
   shape: Shape4;
   outputs: number;
   dtype?: "f32" | "f16";
-  activation?: "silu";
+  activation?: Activation;
   /** "other": another tensor; "self": y itself. */
   add?: "other" | "self";
+  addsFirst?: boolean;
   offset?: number;
 }
 
@@ -43,9 +45,13 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
   const yCount = elements(yShape);
   const skipped = expected.data.length - yCount;
   let values = block(yShape, expected.data.subarray(skipped));
-  if (test.activation) values = siluReference(values);
   const added = normal(next, yCount);
-  if (test.add) values.data = values.data.map((v, i) => v + (added[i] ?? NaN));
+  const add = () => {
+    values.data = values.data.map((v, i) => v + (added[i] ?? NaN));
+  };
+  if (test.add && test.addsFirst) add();
+  values = activationReference(values, test.activation);
+  if (test.add && !test.addsFirst) add();
 
   const split = before * H * W * C;
   const x = surrounded(gpu, "x", shape, frames.slice(split), { offset });
@@ -84,6 +90,7 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
       y,
       ...(test.activation ? { activation: test.activation } : {}),
       ...(test.add ? { add: test.add === "self" ? y : other } : {}),
+      ...(test.addsFirst ? { addsFirst: true } : {}),
     }),
   );
   assertClose(await readTensor(gpu, y), values.data, {
@@ -183,13 +190,16 @@ withGpu("conv with f16 weights equals one with the rounded weights", async (gpu)
   }
 });
 
-withGpu("conv applies silu and then adds, in place too", async (gpu) => {
+withGpu("conv activates and adds, in either order, in place too", async (gpu) => {
   for (const [shape, outputs] of [[[9, 1, 1, 32], 16], [[1, 3, 5, 6], 6]] as [Shape4, number][]) {
     for (const add of ["other", "self"] as const) {
       await check(gpu, { ...plain, shape, outputs, add });
-      await check(gpu, { ...plain, shape, outputs, add, activation: "silu" });
+      for (const activation of ["silu", "elu", "gelu"] as const) {
+        await check(gpu, { ...plain, shape, outputs, add, activation });
+        await check(gpu, { ...plain, shape, outputs, add, activation, addsFirst: true });
+      }
     }
-    await check(gpu, { ...plain, shape, outputs, activation: "silu" });
+    await check(gpu, { ...plain, shape, outputs, activation: "elu" });
   }
 });
 

@@ -1,5 +1,6 @@
 /** Compares a form of the matrix product with float64. */
 import { assertEquals } from "@std/assert";
+import type { Activation } from "../../../kernels/gpu/activation.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { freeWeight, matmul, packWeight } from "../../../kernels/matmul/matmul.ts";
 import { quantizeRows } from "../../../kernels/matmul/matmul_dot.ts";
@@ -8,7 +9,8 @@ import type { WeightType } from "../../../kernels/matmul/packed_weight.ts";
 import { dequantize, quantize } from "../../../kernels/matmul/quantize.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
 import { makeTensor, type Tensor } from "../../../kernels/gpu/tensor.ts";
-import { matmul as reference, silu } from "../../reference/matmul.ts";
+import { activate } from "../../reference/activation.ts";
+import { matmul as reference } from "../../reference/matmul.ts";
 import { integer, normal, random, roundToHalf } from "../../reference/random.ts";
 import { rmsnorm, swiglu } from "../../reference/rows.ts";
 import { assertClose, poisoned, run, surrounded } from "../support.ts";
@@ -21,7 +23,7 @@ export interface Case {
   texture: boolean;
   bias?: boolean;
   accumulate?: boolean;
-  silu?: boolean;
+  activation?: Activation;
   partBytes?: number;
   norm?: boolean;
   gated?: boolean;
@@ -58,7 +60,7 @@ export async function checkProduct(gpu: Gpu, c: Case, seed = 1): Promise<void> {
     weight,
     y,
     ...(c.bias ? { bias } : {}),
-    ...(c.silu ? { activation: "silu" as const } : {}),
+    ...(c.activation ? { activation: c.activation } : {}),
     ...(c.accumulate ? { accumulate: true } : {}),
     ...(c.norm ? { norm: { eps: 1e-5 } } : {}),
     ...(c.factor === undefined ? {} : { factor: c.factor }),
@@ -77,7 +79,7 @@ export async function checkProduct(gpu: Gpu, c: Case, seed = 1): Promise<void> {
   const product = reference(input, stored, c);
   const expected = (c.gated ? gate(product, M, N) : product).map((sum, i) => {
     const biased = sum + (c.bias ? biases[i % N] ?? NaN : 0);
-    return (c.silu ? silu(biased) : biased) * (c.factor ?? 1) +
+    return activate(biased, c.activation) * (c.factor ?? 1) +
       (c.accumulate ? before[i] ?? NaN : 0);
   });
   assertClose(actual, expected, { absolute: 1e-5, relative: 1e-5, shape: [M, N] });

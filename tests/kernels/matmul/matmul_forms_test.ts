@@ -32,7 +32,7 @@ async function checkForm(gpu: Gpu, dtype: WeightType, variant: MatmulVariant): P
   const cases: Case[] = [
     shape,
     { ...shape, texture: true, norm: true, gated: true },
-    { ...shape, rows: 1, inputs: 64, bias: true, silu: true, accumulate: true },
+    { ...shape, rows: 1, inputs: 64, bias: true, activation: "silu", accumulate: true },
     { ...shape, rows: 5, outputs: 7, inputs: 4, bias: true, accumulate: true, norm: true },
     { ...shape, rows: 2, partBytes: 20_000, bias: true, factor: -0.5, accumulate: true },
   ];

@@ -38,9 +38,10 @@ for (const texture of [true, false]) {
     const shape = { rows: 5, inputs: 16, dtype: "f32", texture } as const;
     for (const outputs of [20, 7]) {
       await checkProduct(gpu, { ...shape, outputs, bias: true });
-      await checkProduct(gpu, { ...shape, outputs, bias: true, silu: true });
+      for (const activation of ["silu", "elu", "gelu"] as const) {
+        await checkProduct(gpu, { ...shape, outputs, bias: true, activation });
+      }
       await checkProduct(gpu, { ...shape, outputs, accumulate: true });
-      await checkProduct(gpu, { ...shape, outputs, bias: true, silu: true });
       await checkProduct(gpu, { ...shape, outputs, bias: true, accumulate: true });
     }
   });
