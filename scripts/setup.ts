@@ -1,14 +1,17 @@
 /**
  * Installs what is missing on this machine: a Vulkan driver that WebGPU can use, and FFmpeg; with
- * `--tests` also Chromium; with `--training` what scripts/train/ needs: espeak-ng, and the packages of
- * scripts/requirements.txt in a virtual environment of their own, scripts/.venv.
+ * `--tests` also Chromium, and for the tests of scripts/cluster/ Slurm, GNU parallel and the checker of
+ * Kubernetes files; with `--training` what scripts/train/ needs: espeak-ng, and the packages of
+ * scripts/requirements.txt. Python packages go into virtual environments of their own (`.venv` beside
+ * their list).
  * Says nothing when nothing is missing.
  *
  *     deno task setup [--tests] [--training]
  *
  * Installers: apt-get (as root, or with sudo that needs no password), Homebrew, and for FFmpeg
  * ffmpeg-static's own download. Where none may be used it says in one line what to install and
- * leaves with exit code 2.
+ * leaves with exit code 2. Where only tests of scripts/cluster/ lack something it says so and goes on:
+ * they are skipped.
  */
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
@@ -23,6 +26,10 @@ interface Need {
   apt?: string;
   /** The Homebrew formula; without one there is nothing to do on macOS. */
   brew?: string;
+  /** What installs it where no package manager does. */
+  install?: () => Promise<void>;
+  /** Tests that need it are skipped without it. */
+  optional?: true;
 }
 
 const vulkan: Need = {
@@ -48,27 +55,56 @@ const chromium: Need = {
   apt: "chromium",
 };
 
-const training: Need = {
-  name: "what training needs (espeak-ng, and Python 3.11 or later that makes virtual environments)",
-  isThere: async () => onPath("espeak-ng") !== undefined && await pythonMakesVenvs(),
-  apt: "espeak-ng python3-venv python3-numpy",
+const espeak: Need = {
+  name: "espeak-ng (for training)",
+  isThere: () => Promise.resolve(onPath("espeak-ng") !== undefined),
+  apt: "espeak-ng python3-numpy",
   brew: "espeak-ng",
 };
 
-const folder = new URL(".", import.meta.url).pathname;
-const venv = `${folder}.venv`;
-
-/** The packages of requirements.txt, which are installed where .venv has the same list. */
-const packages: Need = {
-  name: "the Python packages of scripts/requirements.txt",
-  isThere: () => Promise.resolve(textOf(`${venv}/requirements.txt`) === requirements()),
+const slurm: Need = {
+  name: "Slurm and GNU parallel (for the tests of scripts/cluster/)",
+  isThere: () =>
+    Promise.resolve(
+      ["sbatch", "parallel"].every((name) => onPath(name) !== undefined) &&
+        existing(["/usr/sbin/slurmctld", "/usr/sbin/slurmd", "/usr/sbin/munged"]).length === 3,
+    ),
+  apt: "slurm-wlm munge parallel",
+  optional: true,
 };
 
-const requirements = () => textOf(`${folder}requirements.txt`);
+const folder = new URL(".", import.meta.url).pathname;
+
+/** The packages that `requirements.txt` in a folder beside this file pins; they are there where its
+ * .venv has the same list. */
+function pythonPackages(room: string): Need {
+  const list = `${folder}${room}requirements.txt`;
+  const venv = `${folder}${room}.venv`;
+  return {
+    name: `the Python packages of scripts/${room}requirements.txt`,
+    isThere: () => Promise.resolve(textOf(`${venv}/requirements.txt`) === textOf(list)),
+    install: async () => {
+      say(`installing scripts/${room}requirements.txt into scripts/${room}.venv, some minutes`);
+      const pip = ["-m", "pip", "install", "-q", "-r", list];
+      const done = await runs([onPath("python3") ?? "python3", "-m", "venv", venv]) &&
+        await runs([`${venv}/bin/python`, ...pip]);
+      if (done) await Deno.copyFile(list, `${venv}/requirements.txt`);
+    },
+  };
+}
 
 function textOf(path: string): string | undefined {
   return existing([path]).map((file) => Deno.readTextFileSync(file))[0];
 }
+
+const venvs: Need = {
+  name: "Python 3.11 or later that makes virtual environments",
+  isThere: pythonMakesVenvs,
+  apt: "python3-venv",
+};
+
+const packages = pythonPackages("");
+const kubernetes: Need = { ...pythonPackages("cluster/"), optional: true };
 
 async function pythonMakesVenvs(): Promise<boolean> {
   const python = onPath("python3");
@@ -77,16 +113,6 @@ async function pythonMakesVenvs(): Promise<boolean> {
   const { success } = await new Deno.Command(python, { args: ["-c", code], stderr: "null" })
     .output();
   return success;
-}
-
-async function installPackages(): Promise<void> {
-  say(
-    "installing PyTorch and the rest of scripts/requirements.txt into scripts/.venv, some minutes",
-  );
-  const pip = ["-m", "pip", "install", "-q", "-r", `${folder}requirements.txt`];
-  const done = await runs([onPath("python3") ?? "python3", "-m", "venv", venv]) &&
-    await runs([`${venv}/bin/python`, ...pip]);
-  if (done) Deno.writeTextFileSync(`${venv}/requirements.txt`, requirements() ?? "");
 }
 
 function say(line: string): void {
@@ -163,9 +189,7 @@ async function missingOf(needs: readonly Need[]): Promise<Need[]> {
 function remedy(missing: readonly Need[]): string {
   const what = missing.map((need) => need.name).join(" and ");
   const debian = missing.flatMap((need) => need.apt ?? []);
-  if (debian.length === 0) {
-    return `${what} could not be installed: run 'deno task setup --training' again`;
-  }
+  if (debian.length === 0) return `${what} could not be installed: run 'deno task setup' again`;
   const apt = `sudo apt-get install -y ${debian.join(" ")}`;
   if (onPath("apt-get")) return `${what} is missing: run '${apt}'`;
   const formulas = missing.flatMap((need) => need.brew ?? []);
@@ -183,23 +207,27 @@ async function main(): Promise<number> {
     strict: false,
   });
   const needs = [vulkan, ffmpeg];
-  if (args.tests) needs.push(chromium);
-  if (args.training) needs.push(training, packages);
+  if (args.tests) needs.push(chromium, slurm, { ...venvs, optional: true }, kubernetes);
+  if (args.training) needs.push(espeak, venvs, packages);
   const missing = await missingOf(needs);
   if (missing.length === 0) return 0;
   if (args.check) {
     say(remedy(missing));
-    return 2;
+    return missing.every((need) => need.optional) ? 0 : 2;
   }
   const prefix = await aptPrefix();
   const formulas = missing.flatMap((need) => need.brew ?? []);
-  if (prefix) await installWithApt(missing, prefix);
-  else if (onPath("brew") && formulas.length > 0) {
+  if (prefix) {
+    // By themselves, so that the rest is installed where there is no package of theirs.
+    const isOptional = ({ optional }: Need) => optional === true;
+    await installWithApt(missing.filter((need) => !isOptional(need)), prefix);
+    await installWithApt(missing.filter(isOptional), prefix);
+  } else if (onPath("brew") && formulas.length > 0) {
     say(`installing ${formulas.join(", ")} with Homebrew, some minutes`);
     await runs(["brew", "install", ...formulas]);
   }
   if (missing.includes(ffmpeg) && !onPath("ffmpeg")) await downloadFfmpeg();
-  if (missing.includes(packages)) await installPackages();
+  for (const need of missing) await need.install?.();
   // WebGPU looks for drivers once in a process: only a new one sees what was installed.
   const again = new Deno.Command(Deno.execPath(), {
     args: ["task", "-q", "setup", ...Deno.args, "--check"],

@@ -1,0 +1,61 @@
+/** The cluster files: valid for the engines that read them, and of one mind with the program. */
+import { assert, assertEquals } from "@std/assert";
+import config from "../../deno.json" with { type: "json" };
+import { existing } from "../../scripts/programs.ts";
+
+const folder = new URL("../../scripts/cluster/", import.meta.url).pathname;
+const read = (name: string) => Deno.readTextFileSync(`${folder}${name}`);
+const [python] = existing([`${folder}.venv/bin/python`]);
+const why = python ? "" : " (skipped: no scripts/cluster/.venv: deno task setup --tests)";
+
+/** Checks a file against the schemas that Kubernetes publishes, unknown fields refused. */
+async function validate(path: string) {
+  const { success, stdout, stderr } = await new Deno.Command(python ?? "", {
+    args: ["-m", "kubernetes_validate", "--strict", "-k", "1.29", "-k", "1.37", path],
+    stdin: "null",
+  }).output();
+  const text = new TextDecoder();
+  return { success, said: text.decode(stdout) + text.decode(stderr) };
+}
+
+Deno.test({
+  name: `the Kubernetes job is valid from 1.29 on, and a misspelt field is found${why}`,
+  ignore: python === undefined,
+}, async () => {
+  const { success, said } = await validate(`${folder}job.yaml`);
+  assert(success, said);
+  const wrong = await Deno.makeTempFile({ suffix: ".yaml" });
+  try {
+    await Deno.writeTextFile(wrong, read("job.yaml").replace("completionMode", "completionsMode"));
+    const refused = await validate(wrong);
+    assert(!refused.success && refused.said.includes("completionsMode"), refused.said);
+  } finally {
+    await Deno.remove(wrong);
+  }
+});
+
+Deno.test("the Kubernetes job has as many indices as shards, and fails one for good on 4 alone", () => {
+  const job = read("job.yaml");
+  const numbers = [/^ {2}completions: (\d+)/m, /^ {2}maxFailedIndexes: (\d+)/m, /--shards, "(\d+)"/]
+    .map((pattern) => pattern.exec(job)?.[1]);
+  assert(numbers[0] !== undefined);
+  assertEquals(numbers, [numbers[0], numbers[0], numbers[0]]);
+  assertEquals(job.match(/values: .*/g), ["values: [4]"]);
+});
+
+Deno.test("the image has this version's name and installs the Deno of the other commands", () => {
+  const containerfile = read("Containerfile");
+  for (const text of [containerfile, read("job.yaml")]) {
+    assert(text.includes(`wanstream:${config.version}`), text);
+  }
+  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+  const [, deno] = /npx -y (deno@[\d.]+)/.exec(readme) ?? [];
+  assert(deno && containerfile.includes(`npm install --global ${deno} `));
+  for (const [, names = ""] of containerfile.matchAll(/^COPY (?!--from)(.*) \S+$/gm)) {
+    for (const name of names.split(" ").filter((name) => !name.includes("*"))) {
+      assert(
+        existing([`${folder}../../${name}`]).length > 0 || Deno.statSync(`${folder}../../${name}`),
+      );
+    }
+  }
+});
