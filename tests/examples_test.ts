@@ -9,7 +9,7 @@ import { random } from "./reference/random.ts";
 
 const root = new URL("..", import.meta.url);
 const scripts = new URL("scripts/examples/", root);
-const examples = names(scripts.pathname);
+const examples = names(scripts.pathname).filter((name) => name.endsWith(".ts"));
 const hasAdapter = (await listAdapters()).length > 0;
 const units = 8;
 

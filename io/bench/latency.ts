@@ -15,7 +15,7 @@ import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { type Places, startRun } from "../provenance/provenance.ts";
 import { rawMedia } from "../ends/raw_input.ts";
 import { median, quantile } from "../../kernels/measure/quantile.ts";
-import { LiveEnds } from "../ends/live_ends.ts";
+import { LiveEnds, liveReader } from "../ends/live_ends.ts";
 import { run as runEnds } from "../run/run.ts";
 import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
 import type { StreamOutput } from "../ends/stream_output.ts";
@@ -163,7 +163,7 @@ async function live(
     {
       input: () =>
         Promise.resolve({
-          source: noise(config, units, user),
+          reader: liveReader(noise(config, units, user), user),
           facts: {
             path: "noise",
             reader: "raw",
@@ -189,7 +189,7 @@ async function live(
       },
       ffmpeg: () => Promise.reject(new InputError("a latency bench needs no FFmpeg")),
     },
-    user,
+    user.unitMs,
     signal,
   );
   const { summary } = await runEnds(

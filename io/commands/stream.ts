@@ -9,7 +9,8 @@ import {
   parseOptions,
 } from "../cli/options.ts";
 import { type ByteSource, isStandardOutput, openSink, openSource } from "../ends/endpoints.ts";
-import { LiveEnds, type LiveParts } from "../ends/live_ends.ts";
+import { LiveEnds, type LiveParts, liveReader } from "../ends/live_ends.ts";
+import { Lockstep } from "../run/lockstep.ts";
 import { rawMedia } from "../ends/raw_input.ts";
 import { awaitHead, decodeStream } from "../ends/stream_decode.ts";
 import { muxedOutput, openLiveFiles, rawOutput, type StreamOutput } from "../ends/stream_output.ts";
@@ -47,6 +48,10 @@ const spec = {
     "raw-audio": { kind: "text", value: "PATH", help: "mono f32le samples instead of -i" },
     "raw-video-out": { kind: "text", value: "PATH", help: "RGB24 frames instead of -o" },
     "raw-audio-out": { kind: "text", value: "PATH", help: "mono f32le samples instead of -o" },
+    lockstep: {
+      kind: "flag",
+      help: "messages of one unit come in, each is answered before the next is read",
+    },
     ...trackOptions,
     text: { kind: "text", value: "FILE", help: "what the agent says, as WebVTT" },
     ...runOptions,
@@ -57,8 +62,12 @@ const spec = {
     "wanstream stream -i unix:/tmp/in -o unix:/tmp/out --pace live --late skip",
     "wanstream stream --raw-video video.fifo --raw-audio audio.fifo -o answer.mkv",
     "ffmpeg ... -f nut - | wanstream stream --resume saved | ffplay -",
+    "python3 scripts/examples/lockstep.py talk.wav answer.wav",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
+
+const noFacts = { bytes: null, sha256: null, seconds: null };
+const noTracks = { video: null, audio: null };
 
 type Options = Parsed<typeof spec.options>["options"];
 
@@ -87,13 +96,15 @@ export async function run(args: string[], openWith = openModel): Promise<number>
   const { signal } = interrupt;
   const sources: ByteSource[] = [];
   const parts: LiveParts = {
-    input: () => openInput(options, user, ffmpeg, sources),
-    output: await openOutput(options, agent, ffmpeg),
+    ...options.lockstep ? await openLockstep(options, { user, agent }, ffmpeg, sources) : {
+      input: () => openInput(options, user, ffmpeg, sources),
+      output: await openOutput(options, agent, ffmpeg),
+    },
     files: await openLiveFiles(options, options.force, ffmpeg),
     ffmpeg,
   };
   try {
-    const ends = new LiveEnds(parts, user, signal);
+    const ends = new LiveEnds(parts, user.unitMs, signal);
     const { exitCode, summary } = await runEnds(request, ends, open, signal);
     if (summary && !options.quiet) tell(report(summary));
     return exitCode;
@@ -104,22 +115,52 @@ export async function run(args: string[], openWith = openModel): Promise<number>
 
 /** @throws InputError when two options exclude each other. */
 function check(options: Options): void {
-  const raw = (side: string) => side.startsWith("raw-");
+  const raw = ["raw-video", "raw-audio"] as const;
+  const rawOut = ["raw-video-out", "raw-audio-out"] as const;
+  const trackNames = ["audio-track", "video-track", "audio-channel"] as const;
   for (
     const [one, others] of [
-      ["input", ["raw-video", "raw-audio"]],
-      ["audio-track", ["raw-video", "raw-audio"]],
-      ["video-track", ["raw-video", "raw-audio"]],
-      ["audio-channel", ["raw-video", "raw-audio"]],
-      ["output", ["raw-video-out", "raw-audio-out"]],
-      ["format", ["raw-video-out", "raw-audio-out"]],
+      ["input", raw],
+      ["audio-track", raw],
+      ["video-track", raw],
+      ["audio-channel", raw],
+      ["output", rawOut],
+      ["format", rawOut],
+      ["lockstep", [...raw, ...rawOut, ...trackNames, "format"]],
     ] as const
   ) {
     const other = others.find((name) => options[name] !== undefined);
-    if (options[one] !== undefined && other !== undefined && raw(other)) {
+    if (options[one] && other !== undefined) {
       throw new InputError(`--${one} and --${other} exclude each other: leave one out`);
     }
   }
+  if (options.lockstep && options.pace === "live") {
+    throw new InputError("--lockstep: its clock is the stream's: leave --pace live out");
+  }
+}
+
+/** Messages on one way in and one way out. */
+async function openLockstep(
+  { input = "-", output = "-", force }: Options,
+  shapes: Record<"user" | "agent", StreamShape>,
+  ffmpeg: FfmpegFinder,
+  sources: ByteSource[],
+): Promise<Pick<LiveParts, "input" | "output" | "inTurn">> {
+  const source = await openSource(input, ffmpeg);
+  sources.push(source);
+  refuseTerminal(source, "write messages into it, see docs/lockstep.md");
+  const reader = new Lockstep(source, await openSink(output, force, ffmpeg), shapes);
+  const facts = { ...noFacts, path: source.name, reader: "lockstep", video: true, audio: true };
+  return {
+    input: () => Promise.resolve({ reader, facts: { ...facts, tracks: noTracks } }),
+    output: reader.output,
+    inTurn: true,
+  };
+}
+
+function refuseTerminal(source: ByteSource, remedy: string): void {
+  if (source.name !== "standard input" || !Deno.stdin.isTerminal()) return;
+  throw new InputError(`standard input is a terminal: ${remedy}`);
 }
 
 async function openInput(
@@ -135,35 +176,30 @@ async function openInput(
   };
   const { "raw-video": video, "raw-audio": audio, input = "-" } = options;
   const tracks = chooseTracks(options);
-  const facts = { bytes: null, sha256: null, seconds: null };
   if (video !== undefined || audio !== undefined) {
     // Both at once: opening a FIFO waits for its other end.
     const [pictures, samples] = await Promise.all(
       [video, audio].map((path) => path === undefined ? null : source(path)),
     );
     return {
-      source: rawMedia(pictures ?? null, samples ?? null, shape),
+      reader: liveReader(rawMedia(pictures ?? null, samples ?? null, shape), shape),
       facts: {
-        ...facts,
+        ...noFacts,
         path: [video, audio].filter((path) => path !== undefined).join(" "),
         reader: "raw",
         video: video !== undefined,
         audio: audio !== undefined,
-        tracks: { video: null, audio: null },
+        tracks: noTracks,
       },
     };
   }
   const opened = await source(input);
-  if (opened.name === "standard input" && Deno.stdin.isTerminal()) {
-    throw new InputError(
-      "standard input is a terminal: pipe a stream into it, 'ffmpeg -re -i talk.mp4 -f nut - | ...'",
-    );
-  }
+  refuseTerminal(opened, "pipe a stream into it, 'ffmpeg -re -i talk.mp4 -f nut - | ...'");
   const headed = await awaitHead(opened, tracks);
   return {
-    source: decodeStream(await ffmpeg(), opened, headed, shape),
+    reader: liveReader(decodeStream(await ffmpeg(), opened, headed, shape), shape),
     facts: {
-      ...facts,
+      ...noFacts,
       path: opened.name,
       reader: headed.head.format,
       ...headed.taken.facts,

@@ -1,5 +1,5 @@
 /** The two ends of a run: what comes in, and where the answers go. */
-import type { Response } from "../../engine/checkpoint/unit.ts";
+import type { Observation, Response } from "../../engine/checkpoint/unit.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import type { Cut, ObservationReader } from "../media/observation_reader.ts";
 import type { InputFacts, SummaryEvent } from "../pace/events.ts";
@@ -7,9 +7,14 @@ import type { InputFacts, SummaryEvent } from "../pace/events.ts";
 /** What an output takes of a response. */
 export type Answer = Pick<Response, "unit" | "text" | "audio" | "frames">;
 
+/** Units as they come in, and where they broke off. */
+export type UnitReader =
+  & AsyncIterable<Observation>
+  & Pick<ObservationReader, "cut" | "joins" | "close">;
+
 /** What comes in, once it is known what it is. */
 export interface Input {
-  reader: ObservationReader;
+  reader: UnitReader;
   facts: InputFacts;
 }
 
@@ -56,6 +61,8 @@ export interface Output {
 export interface Ends extends Output {
   /** The input is captured while it is read (a stream), not before (a recording). */
   readonly arriving: boolean;
+  /** Each unit is answered before the next is asked for. */
+  readonly inTurn: boolean;
   readonly ffmpeg: FfmpegFinder;
   /** Opens the input; of a stream it waits for the head. @throws InputError */
   open(): Promise<Input>;

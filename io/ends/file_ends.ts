@@ -40,6 +40,7 @@ export class FileEnds extends FileOutput implements Ends {
   private readonly files: Claimed;
   private readonly outputs: Outputs;
   readonly arriving = false;
+  readonly inTurn = false;
 
   private constructor(
     replay: ReplayFiles,

@@ -27,7 +27,9 @@ export interface LiveSinks {
 /** What live ends are made of. */
 export interface LiveParts extends LiveSinks {
   /** Waits for the input's head. */
-  input(): Promise<{ source: MediaSource; facts: Input["facts"] }>;
+  input(): Promise<Input>;
+  /** Each unit is answered before the next is asked for (false). */
+  inTurn?: boolean;
   ffmpeg: FfmpegFinder;
 }
 
@@ -121,27 +123,24 @@ export class LiveOutput implements Output {
 
 export class LiveEnds extends LiveOutput implements Ends {
   private readonly parts: LiveParts;
-  private readonly user: StreamShape;
   readonly arriving = true;
 
-  /** @param user The shape of what comes in. @param signal Interrupts the run. */
-  constructor(
-    parts: LiveParts,
-    user: StreamShape,
-    signal: AbortSignal,
-  ) {
-    super(parts, user.unitMs, signal);
+  /** @param unitMs Length of a unit. @param signal Interrupts the run. */
+  constructor(parts: LiveParts, unitMs: number, signal: AbortSignal) {
+    super(parts, unitMs, signal);
     this.parts = parts;
-    this.user = user;
   }
 
   get ffmpeg() {
     return this.parts.ffmpeg;
   }
 
-  async open(): Promise<Input> {
-    const { source, facts } = await this.parts.input();
-    return { reader: liveReader(source, this.user), facts };
+  get inTurn() {
+    return this.parts.inTurn ?? false;
+  }
+
+  open(): Promise<Input> {
+    return this.parts.input();
   }
 }
 

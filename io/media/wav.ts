@@ -120,7 +120,10 @@ function mixWeights(channels: number, mask: number): number[] {
 }
 
 /** Samples as they are stored to mono floats: the sum of the channels by their weights. */
-export function decodeSamples(bytes: Uint8Array, format: WavFormat): Float32Array {
+export function decodeSamples(
+  bytes: Uint8Array,
+  format: Pick<WavFormat, "coding" | "bits" | "frame" | "weights">,
+): Float32Array {
   const { coding, bits, frame, weights } = format;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const width = bits / 8;
@@ -139,6 +142,21 @@ export function decodeSamples(bytes: Uint8Array, format: WavFormat): Float32Arra
     for (const [channel, weight] of mixed) sum += weight * read(i * frame + channel * width);
     return sum;
   });
+}
+
+/** Samples in [-1, 1] as 16 bits each, little-endian. */
+export function toPcm16(samples: Float32Array): Uint8Array<ArrayBuffer> {
+  const view = new DataView(new ArrayBuffer(samples.length * 2));
+  samples.forEach((sample, i) => {
+    const level = Math.max(-32768, Math.min(32767, Math.round(sample * 32768)));
+    view.setInt16(i * 2, level, true);
+  });
+  return new Uint8Array(view.buffer);
+}
+
+/** Samples of 16 bits each, little-endian, as floats in [-1, 1). */
+export function fromPcm16(bytes: Uint8Array): Float32Array {
+  return decodeSamples(bytes, { coding: "int", bits: 16, frame: 2, weights: [1] });
 }
 
 /** A WAV file's one track. */
@@ -237,13 +255,9 @@ export class WavWriter {
 
   /** Appends samples in [-1, 1]. */
   async write(samples: Float32Array): Promise<void> {
-    const view = new DataView(new ArrayBuffer(samples.length * 2));
-    samples.forEach((sample, i) => {
-      const level = Math.max(-32768, Math.min(32767, Math.round(sample * 32768)));
-      view.setInt16(i * 2, level, true);
-    });
-    await writeAll(this.#file, new Uint8Array(view.buffer));
-    this.#bytes += view.byteLength;
+    const bytes = toPcm16(samples);
+    await writeAll(this.#file, bytes);
+    this.#bytes += bytes.length;
   }
 
   /**

@@ -69,6 +69,32 @@ export async function* pump(
 }
 
 /**
+ * As `pump`, but each response is taken before the next observation is asked for, and is there at once
+ * in either schedule: it is awaited only when its observation was pushed.
+ */
+export async function* pumpInTurn(
+  session: UnitSession,
+  observations: AsyncIterable<Observation>,
+  signal: AbortSignal,
+): AsyncGenerator<Response> {
+  const source = observations[Symbol.asyncIterator]();
+  const responses = session[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const given = await orAborted(source.next(), signal);
+      if (given === null || given.done) break;
+      await session.push(given.value);
+      const answer = await orAborted(responses.next(), signal);
+      if (answer === null || answer.done) break;
+      yield answer.value;
+    }
+  } finally {
+    session.end();
+    await session.close();
+  }
+}
+
+/**
  * Observations with what is typed in each.
  *
  * @param first The unit of the first observation. @param most The unit before which they end; the

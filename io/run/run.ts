@@ -19,7 +19,7 @@ import {
   unitEvent,
 } from "../pace/events.ts";
 import { Pacer, wallClock } from "../pace/pace.ts";
-import { pump, typing, type UnitSession } from "../pace/pump.ts";
+import { pump, pumpInTurn, typing, type UnitSession } from "../pace/pump.ts";
 import type { SavedRun } from "../saved/saved_run.ts";
 import { round } from "../pace/statistics.ts";
 import { type Provenance, runFacts } from "../provenance/provenance.ts";
@@ -282,7 +282,8 @@ async function pumpUnits(
   aborted(signal).then(() => reader.close());
   try {
     await ends.begin();
-    for await (const response of pacer.responses(pump(session, timed(given), ending))) {
+    const answers = (ends.inTurn ? pumpInTurn : pump)(session, timed(given), ending);
+    for await (const response of pacer.responses(answers)) {
       try {
         await write(response);
       } catch (error) {
