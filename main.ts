@@ -18,6 +18,10 @@ const sources = { smallSet: here("./samples/eval"), world: here("./scripts/world
 export const commands: Commands = {
   replay: () => import("./io/commands/replay.ts"),
   stream: () => import("./io/commands/stream.ts"),
+  batch: async () => {
+    const { summary, run } = await import("./io/commands/batch.ts");
+    return { summary, run: (args) => run(args, sources) };
+  },
   adapters: () => import("./io/commands/adapters.ts"),
   inspect: () => import("./io/commands/inspect.ts"),
   init: () => import("./io/commands/init.ts"),

@@ -56,7 +56,8 @@ const house: Record<string, string[][]> = {
   io: [
     ["mod"],
     ["commands"],
-    ["bench", "eval", "score", "compare", "batch"],
+    ["bench", "eval", "score", "compare"],
+    ["batch"],
     ["eval/figures"],
     ["eval/measures"],
     ["layouts"],

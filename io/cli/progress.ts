@@ -26,7 +26,8 @@ export function progressLine(position: Position, columns: number): string {
   return `unit ${units}  ${time}  ${bar}${tail}`.slice(0, Math.max(0, columns - 1));
 }
 
-function clock(seconds: number): string {
+/** Minutes and seconds. */
+export function clock(seconds: number): string {
   const whole = Math.floor(seconds);
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }

@@ -6,7 +6,7 @@ import { resolveSettings } from "../../engine/model/settings.ts";
 import { checkFolder, checkText } from "../eval/check.ts";
 import { evaluate, type Evaluation } from "../eval/evaluate.ts";
 import { rowsOf } from "../eval/figures/bars.ts";
-import { sourceDigest, valueDigest } from "../eval/figures/basis.ts";
+import { sourceDigest, valueDigest } from "../provenance/digests.ts";
 import {
   type EvalFile,
   type EvalHeader,

@@ -19,6 +19,8 @@ import { drawSideBySide } from "./side_by_side.ts";
 /** What a replay reads and writes. */
 export interface ReplayFiles extends ResponseFiles {
   input: string;
+  /** The input's SHA-256, where it is known. */
+  sha256?: string;
   /** What is taken of the input. */
   tracks: TrackChoice;
   sideBySide?: string | undefined;
@@ -91,7 +93,7 @@ export class FileEnds extends FileOutput implements Ends {
     const { input, tracks, user, ffmpeg } = this.replay;
     const { observations: reader, facts } = await openInput(input, user, ffmpeg, tracks);
     try {
-      const sha256 = await fileDigest(facts.path);
+      const sha256 = this.replay.sha256 ?? await fileDigest(facts.path);
       await this.openFiles();
       return { reader, facts: { ...facts, sha256 } };
     } catch (error) {

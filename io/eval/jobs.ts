@@ -4,7 +4,7 @@ import { valueText } from "../../engine/config/error_text.ts";
 import { generate, keptRecording, nameOf, parseSeeds, type Wanted } from "./generate.ts";
 import { type Digests, openRecording, type Recording, recordingFolders } from "./recordings.ts";
 import { say } from "../system/terminal.ts";
-import { sourceDigest, valueDigest } from "./figures/basis.ts";
+import { sourceDigest, valueDigest } from "../provenance/digests.ts";
 
 export interface Job {
   name: string;

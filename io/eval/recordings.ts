@@ -1,7 +1,7 @@
 /** Recordings with truth records: folders that hold truth.json, user.* and, where it is, agent.*. */
 import { basename } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
-import { fileDigest } from "./figures/basis.ts";
+import { fileDigest } from "../provenance/digests.ts";
 import { readTruth, type Truth } from "./measures/truth.ts";
 
 /** One recording, ready to run. */

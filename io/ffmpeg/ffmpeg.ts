@@ -98,11 +98,22 @@ function permission(path: string): InputError {
   );
 }
 
-/** What `ffmpeg -encoders`, `-decoders` or `-filters` lists. */
-export async function ffmpegNames(
+const listed = new Map<string, Promise<Set<string>>>();
+
+/** What `ffmpeg -encoders`, `-decoders` or `-filters` lists; it is asked once. */
+export function ffmpegNames(
   ffmpeg: Ffmpeg,
   list: "decoders" | "encoders" | "filters",
 ): Promise<Set<string>> {
+  const key = JSON.stringify([ffmpeg.path, list]);
+  const names = listed.get(key) ?? listNames(ffmpeg, list);
+  listed.set(key, names);
+  // A start that the system refused says nothing of the next one.
+  names.catch(() => listed.delete(key));
+  return names;
+}
+
+async function listNames(ffmpeg: Ffmpeg, list: string): Promise<Set<string>> {
   const { stdout } = await new Deno.Command(ffmpeg.path, {
     args: ["-hide_banner", "-loglevel", "error", `-${list}`],
     stdin: "null",

@@ -80,6 +80,9 @@ export function channelFilters(channel: number | null): string[] {
 /** Longest time in which FFmpeg may neither write nor end while its output is awaited, in ms. */
 const longestSilence = 60_000;
 
+/** Tells of an FFmpeg that another program ended, or that hung: the recording may be good. */
+export const endedFromOutside = /FFmpeg: ended by SIG(KILL|TERM)|FFmpeg neither wrote nor ended/;
+
 /** Ends an FFmpeg that falls silent while its output is awaited. */
 export class Watchdog {
   private readonly process: FfmpegProcess;

@@ -42,7 +42,9 @@ export interface TrackChoice {
 export const defaultTracks: TrackChoice = { audio: "default", video: "default", channel: "mix" };
 
 /** Reads the options. @throws InputError */
-export function chooseTracks(options: Parsed<typeof trackOptions>["options"]): TrackChoice {
+export function chooseTracks(
+  options: Partial<Parsed<typeof trackOptions>["options"]>,
+): TrackChoice {
   const track = (name: "audio-track" | "video-track"): TrackChoice["audio"] => {
     const { [name]: value = "default" } = options;
     if (value === "default" || value === "none") return value;

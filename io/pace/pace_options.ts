@@ -36,7 +36,7 @@ export interface PaceChoice {
 
 /** Reads the options. @throws InputError */
 export function choosePace(
-  options: Omit<Parsed<typeof paceOptions>["options"], "units">,
+  options: Partial<Omit<Parsed<typeof paceOptions>["options"], "units">>,
 ): PaceChoice {
   const { pace = "max", late = "wait", network } = options;
   if (late === "skip" && pace === "max") {

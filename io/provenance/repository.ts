@@ -12,8 +12,15 @@ export interface Revision {
   dirty: boolean | null;
 }
 
-/** The commit of the repository in a folder, by default the program's own; null: there is none. */
-export async function revisionOf(root?: string): Promise<Revision> {
+let running: Promise<Revision> | undefined;
+
+/** The commit of the repository in a folder, by default the program's own; null: there is none. The
+ * program's own is looked for once, because what is loaded doesn't change. */
+export function revisionOf(root?: string): Promise<Revision> {
+  return root === undefined ? running ??= find() : find(root);
+}
+
+async function find(root?: string): Promise<Revision> {
   try {
     const folder = root ?? dirname(fileURLToPath(own));
     // In a worktree .git is a file that names the folder, whose references lie in the common one.

@@ -2,8 +2,11 @@
 import { fileURLToPath } from "node:url";
 import { InputError } from "../../engine/config/errors.ts";
 import {
+  type Checkpoint,
   type Durability,
+  type ModelOptions as EngineModelOptions,
   openCheckpoint,
+  openModel as openEngineModel,
   openSession,
   type SessionInfo,
   type SessionOptions,
@@ -42,6 +45,49 @@ export async function openModel(
   await cache?.keep();
   const { info } = session;
   return { session, info, line: describe(info), checkpointDigest: checkpoint.digest };
+}
+
+/** A model that is open for one session after the other. */
+export interface SharedModel {
+  /** Opens a session. @throws InputError when the options or references don't fit the checkpoint. */
+  open(options: ModelOptions, references: References): Promise<OpenedSession>;
+  close(): Promise<void>;
+}
+
+/**
+ * Puts a checkpoint on one device (on two where two adapters or `split` are asked for), for sessions
+ * with any options but those of the model.
+ */
+export async function openSharedModel(
+  checkpoint: Checkpoint,
+  options: ModelOptions & { quiet?: boolean },
+  durability: Durability = {},
+): Promise<SharedModel> {
+  const { thinker, performer = thinker } = options;
+  const placement = options.placement ?? (performer === thinker ? "fused" : "split");
+  const given = modelOptions(sessionOptions({ ...options, placement }));
+  const cache = await openTuning(options);
+  if (cache) given.model.tuning = cache.request;
+  const model = await openEngineModel(checkpoint, given.model);
+  await cache?.keep();
+  return {
+    async open(options, references) {
+      const { own } = modelOptions(sessionOptions(options));
+      const session = await model.openSession({ ...own, ...references }, durability);
+      const { info } = session;
+      return { session, info, line: describe(info), checkpointDigest: checkpoint.digest };
+    },
+    close: () => model.close(),
+  };
+}
+
+/** A session's options, those of its model apart. */
+function modelOptions({ placement, thinker, performer, precision, ...own }: SessionOptions) {
+  const all = { placement, thinker, performer, precision };
+  const model: EngineModelOptions = Object.fromEntries(
+    Object.entries(all).filter(([, value]) => value !== undefined),
+  );
+  return { model, own };
 }
 
 /** Measurements and where they are kept; null: nothing is measured. */

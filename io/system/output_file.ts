@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { InputError } from "../../engine/config/errors.ts";
 import { ifThere, isExhausted, osReason, RunError } from "./errors.ts";
+import { Lock } from "./lock.ts";
 
 /** Names of files that a run writes before they get their own: hidden, and plain letters and digits, so
  * that FFmpeg's filters can name them too. */
@@ -49,7 +50,7 @@ export class Outputs {
       const info = await statOf(target);
       await this.#makeFolder(dirname(target));
       await this.#check(path, target, info);
-      const lock = await Lock.take(target);
+      const lock = await takeLock(target);
       if (lock === null) {
         throw new InputError(
           `${path}: another run is writing it: wait for its end, or choose another output`,
@@ -217,55 +218,17 @@ export class OutputFile {
   }
 }
 
-/**
- * The claim of one run on the files that begin with `stem`: a lock file that the operating system
- * frees when the process ends, however it ends.
- */
-class Lock {
-  readonly stem: string;
-  readonly #path: string;
-  readonly #file: Deno.FsFile;
-
-  private constructor(stem: string, path: string, file: Deno.FsFile) {
-    this.stem = stem;
-    this.#path = path;
-    this.#file = file;
-  }
-
-  /** The lock for a target, once what killed runs left beside it is gone; null while another run has
-   * the target. Runs do this in turn, because one that removes holds other targets' locks for a moment. */
-  static async take(target: string): Promise<Lock | null> {
-    const folder = dirname(target);
-    const turn = await Lock.takeStem(join(folder, `.wanstream-${turnStem}`), true);
-    try {
-      await removeLeftovers(folder);
-      const name = createHash("sha256").update(basename(target)).digest("hex").slice(0, 16);
-      return await Lock.takeStem(join(folder, `.wanstream-${name}`));
-    } finally {
-      await turn?.release();
-    }
-  }
-
-  /** The lock for all files that begin with `stem`; null while another run has it, unless it waits. */
-  static async takeStem(stem: string, waits = false): Promise<Lock | null> {
-    for (;;) {
-      const path = `${stem}.lock`;
-      const file = await Deno.open(path, { write: true, create: true });
-      if (waits) await file.lock(true);
-      else if (!await file.tryLock(true)) {
-        file.close();
-        return null;
-      }
-      // Another run may have removed the file between these two calls: then the lock holds nothing.
-      const [held, named] = [await file.stat(), await statOf(path)];
-      if (named && held.ino === named.ino) return new Lock(stem, path, file);
-      file.close();
-    }
-  }
-
-  async release(): Promise<void> {
-    await remove(this.#path).catch(() => {});
-    this.#file.close();
+/** The lock for a target, once what killed runs left beside it is gone; null while another run has
+ * the target. Runs do this in turn, because one that removes holds other targets' locks for a moment. */
+async function takeLock(target: string): Promise<Lock | null> {
+  const folder = dirname(target);
+  const turn = await Lock.take(join(folder, `.wanstream-${turnStem}`), true);
+  try {
+    await removeLeftovers(folder);
+    const name = createHash("sha256").update(basename(target)).digest("hex").slice(0, 16);
+    return await Lock.take(join(folder, `.wanstream-${name}`));
+  } finally {
+    await turn?.release();
   }
 }
 
@@ -281,7 +244,7 @@ async function removeLeftovers(folder: string): Promise<void> {
     stems.set(stem, [...stems.get(stem) ?? [], name]);
   }
   for (const [stem, names] of stems) {
-    const lock = await Lock.takeStem(join(folder, `.wanstream-${stem}`)).catch(() => null);
+    const lock = await Lock.take(join(folder, `.wanstream-${stem}`)).catch(() => null);
     if (lock === null) continue;
     for (const name of names) if (!name.endsWith(".lock")) await remove(join(folder, name));
     await lock.release();

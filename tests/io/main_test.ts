@@ -21,6 +21,7 @@ Deno.test("main lists its commands, and each command its options with an example
   assertEquals(commands, [
     "replay",
     "stream",
+    "batch",
     "adapters",
     "inspect",
     "init",
