@@ -232,6 +232,7 @@ async function answer(
 /** An item's ends: files whose answer waits for its turn on the device. */
 class ItemEnds implements Ends {
   readonly arriving = false;
+  readonly inTurn = false;
   /** What the agent said. */
   text = "";
   readonly #files: FileEnds;
