@@ -11,6 +11,7 @@ import { overlapAdd } from "./ops/overlap_add.ts";
 import { residual } from "./ops/residual.ts";
 import { rmsnorm } from "./ops/rmsnorm.ts";
 import { shuffle, unshuffle } from "./ops/shuffle.ts";
+import { transformer } from "./ops/transformer.ts";
 
 const layerOps = {
   ...activationOps,
@@ -18,6 +19,7 @@ const layerOps = {
   conv_transpose: convTranspose,
   residual,
   rmsnorm,
+  transformer,
   unshuffle,
   shuffle,
   overlap_add: overlapAdd,

@@ -2,6 +2,7 @@
  * units. Tensors are flat with a shape [time, height, width, channels]. */
 import type { LayerConfig } from "../../engine/config/config.ts";
 import type { Activation } from "../../kernels/gpu/activation.ts";
+import { transformerLayers } from "./window_attention.ts";
 import { activate } from "./activation.ts";
 import type { KnownLayer } from "../../engine/layers/registry.ts";
 
@@ -264,6 +265,14 @@ function layerReference(
       const outer = pointwise(activationReference(inner, activation), "conv2");
       const { data } = layer.shortcut ? pointwise(x, "shortcut") : x;
       return { shape: x.shape, data: data.map((v, i) => v + (outer.data[i] ?? NaN)) };
+    }
+    case "transformer": {
+      const [frames, , , channels] = x.shape;
+      const rows = Array.from(
+        { length: frames },
+        (_, t) => [...x.data.subarray(t * channels, (t + 1) * channels)],
+      );
+      return block(x.shape, transformerLayers(layer, rows, weights).flat());
     }
     case "silu":
     case "elu":

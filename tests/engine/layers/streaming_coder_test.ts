@@ -49,7 +49,10 @@ function model(prefix: string, layers: LayerConfig[], input: Shape4): Model {
   const tensors = new Map<string, CheckpointTensor>();
   for (const [name, { shape }] of Object.entries(parameters)) {
     const fanIn = elements(shape.slice(1));
-    const data = shape.length === 1
+    // A layer scale is multiplied into weights before they are rounded: powers of two round alike.
+    const data = name.endsWith(".scale")
+      ? Float32Array.from({ length: elements(shape) }, () => 2 ** integer(next, -2, 1))
+      : shape.length === 1
       ? normal(next, elements(shape), 0.2, name.endsWith("bias") ? 0 : 1)
       : normal(next, elements(shape), 1 / Math.sqrt(fanIn));
     tensors.set(name, toTensor(shape, data));
@@ -135,6 +138,20 @@ const small: Model[] = [
     { op: "conv_transpose", channels: 4, kernel: 5, stride: 1 },
     { op: "elu" },
   ], [2, 1, 1, 6]),
+  model("sound transformer", [
+    {
+      op: "transformer",
+      num_hidden_layers: 2,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      head_dim: 8,
+      intermediate_size: 20,
+      sliding_window: 5,
+      rope_theta: 1e4,
+      norm_eps: 1e-5,
+    },
+    conv(5),
+  ], [2, 1, 1, 12]),
   model("picture encoder", [
     unshuffle(2, 2, 2),
     residual([2, 3, 3]),

@@ -3,10 +3,12 @@ import { timeFeatures } from "../../../kernels/tokens/embed.ts";
 import { embed, fillRows } from "../../../kernels/tokens/embed.ts";
 import { freeWeight, packWeight } from "../../../kernels/matmul/packed_weight.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
+import { layernorm } from "../../../kernels/tokens/layernorm.ts";
 import { rmsnorm } from "../../../kernels/tokens/rmsnorm.ts";
 import { makeTensor, rows } from "../../../kernels/gpu/tensor.ts";
 import { integer, normal, random, roundToHalf } from "../../reference/random.ts";
 import * as reference from "../../reference/rows.ts";
+import { layernorm as layernormReference } from "../../reference/window_attention.ts";
 import { assertClose, poisoned, run, surrounded, withGpu } from "../support.ts";
 
 withGpu("rmsnorm() equals float64 at the models' and odd shapes", async (gpu) => {
@@ -21,6 +23,27 @@ withGpu("rmsnorm() equals float64 at the models' and odd shapes", async (gpu) =>
     const expected = reference.rmsnorm(xs, weights, 1e-6);
     assertClose(await readTensor(gpu, y), expected, {
       absolute: 1e-6,
+      relative: 1e-5,
+      shape: [M, D],
+    });
+  }
+});
+
+withGpu("layernorm() equals float64 at odd shapes, far from zero too", async (gpu) => {
+  for (const [M, D, mean] of [[4, 512, 0], [1, 4, 3], [7, 36, -2], [5, 260, 1000]] as const) {
+    const next = random(D);
+    const xs = normal(next, M * D, 3, mean);
+    const weights = normal(next, D, 0.2, 1);
+    const biases = normal(next, D);
+    const y = poisoned(gpu, "y", [M, D]);
+    const x = surrounded(gpu, "x", [M, D], xs);
+    const weight = surrounded(gpu, "weight", [D], weights, { offset: 12 });
+    const bias = surrounded(gpu, "bias", [D], biases);
+    run(gpu, layernorm(gpu, { label: "test", x, weight, bias, eps: 1e-5, y }));
+    const expected = Array.from({ length: M }, (_, m) => xs.subarray(m * D, (m + 1) * D))
+      .flatMap((row) => layernormReference(row, weights, biases, 1e-5));
+    assertClose(await readTensor(gpu, y), expected, {
+      absolute: mean > 100 ? 1e-4 : 1e-5,
       relative: 1e-5,
       shape: [M, D],
     });
