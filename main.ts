@@ -10,7 +10,11 @@ import { print, say } from "./io/system/terminal.ts";
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 /** What stands beside the floors and is handed to the commands that need it. */
-const programs = { root: here("."), peers: here("./scripts/peers/") };
+const programs = {
+  root: here("."),
+  peers: here("./scripts/peers/"),
+  judges: here("./scripts/judges/"),
+};
 const floors = ["io", "engine", "kernels"].map((floor) => here(floor));
 const sources = { smallSet: here("./samples/eval"), world: here("./scripts/world"), floors };
 
@@ -34,6 +38,10 @@ export const commands: Commands = {
     return { summary, run: (args) => run(args, sources) };
   },
   figures: () => import("./io/commands/figures.ts"),
+  score: async () => {
+    const { summary, run } = await import("./io/commands/score.ts");
+    return { summary, run: (args) => run(args, programs) };
+  },
 };
 
 async function main([name, ...args]: string[]): Promise<number> {

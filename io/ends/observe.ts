@@ -28,7 +28,12 @@ export async function openInput(
   return { observations: new ObservationReader(source, shape), facts };
 }
 
-async function openMedia(
+/**
+ * Opens a recording as bytes: pictures and sound of the shape, each as long as it is there.
+ *
+ * @throws InputError as `openInput`.
+ */
+export async function openMedia(
   path: string,
   shape: StreamShape,
   ffmpeg: FfmpegFinder,

@@ -28,6 +28,7 @@ Deno.test("main lists its commands, and each command its options with an example
     "bench",
     "eval",
     "figures",
+    "score",
   ]);
   for (const command of commands) {
     const help = await main([command, "--help"]);

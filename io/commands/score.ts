@@ -1,0 +1,181 @@
+/** `score`: how systems converse, by their recordings alone. */
+import { InputError } from "../../engine/config/errors.ts";
+import { runCommand } from "../cli/commands.ts";
+import { checkForms } from "../cli/forms.ts";
+import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
+import { defaultDraws, figureOptions } from "../eval/figures/output.ts";
+import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import { findConversations } from "../layouts/conversations.ts";
+import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
+import { printResult } from "../provenance/result.ts";
+import { checkReport, writeReport } from "../reports/report.ts";
+import { type Table, tableMarkdown, tableText } from "../reports/table.ts";
+import { figuresOf } from "../score/figures.ts";
+import { Judges, parseJudges } from "../score/judges.ts";
+import {
+  conversationsTable,
+  figuresTable,
+  heading,
+  sections,
+  type System,
+  systemJson,
+  systemsCsv,
+} from "../score/output.ts";
+import { parseRegion } from "../score/picture.ts";
+import { type Detector, scoreConversation } from "../score/score.ts";
+import { Silero, sileroVersion } from "../score/silero.ts";
+import { print, say, showStatus } from "../system/terminal.ts";
+
+export const summary =
+  "turns, latencies, barge-ins, lips: any system's conversations, by recordings";
+
+const spec = {
+  name: "score",
+  summary,
+  usage: "DIR... [options]",
+  options: {
+    delay: {
+      kind: "number",
+      value: "MS",
+      min: 0,
+      max: 60_000,
+      help: "agents are heard so much later than their files say (replays: one unit; others: 0)",
+    },
+    mouth: {
+      kind: "text",
+      value: "L,T,R,B",
+      help: "edges of the agent's mouth, parts of width and height (0,0,1,1: all of the picture)",
+    },
+    judges: {
+      kind: "text",
+      value: "LIST",
+      help: "words, quality, voice, or all (after 'deno task setup --judges')",
+    },
+    ...figureOptions,
+    report: { kind: "text", value: "FILE", help: "write a page with timelines (.html)" },
+    force: { kind: "flag", help: "replace the report if it exists" },
+    ffmpeg: {
+      kind: "text",
+      value: "PATH",
+      help: "FFmpeg; in a task FFMPEG_BIN=PATH (ffmpeg-static, PATH)",
+    },
+    quiet: { kind: "flag", help: "say nothing but errors and the figures" },
+  },
+  examples: [
+    "wanstream score samples/eval",
+    "wanstream score out/nano their-recordings --report out/score.html",
+    "wanstream score call.wav --judges words --json",
+  ],
+} as const satisfies CommandSpec<Record<string, Option>>;
+
+/** What main.ts hands in. */
+export interface Programs {
+  /** The folder of the judges. */
+  judges: string;
+}
+
+/** Runs the command. @param open Opens the detector; tests bring their own. @returns The exit code. */
+export function run(
+  args: string[],
+  programs: Programs,
+  open: () => Promise<Detector & AsyncDisposable> = Silero.open,
+): Promise<number> {
+  return runCommand(
+    spec,
+    args,
+    (options, folders, started) => score(options, folders, started, programs, open),
+  );
+}
+
+type Options = Parsed<typeof spec.options>["options"];
+
+async function score(
+  options: Options,
+  folders: string[],
+  started: StartedRun,
+  programs: Programs,
+  open: () => Promise<Detector & AsyncDisposable>,
+): Promise<number> {
+  checkForms(options);
+  if (folders.length === 0) {
+    throw new InputError("score needs a folder of conversations: score DIR");
+  }
+  const twice = folders.find((folder, i) => folders.indexOf(folder) !== i);
+  if (twice !== undefined) throw new InputError(`${twice}: is given twice: give it once`);
+  if (options.report !== undefined) await checkReport(options.report, options.force);
+  const { draws = defaultDraws, delay, mouth, judges: asked } = options;
+  const region = mouth === undefined ? undefined : parseRegion("--mouth", mouth);
+  const wanted = asked === undefined ? [] : parseJudges(asked);
+  const ffmpeg = ffmpegFinder(options.ffmpeg);
+  const found = [];
+  for (const name of folders) found.push({ name, ...await findConversations(name, ffmpeg) });
+  await using judges = wanted.length > 0 ? await Judges.open(programs.judges, wanted) : null;
+  await using detector = await open();
+  const systems: System[] = [];
+  for (const { name, conversations, leftOut } of found) {
+    const scores = [];
+    for (const [i, conversation] of conversations.entries()) {
+      if (!options.quiet) showStatus(`${name}: ${i + 1} of ${conversations.length}`);
+      try {
+        scores.push(
+          await scoreConversation(conversation, detector, {
+            ...{ ffmpeg, delay: delay === undefined ? undefined : delay / 1000, mouth: region },
+            judge: judges ? (sound, speech) => judges.judge(sound, speech) : undefined,
+          }),
+        );
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        leftOut.push(error.message);
+      }
+    }
+    if (scores.length === 0) {
+      throw new InputError(`${name}: none of its conversations can be scored: ${leftOut[0]}`);
+    }
+    systems.push({ name, conversations: scores, leftOut, figures: figuresOf(scores, draws) });
+  }
+  if (!options.quiet) {
+    showStatus("");
+    for (const { name, leftOut } of systems) {
+      for (const line of leftOut) say(`${name}: left out: ${line}`);
+    }
+  }
+  const detectors = { voice: sileroVersion, level: "-40 dB of full scale" };
+  const settings = {
+    detectors,
+    judges: judges?.names ?? null,
+    delayMs: delay ?? null,
+    mouth: region ?? null,
+    draws,
+  };
+  const provenance = await provenanceOf(started, { settings });
+  const notes = [
+    `voice activity by ${sileroVersion}; beside it by level, ${detectors.level}`,
+    ...Object.entries(judges?.names ?? {}).map(([name, what]) => `${name} by ${what}`),
+    ...(systems.some((one) => one.conversations.some(({ kind }) => kind === "replay"))
+      ? [
+        `replays are heard ${
+          delay === undefined ? "one unit" : `${delay} ms`
+        } after their files say`,
+      ]
+      : []),
+    "every figure is defined in docs/score.md",
+  ];
+  if (options.json) {
+    await printResult("score/1", provenance, { systems: systems.map(systemJson) });
+  } else if (options.csv) await print(systemsCsv(systems));
+  else {
+    const [first] = systems;
+    const tables: Table[] = [figuresTable(systems, notes)];
+    if (first && systems.length === 1) tables.unshift(conversationsTable(first));
+    const text = options.markdown ? tableMarkdown : tableText;
+    await print(`${systems.map(heading).join("\n")}\n\n${tables.map(text).join("\n")}`);
+  }
+  if (options.report !== undefined) {
+    await writeReport(options.report, {
+      provenance,
+      model: null,
+      benches: sections(systems, notes),
+    });
+  }
+  return 0;
+}
