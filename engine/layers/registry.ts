@@ -8,9 +8,14 @@ import { convTranspose } from "./ops/conv_transpose.ts";
 import type { LayerOp } from "./ops/layer.ts";
 import { logmel } from "./ops/logmel.ts";
 import { overlapAdd } from "./ops/overlap_add.ts";
+import { firstFrame } from "./ops/pictures/first_frame.ts";
+import { frameAttention } from "./ops/pictures/frame_attention.ts";
+import { normalize } from "./ops/pictures/normalize.ts";
+import { doubleTime, halveTime } from "./ops/pictures/time.ts";
 import { residual } from "./ops/residual.ts";
 import { rmsnorm } from "./ops/rmsnorm.ts";
 import { shuffle, unshuffle } from "./ops/shuffle.ts";
+import { skip } from "./ops/skip.ts";
 import { transformer } from "./ops/transformer.ts";
 
 const layerOps = {
@@ -18,10 +23,16 @@ const layerOps = {
   conv,
   conv_transpose: convTranspose,
   residual,
+  skip: skip({ layerOp, parseLayers, parseLayer }),
   rmsnorm,
   transformer,
   unshuffle,
   shuffle,
+  halve_time: halveTime,
+  double_time: doubleTime,
+  first_frame: firstFrame,
+  normalize,
+  frame_attention: frameAttention,
   overlap_add: overlapAdd,
   logmel,
 };
@@ -42,10 +53,14 @@ export function layerOp({ op }: LayerConfig): LayerOp {
 
 /** Reads the list of layers under a key. @throws InputError */
 export function parseLayers(parent: Fields, key: string): LayerConfig[] {
-  return parent.list(key, [1, 256]).map((json, i) => {
-    const fields = new Fields(json, parent.where, `${parent.path}${key}[${i}].`);
-    const layer = layerOp({ op: fields.oneOf("op", Object.keys(byName)) }).parse(fields);
-    fields.refuseOthers();
-    return layer;
-  });
+  return parent.list(key, [1, 256]).map((json, i) =>
+    parseLayer(new Fields(json, parent.where, `${parent.path}${key}[${i}].`))
+  );
+}
+
+/** Reads one layer. @throws InputError */
+function parseLayer(fields: Fields): LayerConfig {
+  const layer = layerOp({ op: fields.oneOf("op", Object.keys(byName)) }).parse(fields);
+  fields.refuseOthers();
+  return layer;
 }

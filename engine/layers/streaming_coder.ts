@@ -9,8 +9,10 @@
  */
 import { InputError } from "../config/errors.ts";
 import type { Weights } from "../weights/weights.ts";
-import { type Coder, placeLayers } from "./coder.ts";
+import { type Coder, placeFirst, placeLayers } from "./coder.ts";
+import type { Shape4 } from "./ops/layer.ts";
 import { CoderMemory, LayerScope } from "./ops/scope.ts";
+import { type PlacedLayer, sequenceSteps } from "./ops/sequence.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { type Step, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
@@ -24,6 +26,9 @@ export class StreamingCoder {
   readonly output: Tensor;
   /** Runs the coder over one span and carries its state on. */
   readonly steps: readonly Step[];
+  /** The same for a stream's first frame, where that comes alone (`Coder.first`): what it holds runs once,
+   * before the first span. Null: streams begin with a span. */
+  readonly first: { input: Tensor; output: Tensor; steps: readonly Step[] } | null;
   readonly #memory: CoderMemory;
   readonly #name: string;
   #readback: Readback | undefined;
@@ -38,28 +43,27 @@ export class StreamingCoder {
     this.gpu = gpu;
     this.#name = coder.name;
     const memory = this.#memory = new CoderMemory(gpu);
-    this.input = memory.unit(`${coder.name} input`, coder.input);
-    const settings = { storage, sampleRate: coder.sampleRate };
-    const placed = placeLayers(coder);
-    const steps: Step[] = [];
-    let x = this.input;
-    for (let i = 0; i < placed.length; i++) {
-      const { layer, op, output } = placed[i] ?? {};
-      if (!layer || !op || !output) break;
-      const scope = new LayerScope(gpu, weights.under(`${coder.name}.${i}`), memory, settings);
-      // An activation right after a layer that takes one is part of it.
-      const activation = op.takesActivation ? placed[i + 1]?.op.activation : undefined;
-      if (activation) i++;
-      const last = i + 1 >= placed.length;
-      let y: Tensor | undefined;
-      const target = () =>
-        y ??= last ? memory.unit(`${coder.name} output`, output) : memory.take(output);
-      steps.push(...op.steps(layer, scope, x, target, activation ? { activation } : {}));
-      if (x !== this.input) memory.release(x);
-      x = target();
-    }
+    const build = (
+      what: string,
+      shape: Readonly<Shape4>,
+      placed: PlacedLayer[],
+      first: boolean,
+    ) => {
+      const settings = { storage, sampleRate: coder.sampleRate, first };
+      const scope = new LayerScope(gpu, weights.under(coder.name), memory, settings);
+      const input = memory.unit(`${what} input`, shape);
+      const last = placed.at(-1);
+      if (!last) return { input, output: input, steps: [] };
+      const output = memory.unit(`${what} output`, last.output);
+      return { input, output, steps: sequenceSteps(placed, scope, input, () => output) };
+    };
+    const { input, output, steps } = build(coder.name, coder.input, placeLayers(coder), false);
+    this.input = input;
+    this.output = output;
     this.steps = steps;
-    this.output = x;
+    this.first = coder.first
+      ? build(`${coder.name} first`, coder.first, placeFirst(coder), true)
+      : null;
   }
 
   /** What is carried from span to span, e.g. "response.audio.decoder.4.conv1.past", in the layers' order. */

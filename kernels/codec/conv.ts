@@ -5,9 +5,10 @@
  *     x[to st + st - 1 - (kt - 1 - dt) dilation, ho sh + dh - ph, wo sw + dw - pw, c]
  *
  * with kernel [kt, kh, kw], stride [st, sh, sw], zeros outside the picture (ph = (kh - sh) / 2, pw
- * likewise), and in time the frames of `state` before x. So the last input frame that output to reads
- * is the last of its own st frames, and the first one is (kt - 1) dilation - (st - 1) frames before
- * them: `historyFrames`. Dilation above 1 goes with st = 1 only.
+ * likewise, or as many as `zeros` says), and in time the frames of `state` before x. So the last input
+ * frame that output to reads is the last of its own st frames, and the first one is (kt - 1) dilation -
+ * (st - 1) frames before them: `historyFrames`. Dilation above 1 goes with st = 1 only. With `upsample`
+ * [uh, uw] it reads a picture in which every position stands uh x uw times (nearest neighbour).
  *
  * An implicit matrix product of [positions, taps x channels] with [taps x channels, outputs]: 6
  * positions x 16 outputs per invocation in registers, both operands read from textures
@@ -56,7 +57,7 @@ const shape = new UniformStruct("Shape", {
   u32: `rows panels outputs y_offset plane line height width dilation steps run frame_texels
     line_texels position_texels origin add adds_first adds_last activation`,
   vec3u: "taps stride",
-  vec2u: "pad",
+  vec2u: "pad upsample",
 });
 
 type Triple = readonly [time: number, height: number, width: number];
@@ -67,6 +68,11 @@ export interface ConvGeometry {
   stride: Triple;
   /** Input frames between two taps in time. */
   dilation: number;
+  /** Zeros above and left of the picture; by default half of kernel - stride. */
+  zeros?: readonly [top: number, left: number];
+  /** How many times every line and every position of the input stands before the taps read it (1);
+   * above 1 it goes with stride 1 in space. */
+  upsample?: readonly [height: number, width: number];
 }
 
 /** Weights on the GPU, packed by `packConv`. */
@@ -109,7 +115,7 @@ export function packConv(
     line: boolean;
   } & ConvGeometry,
 ): ConvWeight {
-  const { kernel, stride, dilation } = geometry;
+  const { kernel } = geometry;
   const size = kernel[0] * kernel[1] * kernel[2];
   if (weight.length !== outputs * inputs * size || (bias && bias.length !== outputs)) {
     throw new RangeError(
@@ -148,15 +154,16 @@ export function packConv(
   }
   const format = texelFormat(dtype);
   const texture = textureFrom(gpu, label, format, new Uint32Array(words));
-  return { texture, inputs, outputs, dtype, taps, run, columns, line, kernel, stride, dilation };
+  return { texture, inputs, outputs, dtype, taps, run, columns, line, ...geometry };
 }
 
 /** Taps whose values lie one after the other in memory become one tap with a longer run. */
 function mergeTaps(
-  { kernel: [kt, kh, kw], stride, dilation }: ConvGeometry,
+  { kernel: [kt, kh, kw], stride, dilation, upsample = [1, 1] }: ConvGeometry,
   inputs: number,
   line: boolean,
 ): { taps: Triple; run: number } {
+  if (upsample.some((times) => times > 1)) return { taps: [kt, kh, kw], run: inputs };
   if (line && kh === 1 && kw === 1 && dilation === 1) return { taps: [1, 1, 1], run: kt * inputs };
   if (kw === stride[2]) return { taps: [kt, kh, 1], run: kw * inputs };
   return { taps: [kt, kh, kw], run: inputs };
@@ -185,7 +192,7 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
   const { label, x, state, weight, y, activation, add, addsFirst = false } = args;
   const name = `conv ${label}`;
   checkShapes(name, args);
-  const { kernel, stride, dilation, taps, run, columns, outputs } = weight;
+  const { kernel, stride, dilation, taps, run, columns, outputs, upsample = [1, 1] } = weight;
   const [, height = 1, width = 1, inputs = 1] = x.shape;
   const [frames = 1, lines = 1, positions = 1] = y.shape;
   const rows = frames * lines * positions;
@@ -231,8 +238,8 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
     y_offset: y.offset / (storesVectors ? 4 : 1),
     plane: lines * positions,
     line: positions,
-    height,
-    width: taps[2] > 1 ? width : positions,
+    height: height * upsample[0],
+    width: taps[2] > 1 ? width * upsample[1] : positions,
     dilation,
     steps: Math.ceil(run / 4),
     run,
@@ -246,7 +253,8 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
     activation: activationNumber(activation),
     taps,
     stride: [taps[0] > 1 ? stride[0] : 1, stride[1], taps[2] > 1 ? stride[2] : 1],
-    pad: [(kernel[1] - stride[1]) / 2, (kernel[2] - stride[2]) / 2],
+    pad: weight.zeros ?? [(kernel[1] - stride[1]) / 2, (kernel[2] - stride[2]) / 2],
+    upsample,
   });
   const { lanes } = gpu.traits;
   const half = weight.dtype === "f16";
@@ -258,6 +266,7 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
     tile,
     vector,
     half,
+    upsample: upsample.some((times) => times > 1),
     octets: columns / 8,
     step_texels: half ? columns / 2 : columns,
     stores_vectors: storesVectors,
@@ -287,7 +296,7 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
 
 function checkShapes(name: string, { x, state, weight, y, add }: ConvArguments): void {
   const [t = 0, h = 0, w = 0] = x.shape;
-  const [st, sh, sw] = weight.stride;
+  const { stride: [st, sh, sw], upsample: [uh, uw] = [1, 1] } = weight;
   const past = historyFrames(weight);
   if ((past > 0 && !state) || (weight.line && h * w !== 1)) {
     const before = state ? `[${state.shape}]` : "nothing";
@@ -299,7 +308,7 @@ function checkShapes(name: string, { x, state, weight, y, add }: ConvArguments):
   checkTensors(name, {
     x: [x, "f32", [t, h, w, weight.inputs]],
     state: [state, "f32", [past, h, w, weight.inputs]],
-    y: [y, "f32", [t / st, h / sh, w / sw, weight.outputs]],
+    y: [y, "f32", [t / st, h * uh / sh, w * uw / sw, weight.outputs]],
     add: [add, "f32", y.shape],
   });
 }

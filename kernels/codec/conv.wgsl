@@ -87,9 +87,16 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
         let y$r = h$r + dh - shape.pad.x;
         let x$r = v$r + dw - shape.pad.y;
         let frame$r = (t$r + dt * shape.dilation) * shape.frame_texels;
+#if upsample
+        let line$r = y$r / shape.upsample.x * shape.line_texels;
+        let position$r = x$r / shape.upsample.y * shape.position_texels;
+#else
+        let line$r = y$r * shape.line_texels;
+        let position$r = x$r * shape.position_texels;
+#end
         let at$r = select(
           0u,
-          shape.origin + frame$r + y$r * shape.line_texels + x$r * shape.position_texels,
+          shape.origin + frame$r + line$r + position$r,
           y$r < shape.height && x$r < shape.width,
         );
 #end

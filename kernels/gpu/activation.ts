@@ -1,10 +1,10 @@
 /** Activations: what kernels apply to a result before they store it. */
 
 /** In the order of their numbers, from 1 on; 0 is none. */
-const activations = ["silu", "elu", "gelu"] as const;
+const activations = ["silu", "elu", "gelu", "relu", "soft_clamp"] as const;
 
 /** silu: x sigmoid(x). elu: x, below zero exp(x) - 1. gelu: x times the normal distribution's share
- * below x. */
+ * below x. relu: x, below zero 0. soft_clamp: 3 tanh(x / 3), never beyond 3. */
 export type Activation = (typeof activations)[number];
 
 /** The number by which a kernel knows an activation. */
@@ -34,6 +34,12 @@ export function activationCode(type: "f32" | "vec4f"): string {
       t * 1.061405429))));
     let tail = 0.5 * sum * exp(-z * z);
     return x * select(tail, 1.0 - tail, x > ${type}());
+  }
+  if (number == 4u) {
+    return max(x, ${type}());
+  }
+  if (number == 5u) {
+    return 3.0 * tanh(x / 3.0);
   }
   return x;
 }`;

@@ -24,5 +24,9 @@ export function activate(x: number, activation: Activation | undefined): number 
       return x > 0 ? x : Math.expm1(x);
     case "gelu":
       return 0.5 * x * (1 + erf(x / Math.SQRT2));
+    case "relu":
+      return Math.max(0, x);
+    case "soft_clamp":
+      return 3 * Math.tanh(x / 3);
   }
 }

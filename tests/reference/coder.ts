@@ -1,6 +1,7 @@
 /** The layers of encoders and decoders in plain float64, over a whole recording at once: no state, no
  * units. Tensors are flat with a shape [time, height, width, channels]. */
 import type { LayerConfig } from "../../engine/config/config.ts";
+import type { ConvConfig } from "../../engine/layers/ops/conv.ts";
 import type { Activation } from "../../kernels/gpu/activation.ts";
 import { transformerLayers } from "./window_attention.ts";
 import { activate } from "./activation.ts";
@@ -40,12 +41,25 @@ function read({ shape: [T, H, W, C], data }: Block, t: number, h: number, w: num
   return data[((t * H + h) * W + w) * C + c] ?? NaN;
 }
 
-/** Causal convolution: time is padded before the first frame only, space by half on both sides. */
+/** Causal convolution: time is padded before the first frame only, space by half on both sides, or by as
+ * many as `zeros` on the first, of the input with each line and position as many times as `upsample` says. */
 export function convReference(
   x: Block,
-  { weight, bias, outputs, kernel: [kt, kh, kw], stride: [st, sh, sw], dilation, padding }: {
+  {
+    weight,
+    bias,
+    outputs,
+    kernel: [kt, kh, kw],
+    stride: [st, sh, sw],
+    dilation,
+    padding,
+    zeros: [top, left] = [(kh - sh) / 2, (kw - sw) / 2],
+    upsample: [uh, uw] = [1, 1],
+  }: {
     weight: ArrayLike<number>;
     bias?: ArrayLike<number> | undefined;
+    zeros?: readonly [number, number] | undefined;
+    upsample?: readonly [number, number] | undefined;
     outputs: number;
     kernel: readonly [number, number, number];
     stride: readonly [number, number, number];
@@ -55,7 +69,7 @@ export function convReference(
 ): Block {
   const [T, H, W, C] = x.shape;
   const before = (kt - st) * dilation;
-  return filled([T / st, H / sh, W / sw, outputs], (t, h, w, n) => {
+  return filled([T / st, H * uh / sh, W * uw / sw, outputs], (t, h, w, n) => {
     let sum = bias ? bias[n] ?? NaN : 0;
     for (let c = 0; c < C; c++) {
       for (let dt = 0; dt < kt; dt++) {
@@ -65,8 +79,8 @@ export function convReference(
             const value = read(
               x,
               padding === "replicate" ? Math.max(0, frame) : frame,
-              h * sh + dh - (kh - sh) / 2,
-              w * sw + dw - (kw - sw) / 2,
+              Math.floor((h * sh + dh - top) / uh),
+              Math.floor((w * sw + dw - left) / uw),
               c,
             );
             sum += value * (weight[(((n * C + c) * kt + dt) * kh + dh) * kw + dw] ?? NaN);
@@ -109,6 +123,63 @@ export function convTransposeReference(
 
 export function activationReference(x: Block, activation: Activation | undefined): Block {
   return { shape: x.shape, data: x.data.map((v) => activate(v, activation)) };
+}
+
+/** The sum of two blocks of the same shape. */
+export function sumReference(a: Block, b: Block): Block {
+  return { shape: a.shape, data: a.data.map((v, i) => v + (b.data[i] ?? NaN)) };
+}
+
+/** softmax(q k^T / sqrt(C)) v of each frame's positions; q, k and v side by side in the channels. */
+export function frameAttentionReference(x: Block): Block {
+  const [T, H, W, C3] = x.shape;
+  const C = C3 / 3;
+  const at = (t: number, p: number, c: number) => x.data[(t * H * W + p) * C3 + c] ?? NaN;
+  const y = new Float64Array(T * H * W * C);
+  for (let t = 0; t < T; t++) {
+    for (let q = 0; q < H * W; q++) {
+      const scores = Float64Array.from({ length: H * W }, (_, k) => {
+        let sum = 0;
+        for (let c = 0; c < C; c++) sum += at(t, q, c) * at(t, k, C + c);
+        return Math.exp(sum / Math.sqrt(C));
+      });
+      const total = scores.reduce((a, b) => a + b);
+      for (let c = 0; c < C; c++) {
+        const sum = scores.reduce((s, score, k) => s + score * at(t, k, 2 * C + c), 0);
+        y[(t * H * W + q) * C + c] = sum / total;
+      }
+    }
+  }
+  return { shape: [T, H, W, C], data: y };
+}
+
+/** The first channels, as many as the mean has: (x - mean) / deviation, or back. */
+export function normalizeReference(
+  x: Block,
+  { mean, deviation, inverse }: { mean: number[]; deviation: number[]; inverse?: boolean },
+): Block {
+  const [T, H, W] = x.shape;
+  return filled([T, H, W, mean.length], (t, h, w, c) => {
+    const [m = NaN, std = NaN] = [mean[c], deviation[c]];
+    const v = read(x, t, h, w, c);
+    return inverse ? v * std + m : (v - m) / std;
+  });
+}
+
+/** Frames [from, to). */
+export function framesReference(x: Block, from: number, to: number): Block {
+  const frame = x.data.length / x.shape[0];
+  const [, ...rest] = x.shape;
+  return { shape: [to - from, ...rest], data: x.data.slice(from * frame, to * frame) };
+}
+
+/** One block after the other in time. */
+export function joinReference(a: Block, b: Block): Block {
+  const [, ...rest] = a.shape;
+  return {
+    shape: [a.shape[0] + b.shape[0], ...rest],
+    data: Float64Array.from([...a.data, ...b.data]),
+  };
 }
 
 export function rmsnormReference(x: Block, weight: ArrayLike<number>, eps = 1e-6): Block {
@@ -201,16 +272,28 @@ export function logmelReference(
   });
 }
 
-/** A whole encoder or decoder; weights by the layer's index and key ("3.conv1.weight"). */
+/** A whole encoder or decoder; weights by the layer's index and key ("3.conv1.weight").
+ *
+ * @param first The first frame comes alone, before the others. */
 export function coderReference(
   layers: readonly LayerConfig[],
   input: Block,
   weights: (name: string) => ArrayLike<number>,
   sampleRate: number,
+  first = false,
 ): Block {
   let x = input;
+  // How many frames the one that came alone has become.
+  let alone = first ? 1 : 0;
   layers.forEach((layer, i) => {
-    x = layerReference(layer as KnownLayer, x, (key) => weights(`${i}.${key}`), sampleRate);
+    const known = layer as KnownLayer;
+    const before = x.shape[0];
+    x = layerReference(known, x, (key) => weights(`${i}.${key}`), sampleRate, alone);
+    if (known.op === "first_frame") {
+      if (alone > 0) alone = alone * (known.repeat ?? 1) - (known.trim ?? 0);
+    } else if (known.op !== "halve_time" && known.op !== "double_time") {
+      alone *= x.shape[0] / before;
+    }
   });
   return x;
 }
@@ -220,18 +303,32 @@ function layerReference(
   x: Block,
   weights: (key: string) => ArrayLike<number>,
   sampleRate: number,
+  alone: number,
 ): Block {
+  const convolve = (
+    x: Block,
+    layer: Pick<ConvConfig, "kernel" | "channels"> & Partial<ConvConfig>,
+    key = "",
+  ) => {
+    const { kernel, stride = [1, 1, 1], odd_zero: odd, upsample } = layer;
+    const zeros = (axis: 1 | 2) =>
+      Math[odd === "before" ? "ceil" : "floor"]((kernel[axis] - stride[axis]) / 2);
+    return convReference(x, {
+      weight: weights(`${key}weight`),
+      bias: layer.bias === false ? undefined : weights(`${key}bias`),
+      outputs: layer.channels,
+      kernel,
+      stride,
+      dilation: layer.dilation ?? 1,
+      padding: layer.padding,
+      zeros: odd ? [zeros(1), zeros(2)] : undefined,
+      upsample: upsample ? [upsample[1], upsample[2]] : undefined,
+    });
+  };
+  const [frames, , , channels] = x.shape;
   switch (layer.op) {
     case "conv":
-      return convReference(x, {
-        weight: weights("weight"),
-        bias: layer.bias === false ? undefined : weights("bias"),
-        outputs: layer.channels,
-        kernel: layer.kernel,
-        stride: layer.stride ?? [1, 1, 1],
-        dilation: layer.dilation ?? 1,
-        padding: layer.padding,
-      });
+      return convolve(x, layer);
     case "conv_transpose":
       return convTransposeReference(x, {
         weight: weights("weight"),
@@ -242,29 +339,18 @@ function layerReference(
         groups: layer.groups ?? 1,
       });
     case "residual": {
-      const channels = x.shape[3];
-      const { activation = "silu" } = layer;
+      const { activation = "silu", kernel, dilation = 1 } = layer;
+      const one: [number, number, number] = [1, 1, 1];
       const normed = layer.norm === false ? x : rmsnormReference(x, weights("norm.weight"));
-      const inner = convReference(activationReference(normed, activation), {
-        weight: weights("conv1.weight"),
-        bias: weights("conv1.bias"),
-        outputs: layer.channels ?? channels,
-        kernel: layer.kernel,
-        stride: [1, 1, 1],
-        dilation: layer.dilation ?? 1,
-      });
-      const pointwise = (x: Block, name: string) =>
-        convReference(x, {
-          weight: weights(`${name}.weight`),
-          bias: weights(`${name}.bias`),
-          outputs: channels,
-          kernel: [1, 1, 1],
-          stride: [1, 1, 1],
-          dilation: 1,
-        });
-      const outer = pointwise(activationReference(inner, activation), "conv2");
-      const { data } = layer.shortcut ? pointwise(x, "shortcut") : x;
-      return { shape: x.shape, data: data.map((v, i) => v + (outer.data[i] ?? NaN)) };
+      const wide = { channels: layer.channels ?? channels, kernel, dilation };
+      const inner = convolve(activationReference(normed, activation), wide, "conv1.");
+      const outer = convolve(
+        activationReference(inner, activation),
+        { channels, kernel: one },
+        "conv2.",
+      );
+      const beside = layer.shortcut ? convolve(x, { channels, kernel: one }, "shortcut.") : x;
+      return sumReference(beside, outer);
     }
     case "transformer": {
       const [frames, , , channels] = x.shape;
@@ -274,12 +360,44 @@ function layerReference(
       );
       return block(x.shape, transformerLayers(layer, rows, weights).flat());
     }
+    case "skip": {
+      const inner = coderReference(layer.layers, x, weights, sampleRate);
+      const { shortcut } = layer;
+      const other = shortcut ? convolve(x, shortcut as ConvConfig, "shortcut.") : x;
+      return sumReference(inner, other);
+    }
+    case "halve_time": {
+      const halve = (x: Block) => convolve(x, { channels, kernel: [3, 1, 1], stride: [2, 1, 1] });
+      if (alone === 0) return halve(x);
+      const first = framesReference(x, 0, 1);
+      const halved = halve(joinReference(first, x));
+      return joinReference(first, framesReference(halved, 1, halved.shape[0]));
+    }
+    case "double_time": {
+      const rest = framesReference(x, alone, frames);
+      const pairs = convolve(rest, { channels: 2 * channels, kernel: [3, 1, 1] });
+      return joinReference(framesReference(x, 0, alone), shuffleReference(pairs, [2, 1, 1]));
+    }
+    case "first_frame": {
+      if (alone === 0) return x;
+      let first = framesReference(x, layer.trim ?? 0, alone);
+      for (let i = 1; i < (layer.repeat ?? 1); i++) {
+        first = joinReference(first, framesReference(x, 0, alone));
+      }
+      return joinReference(first, framesReference(x, alone, frames));
+    }
+    case "normalize":
+      return normalizeReference(x, layer);
+    case "frame_attention":
+      return frameAttentionReference(x);
     case "silu":
     case "elu":
     case "gelu":
+    case "relu":
+    case "soft_clamp":
       return activationReference(x, layer.op);
     case "rmsnorm":
-      return rmsnormReference(x, weights("weight"));
+      return rmsnormReference(x, weights("weight"), layer.eps);
     case "unshuffle":
       return unshuffleReference(x, layer.factor);
     case "shuffle":

@@ -1,4 +1,4 @@
-/** `silu`, `elu`, `gelu`: an activation of every value. */
+/** `silu`, `elu`, `gelu`, `relu`, `soft_clamp`: an activation of every value. */
 import { channelNorm } from "../../../kernels/codec/channel_norm.ts";
 import type { Activation } from "../../../kernels/gpu/activation.ts";
 import type { LayerOp } from "./layer.ts";
@@ -8,6 +8,8 @@ export const activationMeanSquare: Readonly<Record<Activation, number>> = {
   silu: 0.3557,
   elu: 0.6449,
   gelu: 0.4252,
+  relu: 0.5,
+  soft_clamp: 0.85,
 };
 
 export type ActivationConfig<A extends Activation> = { op: A };
@@ -26,4 +28,6 @@ export const activationOps = {
   silu: activationOp("silu"),
   elu: activationOp("elu"),
   gelu: activationOp("gelu"),
+  relu: activationOp("relu"),
+  soft_clamp: activationOp("soft_clamp"),
 };

@@ -4,16 +4,24 @@
  * It pads with (kernel - stride) x dilation past frames in time, so that an output frame sees nothing
  * after its own stride of input frames, and with (kernel - stride) / 2 zeros on both sides in space:
  * every extent is divided by its stride exactly. Dilation spreads the taps in time only; above 1 it
- * needs a time stride of 1.
+ * needs a time stride of 1. Where kernel - stride is odd in space, `odd_zero` says on which side the one
+ * zero more stands: above and left ("before"), or below and right. `upsample` [1, height, width] repeats
+ * the lines and positions of the input so many times first; it needs stride 1.
  *
  * Before the first frame lie zeros; with `padding` "replicate" the first frame itself. With `bias`
  * false there is none.
  */
 import { carry } from "../../../kernels/codec/carry.ts";
-import { conv as convSteps, historyFrames, packConv } from "../../../kernels/codec/conv.ts";
+import {
+  conv as convSteps,
+  type ConvGeometry,
+  historyFrames,
+  packConv,
+} from "../../../kernels/codec/conv.ts";
 import { countFrames, holdFirst } from "../../../kernels/codec/frames_seen.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { elements } from "../../../kernels/gpu/tensor.ts";
+import { InputError } from "../../config/errors.ts";
 import type { Parameter } from "../../weights/parameter.ts";
 import {
   channelRange,
@@ -34,11 +42,22 @@ export type ConvConfig = {
   dilation?: number;
   padding?: "replicate";
   bias?: false;
+  odd_zero?: "before" | "after";
+  upsample?: Grid;
 };
 
 /** What a convolution does to time and space, defaults filled in. */
-function geometry({ kernel, stride = [1, 1, 1], dilation = 1 }: ConvConfig) {
-  return { kernel, stride, dilation };
+function geometry(layer: ConvConfig): ConvGeometry {
+  const { kernel, stride = [1, 1, 1], dilation = 1, odd_zero: side, upsample } = layer;
+  const round = side === "before" ? Math.ceil : Math.floor;
+  const zeros = (axis: 1 | 2) => round((kernel[axis] - stride[axis]) / 2);
+  return {
+    kernel,
+    stride,
+    dilation,
+    ...(side ? { zeros: [zeros(1), zeros(2)] } : {}),
+    ...(upsample ? { upsample: [upsample[1], upsample[2]] } : {}),
+  };
 }
 
 function parameters(
@@ -76,17 +95,27 @@ export const conv = {
     ...(fields.has("dilation") ? { dilation: fields.whole("dilation", kernelRange) } : {}),
     ...(fields.has("padding") ? { padding: fields.oneOf("padding", ["replicate"]) } : {}),
     ...(fields.has("bias") && !fields.boolean("bias") ? { bias: false } : {}),
+    ...(fields.has("odd_zero") ? { odd_zero: fields.oneOf("odd_zero", ["before", "after"]) } : {}),
+    ...(fields.has("upsample") ? { upsample: fields.triple("upsample", [1, 16]) } : {}),
   }),
   shape(layer, [t, h, w], what): Shape4 {
-    const { stride } = geometry(layer);
-    requireWholePadding(geometry(layer), what);
-    return [...divide([t, h, w], stride, what, "stride"), layer.channels];
+    const { kernel, odd_zero, upsample: [ut, uh, uw] = [1, 1, 1] } = layer;
+    const { stride, dilation } = geometry(layer);
+    if (ut !== 1 || (uh * uw > 1 && stride[1] * stride[2] > 1)) {
+      throw new InputError(
+        `${what}: upsample [${layer.upsample}] with stride [${stride}]; the first number may be 1, ` +
+          `and the strides of height and width 1`,
+      );
+    }
+    requireWholePadding({ kernel, stride, dilation, odd: odd_zero !== undefined }, what);
+    return [...divide([t, h * uh, w * uw], stride, what, "stride"), layer.channels];
   },
   parameters,
   state,
   meanSquare: (_, { goal }) => goal,
   reachesGoal: true,
   takesActivation: true,
+  takesAddition: true,
   steps(layer, scope, x, y, fused) {
     const { gpu, label } = scope;
     const [time = 0, height = 0, width = 0, inputs = 0] = x.shape;

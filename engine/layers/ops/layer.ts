@@ -40,9 +40,13 @@ export interface LayerOp<C extends LayerConfig = LayerConfig> {
    * divides its extents exactly.
    *
    * @param what The layer, for messages, e.g. "response.video.encoder[3] (conv)".
+   * @param first The input is a stream's first frame, which comes alone (`Coder.first`).
    * @throws InputError when the layer can't follow such an input.
    */
-  shape(layer: C, input: Readonly<Shape4>, what: string): Shape4;
+  shape(layer: C, input: Readonly<Shape4>, what: string, first?: boolean): Shape4;
+  /** True where it hands its input on: of a stream's first frame that comes alone, or of units. Its
+   * steps then write no result. */
+  passes?(layer: C, first: boolean): boolean;
   /** Its parameters, scaled so that `signal.input` becomes `signal.goal`; none by default. */
   parameters?(layer: C, channels: number, signal: Signal): Parameters;
   /** Shapes of what it carries from unit to unit, f32, zero at the start of a stream. */
@@ -54,6 +58,8 @@ export interface LayerOp<C extends LayerConfig = LayerConfig> {
   /** The activation that this op is; a layer before it that takes activations applies it. */
   activation?: Activation;
   takesActivation?: boolean;
+  /** Its steps take all of `Fused`. */
+  takesAddition?: boolean;
   /**
    * The steps that run the layer on one unit and carry its state on.
    *
@@ -96,10 +102,12 @@ export function requireAudio([, h, w]: Readonly<Shape4>, what: string): void {
  * @throws InputError
  */
 export function requireWholePadding(
-  { kernel, stride, dilation }: {
+  { kernel, stride, dilation, odd = false }: {
     kernel: Readonly<Grid>;
     stride: Readonly<Grid>;
     dilation: number;
+    /** It is known where one zero more stands. */
+    odd?: boolean;
   },
   what: string,
 ): void {
@@ -111,10 +119,10 @@ export function requireWholePadding(
           `input; it may be ${s} or more`,
       );
     }
-    if (axis > 0 && (k - s) % 2 !== 0) {
+    if (axis > 0 && !odd && (k - s) % 2 !== 0) {
       throw new InputError(
         `${what}: kernel ${k} and stride ${s} along ${axes[axis]} differ by an odd number; ` +
-          `make the kernel ${k + 1}`,
+          `make the kernel ${k + 1}, or set odd_zero`,
       );
     }
   });

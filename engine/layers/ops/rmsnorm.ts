@@ -1,16 +1,20 @@
-/** `rmsnorm`: RMSNorm over the channels of every position, with a learned weight per channel. */
+/** `rmsnorm`: RMSNorm over the channels of every position, with a learned weight per channel; `eps` is
+ * added to the mean square (1e-6). */
 import type { Parameter } from "../../weights/parameter.ts";
 import { channelNorm } from "../../../kernels/codec/channel_norm.ts";
 import type { LayerOp } from "./layer.ts";
 
-export type RmsnormConfig = { op: "rmsnorm" };
+export type RmsnormConfig = { op: "rmsnorm"; eps?: number };
 
 function parameters(_: RmsnormConfig, channels: number): { weight: Parameter } {
   return { weight: { shape: [channels], fill: "ones" } };
 }
 
 export const rmsnorm = {
-  parse: () => ({ op: "rmsnorm" }),
+  parse: (fields) => ({
+    op: "rmsnorm",
+    ...(fields.has("eps") ? { eps: fields.number("eps", [1e-30, 0.1]) } : {}),
+  }),
   shape: (_, input) => [...input],
   parameters,
   meanSquare: () => 1,
@@ -22,6 +26,7 @@ export const rmsnorm = {
       x,
       weight: scope.vector("weight", weight),
       y: y(),
+      ...(layer.eps === undefined ? {} : { eps: layer.eps }),
       ...(fused.activation ? { activation: fused.activation } : {}),
     });
   },

@@ -15,6 +15,8 @@ export class CoderMemory {
   private readonly gpu: Gpu;
   /** What it carries from unit to unit, by name, in the order of its layers. */
   readonly states = new Map<string, Tensor>();
+  /** What doesn't change from unit to unit and isn't shared with other sessions, by name. */
+  readonly constants = new Map<string, unknown>();
   /** Frees everything that was made for it. */
   readonly frees: (() => void)[] = [];
   readonly #taken: (GPUBuffer | undefined)[] = [];
@@ -51,30 +53,24 @@ export class CoderMemory {
   }
 }
 
+export interface CoderSettings {
+  /** Storage of the weights; sums are f32. */
+  storage: FloatType;
+  /** Samples per second of the medium's sound. */
+  sampleRate: number;
+  /** The steps are for a stream's first frame, which comes alone (`Coder.first`). */
+  first: boolean;
+}
+
 /** One layer's view of its encoder's or decoder's memory and weights. */
 export class LayerScope {
   readonly gpu: Gpu;
   /** Under the layer's name. */
   readonly weights: Weights;
   readonly memory: CoderMemory;
-  readonly settings: {
-    /** Storage of the weights; sums are f32. */
-    storage: FloatType;
-    /** Samples per second of the medium's sound. */
-    sampleRate: number;
-  };
+  readonly settings: CoderSettings;
 
-  constructor(
-    gpu: Gpu,
-    weights: Weights,
-    memory: CoderMemory,
-    settings: {
-      /** Storage of the weights; sums are f32. */
-      storage: FloatType;
-      /** Samples per second of the medium's sound. */
-      sampleRate: number;
-    },
-  ) {
+  constructor(gpu: Gpu, weights: Weights, memory: CoderMemory, settings: CoderSettings) {
     this.gpu = gpu;
     this.weights = weights;
     this.memory = memory;
@@ -91,12 +87,13 @@ export class LayerScope {
     return new LayerScope(this.gpu, this.weights.under(name), this.memory, this.settings);
   }
 
-  /** Makes the layer's state, zero until its first unit. */
+  /** The layer's state, zero until its first unit: made where it isn't there. */
   state<T extends Record<string, number[]>>(shapes: T): { [K in keyof T]: Tensor } {
+    const { states } = this.memory;
     const entries = Object.entries(shapes).map(([key, shape]) => {
       const name = this.weights.prefix + key;
-      const tensor = this.memory.make(name, shape);
-      this.memory.states.set(name, tensor);
+      const tensor = states.get(name) ?? this.memory.make(name, shape);
+      states.set(name, tensor);
       return [key, tensor];
     });
     return Object.fromEntries(entries);
@@ -112,8 +109,13 @@ export class LayerScope {
   /** What doesn't change from unit to unit, weights most of all: the sessions of a model share it, else
    * it is freed with its encoder or decoder. */
   constant<T>(name: string, make: (gpu: Gpu) => T, free: (made: T) => void): T {
-    const made = this.gpu.shared(`layer ${this.weights.prefix}${name}`, make);
-    if (this.gpu.root === this.gpu) this.memory.frees.push(() => free(made));
+    const key = `layer ${this.weights.prefix}${name}`;
+    if (this.gpu.root !== this.gpu) return this.gpu.shared(key, make);
+    const { constants, frees } = this.memory;
+    if (constants.has(key)) return constants.get(key) as T;
+    const made = make(this.gpu);
+    constants.set(key, made);
+    frees.push(() => free(made));
     return made;
   }
 }

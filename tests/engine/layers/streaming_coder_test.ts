@@ -12,92 +12,25 @@ import {
   unshuffle,
 } from "../../../engine/models/layers.ts";
 import { preset } from "../../../engine/models/presets.ts";
-import { coderOutput, coderParameters } from "../../../engine/layers/coder.ts";
+import { coderOutput } from "../../../engine/layers/coder.ts";
 import type { Shape4 } from "../../../engine/layers/ops/layer.ts";
-import { StreamingCoder } from "../../../engine/layers/streaming_coder.ts";
-import { type CheckpointTensor, Weights } from "../../../engine/weights/weights.ts";
-import type { Gpu } from "../../../kernels/gpu/device.ts";
-import { Plan } from "../../../kernels/gpu/plan.ts";
-import { readTensor } from "../../../kernels/gpu/readback.ts";
-import { elements, upload } from "../../../kernels/gpu/tensor.ts";
+import type { CheckpointTensor } from "../../../engine/weights/weights.ts";
+import { elements } from "../../../kernels/gpu/tensor.ts";
 import { assertClose, withGpu } from "../../kernels/support.ts";
 import { golden, readGoldens } from "../../reference/golden_file.ts";
-import { integer, normal, random, roundToHalf } from "../../reference/random.ts";
-import { type Block, block, coderReference } from "../../reference/coder.ts";
-
-/** An encoder or decoder with weights: what tests build at any span. */
-interface Model {
-  prefix: string;
-  layers: LayerConfig[];
-  /** Shape of one unit. */
-  input: Shape4;
-  tensors: Map<string, CheckpointTensor>;
-}
+import { integer, random, roundToHalf } from "../../reference/random.ts";
+import {
+  coder,
+  inSpans,
+  type Model,
+  model,
+  recording,
+  reference,
+  run,
+  toTensor,
+} from "./support.ts";
 
 const config = preset("nano");
-
-function toTensor(shape: readonly number[], data: Float32Array): CheckpointTensor {
-  const bytes = new Uint8Array(new SharedArrayBuffer(4 * data.length));
-  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  return { dtype: "F32", shape: [...shape], bytes };
-}
-
-/** Random weights that keep signals at about unit size. */
-function model(prefix: string, layers: LayerConfig[], input: Shape4): Model {
-  const next = random(prefix.length + layers.length + input[0]);
-  const { parameters } = coderParameters({ name: prefix, layers, input });
-  const tensors = new Map<string, CheckpointTensor>();
-  for (const [name, { shape }] of Object.entries(parameters)) {
-    const fanIn = elements(shape.slice(1));
-    // A layer scale is multiplied into weights before they are rounded: powers of two round alike.
-    const data = name.endsWith(".scale")
-      ? Float32Array.from({ length: elements(shape) }, () => 2 ** integer(next, -2, 1))
-      : shape.length === 1
-      ? normal(next, elements(shape), 0.2, name.endsWith("bias") ? 0 : 1)
-      : normal(next, elements(shape), 1 / Math.sqrt(fanIn));
-    tensors.set(name, toTensor(shape, data));
-  }
-  return { prefix, layers, input, tensors };
-}
-
-function coder(gpu: Gpu, { prefix, layers, input: [t, ...rest], tensors }: Model, {
-  units = 1,
-  storage = "f32",
-}: { units?: number; storage?: "f32" | "f16" } = {}): StreamingCoder {
-  const input: Shape4 = [t * units, ...rest];
-  const { sample_rate: sampleRate } = config.observation.audio;
-  const one = { name: prefix, layers, input, sampleRate };
-  return new StreamingCoder(gpu, one, Weights.of(tensors), storage);
-}
-
-/** Runs a coder over a span. */
-async function run(gpu: Gpu, coder: StreamingCoder, x: Float32Array): Promise<Float32Array> {
-  upload(gpu, coder.input, x);
-  return Float32Array.from(await readTensor(gpu, coder.output, new Plan(coder.steps)));
-}
-
-/** Runs a recording in spans of these many units, the state handed from coder to coder. */
-async function inSpans(
-  gpu: Gpu,
-  model: Model,
-  x: Float32Array,
-  spans: readonly number[],
-): Promise<number[]> {
-  const unit = elements(model.input);
-  const coders = new Map([...new Set(spans)].map((units) => [units, coder(gpu, model, { units })]));
-  const result: number[] = [];
-  let state: Uint8Array | undefined;
-  let at = 0;
-  for (const units of spans) {
-    const current = coders.get(units) as StreamingCoder;
-    if (state) current.importState(state);
-    const part = await run(gpu, current, x.subarray(at, at += units * unit));
-    for (const value of part) result.push(value);
-    state = await current.exportState();
-  }
-  for (const made of coders.values()) made.destroy();
-  return result;
-}
 
 /** Small coders that hold every kind of layer and of state between them. */
 const small: Model[] = [
@@ -160,6 +93,48 @@ const small: Model[] = [
     { op: "rmsnorm" },
     conv(6, [3, 1, 1]),
   ], [4, 8, 12, 3]),
+  model("learned resampling down", [
+    { op: "normalize", mean: [0.1, -0.2, 0.3], deviation: [2, 0.5, 1] },
+    conv(6, [3, 3, 3]),
+    {
+      op: "skip",
+      layers: [
+        { op: "rmsnorm", eps: 1e-24 },
+        silu,
+        conv(8, [3, 3, 3]),
+        { op: "rmsnorm" },
+        silu,
+        conv(8, [2, 3, 3]),
+      ],
+      shortcut: conv(8),
+    },
+    { op: "conv", channels: 8, kernel: [1, 3, 3], stride: [1, 2, 2], odd_zero: "after" },
+    { op: "halve_time" },
+    { op: "skip", layers: [{ op: "rmsnorm" }, conv(24), { op: "frame_attention" }, conv(8)] },
+    { op: "conv", channels: 8, kernel: [1, 3, 3], stride: [1, 2, 2], odd_zero: "before" },
+    { op: "halve_time" },
+    conv(6, [3, 1, 1]),
+    { op: "normalize", mean: [0.1, -0.2, 0.3, 0], deviation: [2, 0.5, 1, 1] },
+  ], [4, 4, 12, 3]),
+  model("learned resampling up", [
+    { op: "normalize", mean: [0.1, -0.2, 0.3, 0], deviation: [2, 0.5, 1, 1], inverse: true },
+    { op: "soft_clamp" },
+    conv(6, [1, 3, 3]),
+    { op: "relu" },
+    {
+      op: "skip",
+      layers: [
+        conv(8, [2, 3, 3]),
+        { op: "relu" },
+        { op: "conv", channels: 6, kernel: [1, 3, 3], bias: false },
+      ],
+    },
+    { op: "relu" },
+    { op: "double_time" },
+    { op: "conv", channels: 5, kernel: [1, 3, 3], upsample: [1, 2, 2] },
+    { op: "double_time" },
+    conv(3, [1, 3, 3]),
+  ], [1, 3, 5, 4]),
   model("picture decoder", [
     residual([2, 1, 1]),
     conv(24, [3, 3, 3]),
@@ -169,28 +144,6 @@ const small: Model[] = [
     shuffle(2, 1, 2),
   ], [1, 3, 5, 4]),
 ];
-
-function recording({ input }: Model, units: number, seed = 1): Float32Array<ArrayBuffer> {
-  return Float32Array.from(normal(random(seed), units * elements(input)));
-}
-
-/** What a coder makes of a whole recording, in float64. */
-function reference(
-  { prefix, layers, input: [t, ...rest], tensors }: Model,
-  x: Float32Array,
-  units: number,
-): Block {
-  return coderReference(
-    layers,
-    block([t * units, ...rest], x),
-    (name) => {
-      const tensor = tensors.get(`${prefix}.${name}`);
-      assert(tensor, name);
-      return new Float32Array(tensor.bytes.buffer);
-    },
-    config.observation.audio.sample_rate,
-  );
-}
 
 const tolerance = { absolute: 2e-4, relative: 1e-4 };
 

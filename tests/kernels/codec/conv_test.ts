@@ -15,6 +15,7 @@ interface Case extends ConvGeometry {
   outputs: number;
   dtype?: "f32" | "f16";
   activation?: Activation;
+  bias?: false;
   /** "other": another tensor; "self": y itself. */
   add?: "other" | "self";
   addsFirst?: boolean;
@@ -32,16 +33,22 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
   const frames = normal(next, (before + T) * H * W * C);
   const taps = kernel[0] * kernel[1] * kernel[2];
   const weight = normal(next, outputs * C * taps, 1 / Math.sqrt(C * taps));
-  const bias = normal(next, outputs);
+  const bias = test.bias ?? normal(next, outputs);
+  const space = {
+    ...(test.zeros ? { zeros: test.zeros } : {}),
+    ...(test.upsample ? { upsample: test.upsample } : {}),
+  };
   const expected = convReference(block([before + T, H, W, C], frames), {
     weight: dtype === "f16" ? roundToHalf(weight) : weight,
-    bias,
+    bias: bias || undefined,
     outputs,
     kernel,
     stride,
     dilation,
+    ...space,
   });
-  const yShape: Shape4 = [T / stride[0], H / stride[1], W / stride[2], outputs];
+  const [up, across] = test.upsample ?? [1, 1];
+  const yShape: Shape4 = [T / stride[0], H * up / stride[1], W * across / stride[2], outputs];
   const yCount = elements(yShape);
   const skipped = expected.data.length - yCount;
   let values = block(yShape, expected.data.subarray(skipped));
@@ -71,7 +78,7 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
   const packed = packConv(gpu, {
     label: "test",
     weight,
-    bias,
+    ...(bias ? { bias } : {}),
     inputs: C,
     outputs,
     dtype,
@@ -79,6 +86,7 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
     kernel,
     stride,
     dilation,
+    ...space,
   });
   run(
     gpu,
@@ -200,6 +208,60 @@ withGpu("conv activates and adds, in either order, in place too", async (gpu) =>
       }
     }
     await check(gpu, { ...plain, shape, outputs, activation: "elu" });
+  }
+});
+
+withGpu("conv applies relu and soft_clamp, and may have no bias", async (gpu) => {
+  const shape: Shape4 = [2, 3, 5, 8];
+  for (const outputs of [6, 16]) {
+    await check(gpu, { ...plain, shape, outputs, activation: "relu" });
+    await check(gpu, { ...plain, shape, outputs, activation: "soft_clamp" });
+    await check(gpu, {
+      ...plain,
+      shape,
+      outputs,
+      add: "self",
+      activation: "relu",
+      addsFirst: true,
+    });
+    await check(gpu, { ...plain, shape, outputs, bias: false });
+  }
+});
+
+withGpu("conv with an odd zero more on one side equals the reference", async (gpu) => {
+  for (const C of [3, 8]) {
+    for (const zeros of [[0, 0], [1, 1], [0, 1]] as const) {
+      await check(gpu, {
+        kernel: [1, 3, 3],
+        stride: [1, 2, 2],
+        dilation: 1,
+        zeros,
+        shape: [2, 6, 10, C],
+        outputs: 9,
+      });
+      await check(gpu, {
+        kernel: [2, 2, 4],
+        stride: unit,
+        dilation: 1,
+        zeros,
+        shape: [1, 3, 5, C],
+        outputs: 5,
+      });
+    }
+  }
+});
+
+withGpu("conv reads an enlarged picture as if every position stood there often", async (gpu) => {
+  for (const C of [3, 8]) {
+    for (const upsample of [[2, 2], [1, 3], [2, 1]] as const) {
+      for (const kernel of [[1, 3, 3], [1, 1, 1], [2, 3, 1], [1, 1, 5]] as Triple[]) {
+        const shape: Shape4 = [2, 3, 5, C];
+        await check(gpu, { kernel, stride: unit, dilation: 1, upsample, shape, outputs: 7 });
+      }
+    }
+    const shape: Shape4 = [1, 1, 1, C];
+    const upsample = [2, 2] as const;
+    await check(gpu, { kernel: [1, 3, 3], stride: unit, dilation: 1, upsample, shape, outputs: 4 });
   }
 });
 
