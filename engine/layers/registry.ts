@@ -12,6 +12,7 @@ import { firstFrame } from "./ops/pictures/first_frame.ts";
 import { frameAttention } from "./ops/pictures/frame_attention.ts";
 import { normalize } from "./ops/pictures/normalize.ts";
 import { doubleTime, halveTime } from "./ops/pictures/time.ts";
+import { dequantize, quantize } from "./ops/quantize.ts";
 import { residual } from "./ops/residual.ts";
 import { rmsnorm } from "./ops/rmsnorm.ts";
 import { shuffle, unshuffle } from "./ops/shuffle.ts";
@@ -26,6 +27,8 @@ const layerOps = {
   skip: skip({ layerOp, parseLayers, parseLayer }),
   rmsnorm,
   transformer,
+  quantize,
+  dequantize,
   unshuffle,
   shuffle,
   halve_time: halveTime,

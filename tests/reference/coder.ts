@@ -3,6 +3,7 @@
 import type { LayerConfig } from "../../engine/config/config.ts";
 import type { ConvConfig } from "../../engine/layers/ops/conv.ts";
 import type { Activation } from "../../kernels/gpu/activation.ts";
+import { dequantizeReference, quantizeReference } from "./quantize.ts";
 import { transformerLayers } from "./window_attention.ts";
 import { activate } from "./activation.ts";
 import type { KnownLayer } from "../../engine/layers/registry.ts";
@@ -352,6 +353,10 @@ function layerReference(
       const beside = layer.shortcut ? convolve(x, { channels, kernel: one }, "shortcut.") : x;
       return sumReference(beside, outer);
     }
+    case "quantize":
+      return quantizeReference(layer, x, weights);
+    case "dequantize":
+      return dequantizeReference(layer, x, weights);
     case "transformer": {
       const [frames, , , channels] = x.shape;
       const rows = Array.from(

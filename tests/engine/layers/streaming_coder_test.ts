@@ -32,6 +32,8 @@ import {
 
 const config = preset("nano");
 
+const codebooks = { codebooks: 5, semantic: 2, codebook_size: 36, codebook_dim: 8 };
+
 /** Small coders that hold every kind of layer and of state between them. */
 const small: Model[] = [
   model("sound encoder", [
@@ -85,6 +87,13 @@ const small: Model[] = [
     },
     conv(5),
   ], [2, 1, 1, 12]),
+  model("quantizing coder", [
+    conv(12, [2, 1, 1]),
+    { op: "quantize", ...codebooks },
+    { op: "dequantize", channels: 16, ...codebooks },
+    { op: "quantize", ...codebooks, codebook_dim: 16 },
+    { op: "dequantize", channels: 8, ...codebooks },
+  ], [2, 1, 1, 5]),
   model("picture encoder", [
     unshuffle(2, 2, 2),
     residual([2, 3, 3]),
@@ -254,7 +263,10 @@ withGpu("StreamingCoder with f16 weights equals one with the rounded weights", a
     const tensors = new Map<string, CheckpointTensor>();
     for (const [name, { shape, bytes }] of each.tensors) {
       const data = new Float32Array(bytes.buffer);
-      tensors.set(name, toTensor(shape, shape.length === 1 ? data : roundToHalf(data)));
+      tensors.set(
+        name,
+        toTensor(shape, shape.length === 1 || name.includes("codebook") ? data : roundToHalf(data)),
+      );
     }
     const rounded = coder(gpu, { ...each, tensors });
     assertClose(await run(gpu, half, x), await run(gpu, rounded, x), tolerance);
