@@ -1,7 +1,8 @@
 /** The cluster files: valid for the engines that read them, and of one mind with the program. */
 import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
-import { existing } from "../../scripts/programs.ts";
+import { exitCodes } from "../../io/batch/status.ts";
+import { existing, onPath } from "../../scripts/programs.ts";
 
 const folder = new URL("../../scripts/cluster/", import.meta.url).pathname;
 const read = (name: string) => Deno.readTextFileSync(`${folder}${name}`);
@@ -40,7 +41,7 @@ Deno.test("the Kubernetes job has as many indices as shards, and fails one for g
     .map((pattern) => pattern.exec(job)?.[1]);
   assert(numbers[0] !== undefined);
   assertEquals(numbers, [numbers[0], numbers[0], numbers[0]]);
-  assertEquals(job.match(/values: .*/g), ["values: [4]"]);
+  assertEquals(job.match(/values: .*/g), [`values: [${exitCodes.badInput}]`]);
 });
 
 Deno.test("the image has this version's name and installs the Deno of the other commands", () => {
@@ -57,5 +58,34 @@ Deno.test("the image has this version's name and installs the Deno of the other 
         existing([`${folder}../../${name}`]).length > 0 || Deno.statSync(`${folder}../../${name}`),
       );
     }
+  }
+});
+
+const parallel = onPath("parallel");
+Deno.test({
+  name: "GNU parallel starts each shard once by README's line" +
+    (parallel ? "" : " (skipped: no parallel; Debian: apt-get install parallel)"),
+  ignore: parallel === undefined,
+}, async () => {
+  const [line = ""] = read("README.md").match(/seq 0 63 .*/) ?? [];
+  const at = await Deno.makeTempDir({ prefix: "wanstream-" });
+  try {
+    const said = '#!/bin/sh\necho "$@"\n';
+    await Deno.writeTextFile(`${at}/wanstream`, said, { mode: 0o755 });
+    const { code, stdout } = await new Deno.Command("sh", {
+      args: ["-c", line],
+      env: { PATH: `${at}:${Deno.env.get("PATH")}`, HOME: at },
+      stdin: "null",
+    }).output();
+    const shards = [
+      ...new TextDecoder().decode(stdout).matchAll(/^batch MANIFEST -o DIR --shard (.*)$/gm),
+    ];
+    assertEquals(code, 0);
+    assertEquals(
+      shards.map(([, shard = ""]) => shard).sort(),
+      Array.from({ length: 64 }, (_, i) => `${i}/64`).sort(),
+    );
+  } finally {
+    await Deno.remove(at, { recursive: true });
   }
 });

@@ -44,6 +44,7 @@ export async function until<T>(
 export class Slurm implements AsyncDisposable {
   readonly #daemons: Deno.ChildProcess[] = [];
   readonly #folder: string;
+  readonly #hurried = new Set<string>();
   readonly env: Record<string, string>;
 
   private constructor(folder: string) {
@@ -99,7 +100,8 @@ export class Slurm implements AsyncDisposable {
       SelectTypeParameters: "CR_CPU",
       SlurmdParameters: "config_overrides",
       ReturnToService: 2,
-      // Times that only limit: how soon a failed node or a killed job is noticed matters to no test.
+      SchedulerParameters: "batch_sched_delay=0",
+      // A machine that is busy with other things answers late, and jobs that have ended are looked at.
       SlurmdTimeout: 3600,
       SlurmctldTimeout: 3600,
       MinJobAge: 3600,
@@ -160,7 +162,11 @@ export class Slurm implements AsyncDisposable {
     return text.trim();
   }
 
-  /** The tasks of an array by index; those that wait together are left out. */
+  /**
+   * The tasks of an array by index; those that wait together are left out. Slurm lets a task that was
+   * queued again wait for two minutes: here it starts after a few seconds. At once it can't, because a
+   * node refuses credentials of the second in which the task was ended.
+   */
   async tasks(job: string): Promise<Map<number, Task>> {
     const text = await this.run("scontrol", "show", "job", "-o", job);
     const tasks = text.split("\n").flatMap((line): [number, Task][] => {
@@ -175,6 +181,12 @@ export class Slurm implements AsyncDisposable {
         restarts: Number(fields.get("Restarts")),
       }]];
     });
+    for (const [index, { state, restarts }] of tasks) {
+      const again = `${job}_${index} ${restarts}`;
+      if (state !== "PENDING" || restarts === 0 || this.#hurried.has(again)) continue;
+      this.#hurried.add(again);
+      await this.run("scontrol", "update", `JobId=${job}_${index}`, "StartTime=now+3");
+    }
     return new Map(tasks);
   }
 
