@@ -37,6 +37,7 @@ export const commands: Commands = {
     const { summary, run } = await import("./io/commands/eval.ts");
     return { summary, run: (args) => run(args, sources) };
   },
+  codec: () => import("./io/commands/codec.ts"),
   figures: () => import("./io/commands/figures.ts"),
   score: async () => {
     const { summary, run } = await import("./io/commands/score.ts");

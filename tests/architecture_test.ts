@@ -56,7 +56,7 @@ const house: Record<string, string[][]> = {
   io: [
     ["mod"],
     ["commands"],
-    ["bench", "eval", "score", "compare"],
+    ["bench", "eval", "score", "compare", "codec"],
     ["batch"],
     ["eval/figures"],
     ["eval/measures"],

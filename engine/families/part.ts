@@ -187,7 +187,7 @@ function checkTensors(weights: WeightFiles, family: CodecFamily, codec: PartCode
 }
 
 /**
- * The rules of a coder by our whole names, and the coder's layers.
+ * The rules of a coder by our whole names, each with the shape that ours has.
  *
  * @param name The coder's, e.g. "response.audio.encoder".
  * @param before Layers of ours that stand before the part's.
@@ -198,8 +198,8 @@ export function coderRules(
   { layers, tensors }: PartCoder,
   input: readonly [time: number, height: number, width: number, channels: number],
   before = 0,
-): Map<string, TensorRule> {
-  const rules = new Map<string, TensorRule>();
+): Map<string, { rule: TensorRule; shape: readonly number[] }> {
+  const rules = new Map<string, { rule: TensorRule; shape: readonly number[] }>();
   const { parameters } = coderParameters({ name, layers, input });
   for (const [whole, { shape }] of Object.entries(parameters)) {
     const key = whole.slice(name.length + 1);
@@ -210,7 +210,10 @@ export function coderRules(
         `family: ${whole} needs ${elements(shape)} numbers, its rule gives ${has}`,
       );
     }
-    rules.set(`${name}.${key.replace(/^\d+/, (index) => `${Number(index) + before}`)}`, rule);
+    rules.set(`${name}.${key.replace(/^\d+/, (index) => `${Number(index) + before}`)}`, {
+      rule,
+      shape,
+    });
   }
   const surplus = Object.keys(tensors).find((key) => parameters[`${name}.${key}`] === undefined);
   if (surplus !== undefined) throw new RangeError(`family: no layer of ${name} has ${surplus}`);

@@ -4,36 +4,21 @@
  * the truth's own way through the codecs.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { type Medium, perMedium, responseEncoder } from "../checkpoint/coders.ts";
-import { Weights } from "../weights/weights.ts";
+import { type Medium, perMedium, responseDecoder, responseEncoder } from "../checkpoint/coders.ts";
 import { type Precision, resolveSettings } from "./settings.ts";
-import { type Media, UnitDecoder, UnitEncoder } from "./unit_coders.ts";
+import { UnitCodec } from "./unit_codec.ts";
+import type { Media } from "./unit_coders.ts";
 import type { AdapterSpec } from "../../kernels/gpu/adapter.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
-import { Plan } from "../../kernels/gpu/plan.ts";
-import { Readback } from "../../kernels/gpu/readback.ts";
-import type { FloatType, Tensor } from "../../kernels/gpu/tensor.ts";
 
 /** Encoders and decoders of both media, in streams of their own, on a device of this thread. */
 export class ResponseCodec {
   private readonly gpu: Gpu;
-  readonly #encoders: Record<Medium, UnitEncoder>;
-  readonly #decoder: UnitDecoder;
-  readonly #plan: Plan;
-  readonly #readback: Readback<readonly [audio: Tensor, frames: Tensor]>;
+  readonly #codecs: Record<Medium, UnitCodec>;
 
-  private constructor(gpu: Gpu, checkpoint: Checkpoint, storage: FloatType) {
+  private constructor(gpu: Gpu, codecs: Record<Medium, UnitCodec>) {
     this.gpu = gpu;
-    const { config } = checkpoint;
-    const weights = Weights.of(checkpoint.tensors);
-    const { audio, video } = this.#encoders = perMedium((medium) =>
-      new UnitEncoder(gpu, medium, responseEncoder(config, medium), weights, storage)
-    );
-    const latents = perMedium((medium) => this.#encoders[medium].coder.output);
-    this.#decoder = new UnitDecoder(gpu, config, weights, storage, latents);
-    const steps = [...audio.steps, ...video.steps, ...this.#decoder.steps];
-    this.#plan = new Plan(steps);
-    this.#readback = new Readback(gpu, this.#decoder.outputs);
+    this.#codecs = codecs;
   }
 
   /**
@@ -46,26 +31,29 @@ export class ResponseCodec {
     { adapter = "default", precision = "auto" }: { adapter?: AdapterSpec; precision?: Precision } =
       {},
   ): Promise<ResponseCodec> {
+    const { config, tensors } = checkpoint;
     const { storage } = resolveSettings(checkpoint, { precision });
     const gpu = await Gpu.open(adapter);
-    const codec = new ResponseCodec(gpu, checkpoint, storage);
-    await codec.#readback.prepare();
+    const codecs = perMedium((medium) => {
+      const encoder = responseEncoder(config, medium);
+      const decoder = responseDecoder(config, medium);
+      return new UnitCodec(gpu, { medium, encoder, decoder, tensors }, storage);
+    });
     await gpu.check();
-    return codec;
+    return new ResponseCodec(gpu, codecs);
   }
 
   /** The next unit of a stream, encoded and decoded. Lengths must be a unit's. Waits for the GPU,
    * which blocks this thread meanwhile. */
   async roundTrip({ audio, frames }: Media): Promise<Media> {
-    this.#encoders.audio.write(audio);
-    this.#encoders.video.write(frames);
-    return this.#decoder.media(...await this.#readback.run(this.#plan));
+    const sound = await this.#codecs.audio.roundTrip(audio);
+    const pictures = await this.#codecs.video.roundTrip(frames);
+    return { audio: sound.output as Float32Array, frames: pictures.output as Uint8Array };
   }
 
   /** Starts a new stream. */
   reset(): void {
-    for (const { coder } of Object.values(this.#encoders)) coder.reset();
-    for (const coder of Object.values(this.#decoder.coders)) coder.reset();
+    for (const codec of Object.values(this.#codecs)) codec.reset();
   }
 
   /** Frees the adapter. */

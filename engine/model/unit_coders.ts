@@ -72,6 +72,43 @@ export class UnitEncoder {
   }
 }
 
+/** A decoder of one medium: its latents become samples, or pictures. */
+export class MediumDecoder {
+  readonly coder: StreamingCoder;
+  readonly steps: readonly Step[];
+  /** Samples or packed pixels, to be read back. */
+  readonly output: Tensor;
+  private readonly medium: Medium;
+  readonly #frameBytes: number;
+
+  /** @throws InputError when layers, shapes or weights don't fit together. */
+  constructor(gpu: Gpu, medium: Medium, coder: Coder, weights: Weights, storage: FloatType) {
+    this.medium = medium;
+    const { output, steps } = this.coder = new StreamingCoder(gpu, coder, weights, storage);
+    this.#frameBytes = elements(output.shape);
+    if (medium === "audio") {
+      this.output = sharedTensor(gpu, "agent samples", [elements(output.shape)]);
+      this.steps = [...steps, clampSamples(gpu, { label: "agent", x: output, y: this.output })];
+    } else {
+      const pixels = this.output = packedPixels(gpu, "agent frames", output.shape);
+      this.steps = [...steps, ...packPixels(gpu, { label: "agent", x: output, pixels })];
+    }
+  }
+
+  /** Takes a unit's latents; before `steps`. */
+  take(latents: Tensor): Step {
+    const input = reshape(this.coder.input, latents.shape);
+    return copy(`${this.medium} latents`, latents, input);
+  }
+
+  /** What was read of the output. */
+  media(read: ArrayBuffer): Float32Array | Uint8Array {
+    return this.medium === "audio"
+      ? new Float32Array(read)
+      : new Uint8Array(read, 0, this.#frameBytes);
+  }
+}
+
 /** Both decoders of the response: its latents become samples and pictures. */
 export class UnitDecoder {
   readonly coders: Record<Medium, StreamingCoder>;
@@ -91,23 +128,15 @@ export class UnitDecoder {
     storage: FloatType,
     latents: Record<Medium, Tensor>,
   ) {
-    const { audio, video } = this.coders = perMedium((medium) =>
-      new StreamingCoder(gpu, responseDecoder(config, medium), weights, storage)
+    const { audio, video } = perMedium((medium) =>
+      new MediumDecoder(gpu, medium, responseDecoder(config, medium), weights, storage)
     );
-    const samples = sharedTensor(gpu, "agent samples", [elements(audio.output.shape)]);
-    const pixels = packedPixels(gpu, "agent frames", video.output.shape);
-    this.outputs = [samples, pixels];
-    this.#frameBytes = elements(video.output.shape);
-    const given = (medium: Medium, { input }: StreamingCoder) =>
-      copy(`${medium} latents`, latents[medium], reshape(input, latents[medium].shape));
-    this.steps = [
-      given("audio", audio),
-      given("video", video),
-      ...audio.steps,
-      clampSamples(gpu, { label: "agent", x: audio.output, y: samples }),
-      ...video.steps,
-      ...packPixels(gpu, { label: "agent", x: video.output, pixels }),
-    ];
+    this.coders = { audio: audio.coder, video: video.coder };
+    this.outputs = [audio.output, video.output];
+    this.#frameBytes = elements(video.coder.output.shape);
+    // Both copies first: they stand outside of the compute pass.
+    const given = [audio.take(latents.audio), video.take(latents.video)];
+    this.steps = [...given, ...audio.steps, ...video.steps];
   }
 
   /** What was read of the outputs. */

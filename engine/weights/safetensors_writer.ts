@@ -39,9 +39,16 @@ export async function writeSafetensors(
   }
 }
 
-/** The 8-byte length and the JSON header, padded with spaces so that tensors start at 8 bytes. */
-export function safetensorsHeader(specs: readonly TensorSpec[]): Uint8Array<ArrayBuffer> {
-  const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
+/**
+ * The 8-byte length and the JSON header, padded with spaces so that tensors start at 8 bytes.
+ *
+ * @param metadata More texts by name.
+ */
+export function safetensorsHeader(
+  specs: readonly TensorSpec[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const header: Record<string, unknown> = { __metadata__: { format: "pt", ...metadata } };
   let at = 0;
   for (const spec of specs) {
     const end = at + byteLength(spec);

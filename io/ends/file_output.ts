@@ -22,13 +22,15 @@ export interface ResponseFiles {
   agent: StreamShape;
   /** The unit at which the outputs begin: 0, or where the run was forked. */
   firstUnit: number;
+  /** Nothing is said: there is no file of captions. */
+  silent?: boolean;
   ffmpeg: FfmpegFinder;
 }
 
 /** The files before they have their names. */
 export interface ClaimedFiles {
   response: OutputFile;
-  captions: OutputFile;
+  captions: OutputFile | null;
   events: OutputFile | null;
 }
 
@@ -38,12 +40,12 @@ export interface ClaimedFiles {
  * @throws InputError
  */
 export async function claimFiles(
-  { output, events, ffmpeg }: ResponseFiles,
+  { output, events, silent, ffmpeg }: ResponseFiles,
   outputs: Outputs,
 ): Promise<ClaimedFiles> {
   const files = {
     response: await outputs.claim(output),
-    captions: await outputs.claim(captionsPath(output)),
+    captions: silent ? null : await outputs.claim(captionsPath(output)),
     events: events === undefined ? null : await outputs.claim(events, true),
   };
   if (needsFfmpeg(output)) await ffmpeg();
@@ -140,7 +142,7 @@ export class FileOutput implements Output {
       units: kept,
       outputs: {
         response: response.path,
-        text: captions.path,
+        ...(captions ? { text: captions.path } : {}),
         ...(events ? { events: events.path } : {}),
       },
       ended: broken ? "output broke off" : "complete",

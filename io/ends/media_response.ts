@@ -25,7 +25,7 @@ export class MediaResponse {
   private readonly container: Container;
   private readonly shape: StreamShape;
   private readonly file: OutputFile;
-  private readonly captions: OutputFile;
+  private readonly captions: OutputFile | null;
   private readonly comment: string | null;
   #encoder: MediaEncoder;
   #spoken: Spoken[] = [];
@@ -39,7 +39,7 @@ export class MediaResponse {
     container: Container,
     shape: StreamShape,
     file: OutputFile,
-    captions: OutputFile,
+    captions: OutputFile | null,
     comment: string | null = null,
   ) {
     this.ffmpeg = ffmpeg;
@@ -70,17 +70,19 @@ export class MediaResponse {
   async finish(): Promise<void> {
     await this.#encoder.finish();
     this.#encoded = true;
-    const { temporary } = this.captions;
-    await Deno.writeTextFile(temporary, webVtt(this.#spoken, this.shape.unitMs, this.#units));
-    const said = anyText(this.#spoken);
+    const captions = this.captions?.temporary ?? null;
+    if (captions !== null) {
+      const text = webVtt(this.#spoken, this.shape.unitMs, this.#units);
+      await Deno.writeTextFile(captions, text);
+    }
+    const said = captions !== null && anyText(this.#spoken);
     if (!said && !this.container.rewritten) return;
     // The text is known only now, and a container's tracks are fixed at its start: copy and add.
     const pieces = this.file.beside(extname(this.file.path));
     await Deno.rename(this.file.temporary, pieces);
     try {
-      const captions = said ? temporary : null;
       const { temporary: output } = this.file;
-      await finishMedia(this.ffmpeg, this.container, pieces, captions, output);
+      await finishMedia(this.ffmpeg, this.container, pieces, said ? captions : null, output);
     } catch (error) {
       await Deno.rename(pieces, this.file.temporary);
       throw error;

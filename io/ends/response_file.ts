@@ -53,14 +53,14 @@ export function captionsPath(path: string): string {
 
 /**
  * Opens the writer that the file's extension asks for. After K units the file holds exactly K units
- * of frames and samples; `captions` holds what the agent says as it grows.
+ * of frames and samples; `captions` holds what the agent says as it grows, null: nothing is said.
  *
  * @param comment What the file's tags say; Y4M has no place for it.
  * @throws InputError when FFmpeg is needed and can't write it.
  */
 export async function openResponse(
   file: OutputFile,
-  captions: OutputFile,
+  captions: OutputFile | null,
   shape: StreamShape,
   ffmpeg: FfmpegFinder,
   comment: string | null = null,
@@ -72,8 +72,10 @@ export async function openResponse(
     units = unit + 1;
     if (text !== "") spoken.push({ unit, text });
   };
-  const writeCaptions = () =>
-    Deno.writeTextFile(captions.temporary, webVtt(spoken, shape.unitMs, units));
+  const writeCaptions = async () => {
+    if (captions === null) return;
+    await Deno.writeTextFile(captions.temporary, webVtt(spoken, shape.unitMs, units));
+  };
   /** The captions of the units that a full disk leaves, where it takes them. */
   const writeWhole = async (kept: number) => {
     units = kept;

@@ -31,9 +31,9 @@ Deno.test("a checkpoint's codecs are parts whose tensors have the checkpoint's b
         const rules = coderRules(coder.name, part.codec[side], coder.input);
         const own = [...tensors.keys()].filter((name) => name.startsWith(`${coder.name}.`)).sort();
         assertEquals([...rules.keys()].sort(), own);
-        for (const [name, rule] of rules) {
+        for (const [name, { rule, shape }] of rules) {
           assertEquals([...await part.read(rule)], [...tensors.get(name)?.bytes ?? []]);
-          assertEquals(part.dtype(rule), "F32");
+          assertEquals([part.dtype(rule), shape], ["F32", tensors.get(name)?.shape]);
         }
         const moved = coderRules(coder.name, part.codec[side], coder.input, 2);
         assertEquals(moved.size, rules.size);
