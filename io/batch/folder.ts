@@ -78,7 +78,7 @@ export class BatchFolder {
     try {
       await Deno.mkdir(this.#work, { recursive: true });
       if (await isNoted()) return;
-      const lock = await Lock.take(`${this.#work}/~items`, true).catch(unlocked);
+      const lock = await Lock.take(`${this.#work}/~items`, true);
       try {
         if (await isNoted()) return;
         const temporary = `${this.#work}/~items${random()}`;
@@ -150,14 +150,9 @@ export class BatchFolder {
 
   /** Makes an item this process's own; null: another process works on it. */
   async claim(id: string): Promise<Claim | null> {
-    let lock: Lock | null | undefined;
-    try {
-      lock = await Lock.take(`${this.#work}/${id}`);
-    } catch (error) {
-      lock = unlocked(error);
-    }
+    const lock = await Lock.take(`${this.#work}/${id}`);
     if (lock === null) return null;
-    if (lock) await this.#removeLeftovers(id);
+    if (lock.excludes) await this.#removeLeftovers(id);
     const attempt = `${this.#work}/${id}~${random()}`;
     const remove = (path: string) => ifThere(Deno.remove(path, { recursive: true }));
     await Deno.mkdir(attempt);
@@ -166,7 +161,7 @@ export class BatchFolder {
       place: () => this.#place(attempt, id),
       release: async () => {
         await remove(attempt).catch(() => {});
-        await lock?.release();
+        await lock.release();
       },
     };
   }
@@ -222,13 +217,6 @@ export class BatchFolder {
 
 /** Sixteen letters that no other attempt has. */
 const random = () => crypto.getRandomValues(new Uint8Array(8)).toHex();
-
-/** Where the file system has no locks, work goes on without. */
-function unlocked(error: unknown): undefined {
-  // Not supported, no locks left, not implemented.
-  if (error instanceof Error && /\(os error (37|38|95|524)\)/.test(error.message)) return undefined;
-  throw error;
-}
 
 /** The first line of a file with its end; null: there is none. */
 async function firstLine(path: string): Promise<string | null> {

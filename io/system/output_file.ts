@@ -246,7 +246,9 @@ async function removeLeftovers(folder: string): Promise<void> {
   for (const [stem, names] of stems) {
     const lock = await Lock.take(join(folder, `.wanstream-${stem}`)).catch(() => null);
     if (lock === null) continue;
-    for (const name of names) if (!name.endsWith(".lock")) await remove(join(folder, name));
+    for (const name of lock.excludes ? names : []) {
+      if (!name.endsWith(".lock")) await remove(join(folder, name));
+    }
     await lock.release();
   }
 }

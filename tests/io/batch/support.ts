@@ -30,11 +30,22 @@ export async function manifest(folder: string, lines: readonly unknown[]): Promi
   return path;
 }
 
+const { write } = Deno.stdout;
+
 /** Runs `batch` here, with echoes as sessions. */
 export async function batch(...args: string[]) {
   const echo = echoOpener();
-  const code = await run([...args, "--quiet"], { floors }, echo.opener);
-  return { code, ...echo };
+  let stdout = "";
+  Deno.stdout.write = (bytes) => {
+    stdout += new TextDecoder().decode(bytes);
+    return Promise.resolve(bytes.length);
+  };
+  try {
+    const code = await run([...args, "--quiet"], { floors }, echo.opener);
+    return { code, stdout, ...echo };
+  } finally {
+    Deno.stdout.write = write;
+  }
 }
 
 /** Runs it as a process. @param kill See echo_batch.ts. */
