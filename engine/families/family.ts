@@ -35,6 +35,10 @@ export interface TensorRule {
   /** Their axes in the order of ours: [1, 0, 2] turns a transposed convolution's [in, out, k] into
    * [out, in, k]. Absent: as they lie. Axes of 1 may be added or left out: only the order counts. */
   order?: readonly number[];
+  /** The axes that `order` counts, where one of theirs is several: [2 c, k] as [2, c, k]. */
+  view?: readonly number[];
+  /** An axis of `view` along which ours runs backwards. */
+  flip?: number;
 }
 
 /** A rule for one tensor of theirs. */

@@ -81,13 +81,13 @@ export class CodecPart {
   }
 
   /** The bytes of one of our tensors. @throws InputError when a file ends early. */
-  async read({ from, order }: TensorRule): Promise<Uint8Array<ArrayBuffer>> {
+  async read({ from, order, view, flip }: TensorRule): Promise<Uint8Array<ArrayBuffer>> {
     const parts: Uint8Array<ArrayBuffer>[] = [];
     for (const { name, shape } of from) {
       const { dtype, length } = this.weights.entry(name);
       const bytes = new Uint8Array(length);
       await this.weights.read(name, 0, bytes);
-      parts.push(order ? permuted(bytes, shape, order, dtypeBytes[dtype]) : bytes);
+      parts.push(order ? permuted(bytes, view ?? shape, order, dtypeBytes[dtype], flip) : bytes);
     }
     return parts.length === 1 && parts[0] ? parts[0] : joined(parts);
   }
@@ -111,19 +111,22 @@ function joined(parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuff
   return whole;
 }
 
-/** Row-major elements of `size` bytes, their axes in another order. */
+/** Row-major elements of `size` bytes, their axes in another order, the axis `flip` backwards. */
 export function permuted(
   bytes: Uint8Array<ArrayBuffer>,
   shape: readonly number[],
   order: readonly number[],
   size: number,
+  flip = -1,
 ): Uint8Array<ArrayBuffer> {
-  const strides = shape.map((_, axis) => elements(shape.slice(axis + 1)));
+  const strides = shape.map((_, axis) =>
+    elements(shape.slice(axis + 1)) * (axis === flip ? -1 : 1)
+  );
   const extents = order.map((axis) => shape[axis] ?? 1);
   const steps = order.map((axis) => strides[axis] ?? 1);
   const result = new Uint8Array(bytes.length);
   const place = extents.map(() => 0);
-  let from = 0;
+  let from = flip < 0 ? 0 : (1 - (shape[flip] ?? 1)) * (strides[flip] ?? 0);
   for (let to = 0; to < bytes.length; to += size) {
     for (let b = 0; b < size; b++) result[to + b] = bytes[from * size + b] ?? 0;
     for (let axis = extents.length - 1; axis >= 0; axis--) {

@@ -43,12 +43,19 @@ Deno.test("a checkpoint's codecs are parts whose tensors have the checkpoint's b
   });
 });
 
-Deno.test("permuted() moves axes as an index at a time does", () => {
+Deno.test("permuted() moves and flips axes as an index at a time does", () => {
   const shape = [3, 2, 4, 5];
   const values = normal(random(1), 120);
-  for (const order of [[0, 1, 2, 3], [1, 0, 2, 3], [3, 1, 0, 2], [2, 3, 1, 0]]) {
+  const cases: [number[], number?][] = [
+    [[0, 1, 2, 3]],
+    [[1, 0, 2, 3]],
+    [[3, 1, 0, 2], 1],
+    [[2, 3, 1, 0], 0],
+    [[0, 1, 2, 3], 3],
+  ];
+  for (const [order, flip] of cases) {
     const bytes = new Uint8Array(Float32Array.from(values).buffer);
-    const moved = new Float32Array(permuted(bytes, shape, order, 4).buffer);
+    const moved = new Float32Array(permuted(bytes, shape, order, 4, flip).buffer);
     const extents = order.map((axis) => shape[axis] ?? 0);
     for (let to = 0; to < moved.length; to++) {
       let rest = to;
@@ -57,6 +64,7 @@ Deno.test("permuted() moves axes as an index at a time does", () => {
         place[order[axis] ?? 0] = rest % (extents[axis] ?? 1);
         rest = Math.floor(rest / (extents[axis] ?? 1));
       }
+      if (flip !== undefined) place[flip] = (shape[flip] ?? 0) - 1 - (place[flip] ?? 0);
       const from = place.reduce((at, index, axis) => at * (shape[axis] ?? 1) + index, 0);
       assertEquals(moved[to], Math.fround(values[from] ?? NaN));
     }
