@@ -6,6 +6,7 @@ import { InputError } from "../../engine/config/errors.ts";
 import { errorText } from "../../engine/config/error_text.ts";
 import { modelOptions } from "../cli/model_options.ts";
 import { givenOptions, type Option, type Parsed, parseOptions } from "../cli/options.ts";
+import type { LayoutItem } from "../layouts/layout.ts";
 import { chooseTracks, trackOptions } from "../media/tracks.ts";
 import { choosePace, paceOptions } from "../pace/pace_options.ts";
 import { readError } from "../system/errors.ts";
@@ -71,6 +72,16 @@ export async function readItems(
   });
   if (items.length > 0) return items;
   throw new InputError(`${first}: holds no recording (${extensions.join(", ")})`);
+}
+
+/** What a benchmark's folder gives. @throws InputError when options can't be used. */
+export function itemsOf(found: readonly LayoutItem[], given: ItemOptions): Item[] {
+  const options = checkedOptions(Object.fromEntries(givenOptions(given)), ".");
+  const ids = new Ids();
+  return found.map(({ id, input }): Item => {
+    ids.add(id, input);
+    return { id, input: resolve(input), options };
+  });
 }
 
 /** Recordings that are named one by one, or by globs. */

@@ -2,9 +2,10 @@
 import { InputError } from "../../engine/config/errors.ts";
 import { type Batch, runBatch } from "../batch/batch.ts";
 import { BatchFolder } from "../batch/folder.ts";
-import { itemOptions, readItems } from "../batch/manifest.ts";
+import { layouts, writeAnswers } from "../batch/layouts.ts";
+import { itemOptions, itemsOf, readItems } from "../batch/manifest.ts";
 import { mergeResults, totalsTable } from "../batch/merge.ts";
-import { chooseShard, shardOptions } from "../batch/shards.ts";
+import { chooseShard, has, shardOptions } from "../batch/shards.ts";
 import { exitCodeOf, type Status, statusOf, statusText } from "../batch/status.ts";
 import { modelOpener } from "../batch/workers.ts";
 import { runCommand } from "../cli/commands.ts";
@@ -17,7 +18,7 @@ import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";
 import { tableMarkdown, tablesCsv, tableText } from "../reports/table.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
-import { print, tell } from "../system/terminal.ts";
+import { print, say, tell } from "../system/terminal.ts";
 
 export const summary = "answer many recordings: resumable, on any number of machines";
 
@@ -29,6 +30,11 @@ const spec = {
   usage: "MANIFEST|FOLDER|GLOB|RECORDING... -o DIR [options], batch status DIR, batch merge DIR",
   options: {
     output: { kind: "text", value: "DIR", short: "o", help: "an item's results go into DIR/ID" },
+    layout: {
+      kind: "choice",
+      choices: Object.keys(layouts),
+      help: "answer a benchmark's folder, and write the answers into it as well",
+    },
     workers: { kind: "whole", min: 1, max: 64, help: "items at once, each on its own device (1)" },
     ...shardOptions,
     format: {
@@ -52,6 +58,7 @@ const spec = {
     "sbatch --array=0-99 ... wanstream batch manifest.jsonl -o answers --shards 100",
     "sbatch --array=$(wanstream batch status answers) ...",
     "wanstream batch merge answers",
+    "wanstream batch --layout full-duplex-bench v1.0 -o answers",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
@@ -135,20 +142,37 @@ async function batch(
   { floors }: Sources,
   opener: Batch["opener"],
 ): Promise<number> {
-  const { output, workers = 1, shard, shards, format = "mkv", ffmpeg, quiet, json, ...own } =
-    options;
+  const { output, workers = 1, shard, shards, ffmpeg, quiet, json, ...others } = options;
+  const { layout: name, format = name === undefined ? "mkv" : "wav", ...own } = others;
   if (output === undefined) throw new InputError("batch needs -o DIR, the folder of its results");
   const chosen = chooseShard({ shard, shards });
-  const items = await readItems(operands, own, output);
+  const layout = layouts[name ?? ""];
+  if (layout && format === "y4m") {
+    throw new InputError(`--format y4m: --layout ${name} needs sound: choose another`);
+  }
+  const [root, surplus] = operands;
+  if (layout && (root === undefined || surplus !== undefined)) {
+    throw new InputError(
+      `batch --layout ${name} takes one folder: batch --layout ${name} ROOT -o DIR`,
+    );
+  }
+  const found = layout && root !== undefined ? await layout.items(root) : [];
+  const items = layout ? itemsOf(found, own) : await readItems(operands, own, output);
   const find = ffmpegFinder(ffmpeg);
-  const form = { format: `.${format}`, layout: null };
+  const form = { format: `.${format}`, layout: name ?? null };
   if (needsFfmpeg(`response${form.format}`)) await checkWritable(`response${form.format}`, find);
   using interrupt = new Interrupt(() => Deno.exit(interruptedCode));
+  const folder = new BatchFolder(output);
   const result = await runBatch({
-    ...{ folder: new BatchFolder(output), form, items, shard: chosen, workers, opener, quiet },
+    ...{ folder, form, items, shard: chosen, workers, opener, quiet },
     ...{ ffmpeg: find, signal: interrupt.signal, untilExit: true },
     program: await sourceDigest(floors, /\.(ts|wgsl)$/),
   });
+  if (layout) {
+    const own = found.filter((_, place) => has(chosen, place));
+    const written = await writeAnswers(layout, own, folder, find);
+    if (!quiet) say(`${written} of ${own.length} answers stand in ${root}`);
+  }
   if (json) {
     const { exitCode: _, ...figures } = result;
     const settings = { workers, ...form, ...own };

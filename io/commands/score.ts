@@ -6,11 +6,19 @@ import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { defaultDraws, figureOptions } from "../eval/figures/output.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { findConversations } from "../layouts/conversations.ts";
+import { fullDuplexBench } from "../layouts/full_duplex_bench.ts";
 import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";
 import { checkReport, writeReport } from "../reports/report.ts";
-import { type Table, tableMarkdown, tableText } from "../reports/table.ts";
+import { recordsCsv, type Table, tableMarkdown, tableText } from "../reports/table.ts";
 import { figuresOf } from "../score/figures.ts";
+import {
+  benchRecords,
+  type BenchSystem,
+  benchTable,
+  scoreSamples,
+} from "../score/full_duplex_bench/output.ts";
+import type { Hearing } from "../score/full_duplex_bench/samples.ts";
 import { Judges, parseJudges } from "../score/judges.ts";
 import {
   conversationsTable,
@@ -34,6 +42,11 @@ const spec = {
   summary,
   usage: "DIR... [options]",
   options: {
+    layout: {
+      kind: "choice",
+      choices: [fullDuplexBench.name],
+      help: "the official figures of a benchmark's folder in place of our own",
+    },
     delay: {
       kind: "number",
       value: "MS",
@@ -65,6 +78,7 @@ const spec = {
     "wanstream score samples/eval",
     "wanstream score out/nano their-recordings --report out/score.html",
     "wanstream score call.wav --judges words --json",
+    "wanstream score --layout full-duplex-bench v1.0",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
@@ -103,6 +117,9 @@ async function score(
   const twice = folders.find((folder, i) => folders.indexOf(folder) !== i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice: give it once`);
   if (options.report !== undefined) await checkReport(options.report, options.force);
+  if (options.layout !== undefined) {
+    return await scoreLayout(options, folders, started, programs, open);
+  }
   const { draws = defaultDraws, delay, mouth, judges: asked } = options;
   const region = mouth === undefined ? undefined : parseRegion("--mouth", mouth);
   const wanted = asked === undefined ? [] : parseJudges(asked);
@@ -176,6 +193,60 @@ async function score(
       model: null,
       benches: sections(systems, notes),
     });
+  }
+  return 0;
+}
+
+/** The official figures of Full-Duplex-Bench's folders. */
+async function scoreLayout(
+  options: Options,
+  folders: string[],
+  started: StartedRun,
+  programs: Programs,
+  open: () => Promise<Detector & AsyncDisposable>,
+): Promise<number> {
+  const { draws = defaultDraws, judges: asked, layout } = options;
+  for (const name of ["delay", "mouth"] as const) {
+    if (options[name] === undefined) continue;
+    throw new InputError(`--${name} and --layout exclude each other: leave one out`);
+  }
+  const wanted = asked === undefined ? [] : parseJudges(asked);
+  if (wanted.some((name) => name !== "words")) {
+    throw new InputError(`--judges ${asked}: with --layout it may be words`);
+  }
+  await using judges = wanted.length > 0 ? await Judges.open(programs.judges, wanted) : null;
+  await using closing = new AsyncDisposableStack();
+  let detector: Promise<Detector> | null = null;
+  const hearing: Hearing = {
+    ffmpeg: ffmpegFinder(options.ffmpeg),
+    detector: () => detector ??= open().then((opened) => closing.use(opened)),
+    words: judges && ((sound) => judges.judge(sound, []).then(({ words }) => words ?? [])),
+  };
+  const systems: BenchSystem[] = [];
+  for (const name of folders) {
+    systems.push(
+      await scoreSamples(name, hearing, draws, (done, all) => {
+        if (!options.quiet) showStatus(`${name}: ${done} of ${all}`);
+      }),
+    );
+  }
+  if (!options.quiet) {
+    showStatus("");
+    for (const { leftOut } of systems) for (const line of leftOut) say(`left out: ${line}`);
+  }
+  const provenance = await provenanceOf(started, {
+    settings: { layout, detector: detector && sileroVersion, judges: judges?.names ?? null, draws },
+  });
+  const tables = systems.map(benchTable);
+  if (options.json) await printResult("score-full-duplex-bench/1", provenance, { systems });
+  else if (options.csv) await print(recordsCsv(systems.flatMap(benchRecords)));
+  else await print(tables.map(options.markdown ? tableMarkdown : tableText).join("\n"));
+  if (options.report !== undefined) {
+    const benches = systems.map(({ name }, i) => ({
+      ...{ name: `system${i + 1}`, headline: name, figures: {}, plots: [] },
+      tables: tables.slice(i, i + 1),
+    }));
+    await writeReport(options.report, { provenance, model: null, benches });
   }
   return 0;
 }
