@@ -340,18 +340,12 @@ function layerReference(
         groups: layer.groups ?? 1,
       });
     case "residual": {
-      const { activation = "silu", kernel, dilation = 1 } = layer;
-      const one: [number, number, number] = [1, 1, 1];
-      const normed = layer.norm === false ? x : rmsnormReference(x, weights("norm.weight"));
+      const { kernel, dilation = 1 } = layer;
+      const normed = rmsnormReference(x, weights("norm.weight"));
       const wide = { channels: layer.channels ?? channels, kernel, dilation };
-      const inner = convolve(activationReference(normed, activation), wide, "conv1.");
-      const outer = convolve(
-        activationReference(inner, activation),
-        { channels, kernel: one },
-        "conv2.",
-      );
-      const beside = layer.shortcut ? convolve(x, { channels, kernel: one }, "shortcut.") : x;
-      return sumReference(beside, outer);
+      const inner = convolve(activationReference(normed, "silu"), wide, "conv1.");
+      const active = activationReference(inner, "silu");
+      return sumReference(x, convolve(active, { channels, kernel: [1, 1, 1] }, "conv2."));
     }
     case "quantize":
       return quantizeReference(layer, x, weights);

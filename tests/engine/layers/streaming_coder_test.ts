@@ -60,7 +60,15 @@ const small: Model[] = [
   ], [40, 1, 1, 1]),
   model("replicating encoder", [
     conv(6, [7, 1, 1]),
-    { op: "residual", kernel: [3, 1, 1], channels: 3, activation: "elu", norm: false },
+    {
+      op: "skip",
+      layers: [
+        { op: "elu" },
+        { op: "conv", channels: 3, kernel: [3, 1, 1], padding: "replicate" },
+        { op: "elu" },
+        conv(6),
+      ],
+    },
     { op: "elu" },
     { op: "conv", channels: 8, kernel: [5, 1, 1], stride: [2, 1, 1], bias: false },
     { op: "conv", channels: 5, kernel: [4, 1, 1], stride: [2, 1, 1], padding: "replicate" },
@@ -69,7 +77,11 @@ const small: Model[] = [
     { op: "conv_transpose", channels: 6, kernel: 4, stride: 2, groups: 3, bias: false },
     { op: "gelu" },
     { op: "conv_transpose", channels: 5, kernel: 7, stride: 3 },
-    { op: "residual", kernel: [3, 1, 1], dilation: 2, activation: "elu", shortcut: true },
+    {
+      op: "skip",
+      layers: [{ op: "elu" }, { op: "conv", channels: 5, kernel: [3, 1, 1], dilation: 2 }],
+      shortcut: conv(5),
+    },
     { op: "conv_transpose", channels: 4, kernel: 5, stride: 1 },
     { op: "elu" },
   ], [2, 1, 1, 6]),
