@@ -144,7 +144,8 @@ function checkTensors(weights: WeightFiles, family: CodecFamily, codec: PartCode
   const { entries, where } = weights;
   const needs = `the ${codec.medium} codec '${family.name}' needs`;
   const used = new Set<string>();
-  for (const coder of [codec.encoder, codec.decoder]) {
+  const { encoder, decoder, coded = { encoder, decoder } } = codec;
+  for (const coder of [encoder, decoder, coded.encoder, coded.decoder]) {
     for (const { from } of Object.values(coder.tensors)) {
       const dtypes = new Set<string>();
       for (const { name, shape } of from) {

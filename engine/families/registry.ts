@@ -3,11 +3,12 @@ import { InputError } from "../config/errors.ts";
 import { valueText } from "../config/error_text.ts";
 import type { Medium } from "../checkpoint/coders.ts";
 import { type CodecFamily, configText, type Found } from "./family.ts";
+import { mimi } from "./mimi.ts";
 import { taehv } from "./taehv.ts";
 import { wanVae } from "./wan_vae.ts";
 import { wanstream } from "./wanstream.ts";
 
-export const codecFamilies: readonly CodecFamily[] = [wanstream, wanVae, taehv];
+export const codecFamilies: readonly CodecFamily[] = [wanstream, mimi, wanVae, taehv];
 
 /** Layouts that people may try and that aren't read: by `model_type` or `_class_name` of the config, or
  * by a tensor's name. */

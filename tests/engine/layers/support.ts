@@ -1,5 +1,7 @@
 /** Encoders and decoders with random weights, for tests of their streaming. */
 import type { LayerConfig } from "../../../engine/config/config.ts";
+import type { PartCoder } from "../../../engine/families/family.ts";
+import { type CodecPart, coderRules } from "../../../engine/families/part.ts";
 import { coderParameters } from "../../../engine/layers/coder.ts";
 import type { Shape4 } from "../../../engine/layers/ops/layer.ts";
 import { StreamingCoder } from "../../../engine/layers/streaming_coder.ts";
@@ -135,4 +137,23 @@ export function recording(
   const [frames] = input;
   const count = (units + (first ? 1 / frames : 0)) * elements(input);
   return Float32Array.from(normal(random(seed), count));
+}
+
+/** An encoder or decoder of a codec's files. */
+export async function partModel(
+  part: CodecPart,
+  side: PartCoder,
+  name: string,
+  input: Shape4,
+): Promise<Model> {
+  const layers = [...side.layers];
+  const { parameters } = coderParameters({ name, layers, input });
+  const tensors = new Map<string, CheckpointTensor>();
+  for (const [key, rule] of coderRules(name, side, input)) {
+    const data = await part.read(rule);
+    const bytes = new Uint8Array(new SharedArrayBuffer(data.length));
+    bytes.set(data);
+    tensors.set(key, { dtype: part.dtype(rule), shape: parameters[key]?.shape ?? [], bytes });
+  }
+  return { prefix: name, layers, input, tensors };
 }

@@ -1,0 +1,162 @@
+/** Mimi against transformers' MimiModel (tests/data/mimi), and what is refused of it. */
+import { assert, assertEquals } from "@std/assert";
+import { CodecPart } from "../../../engine/families/part.ts";
+import { mimi } from "../../../engine/families/mimi.ts";
+import type { Gpu } from "../../../kernels/gpu/device.ts";
+import { elements } from "../../../kernels/gpu/tensor.ts";
+import { withGpu } from "../../kernels/support.ts";
+import { golden, readGoldens } from "../../reference/golden_file.ts";
+import { integer, random } from "../../reference/random.ts";
+import { inSpans, type Model, partModel } from "../layers/support.ts";
+import { assertInputError } from "../tiny_checkpoint.ts";
+
+const folder = new URL("../../data/mimi/", import.meta.url);
+const goldens = await readGoldens("mimi/goldens.safetensors");
+const numbers = (name: string) => Float32Array.from(golden(goldens, name).data);
+
+/** Units of 160 ms that the goldens hold. */
+const units = 12;
+const [samples, frames, channels, codebooks] = [240, 2, 32, 6];
+
+async function coders(): Promise<Record<"encoder" | "decoder" | "coding" | "decoding", Model>> {
+  using part = await CodecPart.open(folder, "audio");
+  const { encoder, decoder, coded, channels: width, hop, sampleRate } = part.codec;
+  assert(coded);
+  assertEquals([width, coded.channels, hop, sampleRate], [channels, codebooks, 120, 1500]);
+  return {
+    encoder: await partModel(part, encoder, "encoder", [samples, 1, 1, 1]),
+    decoder: await partModel(part, decoder, "decoder", [frames, 1, 1, channels]),
+    coding: await partModel(part, coded.encoder, "coding", [samples, 1, 1, 1]),
+    decoding: await partModel(part, coded.decoder, "decoding", [frames, 1, 1, codebooks]),
+  };
+}
+
+/** |actual - expected| / |expected|. */
+function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  assertEquals(actual.length, expected.length);
+  let [difference, size] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    difference += ((actual[i] ?? NaN) - (expected[i] ?? NaN)) ** 2;
+    size += (expected[i] ?? NaN) ** 2;
+  }
+  return Math.sqrt(difference / size);
+}
+
+/** Runs golden `x` through a coder at once, unit by unit and in random spans, and compares with golden `y`. */
+async function compare(gpu: Gpu, model: Model, x: string, y: string, most: number): Promise<void> {
+  const next = random(model.prefix.length);
+  const spans: number[] = [];
+  for (let left = units; left > 0; left -= spans.at(-1) ?? 0) spans.push(integer(next, 1, left));
+  const input = numbers(x);
+  for (const cut of [[units], Array<number>(units).fill(1), spans]) {
+    const error = relativeError(await inSpans(gpu, model, input, cut), numbers(y));
+    assert(error <= most, `${y} of ${x} in spans of ${cut}: relative error ${error}`);
+  }
+}
+
+withGpu("Mimi's encoder and decoder equal transformers', wherever a stream is cut", async (gpu) => {
+  const { encoder, decoder } = await coders();
+  await compare(gpu, encoder, "sound", "latents", 1e-5);
+  await compare(gpu, decoder, "latents", "decoded", 1e-5);
+});
+
+withGpu("Mimi's codes are transformers', and so is the sound of them", async (gpu) => {
+  const { coding, decoding } = await coders();
+  await compare(gpu, coding, "sound", "codes", 0);
+  await compare(gpu, decoding, "codes", "decoded_codes", 1e-5);
+});
+
+withGpu("a later sample changes nothing of Mimi before it", async (gpu) => {
+  const { encoder, decoder } = await coders();
+  for (const [model, x, rest] of [[encoder, "sound", 120], [decoder, "latents", 32]] as const) {
+    const before = await inSpans(gpu, model, numbers(x), [units]);
+    const changed = numbers(x);
+    // The first sample of frame 13.
+    changed[13 * rest] = 3;
+    const after = await inSpans(gpu, model, changed, [units]);
+    const kept = 13 * before.length / 24;
+    assertEquals(after.slice(0, kept), before.slice(0, kept));
+    assert(after.some((value, i) => i >= kept && value !== before[i]));
+  }
+});
+
+type Config = Record<string, unknown>;
+
+/** A copy of the folder with its config changed and tensors renamed or given other headers; refused with
+ * these words. */
+const refused: [string, Config, Record<string, string>, string[]][] = [
+  ["a convolution that isn't causal", { use_causal_conv: false }, {}, [
+    "config.json: use_causal_conv is false; it may be true",
+  ]],
+  ["a mirrored padding", { pad_mode: "reflect" }, {}, [
+    'pad_mode is "reflect"; it may be "constant" or "replicate"',
+  ]],
+  ["two channels", { audio_channels: 2 }, {}, ["audio_channels is 2; it may be 1"]],
+  ["another activation", { hidden_act: "silu" }, {}, ['hidden_act is "silu"; it may be "gelu"']],
+  ["trimmed elsewhere", { trim_right_ratio: 0.5 }, {}, ["trim_right_ratio is 0.5; it may be 1"]],
+  ["another frame rate", { _frame_rate: 10 }, {}, [
+    "_frame_rate is 10; it may be the 25 frames a second",
+  ]],
+  ["scaled positions", { rope_parameters: { rope_type: "yarn", rope_theta: 1e4 } }, {}, [
+    'rope_parameters.rope_type is "yarn"; it may be "default"',
+  ]],
+  ["a rate that no frame fits", { sampling_rate: 1501 }, {}, [
+    "sampling_rate is 1501; it may be a multiple of 60",
+  ]],
+  ["ratios that are no numbers", { upsampling_ratios: [5, "4"] }, {}, [
+    'upsampling_ratios is [5,"4"]; it may be a list of whole numbers',
+  ]],
+  ["a size out of range", { hidden_size: 0 }, {}, ["hidden_size is 0; it may be a whole number"]],
+  ["groups that don't divide", { upsample_groups: 5 }, {}, ["upsample_groups is 5"]],
+  ["Moshi", { model_type: "moshi" }, {}, ["is Moshi, which isn't supported"]],
+  ["another size", { intermediate_size: 52 }, {}, [
+    'tensor "encoder_transformer.layers.0.mlp.fc1.weight" has shape [48,32]',
+    "the audio codec 'mimi' needs [52,32]",
+  ]],
+  ["a missing tensor", {}, { '"upsample.conv.weight"': '"upsample.conv.wrong "' }, [
+    'model.safetensors: tensor "upsample.conv.weight" is missing',
+    "needs it with shape [32,4,4]",
+  ]],
+  ["a missing codebook", { num_quantizers: 7 }, {}, [
+    'tensor "quantizer.acoustic_residual_vector_quantizer.layers.4.codebook.embed_sum" is missing',
+  ]],
+  ["a codebook too many", { num_quantizers: 5 }, {}, [
+    "quantizer.acoustic_residual_vector_quantizer.layers.3.codebook",
+    "is one too many",
+  ]],
+  ["another dtype", {}, {
+    '"downsample.conv.weight":{"dtype":"BF16"': '"downsample.conv.weight":{"dtype":"I16" ',
+  }, ['tensor "downsample.conv.weight" has dtype "I16"', "needs one of F32, F16, BF16"]],
+];
+
+for (const [what, config, header, says] of refused) {
+  Deno.test(`a Mimi is refused with one line: ${what}`, async () => {
+    const copy = await Deno.makeTempDir();
+    try {
+      const own: Config = JSON.parse(await Deno.readTextFile(new URL("config.json", folder)));
+      await Deno.writeTextFile(`${copy}/config.json`, JSON.stringify({ ...own, ...config }));
+      const bytes = await Deno.readFile(new URL("model.safetensors", folder));
+      for (const [from, to] of Object.entries(header)) {
+        assertEquals(from.length, to.length);
+        const at = new TextDecoder("latin1").decode(bytes).indexOf(from);
+        assert(at > 0, from);
+        bytes.set(new TextEncoder().encode(to), at);
+      }
+      await Deno.writeFile(`${copy}/model.safetensors`, bytes);
+      await assertInputError(() => CodecPart.open(copy, "audio"), copy, ...says);
+    } finally {
+      await Deno.remove(copy, { recursive: true });
+    }
+  });
+}
+
+Deno.test("a Mimi's config may leave everything out: it is then the published one", () => {
+  const found = { where: "x", config: { model_type: "mimi" }, tensors: new Map() };
+  assert(mimi.recognises(found));
+  const { hop, sampleRate, channels, encoder, decoder, coded } = mimi.read(found, "audio");
+  assertEquals([hop, sampleRate, channels, coded?.channels], [1920, 24000, 512, 32]);
+  const count = ({ tensors }: typeof encoder) =>
+    Object.values(tensors).flatMap(({ from }) => from.map(({ shape }) => elements(shape)))
+      .reduce((a, b) => a + b);
+  assertEquals(count(encoder) + count(decoder), 78_784_321);
+});
