@@ -146,14 +146,12 @@ export async function partModel(
   name: string,
   input: Shape4,
 ): Promise<Model> {
-  const layers = [...side.layers];
-  const { parameters } = coderParameters({ name, layers, input });
   const tensors = new Map<string, CheckpointTensor>();
-  for (const [key, rule] of coderRules(name, side, input)) {
+  for (const [key, { rule, shape }] of coderRules(name, side, input)) {
     const data = await part.read(rule);
     const bytes = new Uint8Array(new SharedArrayBuffer(data.length));
     bytes.set(data);
-    tensors.set(key, { dtype: part.dtype(rule), shape: parameters[key]?.shape ?? [], bytes });
+    tensors.set(key, { dtype: part.dtype(rule), shape, bytes });
   }
-  return { prefix: name, layers, input, tensors };
+  return { prefix: name, layers: [...side.layers], input, tensors };
 }
