@@ -100,7 +100,7 @@ export class Slurm implements AsyncDisposable {
       SelectTypeParameters: "CR_CPU",
       SlurmdParameters: "config_overrides",
       ReturnToService: 2,
-      SchedulerParameters: "batch_sched_delay=0",
+      SchedulerParameters: "batch_sched_delay=0,sched_interval=1,bf_interval=1",
       // A machine that is busy with other things answers late, and jobs that have ended are looked at.
       SlurmdTimeout: 3600,
       SlurmctldTimeout: 3600,
