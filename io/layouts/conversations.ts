@@ -97,8 +97,9 @@ async function search(
   });
   entries.sort((a, b) => a.name < b.name ? -1 : 1);
   const names = entries.filter(({ isDirectory }) => !isDirectory).map(({ name }) => name);
+  const before = found.leftOut.length;
   const here = await inFolder(folder, below, names, found.leftOut);
-  if (here.length === 0) {
+  if (here.length === 0 && found.leftOut.length === before) {
     for (const name of names.filter((name) => mediaExtension.test(extname(name)))) {
       const problem = halfPair(name) ?? await whyNotTwo(join(folder, name), ffmpeg);
       if (problem === null) here.push(channels(join(folder, name), join(below, name)));
@@ -106,7 +107,9 @@ async function search(
     }
   }
   found.conversations.push(...here);
-  for (const { name } of entries.filter(({ isDirectory }) => isDirectory)) {
+  // Hidden folders are programs' own.
+  const folders = entries.filter(({ name, isDirectory }) => isDirectory && !name.startsWith("."));
+  for (const { name } of folders) {
     const inside = join(below, name);
     if (depth < deepest) await search(root, inside, found, ffmpeg, depth + 1);
     else found.leftOut.push(`${inside}: is more than ${deepest} folders deep`);
@@ -143,8 +146,15 @@ async function inFolder(
       leftOut.push(error.message);
     }
   }
-  if (names.includes("error.json")) leftOut.push(`${name}: its item of the batch failed`);
+  if (names.includes("error.json")) leftOut.push(`${name}: ${await failureOf(folder)}`);
   return found;
+}
+
+/** Why a batch didn't answer an item. */
+async function failureOf(folder: string): Promise<string> {
+  const path = join(folder, "error.json");
+  const why = parsed(await Deno.readTextFile(path), path)?.get("message");
+  return `its item of the batch failed${typeof why === "string" ? ` (${errorText(why)})` : ""}`;
 }
 
 /** The file of this name; where there are several, one with a picture. */

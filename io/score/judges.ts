@@ -2,6 +2,7 @@
  * writes JSON lines (scripts/judges). */
 import { join } from "node:path";
 import { Fields } from "../../engine/config/config_fields.ts";
+import { errorText } from "../../engine/config/error_text.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import type { SpokenWord } from "../layouts/layout.ts";
 import { WavWriter } from "../media/wav.ts";
@@ -84,14 +85,12 @@ export class Judges implements AsyncDisposable {
     const answer = await answerOf({ lines: this.#lines, said: this.#said });
     await Deno.remove(path);
     if (answer.has("error")) throw new RunError(`--judges: ${answer.get("error")}`);
-    const known = (key: "quality" | "constancy") =>
-      answer.get(key) === null ? null : answer.number(key, [-1, 5]);
-    const words = answer.get("words") === null ? null : answer.list("words", [0, 1e6]);
-    return {
-      words: words && words.map(wordOf),
-      quality: known("quality"),
-      constancy: known("constancy"),
-    };
+    try {
+      return judgedOf(answer);
+    } catch (error) {
+      // What a program of ours answers is no input of the user's.
+      throw new RunError(errorText(error));
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -115,6 +114,17 @@ async function answerOf({ lines, said }: Omit<Running, "process">): Promise<Fiel
   if (value !== undefined) return new Fields(JSON.parse(value), "--judges");
   const why = (await said).trimEnd().split("\n").at(-1) || "no reason";
   throw new RunError(`--judges: they ended (${why}): run 'deno task setup --judges'`);
+}
+
+function judgedOf(answer: Fields): Judged {
+  const known = (key: "quality" | "constancy") =>
+    answer.get(key) === null ? null : answer.number(key, [-1, 5]);
+  const words = answer.get("words") === null ? null : answer.list("words", [0, 1e6]);
+  return {
+    words: words && words.map(wordOf),
+    quality: known("quality"),
+    constancy: known("constancy"),
+  };
 }
 
 function wordOf(value: unknown): SpokenWord {

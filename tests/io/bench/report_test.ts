@@ -12,11 +12,10 @@ import {
 } from "../../../io/reports/plots.ts";
 import { type Bench, draw, writeReport } from "../../../io/reports/report.ts";
 import { provenanceOf, startRun } from "../../../io/provenance/provenance.ts";
-import { existing, onPath } from "../../../scripts/programs.ts";
+import { chromium, rendered } from "../chromium.ts";
 import { folderTest } from "../media.ts";
 import { adapterTest, bench } from "./support.ts";
 
-const chromium = existing(["chromium", "chromium-browser", "google-chrome"].map(onPath))[0];
 const cannotDraw = await draw([]).then(() => null, (error: Error) => error.message);
 
 /** A test that draws; where nothing can be drawn it is skipped, and its name says why. */
@@ -24,22 +23,6 @@ function drawingTest(name: string, fn: (folder: string) => Promise<void>, more?:
   const why = cannotDraw ?? more;
   if (why === undefined) folderTest(name, fn);
   else Deno.test({ name: `${name} (skipped: ${why})`, ignore: true, fn: () => {} });
-}
-
-/** The page as Chromium has rendered it. */
-async function rendered(page: string, folder: string): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(chromium ?? "", {
-    args: [
-      ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
-      ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-      ...[`--user-data-dir=${folder}/chromium`, "--dump-dom", `file://${page}`],
-    ],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(stdout);
 }
 
 function kernel(name: string, flops: number, ms: number): KernelFigure {
