@@ -2,11 +2,11 @@
  * Installs what is missing on this machine: a Vulkan driver that WebGPU can use, and FFmpeg; with
  * `--tests` also Chromium, and for the tests of scripts/cluster/ Slurm, GNU parallel and the checker of
  * Kubernetes files; with `--training` what scripts/train/ needs: espeak-ng, and the packages of
- * scripts/requirements.txt. Python packages go into virtual environments of their own (`.venv` beside
+ * scripts/requirements.txt; with `--judges` the judges of `score` (scripts/judges). Python packages go into virtual environments of their own (`.venv` beside
  * their list).
  * Says nothing when nothing is missing.
  *
- *     deno task setup [--tests] [--training]
+ *     deno task setup [--tests] [--training] [--judges]
  *
  * Installers: apt-get (as root, or with sudo that needs no password), Homebrew, and for FFmpeg
  * ffmpeg-static's own download. Where none may be used it says in one line what to install and
@@ -103,7 +103,14 @@ const venvs: Need = {
   apt: "python3-venv",
 };
 
+const compiler: Need = {
+  name: "a C compiler and Python's headers (for one of the judges' packages)",
+  isThere: () => Promise.resolve(onPath("gcc") !== undefined || onPath("cc") !== undefined),
+  apt: "gcc python3-dev",
+};
+
 const packages = pythonPackages("");
+const judges = pythonPackages("judges/");
 const kubernetes: Need = { ...pythonPackages("cluster/"), optional: true };
 
 async function pythonMakesVenvs(): Promise<boolean> {
@@ -203,12 +210,13 @@ async function main(): Promise<number> {
   const flag = { type: "boolean" } as const;
   const { values: args } = parseArgs({
     args: Deno.args,
-    options: { tests: flag, training: flag, check: flag },
+    options: { tests: flag, training: flag, judges: flag, check: flag },
     strict: false,
   });
   const needs = [vulkan, ffmpeg];
   if (args.tests) needs.push(chromium, slurm, { ...venvs, optional: true }, kubernetes);
   if (args.training) needs.push(espeak, venvs, packages);
+  if (args.judges) needs.push(venvs, compiler, judges);
   const missing = await missingOf(needs);
   if (missing.length === 0) return 0;
   if (args.check) {

