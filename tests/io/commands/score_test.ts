@@ -243,10 +243,10 @@ else {
     for (const id of ["timeline-1-1", "timeline-1-2", "timeline-2-1", "timeline-2-2"]) {
       const [, rest = ""] = dom.split(`<figure id="plot-${id}">`);
       const [figure = ""] = rest.split("</figure>");
-      // Bars of speech, lines of latency, a triangle of the barge-in.
-      for (const [mark, count] of [["rect", 6], ["rule", 2], ["symbol", 1]] as const) {
+      // Bars of speech, lines of latency (also the user's), a triangle of the barge-in.
+      for (const [mark, count] of [["rect", 6], ["rule", 3], ["symbol", 1]] as const) {
         const groups = [
-          ...figure.matchAll(new RegExp(`mark-${mark} role-mark layer[^>]*>(.*?)</g>`, "gs")),
+          ...figure.matchAll(new RegExp(`mark-${mark} role-mark [^>]*>(.*?)</g>`, "gs")),
         ];
         const paths = groups.flatMap(([, group = ""]) => group.match(/<(path|line)/g) ?? []);
         assertEquals(paths.length, count, `${id}: ${mark}`);

@@ -22,7 +22,7 @@ Deno.test({
   ignore: why !== null,
   fn: async () => {
     const path = `${smallSet}/100003/agent.mp4`;
-    // 'there is a blue heart', 'it is a star'
+    // Where the agent says 'there is a blue heart'.
     const whole = await listen({ path, tracks: defaultTracks }, null, finder);
     const sound = whole.sound.subarray(12 * 16000);
     await using judges = await Judges.open(scripts, ["words", "quality", "voice"]);
@@ -30,9 +30,9 @@ Deno.test({
     const all = [{ from: 0, to: sound.length / 16000 }];
     const voice = await judges.judge(sound, all);
     const heard = (voice.words ?? []).map(({ text }) => text.toLowerCase()).join(" ");
-    for (const word of ["blue heart", "star"]) assert(heard.includes(word), heard);
-    const star = voice.words?.find(({ text }) => /star/i.test(text));
-    assert(star && star.from > 5.4 && star.to < 7.1, JSON.stringify(star));
+    assert(heard.includes("blue heart"), heard);
+    const heart = voice.words?.find(({ text }) => /heart/i.test(text));
+    assert(heart && heart.from > 2.2 && heart.to < 3.3, JSON.stringify(heart));
     const hum = sound.map((_, i) => 0.1 * Math.sin(i / 20));
     const other = await judges.judge(hum, all);
     assert((voice.quality ?? 0) > 1.3 && (other.quality ?? 5) < (voice.quality ?? 0));
