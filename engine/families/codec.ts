@@ -30,6 +30,8 @@ export interface OpenCodec {
   encoder: Coder;
   decoder: Coder;
   tensors: Map<string, CheckpointTensor>;
+  /** Of a latent in time, where latents are codes; null where they are floats. */
+  bits: number | null;
 }
 
 /**
@@ -65,17 +67,30 @@ export function partInput({ where, codec, family }: CodecPart, stream: CodecStre
 
 const round = (n: number) => Number(n.toFixed(3));
 
-/** Opens a codec's folder or file and reads it. @throws InputError */
+/**
+ * Opens a codec's folder or file and reads it.
+ *
+ * @param codes Its latents are the codes of its quantizer.
+ * @throws InputError
+ */
 export async function openCodec(
   path: string | URL,
   medium: Medium,
   stream: CodecStream,
+  codes = false,
 ): Promise<OpenCodec> {
   using part = await CodecPart.open(path, medium);
   const { codec, family, where } = part;
+  const sides = codes ? codec.coded : codec;
+  if (!sides) {
+    throw new InputError(
+      `${where}: the ${medium} codec '${family}' has no quantizer, so its latents are no codes; ` +
+        `leave --codes out`,
+    );
+  }
   const coder = (side: "encoder" | "decoder", input: Readonly<Shape4>): Coder => ({
     name: `response.${medium}.${side}`,
-    layers: codec[side].layers,
+    layers: sides[side].layers,
     input,
     sampleRate: codec.sampleRate ?? 1,
   });
@@ -90,7 +105,7 @@ export async function openCodec(
   hash.update(`wanstream codec\n${canonicalJson({ medium, rate: codec.sampleRate, layers })}\n`);
   const tensors: OpenCodec["tensors"] = new Map();
   for (const side of [encoder, decoder]) {
-    const own = side === encoder ? codec.encoder : codec.decoder;
+    const own = side === encoder ? sides.encoder : sides.decoder;
     for (const [name, { rule, shape }] of [...coderRules(side.name, own, side.input)].sort()) {
       const read = await part.read(rule);
       const bytes = new Uint8Array(new SharedArrayBuffer(read.length));
@@ -101,5 +116,15 @@ export async function openCodec(
     }
   }
   const digest = hash.digest("hex");
-  return { medium, family, where, digest, sampleRate: codec.sampleRate, encoder, decoder, tensors };
+  return {
+    medium,
+    family,
+    where,
+    digest,
+    sampleRate: codec.sampleRate,
+    encoder,
+    decoder,
+    tensors,
+    bits: codes ? codec.coded?.bits ?? null : null,
+  };
 }

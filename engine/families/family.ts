@@ -72,8 +72,8 @@ export interface PartCodec {
   channels: number;
   encoder: PartCoder;
   decoder: PartCoder;
-  /** The same around codes, whole numbers, where it has a quantizer. */
-  coded?: { channels: number; encoder: PartCoder; decoder: PartCoder };
+  /** The same around codes, whole numbers, where it has a quantizer; `bits` of each latent in time. */
+  coded?: { channels: number; bits: number; encoder: PartCoder; decoder: PartCoder };
   /** More keys of `response.MEDIUM` in our `config.json`. */
   keys?: Readonly<Record<string, unknown>>;
   /** Names of their tensors that are left out; any other that no rule names is refused. */

@@ -218,6 +218,7 @@ export const mimi: CodecFamily = {
       decoder: part(decoder, [1, 1, 1, hidden]),
       coded: {
         channels: quantizer.codebooks,
+        bits: quantizer.codebooks * Math.log2(quantizer.codebook_size),
         encoder: part([...encoder, quantize], sound),
         decoder: part([dequantize, ...decoder], [1, 1, 1, quantizer.codebooks]),
       },

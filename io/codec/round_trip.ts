@@ -34,7 +34,13 @@ export interface MediumFigures {
   codec: string;
   where: string;
   digest: string;
-  latents: { perSecond: number; channels: number; floatsPerSecond: number };
+  latents: {
+    perSecond: number;
+    channels: number;
+    floatsPerSecond: number;
+    /** Where they are codes. */
+    bitsPerSecond: number | null;
+  };
 }
 
 export interface Figures {
@@ -135,13 +141,14 @@ export class RoundTripper {
   #figures<T>(medium: Medium, { unitMs }: StreamShape, fidelity: T): MediumFigures & T | null {
     const [codec, unit] = [this.codecs[medium], this.units[medium]];
     if (!codec || !unit) return null;
-    const { family, where, digest } = codec;
+    const { family, where, digest, bits } = codec;
     const [time = 0, , , channels = 0] = unit.latentShape;
     const perSecond = (n: number) => (n * 1000) / unitMs;
     const latents = {
       perSecond: perSecond(time),
       channels,
       floatsPerSecond: perSecond(elements(unit.latentShape)),
+      bitsPerSecond: bits === null ? null : perSecond(time * bits),
     };
     return { codec: family, where, digest, latents, ...fidelity };
   }
@@ -162,8 +169,12 @@ export async function* storedUnits(file: LatentsFile, codecs: Codecs): AsyncGene
 export function figuresText(figures: Figures): string {
   const { units, seconds, codecSeconds, realTimeFactor, audio, video } = figures;
   const dB = (value: number | null) => value === null ? "no difference" : `${value.toFixed(2)} dB`;
-  const rate = ({ latents: { perSecond, floatsPerSecond, channels } }: MediumFigures) =>
-    `${perSecond} latents of ${channels} channels a second, ${floatsPerSecond} floats a second`;
+  const rate = ({ latents }: MediumFigures) => {
+    const { perSecond, floatsPerSecond, bitsPerSecond, channels } = latents;
+    return bitsPerSecond === null
+      ? `${perSecond} latents of ${channels} channels a second, ${floatsPerSecond} floats a second`
+      : `${perSecond} times ${channels} codes a second, ${bitsPerSecond} bits a second`;
+  };
   const rows = [
     ["units", `${units} (${seconds.toFixed(2)} s of stream)`],
     ["real-time factor", `${realTimeFactor?.toFixed(3)} (${codecSeconds.toFixed(2)} s of work)`],

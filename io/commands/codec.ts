@@ -50,6 +50,7 @@ const spec = {
     },
     "audio-codec": { kind: "text", value: "DIR", help: "a codec's folder or file (the model's)" },
     "video-codec": { kind: "text", value: "DIR", help: "a codec's folder or file (the model's)" },
+    codes: { kind: "flag", help: "latents of sound are the codes of its codec's quantizer" },
     model: {
       kind: "text",
       value: "DIR",
@@ -73,6 +74,7 @@ const spec = {
     "wanstream codec talk.mp4 --latents talk.safetensors",
     "wanstream codec talk.safetensors -o back.mkv",
     "wanstream codec voice.wav -o back.wav --audio-codec mimi --json",
+    "wanstream codec voice.wav --latents codes.safetensors --audio-codec mimi --codes",
     "ffmpeg -re -i talk.mp4 -f nut - | wanstream codec - -o - | ffplay -",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
@@ -106,7 +108,8 @@ async function codec(options: Options, operands: string[], started: StartedRun):
   for (const medium of media) {
     if (!wanted.includes(medium)) continue;
     const path = options[`${medium}-codec`] ?? model;
-    opened[medium] = await openCodec(path, medium, stream);
+    const codes = options.codes && medium === "audio";
+    opened[medium] = await openCodec(path, medium, stream, codes);
   }
   const sampleRate = opened.audio?.sampleRate ?? config.response.audio.sample_rate;
   const shape: StreamShape = {

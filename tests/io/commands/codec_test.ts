@@ -34,7 +34,12 @@ withGpu("codec gives figures, and latents that decode to what came back", async 
     const tiny = ["--model", folder];
     const { json, err } = await codec(input, "-o", `${folder}/back.wav`, ...tiny);
     assertEquals([json.units, json.seconds, json.video], [11, 0.44, null]);
-    assertEquals(json.audio.latents, { perSecond: 50, channels: 4, floatsPerSecond: 200 });
+    assertEquals(json.audio.latents, {
+      perSecond: 50,
+      channels: 4,
+      floatsPerSecond: 200,
+      bitsPerSecond: null,
+    });
     assert(json.audio.siSdr < 0 && json.audio.logMel > 0, "random weights");
     assert(err.includes("SI-SDR"), err);
     assertEquals(json.outputs, { response: `${folder}/back.wav` });
@@ -98,10 +103,50 @@ withGpu("codec takes pictures and sound through, and both as latents", async () 
     const args = [input, "--model", folder, "--size", "16x8"];
     const latents = `${folder}/l.safetensors`;
     const { json } = await codec(...args, "-o", `${folder}/back.mkv`, "--latents", latents);
-    assertEquals(json.video.latents, { perSecond: 25, channels: 6, floatsPerSecond: 25 * 6 * 8 });
+    assertEquals(json.video.latents, {
+      perSecond: 25,
+      channels: 6,
+      floatsPerSecond: 25 * 6 * 8,
+      bitsPerSecond: null,
+    });
     assert(json.video.psnr > 3 && json.video.psnr < 20, "random weights");
     using file = await WeightFiles.open(latents);
     assertEquals(file.entries.get("video")?.shape, [json.units, 1, 2, 4, 6]);
+  });
+});
+
+withGpu("codec --codes gives a quantizer's codes, which are decoded again", async () => {
+  await withCheckpoint(tinyConfig(), async (folder) => {
+    const wav = await WavWriter.create(`${folder}/voice.wav`, 1500);
+    await wav.write(normal(random(2), 3 * 240, 0.3));
+    await wav.close();
+    const mimi = new URL("../../data/mimi", import.meta.url).pathname;
+    const args = ["--codes", "--audio-codec", mimi];
+    const codes = `${folder}/codes.safetensors`;
+    const { json } = await codec(`${folder}/voice.wav`, "--latents", codes, ...args);
+    assertEquals(json.audio.latents, {
+      perSecond: 12.5,
+      channels: 6,
+      floatsPerSecond: 75,
+      bitsPerSecond: 450,
+    });
+    using file = await WeightFiles.open(codes);
+    assertEquals(file.entries.get("audio")?.shape, [3, 2, 6]);
+    const bytes = new Uint8Array(3 * 2 * 6 * 4);
+    await file.read("audio", 0, bytes);
+    const numbers = new Float32Array(bytes.buffer);
+    assert(numbers.every((n) => Number.isInteger(n) && n >= 0 && n < 64), `${numbers}`);
+    assert(new Set(numbers).size > 10, `${numbers}`);
+    const back = await codec(codes, "-o", `${folder}/back.wav`, ...args);
+    assertEquals(back.json.units, 3);
+    await assertInputError(
+      () => run([codes, "-o", `${folder}/x.wav`, "--audio-codec", mimi]),
+      "its audio latents are of the codec with digest",
+    );
+    await assertInputError(
+      () => run([`${folder}/voice.wav`, "--latents", `${folder}/x.safetensors`, "--codes"]),
+      "the audio codec 'wanstream' has no quantizer",
+    );
   });
 });
 
