@@ -3,7 +3,8 @@ import { InputError } from "../../engine/config/errors.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { decodeMedia, decodePicture } from "../ffmpeg/ffmpeg_decode.ts";
 import { probe } from "../ffmpeg/ffmpeg_probe.ts";
-import { readError } from "../system/errors.ts";
+import { endedFromOutside } from "../ffmpeg/ffmpeg_source.ts";
+import { readError, RunError } from "../system/errors.ts";
 import { type MediaSource, ObservationReader } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import { defaultTracks, takenTracks, type TrackChoice } from "../media/tracks.ts";
@@ -158,6 +159,10 @@ export async function readSound(
       await audio.read();
       held += audio.take(bytes.subarray(held));
     }
+    // A voice may break off, but not for a reason that another run doesn't have.
+    const isShort = audio !== null && held < bytes.length;
+    const cut = isShort ? await source.finish(held / 4 / shape.sampleRate) : null;
+    if (endedFromOutside.test(cut ?? "")) throw new RunError(`${path}: ${cut}: try again`);
     if (held < 4) throw new InputError(`${path}: holds no sound`);
   } finally {
     await source.close();

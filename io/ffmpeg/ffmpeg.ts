@@ -1,6 +1,6 @@
 /** Finds FFmpeg and runs it: no shell, no terminal, its messages drained and kept. */
 import { InputError } from "../../engine/config/errors.ts";
-import { isExhausted } from "../system/errors.ts";
+import { isExhausted, RunError } from "../system/errors.ts";
 
 /** An FFmpeg that was found and answers. */
 export interface Ffmpeg {
@@ -114,14 +114,29 @@ export function ffmpegNames(
 }
 
 async function listNames(ffmpeg: Ffmpeg, list: string): Promise<Set<string>> {
-  const { stdout } = await new Deno.Command(ffmpeg.path, {
+  const { stdout, signal } = await new Deno.Command(ffmpeg.path, {
     args: ["-hide_banner", "-loglevel", "error", `-${list}`],
     stdin: "null",
     stdout: "piped",
     stderr: "null",
   }).output();
+  checkSignal(`-${list}`, signal);
   const rows = new TextDecoder().decode(stdout).matchAll(/^ [A-Z.]{2,6} +(\S+)/gm);
   return new Set([...rows].map((row) => row[1] ?? ""));
+}
+
+/**
+ * Tells an FFmpeg that was ended from outside, by another program or by the system where memory is short,
+ * from one that fails by what it reads.
+ *
+ * @param name What it read, for the message.
+ * @throws RunError
+ */
+export function checkSignal(name: string, signal: Deno.Signal | null): void {
+  if (signal !== "SIGKILL" && signal !== "SIGTERM") return;
+  throw new RunError(
+    `${name}: FFmpeg: ended by ${signal}, by another program or because memory was short: try again`,
+  );
 }
 
 /** How to start an {@linkcode FfmpegProcess}. */

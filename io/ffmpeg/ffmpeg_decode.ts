@@ -2,7 +2,7 @@
 import { InputError } from "../../engine/config/errors.ts";
 import { cutOff } from "../media/cut_off.ts";
 import { colourFilters } from "./colours.ts";
-import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
+import { checkSignal, type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
 import { inputArgs, type Probe } from "./ffmpeg_probe.ts";
 import { channelFilters, decode, fitFilter, pictures, samples, Watchdog } from "./ffmpeg_source.ts";
 import type { MediaSource } from "../media/observation_reader.ts";
@@ -84,9 +84,10 @@ export async function decodePicture(
   const watchdog = new Watchdog(process);
   const parts = await Array.fromAsync(watchdog.watch(process.child.stdout));
   const bytes = await new Blob(parts as BlobPart[]).bytes();
-  await process.end();
+  const { signal } = await process.end();
   const size = width * height * 3;
   if (bytes.length < size) {
+    if (watchdog.reason === null) checkSignal(path, signal);
     const why = watchdog.reason ?? process.lastLine();
     throw new InputError(`${path}: its picture can't be decoded (${why})`);
   }

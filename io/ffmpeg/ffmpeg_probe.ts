@@ -2,7 +2,7 @@
 import { InputError } from "../../engine/config/errors.ts";
 import { isoBrand } from "../media/cut_off.ts";
 import { checkColours, type ColouredTrack, decoderArgs } from "./colours.ts";
-import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
+import { checkSignal, type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
 import { inputLimits } from "./ffmpeg_source.ts";
 import { formatWhitelist, whyRefused } from "./formats.ts";
 import { defaultTracks, takenTracks, type Track, type TrackChoice } from "../media/tracks.ts";
@@ -89,6 +89,7 @@ async function look(ffmpeg: Ffmpeg, path: string, args: string[]) {
   const [stdout, { signal }] = await Promise.all([reading, process.end()]);
   clearTimeout(timer);
   if (expired) throw new InputError(`${path}: FFmpeg found no streams within a minute`);
+  checkSignal(path, signal);
   return { stdout, lines: process.lines, said: signal ?? process.lastLine() };
 }
 

@@ -5,7 +5,7 @@
  */
 import { InputError } from "../../engine/config/errors.ts";
 import { ByteQueue } from "../system/byte_queue.ts";
-import { type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
+import { checkSignal, type Ffmpeg, FfmpegProcess } from "./ffmpeg.ts";
 import { Loopback } from "./loopback.ts";
 import type { MediaSource } from "../media/observation_reader.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
@@ -81,7 +81,8 @@ export function channelFilters(channel: number | null): string[] {
 const longestSilence = 60_000;
 
 /** Tells of an FFmpeg that another program ended, or that hung: the recording may be good. */
-export const endedFromOutside = /FFmpeg: ended by SIG(KILL|TERM)|FFmpeg neither wrote nor ended/;
+export const endedFromOutside =
+  /FFmpeg: ended by SIG(KILL|TERM)|FFmpeg (neither wrote nor ended|found no streams within a minute)/;
 
 /** Ends an FFmpeg that falls silent while its output is awaited. */
 export class Watchdog {
@@ -209,6 +210,7 @@ export function decode(ffmpeg: Ffmpeg, decoding: Decoding): MediaSource {
       const said = watchdog.reason ??
         `FFmpeg: ${signal === null ? process.lastLine() : `ended by ${signal}`}`;
       if (seconds === 0) {
+        if (watchdog.reason === null) checkSignal(name, signal);
         throw new InputError(`${name}: nothing of it could be decoded (${said})`);
       }
       return await decoding.cutOff(seconds, process.lines, code === 0 ? null : said);

@@ -61,6 +61,11 @@ export function isExhausted(error: unknown): boolean {
   return isOsError(error) && /\(os error (12|23|24)\)/.test(error.message);
 }
 
+/** True when a disk or its server failed, which may pass: input/output errors, no answer, a stale handle. */
+function isDisks(error: unknown): boolean {
+  return isOsError(error) && /\(os error (5|107|110|112|113|116|121)\)/.test(error.message);
+}
+
 /**
  * An error of writing a file: what the operating system refused becomes an OutputError that names the
  * file; any other error stays what it is.
@@ -89,7 +94,9 @@ export function explain(error: unknown): { text: string; exitCode: number } {
 
 /** Why a file that was named can't be read, and the remedy. */
 export function readError(path: string, error: unknown): Error {
-  if (isExhausted(error)) return new RunError(`${path}: can't be read: ${osReason(error)}`, 3);
+  if (isExhausted(error) || isDisks(error)) {
+    return new RunError(`${path}: can't be read: ${osReason(error)}`, 3);
+  }
   if (error instanceof Deno.errors.NotFound) {
     return new InputError(`${path}: there is no such file: check its name`);
   }

@@ -4,7 +4,7 @@ import { InputError } from "../../../engine/config/errors.ts";
 import { FfmpegProcess } from "../../../io/ffmpeg/ffmpeg.ts";
 import { decode, Watchdog } from "../../../io/ffmpeg/ffmpeg_source.ts";
 import { MatroskaMuxer } from "../../../io/media/matroska_muxer.ts";
-import { openInput } from "../../../io/ends/observe.ts";
+import { openInput, readPicture, readSound } from "../../../io/ends/observe.ts";
 import { concat } from "../../../io/system/bytes.ts";
 import { ObservationReader } from "../../../io/media/observation_reader.ts";
 import { ffmpeg, ffmpegTest, folderTest, make, picture, tone, userShape } from "../media.ts";
@@ -43,6 +43,40 @@ folderTest(
     assertEquals(await read(slow, () => false, 20), whole);
   },
 );
+
+ffmpegTest("an FFmpeg that is ended from outside is no fault of what it reads", async (at) => {
+  if (windows) return;
+  const path = `${at}/talk.mkv`;
+  await make(...picture(1), ...tone(1), path);
+  const counting = `n=$(($(cat ${at}/calls 2>/dev/null || echo 0) + 1)); echo $n > ${at}/calls`;
+  /** The same FFmpeg, which is ended at its nth start. */
+  const endedAt = (n: number) =>
+    script(at, `${counting}; if [ $n = ${n} ]; then kill -9 $$; fi; exec '${ffmpeg?.path}' "$@"`);
+  const readers: ((found: typeof ffmpeg & object) => Promise<unknown>)[] = [
+    async (found) => {
+      const { observations } = await openInput(path, userShape, () => Promise.resolve(found));
+      return await Array.fromAsync(observations);
+    },
+    (found) => readPicture(path, userShape, () => Promise.resolve(found)),
+    (found) => readSound(path, userShape, 4, () => Promise.resolve(found)),
+  ];
+  for (const read of readers) {
+    for (let n = 1;; n++) {
+      await Deno.remove(`${at}/calls`).catch(() => {});
+      const found = await endedAt(n);
+      const error = await read(found).then(() => null, (error) => error);
+      if (error === null) {
+        assert(n > 2, "each reader looks first, then decodes");
+        break;
+      }
+      assertEquals(
+        [error.name, error.message.includes("ended by SIGKILL")],
+        ["RunError", true],
+        error,
+      );
+    }
+  }
+});
 
 folderTest(
   "what a silent FFmpeg gave is kept up to the last whole unit, with the reason",
