@@ -4,7 +4,7 @@
  */
 import type { ModelConfig } from "../config/config.ts";
 import { InputError } from "../config/errors.ts";
-import { type Coder, coderOutput } from "../layers/coder.ts";
+import { type Coder, coderOutput, placeFirst } from "../layers/coder.ts";
 import { requireAudio, type Shape4 } from "../layers/ops/layer.ts";
 
 export type Medium = "audio" | "video";
@@ -49,10 +49,14 @@ export function mediumShape(
 
 /** The encoder of the agent's own audio or video. */
 export function responseEncoder(config: ModelConfig, medium: Medium): Coder {
+  const input = mediumShape(config, "response", medium);
+  const [, height, width, channels] = input;
+  const alone = medium === "video" && config.response.video.first_frame_alone;
   return {
     name: `response.${medium}.encoder`,
     layers: config.response[medium].encoder,
-    input: mediumShape(config, "response", medium),
+    input,
+    ...(alone ? { first: [1, height, width, channels] } : {}),
     sampleRate: config.response.audio.sample_rate,
   };
 }
@@ -74,7 +78,11 @@ export function responseDecoder(config: ModelConfig, medium: Medium): Coder {
     );
   }
   if (medium === "audio") requireAudio(latents, `${encoder.name}'s output`);
-  const decoder = { ...encoder, name: `response.${medium}.decoder`, layers, input: latents };
+  const name = `response.${medium}.decoder`;
+  const decoder = decoderOf(
+    { name, layers, input: latents, sampleRate: encoder.sampleRate },
+    encoder,
+  );
   const output = coderOutput(decoder);
   if (output.some((n, i) => n !== encoder.input[i])) {
     throw new InputError(
@@ -82,7 +90,31 @@ export function responseDecoder(config: ModelConfig, medium: Medium): Coder {
         `[${encoder.input}] (time, height, width, channels); its strides must mirror the encoder's`,
     );
   }
+  if (decoder.first && decoder.first.join() !== latents.join()) {
+    throw new InputError(
+      `${encoder.name} makes latents [${decoder.first}] of the first frame and [${latents}] of a unit; ` +
+        `with first_frame_alone they must be alike: choose a unit that is one latent long`,
+    );
+  }
   return decoder;
+}
+
+/**
+ * The decoder with the shape of the first frame's latents, where that comes alone.
+ *
+ * @param of Its encoder.
+ * @throws InputError unless the first frame comes back as one frame.
+ */
+export function decoderOf(decoder: Coder, of: Coder): Coder {
+  const latents = placeFirst(of).at(-1)?.output;
+  if (!of.first || !latents) return decoder;
+  const alone = { ...decoder, first: latents };
+  const output = placeFirst(alone).at(-1)?.output;
+  if (output?.join() === of.first.join()) return alone;
+  throw new InputError(
+    `${decoder.name} turns the first frame's latents [${latents}] into [${output}], not back into ` +
+      `[${of.first}] (time, height, width, channels)`,
+  );
 }
 
 /**

@@ -66,7 +66,11 @@ export function validateConfig(json: unknown, where: string): ModelConfig {
     },
     response: {
       audio: { ...readAudio(response.object("audio")), ...readCodec(response.object("audio")) },
-      video: { ...readVideo(response.object("video")), ...readCodec(response.object("video")) },
+      video: {
+        ...readVideo(response.object("video")),
+        ...readCodec(response.object("video")),
+        ...readFirst(response.object("video")),
+      },
     },
     solver: readSolver(top.object("solver")),
     ...(top.has("trained_with") ? { trained_with: top.someOf("trained_with", conditionings) } : {}),
@@ -184,6 +188,11 @@ function readCodec(codec: Fields): CodecConfig {
     encoder: parseLayers(codec, "encoder"),
     decoder: parseLayers(codec, "decoder"),
   };
+}
+
+function readFirst(video: Fields): { first_frame_alone?: true } {
+  const alone = video.has("first_frame_alone") && video.boolean("first_frame_alone");
+  return alone ? { first_frame_alone: true } : {};
 }
 
 /** Checks numbers against each other: whole units, layers that fit, sizes that can be held. */

@@ -89,10 +89,11 @@ export interface ModelConfig {
     audio: { sample_rate: number } & ObservationEncoder;
     video: { width: number; height: number } & ObservationEncoder;
   };
-  /** What the agent gives, and its codecs. */
+  /** What the agent gives, and its codecs. With `first_frame_alone` the video codec takes one frame by
+   * itself before the first unit: the persona's picture, or grey. */
   response: {
     audio: { sample_rate: number } & CodecConfig;
-    video: { width: number; height: number } & CodecConfig;
+    video: { width: number; height: number; first_frame_alone?: true } & CodecConfig;
   };
   /** The solver's defaults. */
   solver: SolverConfig;

@@ -1,6 +1,6 @@
 /** A codec in memory, whatever family it came from: coders of ours, and tensors under our names. */
 import { createHash } from "node:crypto";
-import type { Medium } from "../checkpoint/coders.ts";
+import { decoderOf, type Medium } from "../checkpoint/coders.ts";
 import { canonicalJson } from "../config/canonical_json.ts";
 import { InputError } from "../config/errors.ts";
 import { type Coder, coderOutput } from "../layers/coder.ts";
@@ -94,8 +94,12 @@ export async function openCodec(
     input,
     sampleRate: codec.sampleRate ?? 1,
   });
-  const encoder = coder("encoder", partInput(part, stream));
-  const decoder = coder("decoder", coderOutput(encoder));
+  const input = partInput(part, stream);
+  const [, height, width, channels] = input;
+  const alone = codec.keys?.["first_frame_alone"] === true;
+  const first: Partial<Coder> = alone ? { first: [1, height, width, channels] } : {};
+  const encoder = { ...coder("encoder", input), ...first };
+  const decoder = decoderOf(coder("decoder", coderOutput(encoder)), encoder);
   const output = coderOutput(decoder);
   if (output.join() !== encoder.input.join()) {
     throw new RangeError(`family ${family}: decodes to [${output}], not to [${encoder.input}]`);

@@ -31,6 +31,9 @@ export const wanstream: CodecFamily = {
       channels,
       encoder: part(encoder),
       decoder: part(responseDecoder(config, medium)),
+      ...(medium === "video" && config.response.video.first_frame_alone
+        ? { keys: { first_frame_alone: true } }
+        : {}),
       // The rest of the model.
       unused: [/^/],
     };

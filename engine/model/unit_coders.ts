@@ -35,6 +35,8 @@ export class UnitEncoder {
   private readonly gpu: Gpu;
   readonly coder: StreamingCoder;
   readonly steps: readonly Step[];
+  /** In place of `steps`, once, where a stream's first frame comes alone; null: it doesn't. */
+  readonly firstSteps: readonly Step[] | null;
   /** Samples, or packed pixels. */
   readonly #given: Tensor;
 
@@ -48,18 +50,23 @@ export class UnitEncoder {
   ) {
     this.gpu = gpu;
     this.coder = new StreamingCoder(gpu, coder, weights, storage);
-    const { input, steps } = this.coder;
+    const { input, steps, first } = this.coder;
     if (medium === "audio") {
       this.#given = input;
       this.steps = steps;
+      this.firstSteps = null;
     } else {
-      this.#given = packedPixels(gpu, `${coder.name} pictures`, input.shape);
-      const unpack = unpackPixels(gpu, { label: coder.name, pixels: this.#given, y: input });
-      this.steps = [unpack, ...steps];
+      const given = this.#given = packedPixels(gpu, `${coder.name} pictures`, input.shape);
+      const unpack = (y: Tensor) => {
+        const pixels = { ...given, shape: [pixelWords(elements(y.shape) / 3)] };
+        return unpackPixels(gpu, { label: coder.name, pixels, y });
+      };
+      this.steps = [unpack(input), ...steps];
+      this.firstSteps = first && [unpack(first.input), ...first.steps];
     }
   }
 
-  /** Writes a unit's samples, or its RGB24 frames. The length must be a unit's. */
+  /** Writes a unit's samples, or its RGB24 frames, or before `firstSteps` one frame. */
   write(data: Float32Array | Uint8Array): void {
     let bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
     if (bytes.length % 4 !== 0) {
@@ -95,6 +102,17 @@ export class MediumDecoder {
     }
   }
 
+  /** Takes the latents of a stream's first frame, where that comes alone: what it decodes to isn't asked
+   * for, since it is known. */
+  takeFirst(latents: Tensor): readonly Step[] {
+    const { first } = this.coder;
+    if (!first) return [];
+    return [
+      copy(`${this.medium} latents`, latents, reshape(first.input, latents.shape)),
+      ...first.steps,
+    ];
+  }
+
   /** Takes a unit's latents; before `steps`. */
   take(latents: Tensor): Step {
     const input = reshape(this.coder.input, latents.shape);
@@ -113,6 +131,7 @@ export class MediumDecoder {
 export class UnitDecoder {
   readonly coders: Record<Medium, StreamingCoder>;
   readonly steps: readonly Step[];
+  readonly video: MediumDecoder;
   /** Samples and packed pixels, to be read back. */
   readonly outputs: readonly [audio: Tensor, frames: Tensor];
   readonly #frameBytes: number;
@@ -132,6 +151,7 @@ export class UnitDecoder {
       new MediumDecoder(gpu, medium, responseDecoder(config, medium), weights, storage)
     );
     this.coders = { audio: audio.coder, video: video.coder };
+    this.video = video;
     this.outputs = [audio.output, video.output];
     this.#frameBytes = elements(video.coder.output.shape);
     // Both copies first: they stand outside of the compute pass.

@@ -43,11 +43,22 @@ function spanTable(model: Model, gpu: Gpu, first: number, count: number): Tensor
   return tensorFrom(gpu, "prefill tokens", [count, tokenWords], words);
 }
 
-/** Computes prefill into the model's history. With `wantSlices` it returns each span's K and V. */
-export async function computePrefill(model: Model, wantSlices: boolean): Promise<ArrayBuffer[]> {
+/**
+ * Computes prefill into the model's history. With `wantSlices` it returns each span's K and V.
+ *
+ * @param begin Called with the latents of the video codec's first frame, where that comes alone.
+ */
+export async function computePrefill(
+  model: Model,
+  wantSlices: boolean,
+  begin?: (first: Tensor) => void,
+): Promise<ArrayBuffer[]> {
   const { history, embedding, backbone, window, settings } = model;
   const [gpu, free] = working(model);
   history.writeWindow();
+  const alone = model.checkpoint.config.response.video.first_frame_alone;
+  const firstFrame = alone ? firstLatents(model, gpu) : null;
+  if (firstFrame) begin?.(firstFrame);
   const slices: ArrayBuffer[] = [];
   for (const [first, count] of spans(model)) {
     const x = makeTensor(gpu, "prefill x", [count, model.checkpoint.config.hidden_size]);
@@ -65,7 +76,7 @@ export async function computePrefill(model: Model, wantSlices: boolean): Promise
     const plan = new Plan([
       ...(ids
         ? embedding.text("prompt", ids, TokenType.prompt, x)
-        : embedding.latents("persona", personaLatents(model, gpu), 0, x)),
+        : embedding.latents("persona", personaLatents(model, gpu, firstFrame), 0, x)),
       ...backbone.span(history, {
         label: "prefill",
         x,
@@ -100,22 +111,51 @@ export function receivePrefill(model: Model, slices: readonly ArrayBuffer[]): vo
   free();
 }
 
-/** Encodes the reference voice and image with the response codecs: latents as [tokens, channels]. */
-export function personaLatents(model: Model, gpu: Gpu = model.gpu): Record<Medium, Tensor> {
+/**
+ * Encodes the reference voice and image with the response codecs: latents as [tokens, channels].
+ *
+ * @param firstFrame The image's, where it is a stream's first frame that comes alone.
+ */
+export function personaLatents(
+  model: Model,
+  gpu: Gpu = model.gpu,
+  firstFrame: Tensor | null = null,
+): Record<Medium, Tensor> {
   const { layout: { agentSamples, frames }, settings: { voice, personaFrame } } = model;
   const voiceUnits = Array.from(
     { length: (voice?.length ?? 0) / agentSamples },
     (_, unit) =>
       (voice ?? new Float32Array()).subarray(unit * agentSamples).subarray(0, agentSamples),
   );
+  const audio = encodeUnits(model, gpu, "audio", voiceUnits);
+  if (personaFrame && model.checkpoint.config.response.video.first_frame_alone) {
+    return { audio, video: firstFrame ?? firstLatents(model, gpu) };
+  }
   const still = new Uint8Array(frames * (personaFrame?.length ?? 0));
   for (let frame = 0; personaFrame && frame < frames; frame++) {
     still.set(personaFrame, frame * personaFrame.length);
   }
-  return {
-    audio: encodeUnits(model, gpu, "audio", voiceUnits),
-    video: encodeUnits(model, gpu, "video", personaFrame ? [still] : []),
-  };
+  return { audio, video: encodeUnits(model, gpu, "video", personaFrame ? [still] : []) };
+}
+
+/** A picture without content: what stands before a stream where nothing else does. */
+export const grey = (bytes: number) => new Uint8Array(bytes).fill(128);
+
+/** Latents of the first frame where that comes alone, [tokens, channels]: of the persona's picture, or of
+ * grey. */
+function firstLatents(
+  { checkpoint: { config }, latents, settings, weights, storage }: Model,
+  gpu: Gpu,
+): Tensor {
+  const coder = responseEncoder(config, "video");
+  const encoder = new UnitEncoder(gpu, "video", coder, weights, storage);
+  const { width, height } = config.response.video;
+  encoder.write(settings.personaFrame ?? grey(width * height * 3));
+  const all = makeTensor(gpu, "first frame's latents", latents.video);
+  const { output } = encoder.coder.first ?? encoder.coder;
+  const taken = copy("first frame's latents", reshape(output, all.shape), all);
+  submit(gpu, new Plan([...encoder.firstSteps ?? [], taken]));
+  return all;
 }
 
 /** Latents of consecutive units of one medium, [tokens of all, channels]. */

@@ -141,7 +141,9 @@ type Built = Promise<() => Promise<void>>;
 async function buildThinker(model: Model, build: Build): Built {
   const { settings, snapshot, details, port, peer } = build;
   const thinker = await Thinker.create(model, peer !== null, details);
-  const prefill = snapshot ? null : await computePrefill(model, peer !== null);
+  const prefill = snapshot
+    ? null
+    : await computePrefill(model, peer !== null, (first) => thinker.begin(first));
   if (snapshot) restoreThinker(thinker, snapshot);
   const inputs = new Queue<Input>();
   const solved = new Queue<ArrivedLatents>();

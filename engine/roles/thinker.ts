@@ -13,6 +13,7 @@ import { latentParts } from "../model/embedding.ts";
 import type { Model } from "../model/model.ts";
 import { type Media, UnitDecoder, UnitEncoder } from "../model/unit_coders.ts";
 import type { UnitInput } from "./messages.ts";
+import { grey } from "./prefill.ts";
 import type { CoderName } from "./snapshot.ts";
 import { copy, Plan, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
@@ -197,6 +198,15 @@ export class Thinker {
     }
     if (this.#slice) steps.push(...history.gather("slice", this.#tokenTable, this.#slice));
     return steps;
+  }
+
+  /** Begins the streams of pictures where their first frame comes alone. @param first Its latents. */
+  begin(first: Tensor): void {
+    const { gpu, checkpoint: { config } } = this.model;
+    const { encoder } = this.#observers.video;
+    const { width, height } = config.observation.video;
+    if (encoder.firstSteps) encoder.write(grey(width * height * 3));
+    submit(gpu, new Plan([...encoder.firstSteps ?? [], ...this.#decoder.video.takeFirst(first)]));
   }
 
   /** Encodes u_k into its rows of the residual stream. Only submits. Lengths must be a unit's. */

@@ -105,7 +105,11 @@ Deno.test("validateConfig() names key, value and range of impossible numbers", a
     ["response.video.height", 100_000, "response.video.height is 100000"],
     ["response.audio.latent_channels", 5, "ends in 4 channels"],
     ["response.audio.encoder.0.factor", [79, 1, 1], "encoder[0] (unshuffle): time of 320"],
-    ["response.audio.encoder.1.op", "attention", 'encoder[1].op is "attention"; it may be "conv"'],
+    [
+      "response.audio.encoder.1.op",
+      "attention",
+      'encoder[1].op is "attention"; it may be "silu" or',
+    ],
     [
       "response.audio.encoder.1.strides",
       [1, 1, 1],
