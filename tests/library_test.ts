@@ -22,6 +22,7 @@ import {
   sideBySide,
   typing,
 } from "../io/mod.ts";
+import { figures, findConversations, score } from "../io/score/mod.ts";
 import { tinyConfig } from "./engine/support.ts";
 import { withCheckpoint } from "./engine/tiny_checkpoint.ts";
 
@@ -54,6 +55,16 @@ Deno.test("what is null, a promise or another thing is refused in one line by wh
   const absent = { audio: null, frames: null };
   const recorded = { path: "a.mkv", shape: layout.agent, units: 1, spoken: [] };
   const session = { respond: () => [], snapshot: () => null };
+  const detector = { scores: () => Promise.resolve([]) };
+  const side = { path: "none.wav", tracks: { audio: 1, video: "none", channel: "mix" } as const };
+  const conversation = {
+    name: "c",
+    kind: "pair",
+    user: side,
+    agent: side,
+    delay: 0,
+    words: null,
+  } as const;
   const takers: Record<string, (wrong: never) => unknown> = {
     unitLayout: (wrong) => unitLayout(wrong),
     snapshotBytes: (wrong) => snapshotBytes(wrong),
@@ -77,6 +88,13 @@ Deno.test("what is null, a promise or another thing is refused in one line by wh
     readUserText: (wrong) => readUserText(wrong, 160),
     "readUserText, unitMs": (wrong) => readUserText("text.jsonl", wrong),
     captions: (wrong) => captions(wrong, 160, 1),
+    findConversations: (wrong) => findConversations(wrong),
+    "score, conversation": (wrong) => score(wrong, { detector }),
+    "score, options": (wrong) => score(conversation, wrong),
+    "score, detector": (wrong) => score(conversation, { detector: wrong }),
+    figures: (wrong) => figures(wrong),
+    "figures, options": (wrong) => figures([], wrong),
+    "findConversations, options": (wrong) => findConversations("nowhere", wrong),
     "paced, session": (wrong) => paced(wrong, []).next(),
     "paced, source": (wrong) => paced(session as never, wrong).next(),
     "saved, session": (wrong) => saved(wrong, [], "nowhere").next(),
@@ -142,6 +160,8 @@ async function everyError(folder: string): Promise<void> {
   await meet(() => recorder(`${folder}/a.wav`, { layout, info: wrong({}) }));
   await meet(() => sideBySide(`${folder}/a.mkv`, "a.wav", wrong(null)));
   await meet(() => observations("talk.wav", wrong({})));
+  await meet(() => score(wrong({}), { detector: { scores: () => Promise.resolve([]) } }));
+  await meet(() => figures(wrong(null)));
   await meet(() => Array.fromAsync(observations(`${folder}/none.wav`, { layout })));
   await meet(() => loadSnapshot(`${folder}/none`));
   const { readable } = new TransformStream<Uint8Array, Uint8Array>();

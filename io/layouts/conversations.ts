@@ -13,6 +13,7 @@ import { spokenWords } from "./words.ts";
 
 /** A side in a file. */
 export interface Recorded {
+  /** The file. */
   path: string;
   /** What of the file it is. */
   tracks: TrackChoice;
@@ -24,7 +25,9 @@ export interface Conversation {
   name: string;
   /** How it was found; `replay` is also an item of a batch. */
   kind: "pair" | "channels" | "replay";
+  /** Where the user is heard. */
   user: Recorded;
+  /** Where the agent is heard and seen. */
   agent: Recorded;
   /** Seconds by which the agent is heard later than its file says: of a replay one unit, because a
    * unit's answer begins when the whole unit was heard. */
@@ -35,6 +38,7 @@ export interface Conversation {
 
 /** What a folder holds. */
 export interface FoundConversations {
+  /** Sorted by the folders' names. */
   conversations: Conversation[];
   /** What can't be scored, and why. */
   leftOut: string[];

@@ -14,9 +14,11 @@ export interface LayoutItem {
 
 /** A word that a model said. */
 export interface SpokenWord {
+  /** As it was said. */
   text: string;
   /** In seconds of the recording. */
   from: number;
+  /** Its end. */
   to: number;
 }
 

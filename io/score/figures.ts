@@ -14,9 +14,11 @@ import { otherSide, type Side, sides } from "./turns.ts";
 
 /** A figure of one side, or of both. */
 export interface ScoreFigure {
+  /** Its name, as docs/score.md has it. */
   key: string;
   /** Null: it is about both sides. */
   side: Side | null;
+  /** What tables show. */
   label: string;
   /** Null: nothing, or too little, that it could rest on. */
   value: number | null;

@@ -9,9 +9,13 @@ import { soundRate, type Speech } from "./activity.ts";
 
 /** A part of a picture, its edges as parts of width and height. */
 export interface Region {
+  /** Left edge, 0 to 1. */
   left: number;
+  /** Upper edge, 0 to 1. */
   top: number;
+  /** Right edge, 0 to 1. */
   right: number;
+  /** Lower edge, 0 to 1. */
   bottom: number;
 }
 
@@ -125,8 +129,9 @@ export function syncOf({ fps, region }: Motion, sound: Float32Array): Sync | nul
 
 /** Whether a picture stands still. */
 export interface Freeze {
-  /** Seconds of picture, and of it those in which it stands still. */
+  /** Seconds of picture. */
   seconds: number;
+  /** Seconds in which it stands still. */
   frozen: number;
   /** The longest time without a change, in seconds. */
   longest: number;

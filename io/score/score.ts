@@ -10,17 +10,21 @@ import { type Exchange, exchangeOf, type Side } from "./turns.ts";
 
 /** A detector of voice activity: a score per window of 512 samples at 16 kHz. */
 export interface Detector {
+  /** Scores of each sound's windows, 0 to 1, the last one filled up with silence. */
   scores(sounds: readonly Float32Array[]): Promise<Float32Array[]>;
 }
 
 /** Who speaks when, and what follows from it. */
 export interface Heard {
+  /** In order, each side's. */
   speech: Record<Side, Speech[]>;
+  /** Turns, barge-ins, ... */
   exchange: Exchange;
 }
 
 /** What other programs judged of a side; null: they weren't asked, or had too little to go by. */
 export interface Judged {
+  /** In order. */
   words: SpokenWord[] | null;
   /** Mean opinion score of the whole (DNSMOS P.835), 1 to 5. */
   quality: number | null;
@@ -33,18 +37,27 @@ export type Judge = (sound: Float32Array, speech: readonly Speech[]) => Promise<
 
 /** What came out of a conversation. */
 export interface ConversationScore {
+  /** The conversation's. */
   name: string;
+  /** How it was found. */
   kind: Conversation["kind"];
+  /** The sides' files. */
   paths: Record<Side, string>;
+  /** Its length. */
   seconds: number;
+  /** Seconds by which the agent is heard later than its file says. */
   delay: number;
-  /** By the detector, and by level alone. */
+  /** By the detector. */
   voice: Heard;
+  /** The same by level alone. */
   level: Heard;
+  /** How loud the sides speak. */
   levels: Record<Side, Level>;
   /** Of the agent; null: it has no picture, or nothing moves. */
   sync: Sync | null;
+  /** The same of how long it stands still. */
   freeze: Freeze | null;
+  /** What other programs said; the agent's words may be its own. */
   judged: Record<Side, Judged>;
 }
 

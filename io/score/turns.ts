@@ -28,6 +28,7 @@ export const patience = 5;
 
 /** Speech of one side that the other doesn't take the turn from. */
 export interface Turn extends Speech {
+  /** Whose it is. */
   side: Side;
   /** Seconds from the end of the other side's turn before it (negative: it began before that end);
    * null: it answers none. */
@@ -38,6 +39,7 @@ export interface Turn extends Speech {
 export interface BargeIn {
   /** Who begins. */
   side: Side;
+  /** When, in seconds. */
   at: number;
   /** Seconds from there until the other side's inter-pausal unit ends. */
   stopLatency: number;
@@ -45,20 +47,29 @@ export interface BargeIn {
 
 /** A few words while the other side has the turn. */
 export interface Backchannel extends Speech {
+  /** Who says it. */
   side: Side;
 }
 
 /** What happened. */
 export interface Exchange {
+  /** In the order in which they begin. */
   turns: Turn[];
+  /** In order. */
   bargeIns: BargeIn[];
+  /** In order. */
   backchannels: Backchannel[];
-  /** Seconds in which both speak, and in which neither does. */
+  /** Seconds in which both speak. */
   overlap: number;
+  /** Seconds in which neither does. */
   silence: number;
 }
 
-/** @param seconds The conversation's length. */
+/**
+ * What happens between two sides.
+ *
+ * @param speech When each side speaks, in order. @param seconds The conversation's length.
+ */
 export function exchangeOf(speech: Record<Side, readonly Speech[]>, seconds: number): Exchange {
   const stretches = both((side) => joined(speech[side], brief));
   const spoken = both((side) => joined(speech[side], pause));

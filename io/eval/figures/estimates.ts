@@ -83,6 +83,7 @@ export function meanOfEstimates(estimates: readonly Estimate[]): Estimate {
   };
 }
 
+/** The ends of an interval. */
 export type Interval = [low: number, high: number];
 
 const draws = new Map<number, Uint32Array[]>();
