@@ -19,8 +19,10 @@ type Named = readonly [theirs: string, layer: LayerConfig];
 /** The keys of a config that say what the layers are, those that are left out as MimiConfig has them. */
 function parseConfig(json: unknown, where: string) {
   const fields = new Fields(json, where);
+  // null is what transformers writes for a key that isn't given.
+  const has = (key: string) => fields.has(key) && fields.get(key) !== null;
   const whole = (key: string, otherwise: number, range: Range = channelRange) =>
-    fields.has(key) ? fields.whole(key, range) : otherwise;
+    has(key) ? fields.whole(key, range) : otherwise;
   const only = <T>(fields: Fields, key: string, value: T) => {
     if (fields.has(key) && fields.get(key) !== value) throw fields.error(key, valueText(value));
   };
@@ -29,14 +31,12 @@ function parseConfig(json: unknown, where: string) {
   only(fields, "hidden_act", "gelu");
   only(fields, "attention_bias", false);
   only(fields, "audio_channels", 1);
-  const rope = fields.get("rope_parameters") ? fields.object("rope_parameters") : fields;
+  const rope = has("rope_parameters") ? fields.object("rope_parameters") : fields;
   if (rope !== fields) only(rope, "rope_type", "default");
-  const padding = fields.has("pad_mode")
+  const padding = has("pad_mode")
     ? fields.oneOf("pad_mode", ["constant", "replicate"])
     : "constant";
-  const ratios = fields.get("upsampling_ratios")
-    ? fields.list("upsampling_ratios", [1, 8])
-    : [8, 6, 5, 4];
+  const ratios = has("upsampling_ratios") ? fields.list("upsampling_ratios", [1, 8]) : [8, 6, 5, 4];
   if (
     !ratios.every((ratio): ratio is number =>
       Number.isInteger(ratio) && Number(ratio) >= 1 && Number(ratio) <= 64
@@ -50,9 +50,9 @@ function parseConfig(json: unknown, where: string) {
     throw fields.error("sampling_rate", `a multiple of ${hop}, the product of upsampling_ratios`);
   }
   // transformers writes it with an underscore, and where it isn't given halves the frames.
-  const rateKey = fields.has("_frame_rate") ? "_frame_rate" : "frame_rate";
+  const rateKey = has("_frame_rate") ? "_frame_rate" : "frame_rate";
   const frames = rate / hop;
-  const stride = fields.has(rateKey) ? frames / fields.number(rateKey, [0.01, 192000]) : 2;
+  const stride = has(rateKey) ? frames / fields.number(rateKey, [0.01, 192000]) : 2;
   if (!Number.isInteger(stride) || stride < 2) {
     throw fields.error(
       rateKey,
@@ -86,19 +86,17 @@ function parseConfig(json: unknown, where: string) {
     residualLayers: whole("num_residual_layers", 1, [1, 8]),
     dilationGrowth: whole("dilation_growth_rate", 2, [1, 8]),
     compress: whole("compress", 2, [1, 64]),
-    shortcut: fields.has("use_conv_shortcut") && fields.boolean("use_conv_shortcut"),
+    shortcut: has("use_conv_shortcut") && fields.boolean("use_conv_shortcut"),
     transformer: {
       op: "transformer",
       num_hidden_layers: whole("num_hidden_layers", 8, [1, 256]),
       num_attention_heads: heads,
       num_key_value_heads: whole("num_key_value_heads", 8, [1, heads]),
-      head_dim: fields.get("head_dim")
-        ? fields.whole("head_dim", [8, 256])
-        : Math.floor(hidden / heads),
+      head_dim: has("head_dim") ? fields.whole("head_dim", [8, 256]) : Math.floor(hidden / heads),
       intermediate_size: whole("intermediate_size", 2048),
       sliding_window: whole("sliding_window", 250, [2, 65536]),
       rope_theta: rope.has("rope_theta") ? rope.number("rope_theta", [1, 1e9]) : 1e4,
-      norm_eps: fields.has("norm_eps") ? fields.number("norm_eps", [1e-12, 1]) : 1e-5,
+      norm_eps: has("norm_eps") ? fields.number("norm_eps", [1e-12, 1]) : 1e-5,
     },
     quantizer: {
       codebooks,
