@@ -4,6 +4,7 @@
  *
  *     deno run -A scripts/reference/mimi.ts DIR [f32|f16]
  */
+import process from "node:process";
 import { openCodec } from "../../engine/families/codec.ts";
 import type { Coder } from "../../engine/layers/coder.ts";
 import { StreamingCoder } from "../../engine/layers/streaming_coder.ts";
@@ -14,6 +15,12 @@ import { Plan } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
 import { tell } from "../../io/system/terminal.ts";
 import { elements, upload } from "../../kernels/gpu/tensor.ts";
+
+/** Of this process, whatever else the machine does. */
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
 
 const say = (text: string) => tell(`${text}\n`);
 
@@ -46,23 +53,27 @@ async function run(coder: Coder, weights: Weights, x: string): Promise<Float32Ar
   const units = Math.floor(input.length / size);
   const output = new Float32Array(units * width);
   const times: number[] = [];
+  let used = cpuSeconds();
   for (let unit = 0; unit < units; unit++) {
     const begin = performance.now();
     upload(gpu, made.input, input.subarray(unit * size, (unit + 1) * size));
     const [part = new ArrayBuffer(0)] = await readback.run(plan);
     times.push(performance.now() - begin);
+    // The first unit compiles kernels.
+    if (unit === 0) used = cpuSeconds();
     output.set(new Float32Array(part), unit * width);
   }
+  used = cpuSeconds() - used;
   await gpu.check();
-  // The first unit compiles kernels.
   const sorted = times.slice(1).sort((a, b) => a - b);
   const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))]?.toFixed(1);
   const dispatches = made.steps.filter((step) => step.kind === "dispatch");
   const flops = dispatches.reduce((sum, { flops }) => sum + flops, 0);
   say(
-    `${coder.name} of ${x}: ${units} units, ms a unit ${at(0.5)} (median), ${at(0)} to ${
-      at(0.9)
-    }; ` +
+    `${coder.name} of ${x}: ${units} units; a unit takes ${
+      ((1000 * used) / (units - 1)).toFixed(1)
+    } ` +
+      `ms of processor time, ${at(0.5)} ms (median; from ${at(0)}); ` +
       `${dispatches.length} launches, ${(flops / 1e9).toFixed(2)} GFLOP, ` +
       `state ${(made.stateBytes / 1e6).toFixed(2)} MB`,
   );
