@@ -1,6 +1,7 @@
 /**
  * Latents as a safetensors file: `audio` [units, time, channels] and `video` [units, time, height, width,
- * channels], f32, and what made them as the header's metadata (docs/codec.md).
+ * channels], f32, `video.first` [time, height, width, channels] of a first frame that comes alone, and
+ * what made them as the header's metadata (docs/codec.md).
  */
 import { Fields } from "../../engine/config/config_fields.ts";
 import { valueText } from "../../engine/config/error_text.ts";
@@ -20,6 +21,14 @@ export type Codecs = Partial<Record<Medium, OpenCodec>>;
 
 /** A unit's latents as the codec has them, [time, height, width, channels]. */
 export type UnitLatents = Partial<Record<Medium, Float32Array>>;
+
+/** Latents of a first frame that comes alone, [time, height, width, channels]. */
+export interface FirstLatents {
+  shape: readonly number[];
+  values: Float32Array;
+}
+
+const firstName = "video.first";
 
 /** The shape of one unit's latents in the file: sound has no height and width. */
 export function storedShape(medium: Medium, shape: readonly number[]): number[] {
@@ -100,13 +109,19 @@ export class LatentsWriter {
     this.#units++;
   }
 
-  /** Puts the file together. */
-  async finish(codecs: Codecs, stream: CodecStream, provenance: object): Promise<void> {
+  /** Puts the file together. @param first Latents of the pictures' first frame, where that comes alone. */
+  async finish(
+    codecs: Codecs,
+    stream: CodecStream,
+    provenance: object,
+    first: FirstLatents | null = null,
+  ): Promise<void> {
     const specs = this.#waiting.map(({ medium, shape }) => ({
-      name: medium,
+      name: medium as string,
       dtype: "F32" as const,
       shape: [this.#units, ...shape],
     }));
+    if (first) specs.push({ name: firstName, dtype: "F32", shape: [...first.shape] });
     using file = await Deno.open(this.file.temporary, { write: true, truncate: true });
     await writeAll(file, safetensorsHeader(specs, describe(codecs, stream, provenance)));
     const chunk = new Uint8Array(1 << 20);
@@ -116,6 +131,7 @@ export class LatentsWriter {
         await writeAll(file, chunk.subarray(0, n));
       }
     }
+    if (first) await writeAll(file, new Uint8Array(Float32Array.from(first.values).buffer));
   }
 
   /** Removes what waits; called last, however the run goes. */
@@ -161,6 +177,7 @@ export class LatentsFile {
       }
       const counts = new Set<number>();
       for (const [name, { stored, shape }] of weights.entries) {
+        if (name === firstName && stored === "F32") continue;
         const axes = name === "audio" ? 3 : 5;
         if (!media.some((medium) => medium === name) || stored !== "F32" || shape.length !== axes) {
           throw new InputError(
@@ -191,9 +208,10 @@ export class LatentsFile {
    * Makes sure that a codec decodes what is here.
    *
    * @param shape Of one unit's latents, [time, height, width, channels].
+   * @param first Of the first frame's, where that comes alone.
    * @throws InputError
    */
-  check(codec: OpenCodec, shape: readonly number[]): void {
+  check(codec: OpenCodec, shape: readonly number[], first: readonly number[] | null): void {
     const { medium, digest, where } = codec;
     const made = this.metadata[`${medium}.digest`];
     if (made !== digest) {
@@ -204,6 +222,13 @@ export class LatentsFile {
     }
     const [, ...stored] = this.#weights.entry(medium).shape;
     const needed = storedShape(medium, shape);
+    const alone = this.#weights.entries.get(firstName)?.shape ?? [];
+    if (medium === "video" && alone.join() !== (first ?? []).join()) {
+      throw new InputError(
+        `${this.path}: ${firstName} has shape ${valueText(alone)}; ${where} needs ` +
+          `${valueText(first ?? [])}: write the latents with this codec`,
+      );
+    }
     if (stored.join() !== needed.join()) {
       throw new InputError(
         `${this.path}: a unit of ${medium} has shape ${valueText(stored)}; ${where} needs ` +
@@ -213,15 +238,24 @@ export class LatentsFile {
   }
 
   /** One unit of a medium. @throws InputError when a value isn't finite. */
-  async read(medium: Medium, unit: number): Promise<Float32Array> {
-    const { length } = this.#weights.entry(medium);
-    const bytes = new Uint8Array(length / this.units);
-    await this.#weights.read(medium, unit * bytes.length, bytes);
+  read(medium: Medium, unit: number): Promise<Float32Array> {
+    return this.#read(medium, unit, this.units);
+  }
+
+  /** Latents of the pictures' first frame; null where it doesn't come alone. @throws InputError as `read`. */
+  async readFirst(): Promise<Float32Array | null> {
+    return this.#weights.entries.has(firstName) ? await this.#read(firstName, 0, 1) : null;
+  }
+
+  /** One part of `parts` of a tensor. */
+  async #read(name: string, part: number, parts: number): Promise<Float32Array> {
+    const bytes = new Uint8Array(this.#weights.entry(name).length / parts);
+    await this.#weights.read(name, part * bytes.length, bytes);
     const values = new Float32Array(bytes.buffer);
     const bad = values.findIndex((value) => !Number.isFinite(value));
     if (bad < 0) return values;
     throw new InputError(
-      `${this.path}: ${medium} holds ${values[bad]} in unit ${unit}, index ${bad}`,
+      `${this.path}: ${name} holds ${values[bad]} in unit ${part}, index ${bad}`,
     );
   }
 

@@ -11,12 +11,18 @@ import {
   SoundFidelity,
   type VideoFidelity,
 } from "./fidelity.ts";
-import type { Codecs, LatentsFile, LatentsWriter, UnitLatents } from "./latents_file.ts";
+import type {
+  Codecs,
+  FirstLatents,
+  LatentsFile,
+  LatentsWriter,
+  UnitLatents,
+} from "./latents_file.ts";
 
 /** A unit of what goes in: what a medium lacks is silence, or black. */
 export type Given =
   | { media: { audio: Float32Array | null; frames: Uint8Array | null } }
-  | { latents: UnitLatents };
+  | { latents: UnitLatents; first?: Float32Array | null };
 
 export interface RoundTrip {
   codecs: Codecs;
@@ -74,6 +80,12 @@ export class RoundTripper {
     );
   }
 
+  /** Latents of the pictures' first frame, once it came; null where it doesn't come alone. */
+  get first(): FirstLatents | null {
+    const { firstShape: shape, firstLatents: values } = this.units.video ?? {};
+    return shape && values ? { shape, values } : null;
+  }
+
   /**
    * Runs units until they end, the signal comes, or the output breaks.
    *
@@ -91,6 +103,7 @@ export class RoundTripper {
     let [units, work, compared] = [0, 0, 0];
     let broken: Error | null = null;
     for await (const unit of given) {
+      if ("latents" in unit && unit.first) this.units.video?.beginFrom(unit.first);
       const back = { audio: silence, frames: black };
       const latents: UnitLatents = {};
       for (const medium of media) {
@@ -156,12 +169,13 @@ export class RoundTripper {
 
 /** The units of a file of latents. */
 export async function* storedUnits(file: LatentsFile, codecs: Codecs): AsyncGenerator<Given> {
+  const first = await file.readFirst();
   for (let unit = 0; unit < file.units; unit++) {
     const latents: UnitLatents = {};
     for (const medium of media) {
       if (codecs[medium]) latents[medium] = await file.read(medium, unit);
     }
-    yield { latents };
+    yield { latents, ...(unit === 0 ? { first } : {}) };
   }
 }
 

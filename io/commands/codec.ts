@@ -145,7 +145,7 @@ async function codec(options: Options, operands: string[], started: StartedRun):
     await gpu.check();
     for (const medium of media) {
       const [one, shape] = [codecs[medium], tripper.shapes[medium]];
-      if (one && shape) given.file?.check(one, shape);
+      if (one && shape) given.file?.check(one, shape, tripper.units[medium]?.firstShape ?? null);
     }
     if (latents) writer = await LatentsWriter.create(latents, tripper.shapes);
     const progress = new Progress(given.seconds, options.quiet);
@@ -167,7 +167,7 @@ async function codec(options: Options, operands: string[], started: StartedRun):
         size: [stream.width, stream.height],
       },
     });
-    await writer?.finish(codecs, stream, provenance);
+    await writer?.finish(codecs, stream, provenance, tripper.first);
     const finished = await output?.finish(figures.units, broken) ?? null;
     await output?.close();
     await outputs.commit();

@@ -115,6 +115,36 @@ withGpu("codec takes pictures and sound through, and both as latents", async () 
   });
 });
 
+withGpu("codec keeps the latents of a first frame that comes alone", async () => {
+  if (!ffmpeg) return;
+  const folder = await Deno.makeTempDir({ prefix: "wanstream-" });
+  try {
+    const input = `${folder}/talk.mkv`;
+    await make(...picture(0.48, "24x16", 25), "-c:v", "ffv1", input);
+    const at = (name: string) =>
+      new URL(`../../data/video_codecs/${name}`, import.meta.url).pathname;
+    const args = ["--video-codec", at("taehv.safetensors"), "--size", "24x16"];
+    const latents = `${folder}/l.safetensors`;
+    const { json } = await codec(input, ...args, "-o", `${folder}/a.y4m`, "--latents", latents);
+    assertEquals(json.units, 3);
+    using file = await WeightFiles.open(latents);
+    assertEquals(file.entries.get("video")?.shape, [3, 1, 2, 3, 16]);
+    assertEquals(file.entries.get("video.first")?.shape, [1, 2, 3, 16]);
+    await codec(latents, ...args, "-o", `${folder}/b.y4m`);
+    const [a, b] = await Promise.all(
+      ["a", "b"].map((name) => Deno.readFile(`${folder}/${name}.y4m`)),
+    );
+    assertEquals(a, b);
+    await assertInputError(
+      () =>
+        run([latents, "--video-codec", at("wan_vae"), "--size", "24x16", "-o", `${folder}/c.y4m`]),
+      "its video latents are of the codec with digest",
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 withGpu("codec --codes gives a quantizer's codes, which are decoded again", async () => {
   await withCheckpoint(tinyConfig(), async (folder) => {
     const wav = await WavWriter.create(`${folder}/voice.wav`, 1500);
