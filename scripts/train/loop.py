@@ -310,8 +310,8 @@ class Training:
         self.steps, self.rate, self.warmup, self.seed = steps, rate, warmup, seed
         self.save_every, self.report_every = save_every, report_every
         self.measures = [Measure(evaluate, evaluate_every, evaluate_minutes)] if evaluate else []
-        if validate:
-            self.measures.append(Measure(lambda: validate(self.finish(self.written())), 0, validate_minutes))
+        if validate and finish:
+            self.measures.append(Measure(lambda: validate(finish(self.written())), 0, validate_minutes))
         self.best = best
         self.budget = minutes * 60 if minutes else None
         self.average, self.bf16, self.finish = average, bf16, finish

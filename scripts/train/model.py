@@ -305,7 +305,7 @@ class Stream:
         self.model, self.b, self.device = model, batch, device
         window = model.c["history_units"]
         self.places = window if units is None else min(window, units)
-        self.keys = self.values = None  # [layers, B, KV, places x clean, d], of the products' type
+        self.kept: tuple | None = None  # keys and values, each [layers, B, KV, places x clean, d]
         # What is added to scores: 0 for rows that are there, -inf for others.
         self.bias = torch.full((batch, self.places * model.layout.clean), -math.inf, device=device)
         self.unit = 0  # the next one
@@ -331,13 +331,14 @@ class Stream:
         bias[..., own : own + without] = -math.inf
         for i in range(c["num_hidden_layers"]):
             q, k, v = m.qkv(i, x, turns)
-            if self.keys is None:
+            if self.kept is None:  # products may be in bfloat16
                 shape = (c["num_hidden_layers"], self.b, c["num_key_value_heads"], self.bias.shape[1], c["head_dim"])
-                self.keys, self.values = (torch.zeros(shape, dtype=v.dtype, device=x.device) for _ in range(2))
-            self.keys[i, :, :, here], self.values[i, :, :, here] = k.transpose(1, 2), v.transpose(1, 2)
-            q = q.to(v.dtype).unflatten(2, (self.keys.shape[2], -1)).permute(0, 2, 3, 1, 4)  # [B, KV, group, n, d]
-            kept = self.keys[i, :, :, :end], self.values[i, :, :, :end]
-            y = F.scaled_dot_product_attention(q.flatten(2, 3), *kept, attn_mask=bias.to(v.dtype))
+                self.kept = tuple(torch.zeros(shape, dtype=v.dtype, device=x.device) for _ in range(2))
+            for all_, new in zip(self.kept, (k, v)):
+                all_[i, :, :, here] = new.transpose(1, 2)
+            keys, values = (all_[i, :, :, :end] for all_ in self.kept)
+            q = q.to(v.dtype).unflatten(2, (keys.shape[1], -1)).permute(0, 2, 3, 1, 4)  # [B, KV, group, n, d]
+            y = F.scaled_dot_product_attention(q.flatten(2, 3), keys, values, attn_mask=bias.to(v.dtype))
             x = m.finish(i, x, y.unflatten(2, q.shape[2:4]).permute(0, 3, 1, 2, 4).flatten(2, 3))
         return m.final_norm(x)
 

@@ -243,14 +243,14 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
         others = Material(base, codecs, KINDS[stage], units)
     else:
         material = others = Recordings(base, codecs, recordings, units, **source)
-    validation, batches = HeldOut(others), Batches(material, size, seed, loaders)
+    unmet, batches = HeldOut(others), Batches(material, size, seed, loaders)
     encoders = {m: {n: w for n, w in codecs.items() if f".{m}.encoder." in n} for m in ("audio", "video")}
     settings = {"batch": size, "units": units, "own": own, "probe": probe_weight, "loaders": loaders, **adapt_settings(base), **compile_settings(compile)}
     settings |= {"recordings": os.path.abspath(recordings)} if recordings else {}
     options |= {"seed": seed, "minutes": minutes, "settings": settings}
     options |= {"made_of": {**others.digest(), **{f"{medium} encoder": digest(part) for medium, part in encoders.items()}}}
     if held_out:
-        measure = lambda: validation.measure(model, base.tokens)
+        measure = lambda: unmet.measure(model, base.tokens)
         options |= {"evaluate": measure, "evaluate_minutes": held_out, "best": "-held_out"}
     options |= validation(out, stage, base, validate, validate_on, recordings)
     train(
