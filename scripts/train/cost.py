@@ -10,13 +10,14 @@ tensor, with attention fused, beside weights, gradients, AdamW's moments and the
 
 import argparse
 import contextlib
+import gc
 import json
 import math
 import types
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from . import loop
 from .coders import observation_encoder, unit_shape
@@ -26,6 +27,12 @@ from .tensors import expected_tensors, is_codec
 
 PEAK = 989e12  # bf16 operations a second of an H100, without sparsity
 USED = 0.35  # of it, in training of this kind
+# The CPU's fused attention, which PyTorch's own counter leaves out; it keeps no scores, as a card's.
+FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+ATTENTION = {
+    FUSED: lambda q, k, v, *_, out_shape=None, **__: sdpa_flop_count(q, k, v),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda grad, q, k, v, *_, out_shape=None, **__: sdpa_backward_flop_count(grad, q, k, v),
+}
 
 
 def batch_of(c, size, units):
@@ -52,14 +59,21 @@ def batch_of(c, size, units):
     }
 
 
-def kept(c, size, units):
+def tensors():
+    """Those that live. (By their type: some objects answer isinstance() with warnings.)"""
+    gc.collect()
+    return [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
+
+
+def kept(c, size, units, recompute=False):
     """(bytes that a step's forward pass keeps for the backward one, weights aside; its operations, both
     passes). Runs the step, on tensors with or without values."""
+    before = tensors()
     weights = {name: torch.zeros(shape) for name, shape in expected_tensors(c).items()}
     loop.learned(weights, lambda name: not is_codec(name))
-    model, batch = Model(c, weights), batch_of(c, size, units)
+    model, batch = Model(c, weights, recompute), batch_of(c, size, units)
     tokens = types.SimpleNamespace(filler=c["filler_token_id"], continues=c["filler_token_id"])
-    there = {w.untyped_storage()._cdata for w in weights.values()}
+    there = {each.untyped_storage()._cdata for each in [*before, *weights.values()]}
     sizes = {}
 
     def keep(tensor):
@@ -68,18 +82,21 @@ def kept(c, size, units):
             sizes[storage._cdata] = storage.nbytes()
         return tensor
 
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), torch.autocast("cpu", torch.bfloat16):
             loss = step_loss(model, tokens, None, batch)[0]
+        # What is worked out again is not saved, but what it is made from lives on.
+        for each in tensors():
+            keep(each)
         loss.backward()
     return sum(sizes.values()), counter.get_total_flops()
 
 
-def cost(c, size, units, valued=False):
+def cost(c, size, units, recompute=False, valued=False):
     """{"parameters", "trained", "tokens": of a step, "flops": of a step, "kept": bytes for the backward pass,
     "bytes": of all}. valued: runs the step with values."""
     with contextlib.nullcontext() if valued else FakeTensorMode():
-        step, flops = kept(c, size, units)
+        step, flops = kept(c, size, units, recompute)
     shapes = expected_tensors(c)
     count = lambda which: sum(math.prod(shape) for name, shape in shapes.items() if which(name))
     everything, learned = count(lambda name: True), count(lambda name: not is_codec(name))
@@ -99,12 +116,13 @@ def main():
     parser.add_argument("config")
     parser.add_argument("--batch", type=int, default=1, help="conversations in a card's step")
     parser.add_argument("--units", type=int, default=64, help="of a conversation")
+    parser.add_argument("--recompute", action="store_true", help="as train.talk's option")
     parser.add_argument("--cards", type=int, default=8)
     parser.add_argument("--tokens", type=float, default=20e9, help="of the whole training")
     args = parser.parse_args()
     loop.DEVICE = torch.device("cpu")
     with open(args.config) as file:
-        found = cost(json.load(file), args.batch, args.units)
+        found = cost(json.load(file), args.batch, args.units, args.recompute)
     seconds = found["flops"] / (PEAK * USED)
     steps = args.tokens / (found["tokens"] * args.cards)
     for name, value in (

@@ -77,7 +77,7 @@ def distill_loss(student, teacher, batch, taus, substeps, guidance):
     return loss, {"audio": audio.detach(), "video": video.detach(), "text": text.detach()}
 
 
-def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=None, size=4, units=48, every=8, seed=0, recordings=None, validate=0, validate_on=None, compile=False, **options):
+def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=None, size=4, units=48, every=8, seed=0, recordings=None, validate=0, validate_on=None, compile=False, recompute=False, **options):
     """few: the student's steps; substeps: the teacher's in each; `every`: steps on one set of rollouts."""
     if done(out, "student", steps, minutes):
         return
@@ -86,7 +86,7 @@ def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=Non
     taught = stage_weights(out, "conversations")
     frozen = on_device(dict(taught))
     weights, trained, whole = adapt(base, {name: w.clone() for name, w in frozen.items()})
-    student, teacher = Model(c, weights), Model(c, frozen)
+    student, teacher = Model(c, weights, recompute), Model(c, frozen)
     if compile:
         student, teacher = compiled(student), compiled(teacher)
     worker, count = workers()
@@ -151,7 +151,7 @@ def main():
 
 def run(args):
     of_its_own = {"size": args.batch, "units": args.units, "recordings": args.recordings, "few": args.few, "substeps": args.substeps, "guidance": args.guidance}
-    of_its_own |= {"validate": args.validate, "validate_on": args.validate_on, "compile": args.compile}
+    of_its_own |= {"validate": args.validate, "validate_on": args.validate_on, "compile": args.compile, "recompute": args.recompute}
     train_student(args.out, **of_its_own, **run_options(args))
 
 

@@ -446,7 +446,8 @@ class Training:
         norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
         lost = (~torch.isfinite(norm)).float()
         self.skipped = (self.skipped + 1) * lost
-        self.optimizer.found_inf = lost  # the fused optimizer then leaves everything as it is
+        if self.optimizer.defaults["fused"]:
+            self.optimizer.found_inf = lost  # it then leaves everything as it is
         self.optimizer.step()
         self.step += 1
         if self.average:

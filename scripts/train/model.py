@@ -7,10 +7,12 @@ text, and each other (the ranks of engine/checkpoint/unit.ts). Attention is comp
 against the window of history that it can see, so that the window costs no more than it must.
 """
 
+import functools
 import math
 
 import torch
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
 from . import stacks
 from .coders import log_mel, observation_encoder
@@ -27,10 +29,11 @@ def rms_norm(x, weight, eps):
 
 
 class Model:
-    """weights: name -> tensor (with gradients in training); c: a checkpoint's config."""
+    """weights: name -> tensor (with gradients in training); c: a checkpoint's config. recompute: of what
+    layers work out nothing is kept for the backward pass, which works it out again: a third more work."""
 
-    def __init__(self, c, weights):
-        self.c, self.w, self.layout = c, weights, Layout(c)
+    def __init__(self, c, weights, recompute=False):
+        self.c, self.w, self.layout, self.recompute = c, weights, Layout(c), recompute
         self.eps = c["rms_norm_eps"]
         self._angles, self._masks = {}, {}
 
@@ -254,15 +257,20 @@ class Model:
         turns = self._angles[key]
         text_rows = range(lay.observation - 1, lay.observation - 1 + lay.agent_text)
         used = [*text_rows, *range(lay.clean, x.shape[2])]
-        spans = []
+        # Products may be in bfloat16, and what attention takes is then too.
+        dtype = self.linear(0, x[:1, :1, :1], "self_attn.v")[0].dtype
+        spans = self.spans(typed, x.shape[2], used, noisy_context, dtype)
+        layer = self.layer
+        if self.recompute:
+            layer = functools.partial(checkpoint, self.layer, use_reentrant=False, preserve_rng_state=False)
         for i in range(c["num_hidden_layers"]):
             # Of the last layer's rows only those of use ask.
-            asking = used if i + 1 == c["num_hidden_layers"] else slice(None)
-            q, k, v = self.qkv(i, x, turns, asking)
-            # Products are in bfloat16 where v is.
-            spans = spans or self.spans(typed, x.shape[2], used, noisy_context, v.dtype)
-            x = self.finish(i, x[:, :, asking], self.attend(q, k, v, spans))
+            x = layer(i, x, turns, used if i + 1 == c["num_hidden_layers"] else slice(None), spans)
         return self.final_norm(x)
+
+    def layer(self, i, x, turns, asking, spans):
+        q, k, v = self.qkv(i, x, turns, asking)
+        return self.finish(i, x[:, :, asking], self.attend(q, k, v, spans))
 
     def observe(self, batch, units):
         """Rows of the user's audio (batch["mel"], as coders.heard gives it) and video (batch["frames"], levels

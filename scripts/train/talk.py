@@ -219,7 +219,7 @@ def initial_probe(c, seed=0):
     return torch.randn(guessed, c["hidden_size"]) * 0.02
 
 
-def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, validate=0, validate_on=None, recordings=None, loaders=0, compile=False, **options):
+def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, validate=0, validate_on=None, recordings=None, loaders=0, compile=False, recompute=False, **options):
     """One stage; writes all weights of a checkpoint. own: share of steps whose history is the model's own.
     held_out: minutes from one look at conversations that training never meets to the next; validate: the
     same in closed loop by the engine, on recordings of the folder validate_on where it is given.
@@ -235,7 +235,8 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
     # What the probe reads off is known of the world only.
     if probe_weight and recordings is None:
         trained["probe"] = probe = torch.nn.Parameter(on_device(initial_probe(c, seed)))
-    model = compiled(Model(c, weights)) if compile else Model(c, weights)
+    model = Model(c, weights, recompute)
+    model = compiled(model) if compile else model
     worker, count = workers()
     source = {"worker": worker, "workers": count}
     if recordings is None:
@@ -341,6 +342,7 @@ def run(args):
         validate=args.validate,
         validate_on=args.validate_on,
         compile=args.compile,
+        recompute=args.recompute,
         **run_options(args),
     )
 

@@ -1,17 +1,24 @@
 """Held-out figures by the engine's own measures: the weights as a checkpoint, and `wanstream eval` of it on
 conversations that training never meets, or on a folder of recordings with truth records."""
 
+import itertools
 import json
+import math
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 
-from .base import REPOSITORY, exported, write_checkpoint
+from world.conversation import Conversation
+from world.stream import TRAINING_SEEDS, UNIT_MS
+
+from .base import REPOSITORY, exported, read_json, write_checkpoint, write_json
 from .data import HELD_OUT
 from .run import InputError, asked, say
 
-SEEDS, SECONDS = 6, 24
+SEEDS, SECONDS = 6, 24  # conversations of the world, and how long each is
 BEST = "engine_activityF1"  # rests on every unit: six conversations have few questions
 
 
@@ -22,18 +29,19 @@ class Engine:
 
     def __init__(self, out, name, c, tokens, folder=None):
         self.out, self.name, self.c, self.tokens = out, name, c, tokens
-        made = ["--seeds", f"{HELD_OUT}..{HELD_OUT + SEEDS - 1}", "--seconds", f"{SECONDS}", "--swaps", "0"]
-        made += ["--keep", os.path.abspath(os.path.join(out, "validation"))]
-        self.recordings = [os.path.abspath(folder)] if folder else made
-        self.broken = False
+        self.folder = os.path.abspath(folder or os.path.join(out, "validation"))
+        self.made, self.broken = folder is None, False
 
     def measure(self, tensors):
         if self.broken:
             return {}
         try:
+            if self.made:
+                conversations(self.folder, self.c["unit_ms"])
             with tempfile.TemporaryDirectory(dir=self.out, prefix="validated-") as folder:
                 write_checkpoint(folder, self.c, self.tokens, tensors)
-                printed = answer("eval", *self.recordings, "--model", os.path.abspath(folder), "--json", "--quiet", "--no-tune", "--draws", "0")
+                model = os.path.abspath(folder)
+                printed = answer("deno", "task", "-q", "eval", self.folder, "--model", model, "--json", "--quiet", "--no-tune", "--draws", "0")
         except InputError as error:
             self.broken = True
             say(f"{self.name}: no more validation by the engine: {error}")
@@ -52,13 +60,53 @@ def validation(out, name, base, minutes, folder=None, recordings=None, few=None)
     return {"validate": engine.measure, "validate_minutes": minutes, "best": BEST}
 
 
-def answer(*words):
+def conversations(folder, unit_ms):
+    """Makes the world's held-out conversations in a folder, where they aren't there yet, with truth records
+    in units of so many ms."""
+    whole = unit_ms // math.gcd(unit_ms, UNIT_MS)  # so many units of the world are whole ones of the config
+    fitting = (seed for seed in range(HELD_OUT, TRAINING_SEEDS.stop) if Conversation(seed, length=SECONDS).units % whole == 0)
+    for seed in itertools.islice(fitting, SEEDS):
+        made, told = os.path.join(folder, "made", f"{seed}"), os.path.join(folder, f"{seed}")
+        if os.path.exists(os.path.join(told, "truth.json")):
+            continue
+        world = [sys.executable, "-m", "world.render", f"{seed}", "--seconds", f"{SECONDS}"]
+        answer(*world, "--out", made, "--form", "lossless", cwd=os.path.join(REPOSITORY, "scripts"))
+        if asked():
+            return
+        os.makedirs(told, exist_ok=True)
+        for name in ("user.mkv", "agent.mkv"):
+            os.replace(os.path.join(made, name), os.path.join(told, name))
+        # Last: a folder with a truth record is whole.
+        write_json(os.path.join(told, "truth.json"), in_units(read_json(os.path.join(made, "truth.json")), unit_ms))
+    shutil.rmtree(os.path.join(folder, "made"), ignore_errors=True)
+
+
+def in_units(record, unit_ms):
+    """A truth record of the world in units of so many ms: a longer unit has what any of the world's in it
+    has, and the first of their words; what begins in one of the world's begins in the first that it reaches."""
+    if unit_ms == UNIT_MS:
+        return record
+    first = lambda unit: unit * UNIT_MS // unit_ms
+    last = lambda unit: ((unit + 1) * UNIT_MS - 1) // unit_ms
+    units = len(record["timeline"]) * UNIT_MS // unit_ms
+    timeline = [{"user": False, "agent": False, "word": None, "typed": None} for _ in range(units)]
+    for at, entry in enumerate(record["timeline"]):
+        for told in timeline[first(at) : last(at) + 1]:
+            told |= {"user": told["user"] or entry["user"], "agent": told["agent"] or entry["agent"]}
+        for told in timeline[first(at) : first(at) + 1]:
+            told |= {key: told[key] or entry[key] for key in ("word", "typed")}
+    moved = {"start": first, "onset": first, "answer": first, "end": last}
+    move = lambda event: {key: moved[key](value) if key in moved and value is not None else value for key, value in event.items()}
+    return {**record, "units": units, "timeline": timeline, "events": [move(event) for event in record["events"]]}
+
+
+def answer(*command, cwd=REPOSITORY):
     """What a command of the program prints; "" where this process was asked to end meanwhile. Raises
     InputError with the last line that it says where it fails."""
     try:
         child = subprocess.Popen(
-            ["deno", "task", "-q", *words],
-            cwd=REPOSITORY,
+            command,
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -66,7 +114,7 @@ def answer(*words):
             start_new_session=True,
         )
     except OSError as error:
-        raise InputError(f"deno: {error.strerror}; npm install -g deno@2.9.6") from None
+        raise InputError(f"{command[0]}: {error.strerror}; npm install -g deno@2.9.6") from None
     try:
         while True:
             try:

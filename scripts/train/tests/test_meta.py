@@ -4,6 +4,7 @@ the CPU, or asks for a value within a step, fails here as it would fail or wait 
     cd scripts && .venv/bin/python -m unittest train.tests.test_meta
 """
 
+import tempfile
 import unittest
 from unittest import mock
 
@@ -92,6 +93,18 @@ class OnAnotherDevice(unittest.TestCase):
         (student, trained), (teacher, _) = self.model(), self.model()
         batch = loop.on_device(self.batch)
         self.check(distill.distill_loss(student, teacher, batch, taus_of(2), 2, 1.5), trained)
+
+    def test_steps_ask_for_no_value(self):
+        """What the loop does for a step waits for nothing; figures lie on the device until they are told."""
+        model, trained = self.model()
+        batch = loop.on_device(self.batch)
+        with tempfile.TemporaryDirectory() as out:
+            loss = lambda step: talk.step_loss(model, self.base.tokens, None, batch, flow=False)
+            training = loop.Training("steps", out, trained, loss, 9, 1e-3, average=0.9, shares={"model.norm.weight": 0.1})
+            taken = [training.take()[0] for _ in range(2)]
+        for figures in taken:
+            self.assertTrue({"loss", "norm", "text", "words"} <= figures.keys())
+            self.assertEqual({value.device for value in figures.values()}, {META})
 
     def test_rollouts(self):
         model, _ = self.model()
