@@ -1,7 +1,10 @@
 /** Full-Duplex-Bench's figures: the rules case by case, and the committed set from answers to figures. */
-import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { run } from "../../../io/commands/score.ts";
+import { readSound } from "../../../io/ends/observe.ts";
+import { findSamples } from "../../../io/layouts/full_duplex_bench.ts";
+import { WavWriter } from "../../../io/media/wav.ts";
 import {
   latencyFrom,
   listeningOf,
@@ -9,13 +12,15 @@ import {
   timesDistance,
   timingOf,
 } from "../../../io/score/full_duplex_bench/figures.ts";
-import { readWords } from "../../../io/score/full_duplex_bench/samples.ts";
+import { readWords, scoreSample } from "../../../io/score/full_duplex_bench/samples.ts";
 import {
   inTenths,
   roundEven,
   type Stretch,
   stretchesOf,
 } from "../../../io/score/full_duplex_bench/speech.ts";
+import { Silero } from "../../../io/score/silero.ts";
+import { user } from "../stream_process.ts";
 import { levelScores } from "../../../io/score/activity.ts";
 import { batch } from "../batch/support.ts";
 import { captured } from "../eval/players.ts";
@@ -131,6 +136,43 @@ Deno.test("output.json: a missing end is the beginning; what isn't words is refu
   }
 });
 
+Deno.test("words that an answer lacks are a recognizer's, after an interruption from its end on", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const wav = await WavWriter.create(`${folder}/output.wav`, 16000);
+    await wav.write(new Float32Array(32000));
+    await wav.close();
+    await Deno.copyFile(`${folder}/output.wav`, `${folder}/input.wav`);
+    const heard: number[] = [];
+    const hearing = {
+      ffmpeg: () => Promise.reject(new Error("WAV needs no FFmpeg")),
+      detector: () => Promise.reject(new Error("no figure needs speech")),
+      words: (sound: Float32Array) => {
+        heard.push(sound.length);
+        return Promise.resolve(words([0.25, 0.5], [0.5, 1.4]));
+      },
+    };
+    const annotations = { "turn_taking.json": 0.25, "interrupt.json": 0.25, "pause.json": null };
+    for (const [name, latency] of Object.entries(annotations)) {
+      await Deno.writeTextFile(`${folder}/${name}`, '[{"timestamp": [0, 0.5]}]');
+      const [sample] = await findSamples(folder);
+      assert(sample);
+      const score = await scoreSample(sample, hearing);
+      assertEquals(score.takesTurn, true);
+      assertEquals(score.latency, latency);
+      await assertRejects(
+        () => scoreSample(sample, { ...hearing, words: null }),
+        InputError,
+        "--judges words",
+      );
+      await Deno.remove(`${folder}/${name}`);
+    }
+    assertEquals(heard, [32000, 24000, 32000]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 const set = new URL("../../../samples/full-duplex-bench", import.meta.url).pathname;
 
 /** A copy of the committed set without answers. */
@@ -205,3 +247,39 @@ async function assertRejectsWith(args: string[], message: string): Promise<void>
   const error = await score(...args).then(() => null, (error) => error);
   assert(error instanceof InputError && error.message.includes(message), `${error}`);
 }
+
+/** What silero-vad 6.2.0 (PyPI) gives of the committed recordings: `get_speech_timestamps`, in samples. */
+const sileros: Record<string, Stretch[]> = {
+  "v1.0/backchannel/1/input": [[4640, 38880], [48160, 76256], [86048, 107488]],
+  "v1.0/synthetic_pause_handling/1/input": [[4640, 14816], [28704, 39904]],
+  "v1.0/synthetic_pause_handling/2/input": [[4128, 11744], [24608, 35296]],
+  "v1.0/synthetic_user_interruption/1/input": [[4640, 26080], [56864, 76768]],
+  "v1.0/turn_taking/1/input": [[4640, 21984]],
+  "v1.0/turn_taking/2/input": [[4640, 19424]],
+  "v1.5/user_backchannel/1/clean_input": [[4640, 24032]],
+  "v1.5/user_backchannel/1/input": [[4640, 24032], [44576, 58336]],
+  "v1.5/user_interruption/1/clean_input": [[4640, 22496]],
+  "v1.5/user_interruption/1/input": [[4640, 22496], [43040, 58336]],
+};
+
+const silero = await Silero.open().catch((error: Error) => error.message);
+const why = typeof silero === "string" ? ` (skipped: ${silero})` : "";
+
+Deno.test({
+  name: `stretches of the committed recordings are those of silero-vad's own package${why}`,
+  ignore: why !== "",
+  async fn() {
+    if (typeof silero === "string") return;
+    const sounds = await Promise.all(
+      Object.keys(sileros).map((name) =>
+        readSound(`${set}/${name}.wav`, user, 60, () => Promise.reject(new Error("no FFmpeg")))
+      ),
+    );
+    const scores = await silero.scores(sounds);
+    const found = scores.map((list, i) => stretchesOf(list, sounds[i]?.length ?? 0));
+    assertEquals(
+      Object.fromEntries(Object.keys(sileros).map((name, i) => [name, found[i]])),
+      sileros,
+    );
+  },
+});
