@@ -7,6 +7,7 @@ import config from "../deno.json" with { type: "json" };
 const root = new URL("../", import.meta.url);
 const engine = new URL(config.exports["."], root).href;
 const media = new URL(config.exports["./media"], root).href;
+const score = new URL(config.exports["./score"], root).href;
 const nano = new URL("engine/models/nano/", root).href;
 
 async function deno(cwd: string, ...args: string[]) {
@@ -30,9 +31,10 @@ async function inFolder(fn: (folder: string) => Promise<void>): Promise<void> {
 }
 
 /** What a user's script does at the edges: bad input, memory that is shared, a snapshot in a folder. */
-const script = (engine: string, media: string) => `
+const script = (engine: string, media: string, score: string) => `
 import { InputError, type Observation, openCheckpoint, openSession } from "${engine}";
 import { loadSnapshot, saveSnapshot } from "${media}";
+import { exchangeOf, levelScores, speechOf } from "${score}";
 import { Buffer } from "node:buffer";
 
 const checkpoint = await openCheckpoint("${nano}");
@@ -65,11 +67,14 @@ await again.push(observation);
 again.end();
 const [first] = await Array.fromAsync(again);
 console.log(first?.unit, first?.digest === rest[0]?.digest, pool.length, pool[0]);
+const speech = speechOf(levelScores(new Float32Array(16000).fill(0.1)), 1);
+console.log(JSON.stringify(exchangeOf({ user: speech, agent: [] }, 2).turns));
 `;
 const says = [
   "observation: audio[0] is NaN; a sample may be a number from -1 to 1",
   'options: schedule is "x"; it may be "paper" or "eager"',
   `1 true ${4 * 64 * 64 * 3 + 1} 7`,
+  '[{"side":"user","from":0,"to":1,"latency":null}]',
   "",
 ].join("\n");
 
@@ -82,17 +87,28 @@ const compilerOptions = {
   ...{ noImplicitOverride: true, noImplicitReturns: true },
 };
 const name = `jsr:${config.name}@^${config.version}`;
-const map = { "the-engine": engine, "the-media": media };
+const map = { "the-engine": engine, "the-media": media, "the-score": score };
 /** Ways in: what the script imports, its deno.json, and arguments. */
-const ways: [way: string, from: [string, string], config: object | null, args: string[]][] = [
-  ["by path, without a deno.json", [fileURLToPath(engine), fileURLToPath(media)], null, []],
-  ["by path, checked with options of its own", [engine, media], { compilerOptions }, ["--check"]],
-  ["by links", ["the-package", "the-package/media"], {
-    links: [fileURLToPath(root)],
-    imports: { "the-package": name },
-  }, []],
-  ["through an import map", ["the-engine", "the-media"], null, ["--import-map", "map.json"]],
-];
+const ways: [way: string, from: [string, string, string], config: object | null, args: string[]][] =
+  [
+    [
+      "by path, without a deno.json",
+      [engine, media, score].map((url) => fileURLToPath(url)) as [string, string, string],
+      null,
+      [],
+    ],
+    ["by path, checked with options of its own", [engine, media, score], { compilerOptions }, [
+      "--check",
+    ]],
+    ["by links", ["the-package", "the-package/media", "the-package/score"], {
+      links: [fileURLToPath(root)],
+      imports: { "the-package": name },
+    }, []],
+    ["through an import map", ["the-engine", "the-media", "the-score"], null, [
+      "--import-map",
+      "map.json",
+    ]],
+  ];
 
 for (const [way, from, own, args] of ways) {
   Deno.test(`a script in an empty folder imports the package ${way}`, (context) =>
