@@ -6,7 +6,8 @@
 
 A folder gets config.json and model.safetensors as transformers saves them, and goldens.safetensors:
 `sound` [samples], `latents` [frames, channels] before the quantizer, `codes` [frames, codebooks],
-`quantized` [frames, channels], `decoded` [samples] from the latents, `decoded_codes` from the codes.
+`quantized` [frames, channels], `decoded` [samples] from the latents, `decoded_codes` from the codes;
+the tiny one also `replicate.latents` and `replicate.decoded`, with pad_mode "replicate".
 """
 
 import argparse
@@ -111,6 +112,16 @@ def make(folder, config, units, dtype):
         "decoded": decoded[0, 0].float(),
         "decoded_codes": decoded_codes[0, 0].float(),
     }
+    if dtype == torch.bfloat16:
+        load = {"dtype": exact, "attn_implementation": "eager", "pad_mode": "replicate"}
+        model = MimiModel.from_pretrained(folder, **load).eval()
+        with torch.no_grad():
+            latents = model.encoder(sound[None, None].to(exact)).latents
+            decoded = model.decoder(latents).audio_values
+        goldens |= {
+            "replicate.latents": latents[0].T.float(),
+            "replicate.decoded": decoded[0, 0].float(),
+        }
     safetensors_file.write(os.path.join(folder, "goldens.safetensors"), goldens)
 
 

@@ -18,8 +18,10 @@ const numbers = (name: string) => Float32Array.from(golden(goldens, name).data);
 const units = 12;
 const [samples, frames, channels, codebooks] = [240, 2, 32, 6];
 
-async function coders(): Promise<Record<"encoder" | "decoder" | "coding" | "decoding", Model>> {
-  using part = await CodecPart.open(folder, "audio");
+async function coders(
+  path: string | URL = folder,
+): Promise<Record<"encoder" | "decoder" | "coding" | "decoding", Model>> {
+  using part = await CodecPart.open(path, "audio");
   const { encoder, decoder, coded, channels: width, hop, sampleRate } = part.codec;
   assert(coded);
   assertEquals([width, coded.channels, hop, sampleRate], [channels, codebooks, 120, 1500]);
@@ -29,6 +31,32 @@ async function coders(): Promise<Record<"encoder" | "decoder" | "coding" | "deco
     coding: await partModel(part, coded.encoder, "coding", [samples, 1, 1, 1]),
     decoding: await partModel(part, coded.decoder, "decoding", [frames, 1, 1, codebooks]),
   };
+}
+
+type Config = Record<string, unknown>;
+
+/** A copy of the folder with other keys in its config and other text in the header of its weights. */
+async function withCopy(
+  config: Config,
+  header: Record<string, string>,
+  use: (copy: string) => Promise<void>,
+): Promise<void> {
+  const copy = await Deno.makeTempDir();
+  try {
+    const own: Config = JSON.parse(await Deno.readTextFile(new URL("config.json", folder)));
+    await Deno.writeTextFile(`${copy}/config.json`, JSON.stringify({ ...own, ...config }));
+    const bytes = await Deno.readFile(new URL("model.safetensors", folder));
+    for (const [from, to] of Object.entries(header)) {
+      assertEquals(from.length, to.length);
+      const at = new TextDecoder("latin1").decode(bytes).indexOf(from);
+      assert(at > 0, from);
+      bytes.set(new TextEncoder().encode(to), at);
+    }
+    await Deno.writeFile(`${copy}/model.safetensors`, bytes);
+    await use(copy);
+  } finally {
+    await Deno.remove(copy, { recursive: true });
+  }
 }
 
 /** |actual - expected| / |expected|. */
@@ -60,6 +88,14 @@ withGpu("Mimi's encoder and decoder equal transformers', wherever a stream is cu
   await compare(gpu, decoder, "latents", "decoded", 1e-5);
 });
 
+withGpu("Mimi with replicated padding equals transformers'", async (gpu) => {
+  await withCopy({ pad_mode: "replicate" }, {}, async (copy) => {
+    const { encoder, decoder } = await coders(copy);
+    await compare(gpu, encoder, "sound", "replicate.latents", 1e-5);
+    await compare(gpu, decoder, "replicate.latents", "replicate.decoded", 1e-5);
+  });
+});
+
 withGpu("Mimi's codes are transformers', and so is the sound of them", async (gpu) => {
   const { coding, decoding } = await coders();
   await compare(gpu, coding, "sound", "codes", 0);
@@ -80,10 +116,7 @@ withGpu("a later sample changes nothing of Mimi before it", async (gpu) => {
   }
 });
 
-type Config = Record<string, unknown>;
-
-/** A copy of the folder with its config changed and tensors renamed or given other headers; refused with
- * these words. */
+/** Changes to the folder's config and to the text of its weights' header; refused with these words. */
 const refused: [string, Config, Record<string, string>, string[]][] = [
   ["a convolution that isn't causal", { use_causal_conv: false }, {}, [
     "config.json: use_causal_conv is false; it may be true",
@@ -130,24 +163,12 @@ const refused: [string, Config, Record<string, string>, string[]][] = [
 ];
 
 for (const [what, config, header, says] of refused) {
-  Deno.test(`a Mimi is refused with one line: ${what}`, async () => {
-    const copy = await Deno.makeTempDir();
-    try {
-      const own: Config = JSON.parse(await Deno.readTextFile(new URL("config.json", folder)));
-      await Deno.writeTextFile(`${copy}/config.json`, JSON.stringify({ ...own, ...config }));
-      const bytes = await Deno.readFile(new URL("model.safetensors", folder));
-      for (const [from, to] of Object.entries(header)) {
-        assertEquals(from.length, to.length);
-        const at = new TextDecoder("latin1").decode(bytes).indexOf(from);
-        assert(at > 0, from);
-        bytes.set(new TextEncoder().encode(to), at);
-      }
-      await Deno.writeFile(`${copy}/model.safetensors`, bytes);
-      await assertInputError(() => CodecPart.open(copy, "audio"), copy, ...says);
-    } finally {
-      await Deno.remove(copy, { recursive: true });
-    }
-  });
+  Deno.test(`a Mimi is refused with one line: ${what}`, () =>
+    withCopy(
+      config,
+      header,
+      (copy) => assertInputError(() => CodecPart.open(copy, "audio"), copy, ...says),
+    ));
 }
 
 Deno.test("a Mimi's config may leave everything out: it is then the published one", () => {
