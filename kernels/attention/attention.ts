@@ -63,6 +63,9 @@ export interface AttentionVariant {
   queries: number;
   /** Parts that the keys are split into. */
   splits: number;
+  /** Keys that a subgroup reads at once, each by one of its lanes, which hands it to the others; 1: every
+   * lane reads all keys of its own. At most the smallest subgroup. */
+  keys: 1 | 4;
 }
 
 /** What attention's speed depends on. */
@@ -105,11 +108,13 @@ export function attentionVariants(gpu: Gpu, shape: AttentionShape): Map<string, 
   for (const count of splitCounts) {
     if (count >= 1 && count <= most) variants.push({ ...first, splits: count });
   }
+  if (first.keys > 1) variants.push({ ...first, keys: 1 });
   // Accumulators of one lane: 128 floats compile in reasonable time on a CPU.
   if (queries > 1) variants.push({ ...first, queries: 1 });
   else if (group > 1 && group * shape.headDim <= 128) variants.push({ ...first, queries: group });
-  const nameOf = ({ texture, lanes, queries, splits }: AttentionVariant) =>
-    `${texture ? "textures" : "buffers"}, ${lanes} lanes, queries ${queries}, splits ${splits}`;
+  const nameOf = ({ texture, lanes, queries, splits, keys }: AttentionVariant) =>
+    `${texture ? "textures" : "buffers"}, ${lanes} lanes, queries ${queries}, splits ${splits}` +
+    (keys > 1 ? `, keys ${keys}` : "");
   return new Map(variants.map((variant) => [nameOf(variant), variant]));
 }
 
@@ -117,7 +122,7 @@ function staticVariant(
   gpu: Gpu,
   { rows, slots, heads, kvHeads, headDim, dtype }: AttentionShape,
 ): AttentionVariant {
-  const { cpu, lanes, texturesFaster } = gpu.traits;
+  const { cpu, lanes, texturesFaster, subgroup } = gpu.traits;
   const group = heads / kvHeads;
   // Queries in a lane share its loads. More than this many accumulators take too long to compile on
   // a CPU; on a GPU one query of a large head fills the registers.
@@ -132,12 +137,13 @@ function staticVariant(
   const cache = elementBytes(dtype) * slots * kvHeads * headDim;
   const texture = texturesFaster &&
     2 + 2 * textureRows(cache) <= gpu.device.limits.maxTextureDimension2D;
-  return { texture, lanes, queries, splits };
+  const keys = cpu && subgroup >= 4 && tiles >= 4 ? 4 : 1;
+  return { texture, lanes, queries, splits, keys };
 }
 
-/** `tiles`: rows times lanes per row; where each tensor starts, in texels (ranks: elements). */
+/** `tiles`: rows times lanes per row, and workgroups that they take; where each tensor starts, in texels (ranks: elements). */
 const sizes = new UniformStruct("Sizes", {
-  u32: "tiles splits queries keys values ranks token_table held results",
+  u32: "tiles groups splits queries keys values ranks token_table held results",
 });
 
 const mergeSizes = new UniformStruct("Sizes", { u32: "rows splits vectors results" });
@@ -159,10 +165,14 @@ export function attention(
   const { label, q, keys, values, ranks, tokenTable, held, out, heads, kvHeads, headDim } = args;
   const shape = checkedShape(args);
   const { rows, slots } = shape;
-  const { texture, lanes, queries, splits } = { ...attentionVariant(gpu, shape), ...variant };
+  const { texture, lanes, queries, splits, keys: read } = {
+    ...attentionVariant(gpu, shape),
+    ...variant,
+  };
   const half = keys.dtype === "f16";
   const group = heads / kvHeads;
   const whole = splits === 1;
+  const handed = read > 1;
   const results = whole
     ? out
     : scratchTensor(gpu, "attention partials", [rows * heads * splits * (headDim + 4)]);
@@ -185,6 +195,8 @@ export function attention(
     heads,
     kv_heads: kvHeads,
     lanes_per_row: group / queries,
+    handed,
+    keys: read,
     eights: headDim / 8,
     eight_texels: half ? 1 : 2,
     cache: half ? "vec4u" : "vec4f",
@@ -196,8 +208,10 @@ export function attention(
   });
   const tiles = (rows * group) / queries;
   const texel = half ? 8 : 4;
+  const groups = Math.ceil(tiles / lanes);
   const constants = sizes.bind(gpu, {
     tiles,
+    groups,
     splits,
     queries: query.start,
     keys: copied?.starts[0] ?? keys.offset / texel,
@@ -215,7 +229,7 @@ export function attention(
       `attention ${label}`,
       pipeline,
       [constants, tokenTable, held, results, query.binding, rank.binding, ...caches],
-      [Math.ceil((tiles * splits) / lanes), kvHeads, 1],
+      [handed ? groups * splits : Math.ceil((tiles * splits) / lanes), kvHeads, 1],
       {
         flops: 4 * rows * heads * slots * headDim,
         bytes: tensorBytes(keys) + tensorBytes(values) + tensorBytes(q) + tensorBytes(out),

@@ -176,11 +176,16 @@ export interface Traits {
    * from storage buffers lane by lane, 20 times slower (texture.ts has the figures); SwiftShader reads
    * them five times slower. */
   readonly texturesFaster: boolean;
+  /** Lanes of the smallest subgroup that the device may run; 0 where it has no subgroup operations. */
+  readonly subgroup: number;
 }
 
 /** The traits that an adapter's own description tells. */
-export function traitsOf({ isFallbackAdapter: cpu }: { isFallbackAdapter: boolean }): Traits {
-  return { cpu, lanes: cpu ? 8 : 64, texturesFaster: cpu };
+export function traitsOf(
+  { isFallbackAdapter: cpu }: { isFallbackAdapter: boolean },
+  subgroup = 0,
+): Traits {
+  return { cpu, lanes: cpu ? 8 : 64, texturesFaster: cpu, subgroup };
 }
 
 /** The choice by which measuring overrules `texturesFaster`: "textures" or "buffers". */

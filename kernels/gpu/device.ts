@@ -23,6 +23,25 @@ export const mapRead = 0x1;
 const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = bufferUsage;
 const storage = STORAGE | UNIFORM | COPY_SRC | COPY_DST;
 
+/** TypeScript's library may lack its name. */
+const subgroups = "subgroups" as GPUFeatureName;
+
+/** Opens a device with subgroup operations where they can be had. Deno doesn't list the feature, but
+ * grants it (denoland/deno, 2.9.6). */
+async function withSubgroups(
+  adapter: GPUAdapter,
+  { requiredFeatures, ...rest }: { requiredFeatures: GPUFeatureName[] } & GPUDeviceDescriptor,
+): Promise<GPUDevice> {
+  try {
+    return await adapter.requestDevice({
+      ...rest,
+      requiredFeatures: [...requiredFeatures, subgroups],
+    });
+  } catch {
+    return await adapter.requestDevice({ ...rest, requiredFeatures });
+  }
+}
+
 export class Gpu {
   readonly device: GPUDevice;
   readonly name: string;
@@ -87,17 +106,15 @@ export class Gpu {
     const requiredLimits: Record<string, number> = {};
     for (const name of wanted) requiredLimits[name] = adapter.limits[name];
     const features: GPUFeatureName[] = ["timestamp-query", "shader-f16"];
-    const device = await adapter.requestDevice({
-      requiredLimits,
-      requiredFeatures: features.filter((feature) => adapter.features.has(feature)),
-    });
+    const requiredFeatures = features.filter((feature) => adapter.features.has(feature));
+    const device = await withSubgroups(adapter, { requiredLimits, requiredFeatures });
     const { vendor, architecture, device: id, description } = adapter.info;
     const identity = [vendor, architecture, id, description].filter((text) => text).join(" ");
     return new Gpu(
       device,
       description || id || "unnamed adapter",
       identity,
-      traitsOf(adapter.info),
+      traitsOf(adapter.info, device.features.has(subgroups) ? adapter.info.subgroupMinSize : 0),
     );
   }
 

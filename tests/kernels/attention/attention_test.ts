@@ -153,7 +153,9 @@ for (const dtype of ["f32", "f16"] as const) {
     for (const texture of textures) {
       for (const queries of [1, 3]) {
         for (const splits of [1, 2, 7, 400]) {
-          await compare(gpu, problem(gpu, next, given), { texture, queries, splits });
+          for (const keys of gpu.traits.subgroup >= 4 ? [1, 4] as const : [1] as const) {
+            await compare(gpu, problem(gpu, next, given), { texture, queries, splits, keys });
+          }
         }
       }
     }
