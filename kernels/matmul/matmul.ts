@@ -64,7 +64,8 @@ export function matmul(gpu: Gpu, args: MatmulArguments, variant?: MatmulVariant)
  * vec4; lanes lie along the outputs. Rows are parted evenly (27 = 3 x 9, 18 = 2 x 9, 20 = 3 x 7), so
  * that a ragged end wastes at most one row per tile. Few rows leave a GPU idle: then `split`
  * neighbouring invocations share a tile, each takes every split-th group (or block) of inputs, so that
- * their loads lie side by side, and they add up at the end.
+ * their loads lie side by side, and they add up at the end. Where the adapter has subgroup operations,
+ * its lanes can read the rows of x together and hand them round.
  *
  * Measured on llvmpipe (AVX2, two cores, 64x1024x1024): 2 GFLOP/s from storage buffers, 33 from
  * textures, 42 with sums of four; a 16x8 or 8x16 tile gains 10% there, loses it on ragged ends and
@@ -73,19 +74,31 @@ export function matmul(gpu: Gpu, args: MatmulArguments, variant?: MatmulVariant)
 function matmulRegisters(
   gpu: Gpu,
   args: MatmulArguments,
-  { tile, lanes, split, x }: RegisterVariant,
+  { tile, lanes, split, x, hands }: RegisterVariant,
 ): Step[] {
   const rows = args.x.shape[0] ?? 0;
+  const handed = hands > 0;
   const { steps, ...source } = readX(gpu, args, x);
   const form = {
     kernel: "matmul",
     code: registersCode,
-    texts: { lanes, split, shared: split > 1 },
+    texts: {
+      lanes,
+      split,
+      shared: split > 1,
+      handed,
+      hands: handed ? hands : 1,
+      team: handed ? tile / hands : tile,
+    },
     tile,
     sums: split > 1 ? 2 : 2 * tile,
     x: source,
     lanes,
-    invocations: (outputs: number) => Math.ceil(outputs / 8) * Math.ceil(rows / tile) * split,
+    invocations: (outputs: number) => {
+      const panels = Math.ceil(outputs / 8);
+      const tiles = Math.ceil(rows / tile);
+      return tiles * (handed ? Math.ceil(panels / lanes) * lanes : panels * split);
+    },
   };
   return [...steps, ...productSteps(gpu, args, form)];
 }

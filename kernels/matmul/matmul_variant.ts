@@ -14,6 +14,9 @@ export interface RegisterVariant {
   split: number;
   /** Where x is read: copied into a texture, where it is, or (small ones) as a uniform. */
   x: "texture" | "buffer" | "uniform";
+  /** A tile's rows lie in so many hands of equally many rows, at most a subgroup's lanes: each lane reads
+   * one row of a hand and gives it to the others (no split then). 0: every lane reads all rows itself. */
+  hands: number;
 }
 
 export interface TileVariant {
@@ -47,8 +50,9 @@ export function productKey(shape: ProductShape): string {
 function variantName(variant: MatmulVariant): string {
   switch (variant.form) {
     case "registers": {
-      const { tile, lanes, split, x } = variant;
-      return `registers ${tile}x8, ${lanes} lanes, split ${split}, x ${x}`;
+      const { tile, lanes, split, x, hands } = variant;
+      return `registers ${tile}x8, ${lanes} lanes, split ${split}, x ${x}` +
+        (hands > 0 ? ` in ${hands} hands` : "");
     }
     case "tiles":
       return `tiles ${variant.rows}x64`;
@@ -69,7 +73,17 @@ export function staticVariant(gpu: Gpu, { rows, inputs, texture }: ProductShape)
     lanes: gpu.traits.lanes,
     split: 1,
     x: !texture ? "buffer" : small ? "uniform" : "texture",
+    hands: 0,
   };
+}
+
+/** Tiles whose rows a subgroup of so many lanes hands round: few hands, equally full. */
+function handedTiles(rows: number, subgroup: number): Pick<RegisterVariant, "tile" | "hands">[] {
+  return [6, 9, 18].filter((tile) => rows > tile / 2).flatMap((most) => {
+    const tile = rowTile(rows, most);
+    const hands = [1, 2, 3, 4, 5].find((hands) => tile % hands === 0 && tile / hands <= subgroup);
+    return hands === undefined ? [] : [{ tile, hands }];
+  });
 }
 
 /** Everything worth trying for a shape, by name, the static default first. */
@@ -84,6 +98,9 @@ export function matmulVariants(gpu: Gpu, shape: ProductShape): Map<string, Matmu
       for (const most of rows > 6 ? [9, 6] : [9]) {
         all.push({ ...first, tile: rowTile(rows, most), x });
       }
+    }
+    for (const handed of handedTiles(rows, gpu.traits.subgroup)) {
+      all.push({ ...first, ...handed, x: sources[0] });
     }
   } else {
     for (const x of uniform ? ["buffer", "uniform"] as const : ["buffer"] as const) {

@@ -10,7 +10,14 @@ import { normal, random } from "../../reference/random.ts";
 import { type Case, checkProduct, quantizedRows } from "./matmul_check.ts";
 import { surrounded, withGpu } from "../support.ts";
 
-const registers = { form: "registers", tile: 3, lanes: 64, split: 1, x: "buffer" } as const;
+const registers = {
+  form: "registers",
+  tile: 3,
+  lanes: 64,
+  split: 1,
+  x: "buffer",
+  hands: 0,
+} as const;
 
 /** Forms, each with something of its own: a ragged tile, a split, another way to read x. */
 const forms: Record<string, MatmulVariant> = {
@@ -18,6 +25,14 @@ const forms: Record<string, MatmulVariant> = {
   "registers, x in a uniform": { ...registers, lanes: 8, x: "uniform" },
   "registers split by 4": { ...registers, split: 4 },
   "registers split by 64": { ...registers, tile: 2, split: 64, x: "uniform" },
+  "registers, rows handed round": { ...registers, lanes: 8, hands: 1 },
+  "registers, rows handed round in hands": {
+    ...registers,
+    tile: 12,
+    lanes: 16,
+    x: "texture",
+    hands: 3,
+  },
   "tiles of 16 rows": { form: "tiles", rows: 16 },
   "tiles of 64 rows": { form: "tiles", rows: 64 },
 };
@@ -42,7 +57,13 @@ async function checkForm(gpu: Gpu, dtype: WeightType, variant: MatmulVariant): P
 for (const dtype of ["f32", "f16", "int8", "int4"] as const) {
   const all = { ...forms, ...(dtype.startsWith("int") ? integer : {}) };
   for (const [name, variant] of Object.entries(all)) {
-    withGpu(`${name} equals float64, weights in ${dtype}`, (gpu) => checkForm(gpu, dtype, variant));
+    withGpu(`${name} equals float64, weights in ${dtype}`, async (gpu) => {
+      const team = variant.form === "registers" && variant.hands > 0
+        ? variant.tile / variant.hands
+        : 0;
+      if (team > gpu.traits.subgroup) return console.log("skipped: no subgroups on this adapter");
+      await checkForm(gpu, dtype, variant);
+    });
   }
 }
 
