@@ -169,6 +169,13 @@ function mergeTaps(
   return { taps: [kt, kh, kw], run: inputs };
 }
 
+/** How neighbouring lanes share the work. */
+export interface ConvVariant {
+  /** They take neighbouring positions and hand the weights round (in subgroups of at least 4 lanes);
+   * otherwise they take neighbouring channels and read all weights themselves. */
+  handed: boolean;
+}
+
 type ConvArguments = Tensors<"x" | "y"> & {
   state?: Tensor;
   weight: ConvWeight;
@@ -186,9 +193,10 @@ type ConvArguments = Tensors<"x" | "y"> & {
  * @param activation Applied to the product with bias.
  * @param add f32 of y's shape, added last; may be y itself.
  * @param addsFirst It is added before the activation.
+ * @param variant Set by tests.
  * @throws RangeError when shapes don't fit.
  */
-export function conv(gpu: Gpu, args: ConvArguments): Step[] {
+export function conv(gpu: Gpu, args: ConvArguments, variant?: ConvVariant): Step[] {
   const { label, x, state, weight, y, activation, add, addsFirst = false } = args;
   const name = `conv ${label}`;
   checkShapes(name, args);
@@ -256,7 +264,10 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
     pad: weight.zeros ?? [(kernel[1] - stride[1]) / 2, (kernel[2] - stride[2]) / 2],
     upsample,
   });
-  const { lanes } = gpu.traits;
+  const { lanes, cpu, subgroup } = gpu.traits;
+  const tiles = Math.ceil(rows / tile);
+  // Where positions are few, lanes would lie idle: on llvmpipe it was worth it from some 40 tiles on.
+  const { handed } = variant ?? { handed: cpu && subgroup >= 4 && tiles >= 4 * lanes };
   const half = weight.dtype === "f16";
   const xReader = textureReader("x", format);
   const weightReader = textureReader("weight", texelFormat(weight.dtype));
@@ -267,6 +278,8 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
     vector,
     half,
     upsample: upsample.some((times) => times > 1),
+    handed,
+    texels: half ? 1 : 2,
     octets: columns / 8,
     step_texels: half ? columns / 2 : columns,
     stores_vectors: storesVectors,
@@ -276,7 +289,7 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
     weight: weightReader.declaration,
     readers: `${xReader.code}\n${weightReader.code}`,
   });
-  const items = Math.ceil(rows / tile) * panels;
+  const items = (handed ? Math.ceil(tiles / lanes) * lanes : tiles) * panels;
   const weights = outputs * inputs * kernel[0] * kernel[1] * kernel[2];
   return [
     ...copies,
@@ -285,7 +298,7 @@ export function conv(gpu: Gpu, args: ConvArguments): Step[] {
       name,
       pipeline,
       [constants, texture.createView(), weight.texture.createView(), y],
-      { items: items, lanes },
+      { items, lanes },
       {
         flops: 2 * rows * weights,
         bytes: tensorBytes(x) + stateBytes + tensorBytes(y) + weights * elementBytes(weight.dtype),

@@ -1,7 +1,8 @@
 // 3-D convolution, causal in time, as an implicit matrix product (see conv.ts).
 //
 // Grid: one invocation per {{tile}} positions x {{octets}} x 8 output channels; neighbours take neighbouring
-// panels of channels. Offsets and strides into `x` are in texels: 4 values, or 1 where runs are no whole
+// panels of channels. Where weights are handed round, neighbours take neighbouring positions of one panel
+// instead: each lane reads one texel of the weights and gives it to its subgroup. Offsets and strides into `x` are in texels: 4 values, or 1 where runs are no whole
 // texels.
 //
 //   x       texture: [state ++ x] flat from texel `origin`, and the tensor to add from `add`
@@ -58,10 +59,23 @@ fn finish(m: u32, n: u32, sum: vec4f) {
 }
 
 @compute @workgroup_size({{lanes}})
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let item = id.y * groups.x * {{lanes}}u + id.x;
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+#if handed
+  @builtin(subgroup_invocation_id) lane: u32,
+#end
+) {
+  let index = group.y * groups.x + group.x;
+#if handed
+  let panel = index % shape.panels;
+  let first = (index / shape.panels * {{lanes}}u + local) * {{tile}}u;
+#else
+  let item = index * {{lanes}}u + local;
   let panel = item % shape.panels;
   let first = item / shape.panels * {{tile}}u;
+#end
   // Positions past the end compute the last one again and store nothing.
   let last = shape.rows - 1u;
   let taps = shape.taps.x * shape.taps.y * shape.taps.z;
@@ -102,14 +116,26 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 #end
         for (var step = 0u; step < shape.steps; step++) {
 #for k < 4
+#if handed
+          let mine$k = weight_at(w + ($ku * {{octets}}u * {{texels}}u) + lane % ({{octets}}u * {{texels}}u));
+#end
 #for o < octets
 #if half
+#if handed
+          let h$k_$o = subgroupBroadcast(mine$k, $ou);
+#else
           let h$k_$o = weight_at(w + $ku * {{octets}}u + $ou);
+#end
           let p$k_$o = vec4f(unpack2x16float(h$k_$o.x), unpack2x16float(h$k_$o.y));
           let q$k_$o = vec4f(unpack2x16float(h$k_$o.z), unpack2x16float(h$k_$o.w));
 #else
+#if handed
+          let p$k_$o = subgroupBroadcast(mine$k, 2u * $ou);
+          let q$k_$o = subgroupBroadcast(mine$k, 2u * $ou + 1u);
+#else
           let p$k_$o = weight_at(w + ($ku * {{octets}}u + $ou) * 2u);
           let q$k_$o = weight_at(w + ($ku * {{octets}}u + $ou) * 2u + 1u);
+#end
 #end
 #end
 #end

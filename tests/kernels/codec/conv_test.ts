@@ -71,9 +71,6 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
       offset,
     },
   );
-  const y = test.add === "self"
-    ? surrounded(gpu, "y", yShape, added, { offset })
-    : poisoned(gpu, "y", yShape, { offset });
   const other = surrounded(gpu, "add", yShape, added, { offset });
   const packed = packConv(gpu, {
     label: "test",
@@ -88,30 +85,36 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
     dilation,
     ...space,
   });
-  run(
-    gpu,
-    ...conv(gpu, {
-      label: "test",
-      x,
-      ...(past > 0 ? { state } : {}),
-      weight: packed,
-      y,
-      ...(test.activation ? { activation: test.activation } : {}),
-      ...(test.add ? { add: test.add === "self" ? y : other } : {}),
-      ...(test.addsFirst ? { addsFirst: true } : {}),
-    }),
-  );
-  assertClose(await readTensor(gpu, y), values.data, {
-    absolute: 2e-5,
-    relative: 1e-5,
-    shape: yShape,
-  });
-  // Nothing is written around y.
-  const whole = await readTensor(gpu, { ...y, offset: 0, shape: [y.buffer.size / 4] });
-  for (let i = 0; i < whole.length; i++) {
-    if (i < offset || i >= offset + yCount) assertEquals(whole[i], NaN, `word ${i} around y`);
+  for (const handed of gpu.traits.subgroup >= 4 ? [false, true] : [false]) {
+    const y = test.add === "self"
+      ? surrounded(gpu, "y", yShape, added, { offset })
+      : poisoned(gpu, "y", yShape, { offset });
+    run(
+      gpu,
+      ...conv(gpu, {
+        label: "test",
+        x,
+        ...(past > 0 ? { state } : {}),
+        weight: packed,
+        y,
+        ...(test.activation ? { activation: test.activation } : {}),
+        ...(test.add ? { add: test.add === "self" ? y : other } : {}),
+        ...(test.addsFirst ? { addsFirst: true } : {}),
+      }, { handed }),
+    );
+    assertClose(await readTensor(gpu, y), values.data, {
+      absolute: 2e-5,
+      relative: 1e-5,
+      shape: yShape,
+    });
+    // Nothing is written around y.
+    const whole = await readTensor(gpu, { ...y, offset: 0, shape: [y.buffer.size / 4] });
+    for (let i = 0; i < whole.length; i++) {
+      if (i < offset || i >= offset + yCount) assertEquals(whole[i], NaN, `word ${i} around y`);
+    }
+    gpu.free(y.buffer);
   }
-  for (const { buffer } of [x, state, y, other]) gpu.free(buffer);
+  for (const { buffer } of [x, state, other]) gpu.free(buffer);
   gpu.free(packed.texture);
 }
 
