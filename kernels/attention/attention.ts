@@ -109,6 +109,8 @@ export function attentionVariants(gpu: Gpu, shape: AttentionShape): Map<string, 
     if (count >= 1 && count <= most) variants.push({ ...first, splits: count });
   }
   if (first.keys > 1) variants.push({ ...first, keys: 1 });
+  // Where keys are handed round, few are read, and a copy into a texture may cost more than it saves.
+  if (first.keys > 1 && first.texture) variants.push({ ...first, texture: false });
   // Accumulators of one lane: 128 floats compile in reasonable time on a CPU.
   if (queries > 1) variants.push({ ...first, queries: 1 });
   else if (group > 1 && group * shape.headDim <= 128) variants.push({ ...first, queries: group });
