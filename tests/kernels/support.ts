@@ -28,7 +28,10 @@ function open(): Promise<Gpu> {
 /** Registers a test that runs on an adapter; where there is none it is skipped, and its name says
  * why. Fails on any error that WebGPU reports. Buffers that the test leaves behind are freed when
  * the file is done; big ones it should free itself. */
-export function withGpu(name: string, fn: (gpu: Gpu) => void | Promise<void>): void {
+export function withGpu(
+  name: string,
+  fn: (gpu: Gpu, context: Deno.TestContext) => void | Promise<void>,
+): void {
   Deno.test({
     name,
     // Reads may leave a resolved map promise behind (kernels/gpu/readback.ts).
@@ -44,7 +47,7 @@ export function withGpu(name: string, fn: (gpu: Gpu) => void | Promise<void>): v
         await context.step({ name: `skipped: ${error.message}`, ignore: true, fn: () => {} });
         return;
       }
-      await fn(gpu);
+      await fn(gpu, context);
       await gpu.check();
     },
   });
