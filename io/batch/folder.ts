@@ -9,13 +9,13 @@
  * Where a file system has no locks, two processes may answer the same item; their results are the same,
  * and one of them replaces the other.
  */
+import { createHash } from "node:crypto";
 import { Fields } from "../../engine/config/config_fields.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { valueDigest } from "../provenance/digests.ts";
 import { ifThere, osReason, RunError } from "../system/errors.ts";
 import { Lock } from "../system/lock.ts";
 import { readResult, type Result } from "./results.ts";
-import type { Item, ItemOptions } from "./manifest.ts";
+import { type Item, type ItemOptions, lines } from "./manifest.ts";
 
 /** What is written for all items alike. */
 export interface Form {
@@ -72,7 +72,7 @@ export class BatchFolder {
    * @throws InputError when it can't be written.
    */
   async note({ items, ...form }: ItemList): Promise<void> {
-    const header = { schema: listSchema, ...form, count: items.length, digest: valueDigest(items) };
+    const header = { schema: listSchema, ...form, count: items.length, digest: listDigest(items) };
     const first = `${JSON.stringify(header)}\n`;
     const isNoted = async () => await firstLine(this.#listPath) === first;
     try {
@@ -111,19 +111,20 @@ export class BatchFolder {
   /** The items as they were noted last. @throws InputError when the folder is no batch's. */
   async list(): Promise<ItemList> {
     const path = this.#listPath;
-    const text = await ifThere(Deno.readTextFile(path));
-    if (text === null) {
+    if (await ifThere(Deno.stat(path)) === null) {
       throw new InputError(`${this.path}: is no batch's folder: give the one after -o of 'batch'`);
     }
-    const [first = "", ...rest] = text.trimEnd().split("\n");
     try {
+      const read = lines(path);
+      const { value: first = "" } = await read.next();
       const header = new Fields(JSON.parse(first), path);
       header.oneOf("schema", [listSchema]);
       const shards = header.whole("shards", [1, 1e6]);
-      const items = rest.map((line): Item => {
+      const items: Item[] = [];
+      for await (const line of read) {
         const { id, input, options } = JSON.parse(line);
-        return { id: `${id}`, input: `${input}`, options: options as ItemOptions };
-      });
+        items.push({ id: `${id}`, input: `${input}`, options: options as ItemOptions });
+      }
       header.whole("count", [items.length, items.length]);
       const [format, layout] = ["format", "layout"].map((key) => header.get(key));
       return {
@@ -213,6 +214,13 @@ export class BatchFolder {
       `${place}: holds ${other}, which no batch wrote: move it away, or choose another folder by -o`,
     );
   }
+}
+
+/** Digest of a list, a line at a time: as one text, millions of items would be too long. */
+function listDigest(items: readonly Item[]): string {
+  const hash = createHash("sha256");
+  for (const item of items) hash.update(`${JSON.stringify(item)}\n`);
+  return hash.digest("hex");
 }
 
 /** Sixteen letters that no other attempt has. */

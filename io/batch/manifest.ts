@@ -107,11 +107,12 @@ async function readManifest(path: string, given: ItemOptions): Promise<Item[]> {
   const folder = dirname(path);
   const items: Item[] = [];
   const ids = new Ids();
+  const read = new OptionReader(folder, given);
   let number = 0;
   for await (const line of lines(path)) {
     const where = `${path}:${++number}`;
     if (line.trim() === "") continue;
-    const item = readItem(line, where, folder, given);
+    const item = readItem(line, where, folder, read);
     ids.add(item.id, where);
     if (items.push(item) > mostItems) {
       throw new InputError(`${where}: more than ${mostItems} items: split the manifest`);
@@ -121,7 +122,7 @@ async function readManifest(path: string, given: ItemOptions): Promise<Item[]> {
   throw new InputError(`${path}: holds no item: a line may be {"id": "a", "input": "a.wav"}`);
 }
 
-function readItem(line: string, where: string, folder: string, given: ItemOptions): Item {
+function readItem(line: string, where: string, folder: string, options: OptionReader): Item {
   let json: unknown;
   try {
     json = JSON.parse(line);
@@ -137,12 +138,33 @@ function readItem(line: string, where: string, folder: string, given: ItemOption
   const id = text("id", "a name, its folder's");
   const input = resolve(folder, text("input", "the path of a recording"));
   const { id: _, input: __, ...own } = json as Record<string, unknown>;
-  if (Object.keys(own).length === 0) return { id, input, options: given };
   try {
-    return { id, input, options: { ...given, ...checkedOptions(own, folder) } };
+    return { id, input, options: options.of(own) };
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     throw new InputError(`${where}: ${error.message}`);
+  }
+}
+
+/** Reads items' options. Of a million items many have the same: they are read once and kept once. */
+class OptionReader {
+  readonly #folder: string;
+  readonly #given: ItemOptions;
+  readonly #read = new Map<string, ItemOptions>();
+
+  constructor(folder: string, given: ItemOptions) {
+    this.#folder = folder;
+    this.#given = given;
+  }
+
+  /** Those of all items, and an item's own. @throws InputError */
+  of(own: Record<string, unknown>): ItemOptions {
+    const key = JSON.stringify(own);
+    const known = this.#read.get(key);
+    if (known) return known;
+    const options = { ...this.#given, ...checkedOptions(own, this.#folder) };
+    if (this.#read.size < 10_000) this.#read.set(key, options);
+    return options;
   }
 }
 
@@ -171,7 +193,7 @@ function checkedOptions(own: Record<string, unknown>, folder: string): ItemOptio
 }
 
 /** The lines of a text file. @throws InputError when one is too long, or it isn't UTF-8. */
-async function* lines(path: string): AsyncGenerator<string> {
+export async function* lines(path: string): AsyncGenerator<string> {
   const file = await Deno.open(path).catch((error) => {
     throw readError(path, error);
   });
