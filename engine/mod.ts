@@ -12,6 +12,8 @@ export type {
   LayerConfig,
   ModelConfig,
   ObservationEncoder,
+  PartName,
+  PartOrigin,
 } from "./config/config.ts";
 export type { SolverConfig, SolverName } from "./config/solver.ts";
 export { InputError } from "./config/errors.ts";

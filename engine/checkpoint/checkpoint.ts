@@ -31,8 +31,11 @@ export interface Checkpoint {
   digest: string;
 }
 
-/** A plain Qwen3 folder, its weights not read yet. `close()` or `using` closes the files. */
+/** A plain Qwen3 or Qwen2.5 folder, its weights not read yet. */
 export interface BackboneFolder {
+  family: string;
+  /** The folder. */
+  where: string;
   config: BackboneConfig;
   weights: WeightFiles;
   tokenizer: unknown;
@@ -66,8 +69,8 @@ async function* readTensors(
   weights: WeightFiles,
   hash: Hash,
 ): AsyncGenerator<[name: string, tensor: CheckpointTensor]> {
-  // What it was trained with changes no answer.
-  const shape = canonicalJson({ ...config, trained_with: undefined });
+  // What it was trained with and where its parts came from change no answer.
+  const shape = canonicalJson({ ...config, trained_with: undefined, parts: undefined });
   hash.update(`wanstream checkpoint\n${shape}\n`);
   for (const [name, { dtype, shape, length, path: file }] of weights.entries) {
     hash.update(`${JSON.stringify([name, dtype, shape])}\n`);
@@ -120,16 +123,19 @@ export async function openHeaders(folder: string | URL): Promise<{
 }
 
 /**
- * Opens a Hugging Face Qwen3 folder as it was downloaded, to read its `model.*` weights piecewise.
+ * Opens a Hugging Face Qwen3 or Qwen2.5 folder as it was downloaded, to read its `model.*` weights piecewise.
  *
- * @throws InputError when it isn't a Qwen3 folder, or its weights don't fit its config.
+ * @throws InputError when it isn't such a folder, or its weights don't fit its config.
  */
 export async function openBackbone(folder: string | URL): Promise<BackboneFolder> {
   const path = folderPath(folder);
   const file = `${path}/config.json`;
-  const config = validateBackbone(await readJson(file), file);
+  const json = await readJson(file);
+  const config = validateBackbone(json, file);
+  const family = (json as { model_type: string }).model_type;
   const tokenizer = await readJson(`${path}/tokenizer.json`, tokenizerBytes);
-  return { config, weights: await openWeights(path, backboneTensors(config)), tokenizer };
+  const weights = await openWeights(path, backboneTensors(config));
+  return { family, where: path, config, weights, tokenizer };
 }
 
 /**

@@ -8,6 +8,8 @@ import {
   conditionings,
   type ModelConfig,
   type ObservationEncoder,
+  partNames,
+  type PartOrigin,
 } from "../config/config.ts";
 import { Fields } from "../config/config_fields.ts";
 import { InputError } from "../config/errors.ts";
@@ -74,6 +76,8 @@ export function validateConfig(json: unknown, where: string): ModelConfig {
     },
     solver: readSolver(top.object("solver")),
     ...(top.has("trained_with") ? { trained_with: top.someOf("trained_with", conditionings) } : {}),
+    ...(top.has("prompt_frame") ? { prompt_frame: readFrame(top.object("prompt_frame")) } : {}),
+    ...(top.has("parts") ? { parts: readParts(top) } : {}),
     ...random_weights_seed,
   };
   try {
@@ -86,15 +90,39 @@ export function validateConfig(json: unknown, where: string): ModelConfig {
   return config;
 }
 
+function readFrame(frame: Fields) {
+  return { before: frame.text("before", 4096), after: frame.text("after", 4096) };
+}
+
+function readParts(top: Fields): PartOrigin[] {
+  return top.list("parts", [0, partNames.length]).map((json, i) => {
+    const part = new Fields(json, top.where, `parts[${i}].`);
+    return {
+      part: part.oneOf("part", partNames),
+      family: part.text("family", 64),
+      name: part.text("name", 256),
+      digest: part.text("digest", 64),
+      licence: part.get("licence") === null ? null : part.text("licence", 64),
+    };
+  });
+}
+
 /**
- * Checks the `config.json` of a plain Qwen3 folder.
+ * Checks the `config.json` of a plain Qwen3 or Qwen2.5 folder.
  *
- * @throws InputError also when the model isn't Qwen3, or is a variant of it with other layers.
+ * @throws InputError also when the model is neither, or is a variant of them with other layers.
  */
 export function validateBackbone(json: unknown, where: string): BackboneConfig {
   const top = new Fields(json, where);
-  top.oneOf("model_type", ["qwen3"]);
-  return readBackbone(top);
+  if (top.oneOf("model_type", ["qwen3", "qwen2"]) === "qwen3") return readBackbone(top);
+  const heads = top.whole("num_attention_heads", [1, 1024]);
+  const width = top.whole("hidden_size", [1, 65536]);
+  const head_dim = top.has("head_dim") ? top.get("head_dim") : width / heads;
+  return {
+    ...readBackbone(new Fields({ ...(json as object), head_dim }, where)),
+    qkv_bias: true,
+    qk_norm: false,
+  };
 }
 
 function readBackbone(top: Fields): BackboneConfig {
@@ -124,6 +152,8 @@ function readBackbone(top: Fields): BackboneConfig {
     num_attention_heads: heads,
     num_key_value_heads: keyHeads,
     head_dim,
+    ...(top.has("qkv_bias") && top.boolean("qkv_bias") ? { qkv_bias: true } : {}),
+    ...(top.has("qk_norm") && !top.boolean("qk_norm") ? { qk_norm: false } : {}),
     rms_norm_eps: top.number("rms_norm_eps", [1e-12, 0.1]),
     rope_theta: readTheta(top),
     rope_scaling: readScaling(top, head_dim),
@@ -135,6 +165,9 @@ function readBackbone(top: Fields): BackboneConfig {
 /** Newer Hugging Face files keep rope_theta inside rope_parameters. */
 function readTheta(top: Fields): number {
   const nested = !top.has("rope_theta") && top.has("rope_parameters");
+  if (nested && top.object("rope_parameters").has("rope_type")) {
+    top.object("rope_parameters").oneOf("rope_type", ["default"]);
+  }
   return (nested ? top.object("rope_parameters") : top).number("rope_theta", [1, 1e12]);
 }
 

@@ -89,7 +89,7 @@ export function expectedTensors(config: ModelConfig): Map<string, Parameter> {
   return new Map(Object.entries(parameters));
 }
 
-/** The tensors that a plain Qwen3 checkpoint of the same sizes holds under the same names. */
+/** The tensors that a plain Qwen3 or Qwen2.5 checkpoint of the same sizes holds under the same names. */
 export function backboneTensors(config: BackboneConfig): Map<string, Parameter> {
   const { hidden_size: width, intermediate_size: inner, head_dim: head } = config;
   const queries = config.num_attention_heads * head;
@@ -109,8 +109,15 @@ export function backboneTensors(config: BackboneConfig): Map<string, Parameter> 
     add(`${layer}.self_attn.k_proj`, [keys, width], unit);
     add(`${layer}.self_attn.v_proj`, [keys, width], unit);
     add(`${layer}.self_attn.o_proj`, [width, queries], { std: branch / Math.sqrt(queries) });
-    add(`${layer}.self_attn.q_norm`, [head], "ones");
-    add(`${layer}.self_attn.k_norm`, [head], "ones");
+    if (config.qkv_bias) {
+      for (const [name, count] of [["q", queries], ["k", keys], ["v", keys]] as const) {
+        tensors.set(`${layer}.self_attn.${name}_proj.bias`, { shape: [count], fill: { std: 0.1 } });
+      }
+    }
+    if (config.qk_norm !== false) {
+      add(`${layer}.self_attn.q_norm`, [head], "ones");
+      add(`${layer}.self_attn.k_norm`, [head], "ones");
+    }
     add(`${layer}.post_attention_layernorm`, [width], "ones");
     add(`${layer}.mlp.gate_proj`, [inner, width], unit);
     add(`${layer}.mlp.up_proj`, [inner, width], unit);

@@ -33,6 +33,24 @@ export type Conditioning = "prompt" | "persona" | "voice" | "user_text";
 /** All of them. */
 export const conditionings: readonly Conditioning[] = ["prompt", "persona", "voice", "user_text"];
 
+/** The parts of a checkpoint that can be published models. */
+export const partNames = ["backbone", "audio_codec", "video_codec"] as const;
+/** One of them. */
+export type PartName = typeof partNames[number];
+
+/** Where a part came from. */
+export interface PartOrigin {
+  part: PartName;
+  /** Of models, e.g. "qwen3" or "mimi". */
+  family: string;
+  /** Its folder's or file's name. */
+  name: string;
+  /** SHA-256 (hex) over the names, types, shapes and bytes of its tensors. */
+  digest: string;
+  /** As its card states it; null: it states none. */
+  licence: string | null;
+}
+
 /** `config.json` of a checkpoint. */
 export interface ModelConfig {
   /** What the folder holds. */
@@ -52,6 +70,10 @@ export interface ModelConfig {
   num_key_value_heads: number;
   /** Width of a head. */
   head_dim: number;
+  /** q, k and v are projected with biases, as in Qwen2.5; absent: without. */
+  qkv_bias?: true;
+  /** False: heads of q and k have no norm, as in Qwen2.5; absent: they have Qwen3's. */
+  qk_norm?: false;
   /** Epsilon of the norms. */
   rms_norm_eps: number;
   /** Base of the rotary frequencies. */
@@ -95,6 +117,10 @@ export interface ModelConfig {
     audio: { sample_rate: number } & CodecConfig;
     video: { width: number; height: number; first_frame_alone?: true } & CodecConfig;
   };
+  /** What stands around a system prompt, from the backbone's chat template; absent: nothing. */
+  prompt_frame?: { before: string; after: string };
+  /** Published models that it was composed of. Says nothing of the shape. */
+  parts?: readonly PartOrigin[];
   /** The solver's defaults. */
   solver: SolverConfig;
   /** What its training knew beside sound and pictures; absent: not known. Says nothing of the shape. */
@@ -103,7 +129,7 @@ export interface ModelConfig {
   random_weights_seed?: number;
 }
 
-/** Qwen3's own keys. */
+/** Qwen3's own keys, and what Qwen2.5 has otherwise. */
 export type BackboneConfig = Pick<
   ModelConfig,
   | "hidden_size"
@@ -112,6 +138,8 @@ export type BackboneConfig = Pick<
   | "num_attention_heads"
   | "num_key_value_heads"
   | "head_dim"
+  | "qkv_bias"
+  | "qk_norm"
   | "rms_norm_eps"
   | "rope_theta"
   | "rope_scaling"

@@ -65,6 +65,15 @@ export class Fields {
     return value;
   }
 
+  /** @param most Its longest length. */
+  text(key: string, most: number): string {
+    const value = this.get(key);
+    if (typeof value !== "string" || value.length > most) {
+      throw this.error(key, `a text of up to ${most} letters`);
+    }
+    return value;
+  }
+
   boolean(key: string): boolean {
     const value = this.get(key);
     if (typeof value !== "boolean") throw this.error(key, "true or false");

@@ -2,20 +2,18 @@
  * A part of a checkpoint, opened as it was published: its tensors checked against what its family needs,
  * then read under our names.
  */
-import { createHash } from "node:crypto";
 import type { Medium } from "../checkpoint/coders.ts";
 import { InputError } from "../config/errors.ts";
 import { valueText } from "../config/error_text.ts";
 import { localPath } from "../config/local_path.ts";
 import { coderParameters } from "../layers/coder.ts";
 import { exists, isFile, readJson } from "../weights/files.ts";
+import type { Parameter } from "../weights/parameter.ts";
 import { dtypeBytes, type FileDtype } from "../weights/safetensors.ts";
 import { WeightFiles } from "../weights/weight_files.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
 import type { CodecFamily, Found, PartCodec, PartCoder, TensorRule } from "./family.ts";
 import { familyOf } from "./registry.ts";
-
-const chunkBytes = 4 << 20;
 
 /** An open codec of a family. `close()` or `using` closes its files. */
 export class CodecPart {
@@ -58,21 +56,6 @@ export class CodecPart {
       weights.close();
       throw error;
     }
-  }
-
-  /** SHA-256 (hex) over the weights' names, types, shapes and bytes, however they are sharded. */
-  async digest(): Promise<string> {
-    const hash = createHash("sha256");
-    for (const name of [...this.weights.entries.keys()].sort()) {
-      const { stored, shape, length } = this.weights.entry(name);
-      hash.update(`${JSON.stringify([name, stored, shape])}\n`);
-      for (let at = 0; at < length; at += chunkBytes) {
-        const chunk = new Uint8Array(Math.min(chunkBytes, length - at));
-        await this.weights.read(name, at, chunk);
-        hash.update(chunk);
-      }
-    }
-    return hash.digest("hex");
   }
 
   /** The type of one of our tensors. */
@@ -191,7 +174,7 @@ function checkTensors(weights: WeightFiles, family: CodecFamily, codec: PartCode
 }
 
 /**
- * The rules of a coder by our whole names, each with the shape that ours has.
+ * The rules of a coder by our whole names, each with what ours is.
  *
  * @param name The coder's, e.g. "response.audio.encoder".
  * @param before Layers of ours that stand before the part's.
@@ -202,10 +185,10 @@ export function coderRules(
   { layers, tensors }: PartCoder,
   input: readonly [time: number, height: number, width: number, channels: number],
   before = 0,
-): Map<string, { rule: TensorRule; shape: readonly number[] }> {
-  const rules = new Map<string, { rule: TensorRule; shape: readonly number[] }>();
+): Map<string, Parameter & { rule: TensorRule }> {
+  const rules = new Map<string, Parameter & { rule: TensorRule }>();
   const { parameters } = coderParameters({ name, layers, input });
-  for (const [whole, { shape }] of Object.entries(parameters)) {
+  for (const [whole, { shape, fill }] of Object.entries(parameters)) {
     const key = whole.slice(name.length + 1);
     const rule = tensors[key];
     const has = rule?.from.reduce((sum, { shape }) => sum + elements(shape), 0);
@@ -214,10 +197,8 @@ export function coderRules(
         `family: ${whole} needs ${elements(shape)} numbers, its rule gives ${has}`,
       );
     }
-    rules.set(`${name}.${key.replace(/^\d+/, (index) => `${Number(index) + before}`)}`, {
-      rule,
-      shape,
-    });
+    const placed = key.replace(/^\d+/, (index) => `${Number(index) + before}`);
+    rules.set(`${name}.${placed}`, { rule, shape, fill });
   }
   const surplus = Object.keys(tensors).find((key) => parameters[`${name}.${key}`] === undefined);
   if (surplus !== undefined) throw new RangeError(`family: no layer of ${name} has ${surplus}`);

@@ -1,4 +1,4 @@
-/** The Transformer: Qwen3's layers over a span of tokens that see history by rank. */
+/** The Transformer: Qwen3's or Qwen2.5's layers over a span of tokens that see history by rank. */
 import type { BackboneConfig } from "../config/config.ts";
 import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
 import type { Weights } from "../weights/weights.ts";
@@ -19,6 +19,8 @@ import { rows, sharedTensor, type Tensor, tensorFrom } from "../../kernels/gpu/t
 interface Layer {
   /** q, k and v rows of one product, the input norm's weight in them. */
   qkv: PackedWeight;
+  /** Of q, k and v; null where they have none. */
+  bias: Tensor | null;
   qNorm: Tensor;
   kNorm: Tensor;
   output: PackedWeight;
@@ -41,7 +43,8 @@ export interface Span {
 
 /**
  * The layers' weights and their steps. A layer is Qwen3's: RMSNorm, grouped-query attention with a norm
- * per head of q and k, rotary positions, SwiGLU, no biases. Every token goes through the same layers,
+ * per head of q and k, rotary positions, SwiGLU, no biases; Qwen2.5's has biases of q, k and v and no
+ * norm per head. Every token goes through the same layers,
  * whatever its modality. `span` gives the steps of a whole pass: they write the rows' K and V into
  * history and attend to it. The final norm is apart, because only few rows need it.
  */
@@ -71,12 +74,27 @@ export class Backbone {
       const attn = layer.under("self_attn");
       const mlp = layer.under("mlp");
       const norm = (name: string) => layer.get(`${name}.weight`, [width]);
-      const vector = (name: string) =>
+      const vector = (name: string, size: number, values: () => Float32Array) =>
         gpu.shared(
           attn.prefix + name,
-          (owner) =>
-            tensorFrom(owner, attn.prefix + name, [head], attn.get(`${name}.weight`, [head])),
+          (owner) => tensorFrom(owner, attn.prefix + name, [size], values()),
         );
+      const headNorm = (name: string) =>
+        vector(
+          name,
+          head,
+          () =>
+            c.qk_norm === false
+              ? new Float32Array(head).fill(1)
+              : attn.get(`${name}.weight`, [head]),
+        );
+      const biases = () => {
+        const all = new Float32Array(qDim + 2 * kvDim);
+        all.set(attn.get("q_proj.bias", [qDim]));
+        all.set(attn.get("k_proj.bias", [kvDim]), qDim);
+        all.set(attn.get("v_proj.bias", [kvDim]), qDim + kvDim);
+        return all;
+      };
       /** One product of the rows of several linear layers. */
       const weight = (
         label: string,
@@ -99,8 +117,9 @@ export class Backbone {
           width,
           () => ({ scale: norm("input_layernorm") }),
         ),
-        qNorm: vector("q_norm"),
-        kNorm: vector("k_norm"),
+        bias: c.qkv_bias ? vector("qkv_bias", qDim + 2 * kvDim, biases) : null,
+        qNorm: headNorm("q_norm"),
+        kNorm: headNorm("k_norm"),
         output: weight("output", attn, [["o_proj", width]], qDim),
         gateUp: weight("gate_up", mlp, [["gate_proj", inner], ["up_proj", inner]], width, () => ({
           scale: norm("post_attention_layernorm"),
@@ -138,13 +157,20 @@ export class Backbone {
       const { qkv, q } = scratch;
       const norm = { eps: c.rms_norm_eps };
       steps.push(
-        ...matmul(this.gpu, { label: `${name} qkv`, x, norm, weight: layer.qkv, y: qkv }),
+        ...matmul(this.gpu, {
+          label: `${name} qkv`,
+          x,
+          norm,
+          weight: layer.qkv,
+          y: qkv,
+          ...(layer.bias ? { bias: layer.bias } : {}),
+        }),
         qkRotary(this.gpu, {
           label: name,
           qkv,
           qNorm: layer.qNorm,
           kNorm: layer.kNorm,
-          eps: c.rms_norm_eps,
+          eps: c.qk_norm === false ? null : c.rms_norm_eps,
           turns: this.#turns,
           axes: this.#axes,
           tokenTable,

@@ -166,8 +166,11 @@ export function resolveSettings(
     throw new InputError("options: tuning.record is missing; it may be a record, {} at first");
   }
   const { agent, tokens } = unitLayout(config);
+  const { before, after } = config.prompt_frame ?? { before: "", after: "" };
   const promptIds = given.prompt
-    ? (tokenizer ?? openTokenizer(checkpoint.tokenizer, config)).encode(given.prompt)
+    ? (tokenizer ?? openTokenizer(checkpoint.tokenizer, config)).encode(
+      before + given.prompt + after,
+    )
     : [];
   if (promptIds.length > historyUnits * tokens) {
     throw new InputError(

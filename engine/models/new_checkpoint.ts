@@ -1,16 +1,24 @@
 /**
- * A new checkpoint with random weights, as a list of files to write: config, tokenizer, model card,
- * weights. With a Qwen3 folder as backbone, its `model.*` tensors are taken byte for byte and the
- * rest is random.
+ * A new checkpoint as a list of files to write: config, tokenizer, model card, weights. What published
+ * parts bring (a backbone, an audio codec, a video codec) is taken byte for byte, the rest is random.
  */
 import type { BackboneFolder } from "../checkpoint/checkpoint.ts";
-import type { ModelConfig } from "../config/config.ts";
+import { partName, type PromptFrame, statedLicence, systemFrame } from "../checkpoint/card.ts";
+import { media, type Medium } from "../checkpoint/coders.ts";
 import { validateConfig } from "../checkpoint/config_check.ts";
+import { partOf } from "../checkpoint/parts.ts";
+import type { LayerConfig, ModelConfig, PartName, PartOrigin } from "../config/config.ts";
+import { partInput } from "../families/codec.ts";
+import type { TensorRule } from "../families/family.ts";
+import { type CodecPart, coderRules } from "../families/part.ts";
+import { coderOutput } from "../layers/coder.ts";
 import { InputError } from "../config/errors.ts";
 import { valueText } from "../config/error_text.ts";
 import type { FileDtype } from "../weights/safetensors.ts";
 import type { TensorSpec } from "../weights/safetensors_writer.ts";
-import { expectedTensors, parameterCounts } from "../checkpoint/tensors.ts";
+import type { WeightFiles } from "../weights/weight_files.ts";
+import { expectedTensors, parameterCounts, tensorPart } from "../checkpoint/tensors.ts";
+import { elements } from "../../kernels/gpu/tensor.ts";
 import { addedToken, byteFiller, byteTokenizerJson } from "./byte_tokenizer.ts";
 import { randomTensor } from "./random.ts";
 
@@ -31,45 +39,67 @@ export interface NewCheckpointOptions {
   seed: number;
   dtype: FileDtype;
   backbone?: BackboneFolder;
+  codecs?: Partial<Record<Medium, CodecPart>>;
 }
 
 const torchDtypes = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
-const chunkBytes = 4 << 20;
+
+/** A tensor that comes from a part. */
+interface Taken {
+  dtype: FileDtype;
+  bytes(): AsyncIterable<Uint8Array<ArrayBuffer>>;
+}
 
 /**
- * @throws InputError when the backbone's sizes or vocabulary don't leave room for the stream's.
+ * @throws InputError when the parts and the stream's sizes don't fit together.
  */
-export function newCheckpoint(options: NewCheckpointOptions): NewCheckpoint {
-  const { seed, dtype, backbone } = options;
+export async function newCheckpoint(options: NewCheckpointOptions): Promise<NewCheckpoint> {
+  const { seed, dtype, backbone, codecs = {} } = options;
   let config = { ...options.shape, filler_token_id: byteFiller };
   let tokenizer = byteTokenizerJson();
+  const parts: PartOrigin[] = [];
+  const taken = new Map<string, Taken>();
+  const note = async (part: PartName, family: string, where: string, weights: WeightFiles) => {
+    const [digest, licence] = [await weights.digest(), await statedLicence(where)];
+    parts.push({ part, family, name: partName(where), digest, licence });
+  };
   if (backbone) {
-    config = { ...config, ...backbone.config };
-    const half = config.head_dim / 2;
-    const [height, width] = [Math.floor(half / 3), Math.floor(half / 3)];
-    config.rope_scaling = {
-      mrope_section: [half - height - width, height, width],
-      mrope_interleaved: true,
-    };
-    const added = addFiller(backbone.tokenizer, config.vocab_size);
+    const added = addFiller(backbone.tokenizer, backbone.config.vocab_size);
+    config = withBackbone(config, backbone, await systemFrame(backbone.where), added.filler);
     tokenizer = added.tokenizer;
-    config.filler_token_id = added.filler;
+    await note("backbone", backbone.family, backbone.where, backbone.weights);
+    for (const [name, { dtype }] of backbone.weights.entries) {
+      taken.set(name, { dtype, bytes: () => backbone.weights.chunks(name) });
+    }
+  }
+  for (const medium of media) {
+    const part = codecs[medium];
+    if (!part) continue;
+    const placed = placeCodec(config, part);
+    config = placed.config;
+    await note(`${medium}_codec`, part.family, part.where, part.weights);
+    for (const [name, rule] of placed.rules) {
+      const bytes = async function* () {
+        yield await part.read(rule);
+      };
+      taken.set(name, { dtype: part.dtype(rule), bytes });
+    }
   }
   config = validateConfig(
     {
       ...config,
       torch_dtype: torchDtypes[dtype],
       trained_with: undefined,
+      parts: parts.length > 0 ? parts : undefined,
       random_weights_seed: seed,
     },
     options.name,
   );
   const expected = expectedTensors(config);
-  const stored = backbone?.weights.entries;
   const tensors = [...expected].map(([name, { shape }]) => ({
     name,
     shape,
-    dtype: stored?.get(name)?.dtype ?? dtype,
+    dtype: taken.get(name)?.dtype ?? dtype,
   }));
   return {
     config,
@@ -80,22 +110,90 @@ export function newCheckpoint(options: NewCheckpointOptions): NewCheckpoint {
     ]),
     tensors,
     data({ name, shape, dtype }) {
-      if (backbone?.weights.entries.has(name)) return backboneTensor(backbone, name);
-      return randomTensor(seed, name, expected.get(name) ?? { shape, fill: "ones" }, dtype);
+      return taken.get(name)?.bytes() ??
+        randomTensor(seed, name, expected.get(name) ?? { shape, fill: "ones" }, dtype);
     },
   };
 }
 
-async function* backboneTensor(
-  { weights }: BackboneFolder,
-  name: string,
-): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const length = weights.entries.get(name)?.length ?? 0;
-  for (let at = 0; at < length; at += chunkBytes) {
-    const chunk = new Uint8Array(Math.min(chunkBytes, length - at));
-    await weights.read(name, at, chunk);
-    yield chunk;
+function withBackbone(
+  shape: ModelConfig,
+  { config: theirs }: BackboneFolder,
+  frame: PromptFrame | null,
+  filler: number,
+): ModelConfig {
+  const { qkv_bias: _, qk_norm: _n, prompt_frame: _f, ...rest } = shape;
+  const half = theirs.head_dim / 2;
+  const third = Math.floor(half / 3);
+  return {
+    ...rest,
+    ...theirs,
+    rope_scaling: { mrope_section: [half - 2 * third, third, third], mrope_interleaved: true },
+    filler_token_id: filler,
+    ...(frame ? { prompt_frame: frame } : {}),
+  };
+}
+
+/** Pixels along an edge of the picture that a token stands for, where a codec's latents are smaller. */
+const tokenEdge = 16;
+
+/**
+ * A config with a part as the codec of its medium, for what is observed too, and the rules of the codec's
+ * tensors by our names. Neighbouring latents of a video codec are put together, so that a token stands for
+ * 16 x 16 pixels where the picture can be parted so.
+ */
+function placeCodec(
+  config: ModelConfig,
+  part: CodecPart,
+): { config: ModelConfig; rules: Map<string, TensorRule> } {
+  const { medium, sampleRate, channels, multiple, keys } = part.codec;
+  const { width, height } = config.response.video;
+  const stream = { unitMs: config.unit_ms, fps: config.fps, width, height };
+  const input = partInput(part, stream);
+  const wanted = Math.max(1, Math.floor(tokenEdge / multiple));
+  const fits = [width, height].every((n) => n % (multiple * wanted) === 0);
+  const patch = medium === "video" && fits ? wanted : 1;
+  const factor = [1, patch, patch];
+  const [encoder, decoder] = [part.codec.encoder, part.codec.decoder];
+  const block = (op: string): LayerConfig[] => patch > 1 ? [{ op, factor }] : [];
+  const codec = {
+    ...keys,
+    latent_channels: channels * patch * patch,
+    encoder: [...encoder.layers, ...block("unshuffle")],
+    decoder: [...block("shuffle"), ...decoder.layers],
+  };
+  const [name, before] = [`response.${medium}`, patch > 1 ? 1 : 0];
+  const latents = coderOutput({ name, layers: encoder.layers, input });
+  const all = [
+    ...coderRules(`${name}.encoder`, encoder, input),
+    ...coderRules(`${name}.decoder`, decoder, latents, before),
+  ];
+  const rules = new Map(all.map(([name, { rule }]) => [name, rule]));
+  const { observation, response } = config;
+  const sides = medium === "audio"
+    ? {
+      observation: {
+        ...observation,
+        audio: { sample_rate: sampleRate ?? 0, encoder: "codec" as const },
+      },
+      response: { ...response, audio: { sample_rate: sampleRate ?? 0, ...codec } },
+    }
+    : {
+      observation: { ...observation, video: { width, height, encoder: "codec" as const } },
+      response: { ...response, video: { width, height, ...codec } },
+    };
+  return { config: { ...config, ...sides }, rules };
+}
+
+/** Parameters that no part brought, by what they are. */
+export function randomParameters(config: ModelConfig): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const [name, { shape }] of expectedTensors(config)) {
+    if (config.random_weights_seed === undefined || partOf(config, name)) continue;
+    const what = tensorPart(name);
+    counts.set(what, (counts.get(what) ?? 0) + elements(shape));
   }
+  return counts;
 }
 
 const filler = "<|sil|>";
@@ -134,15 +232,31 @@ function modelCard(config: ModelConfig, options: NewCheckpointOptions): string {
   const counts = [...parameterCounts(config)];
   const total = counts.reduce((sum, [, count]) => sum + count, 0);
   const { audio, video } = config.response;
-  const weights = options.backbone
-    ? `Its backbone (the \`model.*\` tensors) was taken from a Qwen3 checkpoint; all its other weights are **random** (seed ${options.seed})`
-    : `Its weights are **random** (seed ${options.seed})`;
+  const seeded = `**random** (seed ${options.seed})`;
+  const { parts = [] } = config;
+  const weights = parts.length > 0
+    ? `Published parts were taken as they are; all its other weights are ${seeded}`
+    : `Its weights are ${seeded}`;
+  const origins = parts.map(({ part, family, name, digest, licence }) =>
+    `| ${part} | ${family} | ${name} | ${licence ?? "not stated"} | ${digest} |\n`
+  );
+  const origin = parts.length > 0
+    ? `
+| part | family | from | licence | SHA-256 of its tensors |
+|---|---|---|---|---|
+${origins.join("")}
+Random: ${
+      [...randomParameters(config)].map(([what, n]) => `${what} ${n.toLocaleString("en-US")}`)
+        .join(", ")
+    }.
+`
+    : "";
   return `# ${options.name}, random weights
 
 A checkpoint for wanstream, made by \`init\` in the shape of ${options.name} with seed ${options.seed}.
 ${weights} and it was **not trained**: what it says, shows and sounds means nothing.
-It serves to try the engine and to measure its speed.
-
+It serves to try the engine, to measure its speed, and as a training's beginning.
+${origin}
 Response: ${video.width}x${video.height} at ${config.fps} frames/s, sound at ${audio.sample_rate} Hz, in units of ${config.unit_ms} ms.
 
 | part | parameters |

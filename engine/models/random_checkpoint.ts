@@ -12,7 +12,7 @@ export async function randomCheckpoint(
   dtype: FileDtype,
   progress: (part: number) => void = () => {},
 ): Promise<Checkpoint> {
-  const made = newCheckpoint({ shape: shapeOf(preset), name: preset, seed, dtype });
+  const made = await newCheckpoint({ shape: shapeOf(preset), name: preset, seed, dtype });
   const size = (shape: readonly number[]) => elements(shape) * dtypeBytes[dtype];
   const all = made.tensors.reduce((sum, { shape }) => sum + size(shape), 0);
   const tensors: Checkpoint["tensors"] = new Map();

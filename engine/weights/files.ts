@@ -70,6 +70,16 @@ export function refuseOthers(start: string, path: string): void {
   if (format !== undefined) throw new InputError(`${path}: is ${format}: ${remedy}`);
 }
 
+/** A file's text; null: there is none. @throws InputError when it is longer than `maxBytes`. */
+export async function readTextIfThere(path: string, maxBytes: number): Promise<string | null> {
+  if (!await isFile(path)) return null;
+  const size = await fileSize(path);
+  if (size > maxBytes) {
+    throw new InputError(`${path}: has ${size} bytes; it may have up to ${maxBytes}`);
+  }
+  return (await Deno.readTextFile(path)).replace(/^\uFEFF/, "");
+}
+
 /** Reads a file of JSON, by default of up to 1 MiB. @throws InputError */
 export async function readJson(path: string, maxBytes = 1 << 20): Promise<unknown> {
   const size = await fileSize(path);

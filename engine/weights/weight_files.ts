@@ -1,6 +1,7 @@
 /**
  * The weights of a folder, or of one safetensors file: headers checked, bytes read piecewise.
  */
+import { createHash } from "node:crypto";
 import { InputError } from "../config/errors.ts";
 import { valueText } from "../config/error_text.ts";
 import { exists, fileSize, isFile, openFile, readFully, readJson, refuseOthers } from "./files.ts";
@@ -8,6 +9,8 @@ import { type FileDtype, headerLength, parseHeader } from "./safetensors.ts";
 
 /** Names of weights in one file, transformers' and diffusers'; with `.index.json`, of their shards' index. */
 const singles = ["model.safetensors", "diffusion_pytorch_model.safetensors"];
+
+const chunkBytes = 4 << 20;
 
 /** A tensor without its bytes; `length` counts them. */
 export interface TensorHeader {
@@ -116,6 +119,29 @@ export class WeightFiles {
       throw new RangeError(`tensor ${valueText(name)} has no bytes ${offset}..+${into.length}`);
     }
     await readFully(entry.file, entry.begin + offset, into, entry.path);
+  }
+
+  /** SHA-256 (hex) over the tensors' names, types, shapes and bytes, however they are sharded. */
+  async digest(): Promise<string> {
+    const hash = createHash("sha256");
+    for (const name of [...this.entries.keys()].sort()) {
+      const { stored, shape } = this.entry(name);
+      hash.update(`${JSON.stringify([name, stored, shape])}\n`);
+      for await (const chunk of this.chunks(name)) hash.update(chunk);
+    }
+    return hash.digest("hex");
+  }
+
+  /** A tensor's bytes, in pieces. @throws InputError when the file ends early. */
+  async *chunks(
+    name: string,
+  ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    const { length } = this.entry(name);
+    for (let at = 0; at < length; at += chunkBytes) {
+      const chunk = new Uint8Array(Math.min(chunkBytes, length - at));
+      await this.read(name, at, chunk);
+      yield chunk;
+    }
   }
 
   close(): void {

@@ -5,12 +5,18 @@ import {
   openConfig,
 } from "../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { newCheckpoint } from "../../engine/models/new_checkpoint.ts";
+import {
+  newCheckpoint,
+  type NewCheckpointOptions,
+  randomParameters,
+} from "../../engine/models/new_checkpoint.ts";
 import { preset as presetConfig, presetNames } from "../../engine/models/presets.ts";
 import { errorText } from "../../engine/config/error_text.ts";
 import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
 import { runCommand } from "../cli/commands.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
+import { media } from "../../engine/checkpoint/coders.ts";
+import { CodecPart } from "../../engine/families/part.ts";
 import { writeAll } from "../system/bytes.ts";
 import { outputError } from "../system/errors.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
@@ -34,13 +40,17 @@ const spec = {
     backbone: {
       kind: "text",
       value: "DIR",
-      help: "Qwen3 folder as downloaded from Hugging Face: its weights and tokenizer are taken",
+      help: "Qwen3 or Qwen2.5 folder as published: its weights and tokenizer are taken",
     },
+    "audio-codec": { kind: "text", value: "DIR", help: "a published codec's folder or file" },
+    "video-codec": { kind: "text", value: "DIR", help: "a published codec's folder or file" },
     force: { kind: "flag", help: "write into a folder that holds something already" },
   },
   examples: [
     "wanstream init --preset nano --seed 1 -o out/nano",
     "wanstream init --preset v0.1-0.6b --dtype bf16 --backbone Qwen3-0.6B -o out/v0.1",
+    "wanstream init --preset v0.1-0.6b --backbone Qwen3-0.6B --audio-codec mimi --video-codec " +
+    "taew2_1.safetensors -o models/mine",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
@@ -66,14 +76,20 @@ async function init(
   await checkFree(folder, options.force);
 
   let backbone: BackboneFolder | undefined;
+  const codecs: NonNullable<NewCheckpointOptions["codecs"]> = {};
   try {
     if (options.backbone !== undefined) backbone = await openBackbone(options.backbone);
-    const checkpoint = newCheckpoint({
+    for (const medium of media) {
+      const path = options[`${medium}-codec`];
+      if (path !== undefined) codecs[medium] = await CodecPart.open(path, medium);
+    }
+    const checkpoint = await newCheckpoint({
       shape: preset === undefined ? await openConfig(name) : presetConfig(preset),
       name,
       seed,
       dtype: dtypes[dtype],
       ...(backbone ? { backbone } : {}),
+      codecs,
     });
     const done = await inNewFolder(folder, async (partial, signal) => {
       for (const [name, text] of checkpoint.files) {
@@ -89,14 +105,26 @@ async function init(
     });
     if (!done) return interruptedCode;
     const parameters = checkpoint.tensors.reduce((n, { shape }) => n + elements(shape), 0);
-    const random = backbone ? "random but for the backbone" : "random";
+    const million = (n: number) => `${(n / 1e6).toFixed(1)} million`;
+    const { parts } = checkpoint.config;
     say(
-      `${folder}: ${name}, ${(parameters / 1e6).toFixed(1)} million parameters, weights ` +
-        `${random} (seed ${seed}): not trained`,
+      `${folder}: ${name}, ${million(parameters)} parameters, weights ${
+        parts ? "from parts and " : ""
+      }random (seed ${seed}): not trained`,
     );
+    for (const { part, family, name, licence } of parts ?? []) {
+      say(`${part.replace("_", " ")}: ${name} (${family}), licence ${licence ?? "not stated"}`);
+    }
+    if (parts) {
+      const random = [...randomParameters(checkpoint.config)];
+      say(
+        `random: ${random.map(([what, n]) => `${what} ${n.toLocaleString("en-US")}`).join(", ")}`,
+      );
+    }
     return 0;
   } finally {
     backbone?.weights.close();
+    for (const part of Object.values(codecs)) part.close();
   }
 }
 

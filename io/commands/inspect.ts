@@ -3,6 +3,7 @@ import { openHeaders } from "../../engine/checkpoint/checkpoint.ts";
 import { sumWork } from "../../engine/bench/roofline.ts";
 import { paperCheckpoint } from "../../engine/checkpoint/paper.ts";
 import { InputError } from "../../engine/config/errors.ts";
+import { partOf } from "../../engine/checkpoint/parts.ts";
 import { tensorPart } from "../../engine/checkpoint/tensors.ts";
 import { unitLayout } from "../../engine/checkpoint/unit.ts";
 import { tokenBytes } from "../../engine/model/history.ts";
@@ -82,6 +83,15 @@ export async function inspect(model: string) {
     dtypes.add(dtype);
   }
   parameters["total"] = total;
+  const { parts = [], random_weights_seed: seed } = config;
+  const random: Record<string, number> = {};
+  const brought = new Map(parts.map(({ part }) => [part, 0]));
+  for (const [name, { shape }] of tensors) {
+    const count = elements(shape);
+    const origin = partOf(config, name);
+    if (origin) brought.set(origin.part, (brought.get(origin.part) ?? 0) + count);
+    else if (seed !== undefined) random[tensorPart(name)] = (random[tensorPart(name)] ?? 0) + count;
+  }
   const layout = unitLayout(config);
   const settings = resolveSettings(paperCheckpoint(config), { precision: "f32" });
   const { stages } = await tickOnPaper(config, settings);
@@ -96,9 +106,21 @@ export async function inspect(model: string) {
   const [encode, pass, solve, decode] = tickStages.map((stage) =>
     sumWork(launches(stages[stage])).flops
   ) as [number, number, number, number];
+  const all = tickStages.flatMap((stage) => launches(stages[stage]));
+  const work = {
+    backbone: pass + solve,
+    audio_codec: flopsOf(all, "response.audio."),
+    video_codec: flopsOf(all, "response.video."),
+  };
   return {
     digest,
     config,
+    parts: parts.map((origin) => ({
+      ...origin,
+      parameters: brought.get(origin.part) ?? 0,
+      flopsPerUnit: work[origin.part],
+    })),
+    random,
     tensors: tensors.size,
     dtypes: [...dtypes].sort(),
     storedBytes,
@@ -111,6 +133,11 @@ export async function inspect(model: string) {
     flopsPerUnit: { encode, pass, step: solve / config.solver.steps, solve, decode },
     bytes: { f32: memory("f32"), f16: memory("f16") },
   };
+}
+
+/** Operations of the launches whose labels name an encoder or decoder. */
+function flopsOf(all: ReturnType<typeof launches>, name: string): number {
+  return sumWork(all.filter(({ label }) => label.includes(name))).flops;
 }
 
 /** What the checkpoint was trained with. */
@@ -136,7 +163,9 @@ export function inspectionSections(model: string, report: Inspection): Section[]
   const seen = layout.userVideoGrid.join("x");
   const weights = c.random_weights_seed === undefined
     ? "as trained"
-    : `RANDOM (seed ${c.random_weights_seed}): not trained`;
+    : `${
+      report.parts.length > 0 ? "from parts and " : ""
+    }RANDOM (seed ${c.random_weights_seed}): not trained`;
   return [
     [model, [
       [
@@ -164,6 +193,20 @@ export function inspectionSections(model: string, report: Inspection): Section[]
       ...(c.trained_with ? [["knows", knownText(c.trained_with)]] : []),
       ["digest", report.digest],
     ]],
+    ...(report.parts.length === 0 ? [] : [
+      [
+        "Parts",
+        report.parts.map(({ part, family, name, licence, parameters, flopsPerUnit, digest }) => [
+          part.replace("_", " "),
+          `${name} (${family})`,
+          `licence ${licence ?? "not stated"}`,
+          `${thousands(parameters)} parameters`,
+          `${giga(flopsPerUnit)} GFLOP a unit`,
+          `digest ${digest}`,
+        ]),
+      ],
+      ["Random", Object.entries(report.random).map(([what, n]) => [what, thousands(n)])],
+    ] satisfies Section[]),
     ["Parameters", Object.entries(report.parameters).map(([part, n]) => [part, thousands(n)])],
     ["Tokens per unit", [
       [

@@ -58,7 +58,8 @@ export interface QkRotaryArguments {
   /** RMSNorm weights, f32 [headDim]. */
   qNorm: Tensor;
   kNorm: Tensor;
-  eps: number;
+  /** Null: heads aren't divided by their root mean square, only multiplied by the weights. */
+  eps: number | null;
   /** `rotaryTurns` on the GPU, u32 [headDim / 2]. */
   turns: Tensor;
   axes: Tensor;
@@ -109,6 +110,7 @@ export function qkRotary(gpu: Gpu, args: QkRotaryArguments): Dispatch {
   const pipeline = gpu.pipeline("qk rotary", code + rotationCode, {
     sizes,
     half,
+    norm: eps !== null,
     lanes,
     heads,
     kv_heads: kvHeads,
@@ -129,7 +131,7 @@ export function qkRotary(gpu: Gpu, args: QkRotaryArguments): Dispatch {
         keys: keys.offset / 4,
         values: values.offset / 4,
         vectors: headDim / 4,
-        eps,
+        eps: eps ?? 0,
       }),
       qkv,
       ...[qNorm, kNorm, turns, axes].map(uniform),

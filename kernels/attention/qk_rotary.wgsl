@@ -1,4 +1,4 @@
-// What stands before attention: RMSNorm and rotary position on every head of q and k; q goes to a
+// What stands before attention: RMSNorm (if `norm`) and rotary position on every head of q and k; q goes to a
 // tensor of its own, k and v go into the history's caches.
 //
 // Grid: x: rows, one lane each; y: heads of a row of qkv (q | k | v).
@@ -32,12 +32,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let is_query = head < {{heads}}u;
   let is_value = head >= {{heads}}u + {{kv_heads}}u;
   let from_qkv = sizes.qkv + (row * ({{heads}}u + 2u * {{kv_heads}}u) + head) * sizes.vectors;
+#if norm
   var sum = 0.0;
   for (var j = 0u; j < sizes.vectors; j++) {
     let x = qkv[from_qkv + j];
     sum += dot(x, x);
   }
   let scale = inverseSqrt(sum / f32(4u * sizes.vectors) + sizes.eps);
+#else
+  let scale = 1.0;
+#end
 
   let sight = token_table[sizes.token_table + row * 2u];
   let place = token_table[sizes.token_table + row * 2u + 1u];

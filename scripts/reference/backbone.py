@@ -4,11 +4,22 @@ Independent of the engine: written from the published architecture, sharing no c
 tests/data/backbone/ (see tests/data/README.md):
 
     .venv/bin/python -m reference.backbone    (in scripts/)
+
+With transformers installed (torch 2.13.0, transformers 5.24, in an environment of their own) it makes
+tests/data/backbone-qwen3/ and -qwen2/, and compares the engine with transformers on a folder as it was
+downloaded:
+
+    python -m reference.backbone --transformers
+    python -m reference.backbone --folder Qwen3-0.6B [--precision f32 f16 int8 int4] [--text TEXT]
 """
 
+import argparse
 import json
 import math
 import os
+import subprocess
+import sys
+import tempfile
 
 import torch
 
@@ -147,7 +158,162 @@ def stream_tokens():
     return places, positions
 
 
+TINY = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 160,
+    "max_position_embeddings": 256,
+}
+# The first seed whose greedy tokens are all clearly the likeliest, and many different ones.
+FAMILIES = {
+    "qwen3": {"head_dim": 32, "tie_word_embeddings": False},
+    "qwen2": {"tie_word_embeddings": True},
+}
+GREEDY = 64
+
+# Around a system prompt, a user's and an assistant's turns, as ChatML has it.
+CHAT_TEMPLATE = (
+    "{%- for message in messages %}"
+    "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+)
+
+
+def write_tokenizer(folder):
+    """A byte-level tokenizer of printable ASCII, the newline and three special tokens, as transformers
+    saves one; ids that the vocabulary has beyond them stay unused."""
+    letters = ["\u0120"] + [chr(byte) for byte in range(0x21, 0x7F)] + ["\u010a"]
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    tokenizer = {
+        "version": "1.0",
+        "added_tokens": [
+            {"id": len(letters) + i, "content": content, **flags} for i, content in enumerate(specials)
+        ],
+        "normalizer": None,
+        "pre_tokenizer": level,
+        "post_processor": None,
+        "decoder": level,
+        "model": {
+            "type": "BPE",
+            "unk_token": None,
+            "vocab": {letter: i for i, letter in enumerate(letters)},
+            "merges": [],
+        },
+    }
+    for name, content in (
+        ("tokenizer.json", tokenizer),
+        ("tokenizer_config.json", {"chat_template": CHAT_TEMPLATE}),
+    ):
+        with open(os.path.join(folder, name), "w") as file:
+            json.dump(content, file, indent=1)
+            file.write("\n")
+
+
+def causal(model, ids, count):
+    """Logits of a plain pass over ids, `count` greedy tokens after them by a growing cache, and the least
+    lead of a greedy token over the next likely one."""
+    with torch.no_grad():
+        out = model(ids.view(1, -1), use_cache=True)
+        logits, row, cache = out.logits[0], out.logits[0, -1], out.past_key_values
+        tokens, lead = [], math.inf
+        while len(tokens) < count:
+            top = row.topk(2)
+            lead = min(lead, (top.values[0] - top.values[1]).item())
+            tokens.append(top.indices[0].item())
+            out = model(top.indices[:1].view(1, 1), past_key_values=cache, use_cache=True)
+            row, cache = out.logits[0, -1], out.past_key_values
+    return logits, tokens, lead
+
+
+def with_transformers():
+    """Tiny models of transformers' own classes with seeded weights, saved as it saves them."""
+    import transformers
+
+    for family, extra in FAMILIES.items():
+        name = {"qwen3": "Qwen3", "qwen2": "Qwen2"}[family]
+        config = getattr(transformers, f"{name}Config")(**TINY, **extra)
+        folder = f"{OUT}-{family}"
+        for seed in range(100):
+            torch.manual_seed(seed)
+            model = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+            for key, parameter in model.named_parameters():
+                # Larger than the first weights of a training: attention and gates then do something.
+                std = 0.2 if parameter.dim() == 2 else 0.3
+                mean = 1.0 if "norm" in key else 0.0
+                torch.nn.init.normal_(parameter, mean, std)
+            # What is stored is bf16; the reference computes with these values in f32. The rotary
+            # frequencies, which are no parameters, stay as they are.
+            for parameter in model.parameters():
+                parameter.data = parameter.data.to(torch.bfloat16).float()
+            ids = torch.randint(0, TINY["vocab_size"], (24,))
+            logits, tokens, lead = causal(model, ids, GREEDY)
+            if lead > 0.02 and len(set(tokens)) > 12:
+                break
+        model.to(torch.bfloat16).save_pretrained(folder, max_shard_size="100KB")
+        os.remove(os.path.join(folder, "generation_config.json"))
+        write_tokenizer(folder)
+        goldens = {
+            "ids": ids.int(),
+            "logits": logits.float(),
+            "tokens": torch.tensor(tokens).int(),
+        }
+        safetensors_file.write(os.path.join(folder, "goldens.safetensors"), goldens)
+        print(f"{family}: seed {seed}, lead {lead:.3f}, {len(set(tokens))} different tokens")
+
+
+def compare(folder, precisions, text):
+    """Prints how far the engine is from transformers on a folder."""
+    import transformers
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder) if text else None
+    if tokenizer:
+        ids = tokenizer(text, return_tensors="pt").input_ids[0]
+    else:
+        torch.manual_seed(0)
+        ids = torch.randint(0, model.config.vocab_size, (24,))
+    logits, tokens, lead = causal(model, ids, GREEDY)
+    script = os.path.join(os.path.dirname(__file__), "causal.ts")
+    print(f"{folder}: {len(ids)} tokens, {GREEDY} greedy ones, least lead {lead:.4f}")
+    worst = 0.0
+    for precision in precisions:
+        with tempfile.TemporaryDirectory() as at:
+            output = os.path.join(at, "causal.safetensors")
+            subprocess.run(
+                ["deno", "run", "-q", "-A", script, folder, "--precision", precision, "-o", output]
+                + ["--ids", ",".join(str(i) for i in ids.tolist()), "--greedy", str(GREEDY)],
+                check=True,
+            )
+            ours = safetensors_file.read(output)
+        error = ((ours["logits"] - logits).norm() / logits.norm()).item()
+        same = next((i for i, (a, b) in enumerate(zip(ours["tokens"].int().tolist(), tokens)) if a != b), GREEDY)
+        print(f"{precision}: relative error of logits {error:.2e}, {same} of {GREEDY} greedy tokens equal")
+        if precision == "f32":
+            worst = error if same == GREEDY else math.inf
+    return 0 if worst < 1e-3 else 1
+
+
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--transformers", action="store_true", help="tiny models by transformers")
+    parser.add_argument("--folder", help="a Qwen3 or Qwen2.5 folder to compare the engine on")
+    parser.add_argument("--precision", nargs="+", default=["f32", "f16", "int8", "int4"])
+    parser.add_argument("--text", help="its tokens are given; by default 24 random ones")
+    args = parser.parse_args()
+    if args.folder:
+        sys.exit(compare(args.folder, args.precision, args.text))
+    if args.transformers:
+        return with_transformers()
+    plain()
+
+
+def plain():
     torch.manual_seed(1)
     os.makedirs(OUT, exist_ok=True)
     weights = random_weights(CONFIG)

@@ -67,18 +67,21 @@ export function transformer(config: ModelConfig, weights: Weights, rowList: read
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const w = (name: string) => weights(`model.layers.${i}.${name}.weight`);
     const normed = xs.map((x) => rmsNorm(x, w("input_layernorm"), eps));
+    const bias = (name: string) => weights(`model.layers.${i}.self_attn.${name}_proj.bias`);
+    const projected = (name: "q" | "k" | "v", x: readonly number[]) =>
+      product(w(`self_attn.${name}_proj`), x, config.qkv_bias ? bias(name) : undefined);
     const turned = (name: "q" | "k") =>
       normed.map((x, r) =>
-        heads(product(w(`self_attn.${name}_proj`), x), dim).map((head) =>
+        heads(projected(name, x), dim).map((head) =>
           rotate(
-            rmsNorm(head, w(`self_attn.${name}_norm`), eps),
+            config.qk_norm === false ? head : rmsNorm(head, w(`self_attn.${name}_norm`), eps),
             rowList[r]?.position ?? [0, 0, 0],
             config,
           )
         )
       );
     const [q, k] = [turned("q"), turned("k")];
-    const v = normed.map((x) => heads(product(w("self_attn.v_proj"), x), dim));
+    const v = normed.map((x) => heads(projected("v", x), dim));
     xs = xs.map((x, r) => {
       const sight = rowList[r]?.sight ?? { limit: 0, own: 0 };
       const tick = rowList[r]?.tick ?? 0;

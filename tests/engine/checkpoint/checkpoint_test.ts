@@ -333,7 +333,7 @@ Deno.test("openBackbone() opens a Hugging Face Qwen3 folder as it is", async () 
     using renamed = (await openBackbone(folder)).weights;
     assertEquals([...renamed.entries.keys()], names.sort());
     for (
-      const [key, value] of [["attention_bias", true], ["model_type", "qwen2"], [
+      const [key, value] of [["attention_bias", true], ["model_type", "llama"], [
         "hidden_act",
         "gelu",
       ]]

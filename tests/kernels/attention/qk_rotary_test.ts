@@ -17,6 +17,8 @@ interface Shape {
   headDim: number;
   rows: number;
   sections?: [number, number, number];
+  /** Without a norm. */
+  bare?: true;
 }
 
 const shapes: Shape[] = [
@@ -25,6 +27,7 @@ const shapes: Shape[] = [
   { heads: 16, kvHeads: 8, headDim: 128, rows: 9, sections: [24, 20, 20] },
   { heads: 3, kvHeads: 1, headDim: 8, rows: 70 },
   { heads: 2, kvHeads: 2, headDim: 64, rows: 8, sections: [12, 10, 10] },
+  { heads: 4, kvHeads: 2, headDim: 16, rows: 11, bare: true },
 ];
 
 interface Problem {
@@ -35,16 +38,18 @@ interface Problem {
 function problem(
   gpu: Gpu,
   next: () => number,
-  { heads, kvHeads, headDim, rows, sections }: Shape,
+  { heads, kvHeads, headDim, rows, sections, bare }: Shape,
   dtype: "f32" | "f16",
   position: () => number,
 ): Problem {
   const width = kvHeads * headDim;
   const slots = 2 * rows + 3;
-  const eps = 1e-6;
+  const eps = bare ? null : 1e-6;
   const qkv = normal(next, rows * (heads + 2 * kvHeads) * headDim, 3);
   const qNorm = uniform(next, headDim, 0.5, 2);
   const kNorm = uniform(next, headDim, -2, 2);
+  const norm = (x: Float32Array, weight: Float32Array) =>
+    eps === null ? [...x].map((v, i) => v * (weight[i] ?? NaN)) : headNorm(x, weight, eps);
   const { turns, axes } = rotaryTurns(headDim, 1e6, sections);
   const free = Array.from({ length: slots }, (_, i) => i);
   const expected = {
@@ -65,11 +70,11 @@ function problem(
       const at = (row * (heads + 2 * kvHeads) + head) * headDim;
       const x = qkv.subarray(at, at + headDim);
       if (head < heads) {
-        expected.q.push(...rotate(headNorm(x, qNorm, eps), angles));
+        expected.q.push(...rotate(norm(x, qNorm), angles));
         continue;
       }
       const to = slot * width + ((head - heads) % kvHeads) * headDim;
-      if (head < heads + kvHeads) expected.keys.set(rotate(headNorm(x, kNorm, eps), angles), to);
+      if (head < heads + kvHeads) expected.keys.set(rotate(norm(x, kNorm), angles), to);
       else expected.values.set(x, to);
     }
   }
