@@ -7,6 +7,8 @@ const plain = /^[\p{L}\p{N}_](?:[\p{L}\p{M}\p{N}._+=@,() -]*[\p{L}\p{M}\p{N}_+=@
 const device = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
 /** Files that `merge` writes beside the items. */
 export const summaryFiles = { lines: "summary.jsonl", page: "summary.html" } as const;
+/** Files that tell of an item's end, in its folder. */
+export const markerFiles = { done: "done.json", failed: "error.json" } as const;
 const mostBytes = 200;
 
 /** Why a name can't be an item's; null: it can. */

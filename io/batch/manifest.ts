@@ -10,7 +10,7 @@ import type { LayoutItem } from "../layouts/layout.ts";
 import { chooseTracks, trackOptions } from "../media/tracks.ts";
 import { choosePace, paceOptions } from "../pace/pace_options.ts";
 import { readError } from "../system/errors.ts";
-import { Ids, idsFor } from "./ids.ts";
+import { Ids, idsFor, markerFiles } from "./ids.ts";
 
 /** What an item may ask for: the options of `replay` but for those that say where it writes. */
 export const itemOptions = {
@@ -226,6 +226,8 @@ const isMedia = (name: string) => extensions.includes(extname(name).slice(1).toL
 /** In a conversation's folder, the side that is answered. */
 const userSides = [/^user\./, /^input\./];
 
+const answered: readonly string[] = Object.values(markerFiles);
+
 /** What names a recording: its path, or that of its folder where it is the user's side there. */
 function nameOf(path: string): string {
   const isUser = userSides.some((side) => side.test(basename(path)));
@@ -234,7 +236,7 @@ function nameOf(path: string): string {
   return isUser && folder !== "." ? `${folder}.` : path;
 }
 
-/** Paths of the recordings in a folder and its folders. In a folder that holds `user.*` or `input.*`,
+/** Paths of the recordings in a folder and its folders, but for answers of batches. In a folder that holds `user.*` or `input.*`,
  * that is the recording. */
 async function recordingsIn(folder: string, out: string): Promise<string[]> {
   const found: string[] = [];
@@ -244,6 +246,8 @@ async function recordingsIn(folder: string, out: string): Promise<string[]> {
       throw readError(here, error);
     });
     const names: string[] = [];
+    // The folder of an answer, this batch's or another's.
+    if (entries.some(({ name }) => answered.includes(name))) return;
     for (const { name, isDirectory, isSymlink } of entries) {
       if (name.startsWith(".")) continue;
       const inside = path === "" ? name : `${path}/${name}`;

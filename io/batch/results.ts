@@ -6,6 +6,7 @@ import type { Provenance } from "../provenance/provenance.ts";
 import { valueDigest } from "../provenance/digests.ts";
 import type { SummaryEvent } from "../pace/events.ts";
 import { ifThere } from "../system/errors.ts";
+import { markerFiles } from "./ids.ts";
 import type { ItemOptions } from "./manifest.ts";
 
 /** What a result rests on (SHA-256). */
@@ -62,8 +63,8 @@ export type Result = Done | Failed;
 
 /** Names of the files that tell of an item's end, and their schemas. */
 export const markers = {
-  done: { file: "done.json", schema: "wanstream/batch-done/1" },
-  failed: { file: "error.json", schema: "wanstream/batch-error/1" },
+  done: { file: markerFiles.done, schema: "wanstream/batch-done/1" },
+  failed: { file: markerFiles.failed, schema: "wanstream/batch-error/1" },
 } as const;
 
 /** The file's content. */

@@ -168,6 +168,12 @@ folderTest("a folder, a glob and a list of recordings are manifests too", async 
   // What was written isn't taken for recordings.
   const again = await batch(`${at}/recordings`, "-o", out, "--format", "wav");
   assertEquals(again.opened.sessions, 0);
+  // Nor where the answers lie beside the recordings, or another batch's among them.
+  const talks = `${at}/recordings/talks`;
+  await batch(talks, "-o", talks, "--format", "wav");
+  assertEquals((await batch(talks, "-o", talks, "--format", "wav")).opened.sessions, 0);
+  await batch(talks, "-o", `${at}/other`, "--format", "wav");
+  assertEquals(names(`${at}/other`).filter((name) => !name.startsWith(".")), ["b", "one"]);
   await Deno.remove(out, { recursive: true });
   await batch(`${at}/recordings/*.wav`, "-o", out, "--format", "wav");
   assertEquals(ids(), ["a", "b"]);
