@@ -22,6 +22,7 @@ from .coders import MEDIA
 from .layout import Layout
 from .loop import fast_bf16
 from .run import InputError
+from .stacks import unknown
 from .tensors import expected_tensors, is_codec
 from .tokenizer import Tokens, tokenizer_json
 
@@ -87,9 +88,12 @@ def ask_engine(question):
 
 def check(config, tokenizer, where):
     """Asks the engine whether it runs such a checkpoint, and whether it counts tokens and tensors as
-    this package does. Returns the config as the engine reads it."""
+    this package does. Returns the config as the engine reads it; `_told` holds what it says of encoders and
+    decoders that training can't run (coders.Coder)."""
     answer = ask_engine({"config": config, "tokenizer": tokenizer, "where": where})
-    config, layout = answer["config"], Layout(answer["config"])
+    told = {name: [tensors, output] for name, layers, tensors, output in answer["coders"] if unknown(layers)}
+    config = {**answer["config"], **({"_told": told} if told else {})}
+    layout = Layout(config)
     mine = [list(pair) for pair in sorted(expected_tensors(config).items())]
     differing = next((pair for pair in zip(mine, answer["tensors"]) if pair[0] != pair[1]), None)
     if differing or len(mine) != len(answer["tensors"]) or layout.clean != answer["tokens"]:
@@ -124,12 +128,13 @@ def made(out, config, init):
     tokenizer = completed(tokenizer, given, source)
     if config or init:
         given = check(given, tokenizer, source)
+    told = given.pop("_told", None)
     given.pop("random_weights_seed", None)
     init = init and os.path.abspath(init)
     if there:
         kept = opened(out)
         for name, before, now in (
-            ("config", kept.config, given),
+            ("config", {key: value for key, value in kept.config.items() if key != "_told"}, given),
             ("tokenizer", kept.tokens.json, tokenizer),
             ("checkpoint to begin with", kept.init, init),
         ):
@@ -139,7 +144,7 @@ def made(out, config, init):
     os.makedirs(out, exist_ok=True)
     if init:
         weights = read_weights(init)
-        for name, shape in expected_tensors(given).items():
+        for name, shape in expected_tensors({**given, "_told": told or {}}).items():
             found = list(weights[name].shape) if name in weights else "none"
             if found != shape:
                 raise InputError(f"{init}: {name} has shape {found}, its config says {shape}")
@@ -148,6 +153,8 @@ def made(out, config, init):
             safetensors_file.write(os.path.join(out, f"codec_{medium}.safetensors"), codec)
     write_json(os.path.join(out, "tokenizer.json"), tokenizer)
     write_json(os.path.join(out, "base.json"), {"init": init})
+    if told:
+        write_json(os.path.join(out, "told.json"), told)
     write_json(os.path.join(out, "config.json"), given)
     return opened(out)
 
@@ -163,6 +170,8 @@ def opened(out):
     if not os.path.exists(os.path.join(out, "config.json")):
         return begin(out)
     config, tokenizer, base = (read_json(os.path.join(out, f"{n}.json")) for n in ("config", "tokenizer", "base"))
+    if os.path.exists(os.path.join(out, "told.json")):
+        config["_told"] = read_json(os.path.join(out, "told.json"))
     return Base(config, tokens_of(json.dumps(tokenizer), config["filler_token_id"]), **base)
 
 
@@ -191,7 +200,7 @@ def write_checkpoint(folder, c, tokens, weights):
             raise InputError(f"{folder}: {name} holds {largest:g}; f16 holds up to 65504: train again from an earlier state")
     os.makedirs(folder, exist_ok=True)
     safetensors_file.write(os.path.join(folder, "model.safetensors"), halves)
-    write_json(os.path.join(folder, "config.json"), c)
+    write_json(os.path.join(folder, "config.json"), {key: value for key, value in c.items() if key != "_told"})
     write_json(os.path.join(folder, "tokenizer.json"), tokens.json)
     return sum(half.numel() for half in halves.values())
 

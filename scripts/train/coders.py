@@ -4,6 +4,7 @@ layers, and the shape of one unit of its input."""
 import dataclasses
 
 from . import stacks
+from .run import InputError
 
 MEDIA = ("audio", "video")
 
@@ -11,24 +12,36 @@ MEDIA = ("audio", "video")
 @dataclasses.dataclass(frozen=True)
 class Coder:
     """name: before the names of its tensors; shape: [time, height, width, channels] of one unit of its
-    input; rate: samples per second of the sound that it reads or gives."""
+    input; rate: samples per second of the sound that it reads or gives; told: what the engine says of one
+    that has layers which training can't run: [its tensors' shapes by name, the output's shape]."""
 
     name: str
     layers: list
     shape: list
     rate: int | None = None
+    told: list | None = None
 
     def tensors(self):
         """Name to shape of each of its tensors."""
-        return stacks.stack_tensors(self.layers, self.shape, self.name)[0]
+        return dict((self.told or stacks.stack_tensors(self.layers, self.shape, self.name))[0])
 
     def output(self):
         """Shape of what it makes of one unit."""
-        return stacks.stack_tensors(self.layers, self.shape, self.name)[1]
+        return (self.told or stacks.stack_tensors(self.layers, self.shape, self.name))[1]
 
     def run(self, weights, x, first=0, last=None):
-        """Runs layers [first, last) over x [batch, channels, time, height, width]."""
+        """Runs layers [first, last) over x [batch, channels, time, height, width]. Raises InputError where
+        training can't."""
+        if self.told:
+            raise InputError(
+                f"{self.name}: training can't run {stacks.unknown(self.layers)}; what doesn't need it is trained "
+                "from recordings with latents, agent.safetensors of 'wanstream codec' (docs/train.md)"
+            )
         return stacks.run(weights, self.name, self.layers[:last], x, first, self.rate)
+
+
+def _told(c, name):
+    return c.get("_told", {}).get(name)
 
 
 def unit_shape(c, side, medium):
@@ -41,12 +54,12 @@ def unit_shape(c, side, medium):
 
 def response_encoder(c, medium):
     name, rate = f"response.{medium}.encoder", c["response"]["audio"]["sample_rate"]
-    return Coder(name, c["response"][medium]["encoder"], unit_shape(c, "response", medium), rate)
+    return Coder(name, c["response"][medium]["encoder"], unit_shape(c, "response", medium), rate, _told(c, name))
 
 
 def response_decoder(c, medium):
     name, rate = f"response.{medium}.decoder", c["response"]["audio"]["sample_rate"]
-    return Coder(name, c["response"][medium]["decoder"], response_encoder(c, medium).output(), rate)
+    return Coder(name, c["response"][medium]["decoder"], response_encoder(c, medium).output(), rate, _told(c, name))
 
 
 def observation_encoder(c, medium):
@@ -55,7 +68,8 @@ def observation_encoder(c, medium):
     if layers == "codec":
         return response_encoder(c, medium)
     rate = c["observation"]["audio"]["sample_rate"]
-    return Coder(f"observation.{medium}.encoder", layers, unit_shape(c, "observation", medium), rate)
+    name = f"observation.{medium}.encoder"
+    return Coder(name, layers, unit_shape(c, "observation", medium), rate, _told(c, name))
 
 
 def log_mel(c):

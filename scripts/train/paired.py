@@ -1,7 +1,9 @@
 """Stage 2's step of an older commit and of this one, in turns in one process, from the same weights and on
-the same batches: CPU seconds of each, and their ratio.
+the same batches: CPU seconds of each, and the median over pairs of their ratio. A pair is a step with noisy
+latents and one of text alone of each commit, one after the other, so that what else the machine does meets
+both.
 
-    .venv/bin/python -m train.paired [--commit 9a60a0f] [--pairs 4] [--no-bf16]      (in scripts/)
+    .venv/bin/python -m train.paired [--commit 9a60a0f] [--pairs 5] [--no-bf16]      (in scripts/)
 """
 
 import argparse
@@ -20,15 +22,18 @@ from . import loop, talk
 from .base import nano
 from .data import Material
 from .model import Model
+from .run import InputError, command
 from .tensors import initial_weights, is_codec
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--commit", default="9a60a0f", help="from before training took any config")
-    parser.add_argument("--pairs", type=int, default=4)
+    parser.add_argument("--pairs", type=int, default=5, help="after a first one, which isn't counted")
     parser.add_argument("--no-bf16", action="store_true")
     args = parser.parse_args()
+    if args.pairs < 1:
+        raise InputError(f"--pairs {args.pairs}: it may be 1 or more")
     torch.set_num_threads(1)
     base = nano()
     first = initial_weights(base.config, 1)
@@ -36,8 +41,10 @@ def main():
     batches = [material.batch(step, 6) for step in range(4)]
     with tempfile.TemporaryDirectory() as folder:
         archive = ["git", "-C", "..", "archive", f"{args.commit}:scripts/train"]
-        packed = subprocess.run(archive, check=True, capture_output=True).stdout
-        tarfile.open(fileobj=io.BytesIO(packed)).extractall(f"{folder}/before", filter="data")
+        done = subprocess.run(archive, capture_output=True)
+        if done.returncode:
+            raise InputError(f"--commit {args.commit}: {done.stderr.decode().strip().splitlines()[-1]}")
+        tarfile.open(fileobj=io.BytesIO(done.stdout)).extractall(f"{folder}/before", filter="data")
         sys.path.insert(0, folder)
         old_talk, shape = (importlib.import_module(f"before.{name}") for name in ("talk", "shape"))
 
@@ -72,9 +79,10 @@ def main():
             print(f"pair {pair} {'flow' if flow else 'text'}: loss {theirs:.4f} and {mine:.4f}, {old:.2f} and {new:.2f} s")
             if pair:
                 spent[flow].append((old, new))
-    old, new = (sum(statistics.median(pair[which] for pair in pairs) for pairs in spent.values()) for which in (0, 1))
-    print(f"a step with noisy latents and one of text alone: {old:.2f} and {new:.2f} s, ratio {new / old:.3f}")
+    ratios = {flow: statistics.median(new / old for old, new in pairs) for flow, pairs in spent.items()}
+    both = statistics.median((a[1] + b[1]) / (a[0] + b[0]) for a, b in zip(*spent.values()))
+    print(f"ratio of a step with noisy latents {ratios[True]:.3f}, of text alone {ratios[False]:.3f}, of both {both:.3f}: medians of {args.pairs} pairs")
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

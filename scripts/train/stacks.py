@@ -10,6 +10,27 @@ import torch
 import torch.nn.functional as F
 
 EPS = 1e-6  # of every RMSNorm in a layer
+# The layers that training runs, with the keys that it knows; the engine has more.
+KNOWN = {
+    "conv": ("channels", "kernel", "stride", "dilation"),
+    "residual": ("channels", "kernel", "dilation"),
+    "silu": (),
+    "rmsnorm": (),
+    "unshuffle": ("factor",),
+    "shuffle": ("factor",),
+    "overlap_add": ("hop",),
+    "logmel": ("window", "fft", "hop", "mels"),
+}
+
+
+def unknown(layers):
+    """The first of an encoder's layers that training can't run, in words; None where it runs all."""
+    for i, layer in enumerate(layers):
+        if layer["op"] not in KNOWN:
+            return f"layer {i}, {layer['op']}"
+        if strange := [key for key in layer if key != "op" and key not in KNOWN[layer["op"]]]:
+            return f"layer {i}, {layer['op']} with {strange[0]}"
+    return None
 
 
 def layer_tensors(layer, channels):
