@@ -74,6 +74,25 @@ def metadata(path):
         return _header(path, file).get("__metadata__", {})
 
 
+def shapes(path):
+    """name -> shape of each tensor of a file that is whole."""
+    with open(path, "rb") as file:
+        return {name: entry["shape"] for name, entry in _header(path, file).items() if name != "__metadata__"}
+
+
+def rows(path, name, first, count):
+    """Rows first to first + count of a float32 tensor; the rest isn't read."""
+    with open(path, "rb") as file:
+        entry = _header(path, file)[name]
+        if entry["dtype"] != "F32":
+            raise ValueError(f"{path}: {name} is {entry['dtype']}, not F32")
+        shape = [min(count, entry["shape"][0] - first), *entry["shape"][1:]]
+        row = 4 * int(np.prod(shape[1:]))
+        file.seek(entry["data_offsets"][0] + first * row, os.SEEK_CUR)
+        values = np.frombuffer(file.read(shape[0] * row), "<f4")
+    return torch.from_numpy(values.reshape(shape).copy())
+
+
 def read(path):
     """name -> float32 tensor, whatever the storage type."""
     with open(path, "rb") as file:

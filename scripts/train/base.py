@@ -86,11 +86,16 @@ def ask_engine(question):
     return json.loads(done.stdout)
 
 
+def plain(config):
+    """A config as it is written."""
+    return {key: value for key, value in config.items() if key != "_told"}
+
+
 def check(config, tokenizer, where):
     """Asks the engine whether it runs such a checkpoint, and whether it counts tokens and tensors as
     this package does. Returns the config as the engine reads it; `_told` holds what it says of encoders and
     decoders that training can't run (coders.Coder)."""
-    answer = ask_engine({"config": config, "tokenizer": tokenizer, "where": where})
+    answer = ask_engine({"config": plain(config), "tokenizer": tokenizer, "where": where})
     told = {name: [tensors, output] for name, layers, tensors, output in answer["coders"] if unknown(layers)}
     config = {**answer["config"], **({"_told": told} if told else {})}
     layout = Layout(config)
@@ -134,7 +139,7 @@ def made(out, config, init):
     if there:
         kept = opened(out)
         for name, before, now in (
-            ("config", {key: value for key, value in kept.config.items() if key != "_told"}, given),
+            ("config", plain(kept.config), given),
             ("tokenizer", kept.tokens.json, tokenizer),
             ("checkpoint to begin with", kept.init, init),
         ):
@@ -200,7 +205,7 @@ def write_checkpoint(folder, c, tokens, weights):
             raise InputError(f"{folder}: {name} holds {largest:g}; f16 holds up to 65504: train again from an earlier state")
     os.makedirs(folder, exist_ok=True)
     safetensors_file.write(os.path.join(folder, "model.safetensors"), halves)
-    write_json(os.path.join(folder, "config.json"), {key: value for key, value in c.items() if key != "_told"})
+    write_json(os.path.join(folder, "config.json"), plain(c))
     write_json(os.path.join(folder, "tokenizer.json"), tokens.json)
     return sum(half.numel() for half in halves.values())
 

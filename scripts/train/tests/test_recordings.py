@@ -3,20 +3,25 @@
     cd scripts && .venv/bin/python -m unittest train.tests.test_recordings
 """
 
+import glob
 import json
 import os
 import shutil
 import subprocess
 import tempfile
 import unittest
+from unittest import mock
 
 import numpy as np
 import torch
 
-from train.base import REPOSITORY, InputError, nano
+import safetensors_file
+from train.base import REPOSITORY, InputError, begin, nano
 from train.codecs import codec_weights
 from train.data import Material
 from train.recordings import Recordings
+from train.tensors import is_codec
+from train.tests.odd import odd_configs, write_checkpoint
 from world.conversation import Conversation
 
 SAMPLES = os.path.join(REPOSITORY, "samples/eval")
@@ -92,6 +97,57 @@ class Folders(unittest.TestCase):
         batch = recorded.batch(0, 1)
         self.assertFalse(batch["counts"].any())  # what came before is not known
         self.assertEqual(list(recorded.agents("video", np.random.default_rng(1), 2, 3).shape), [2, 3, 12, 128, 128])
+
+    @unittest.skipUnless(shutil.which("deno"), "skipped: no deno on PATH")
+    def test_latents_of_the_engine_are_those_that_training_makes(self):
+        checkpoint, latents = os.path.join(self.folder, "checkpoint"), os.path.join(self.folder, "agent.safetensors")
+        write_checkpoint(checkpoint, odd_configs()["plain"])
+        for side in ("user", "agent"):
+            whole = os.path.join(SAMPLES, "100000", f"{side}.mp4")
+            part = os.path.join(self.folder, f"{side}.mkv")
+            subprocess.run(["ffmpeg", "-v", "error", "-ss", "6", "-i", whole, "-t", "4.8", "-c:v", "ffv1", "-c:a", "pcm_s16le", part], check=True)
+        agent = os.path.join(self.folder, "agent.mkv")
+        command = ["deno", "task", "-q", "codec", agent, "--latents", latents, "--model", checkpoint, "--quiet"]
+        subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+        base = begin(os.path.join(self.folder, "run", "out"), init=checkpoint)
+        codecs = {name: w for name, w in base.weights().items() if is_codec(name)}
+        opened = lambda: Recordings(base, codecs, self.folder, units=12)
+        with mock.patch("glob.glob", lambda path, glob=glob.glob: [] if path.endswith(os.path.join("*", "")) else glob(path)):
+            both = opened()
+            digest, with_sound = both.digest(), both.tensors(both.pieces[0])
+            os.rename(agent, os.path.join(self.folder, "away.mkv"))
+            alone = opened()
+            without = alone.tensors(alone.pieces[0])
+            self.assertNotEqual(digest, alone.digest())
+            os.rename(os.path.join(self.folder, "away.mkv"), agent)
+            kept = safetensors_file.read(latents), safetensors_file.metadata(latents)
+            os.rename(latents, os.path.join(self.folder, "other"))
+            made = opened()
+            encoded = made.tensors(made.pieces[0])
+            for medium in ("audio", "video"):
+                found, wanted = with_sound[f"{medium}_latents"], encoded[f"{medium}_latents"]
+                self.assertEqual(found.shape, wanted.shape)
+                self.assertLess(float((found - wanted).norm() / wanted.norm()), 0.1, medium)  # FFmpeg scales in two ways
+                self.assertTrue(torch.equal(found, without[f"{medium}_latents"]))
+            self.assertTrue(torch.equal(with_sound["text"], encoded["text"]))
+            self.assertEqual(float(without["video_weight"].min()), 1)
+            wrongs = {
+                "isn't a file of latents": {"wanstream": "x"},
+                "has units of 80 ms": {"unit_ms": "80"},
+                "has audio of another codec": {"audio.digest": "aa"},
+            }
+            for message, metadata in wrongs.items():
+                safetensors_file.write(latents, kept[0], {**kept[1], **metadata})
+                with self.assertRaisesRegex(InputError, message):
+                    opened()
+            safetensors_file.write(latents, *kept)
+            name = next(name for name in codecs if ".encoder." in name)
+            codecs[name] = codecs[name] + 1
+            with self.assertRaisesRegex(InputError, "the run has trained .* on"):
+                opened()
+            base.init = None
+            with self.assertRaisesRegex(InputError, "begins with --init"):
+                opened()
 
     def test_what_is_no_recording_is_refused(self):
         with self.assertRaisesRegex(InputError, "holds neither user"):
