@@ -52,15 +52,21 @@ export async function isFile(path: string): Promise<boolean> {
   return await exists(path) && (await Deno.stat(path)).isFile;
 }
 
+const pickle = "a PyTorch pickle (.pth, .bin), which can run code and isn't supported";
+const convert =
+  "take the model's safetensors, or convert it in Python with safetensors.torch.save_file";
+
 /** Formats of weights that aren't read, by how their files begin, and where the same weights are. */
 const otherFormats: readonly (readonly [start: string, format: string, remedy: string])[] = [
   ["version ", "a Git LFS pointer, not the file", "run 'git lfs pull' in its repository"],
   ["GGUF", "a GGUF file, which isn't supported", "take the safetensors that it was made of"],
   [
     "PK\x03\x04",
-    "a PyTorch pickle (.pth, .bin), which can run code and isn't supported",
-    "take the model's safetensors, or convert it in Python with safetensors.torch.save_file",
+    pickle,
+    convert,
   ],
+  // As PyTorch wrote it before 1.6.
+  ["\x80\x02\x8a\n", pickle, convert],
   ["\x93NUMPY", "a NumPy file, which isn't supported", "convert it to safetensors"],
 ];
 

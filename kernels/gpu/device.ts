@@ -1,5 +1,6 @@
 /** One GPU device: buffers, pipelines and small constants, all counted and all freed by `destroy`. */
 import { type AdapterSpec, operandsKey, requestAdapter, type Traits, traitsOf } from "./adapter.ts";
+import { InputError } from "./errors.ts";
 import { paperDevice } from "./paper.ts";
 import { fill, type Texts } from "./shader.ts";
 
@@ -156,14 +157,15 @@ export class Gpu {
    *
    * @param bytes Rounded up to whole 16 bytes, which kernels read as a vector.
    * @param usage By default a storage buffer that can be copied to and from, and bound as a uniform.
-   * @throws RangeError when the adapter has no buffers of this size.
+   * @throws InputError when the adapter has no buffers of this size.
    */
   buffer(label: string, bytes: number, usage: number = storage): GPUBuffer {
     const { maxBufferSize } = this.device.limits;
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
     if (size > maxBufferSize) {
-      throw new RangeError(
-        `${label}: ${size} bytes are over this adapter's limit of ${maxBufferSize} for one buffer`,
+      throw new InputError(
+        `${label}: ${size} bytes are over this adapter's limit of ${maxBufferSize} for one buffer; ` +
+          `take a smaller model, smaller pictures or a shorter history`,
       );
     }
     return this.#counted(this.device.createBuffer({ label, size, usage }), size);
@@ -172,7 +174,7 @@ export class Gpu {
   /**
    * Makes a zeroed texture of `texelBytes` per texel that kernels read with `textureLoad`.
    *
-   * @throws RangeError when the adapter has no textures of this size.
+   * @throws InputError when the adapter has no textures of this size.
    */
   texture(
     label: string,
@@ -182,8 +184,11 @@ export class Gpu {
   ): GPUTexture {
     const { maxTextureDimension2D: limit } = this.device.limits;
     if (size.some((extent) => extent > limit)) {
-      throw new RangeError(
-        `${label}: a texture of [${size}] is over this adapter's limit ${limit}`,
+      throw new InputError(
+        `${label}: a texture of ${
+          size.join(" x ")
+        } is over this adapter's limit of ${limit}; take ` +
+          `smaller pictures, or a codec with fewer channels`,
       );
     }
     const { TEXTURE_BINDING, STORAGE_BINDING, COPY_DST } = textureUsage;

@@ -7,6 +7,7 @@
  * GOLDENS holds `frames` [1 + hop k, height, width, 3] u8, and what was made of them: `latents`
  * [1 + k, h, w, channels] and `pictures` as the frames, in [-1, 1].
  */
+import { cpuUsage } from "node:process";
 import { openCodec } from "../../engine/families/codec.ts";
 import { StreamingCoder } from "../../engine/layers/streaming_coder.ts";
 import { Weights } from "../../engine/weights/weights.ts";
@@ -58,12 +59,17 @@ for (const side of ["encoder", "decoder"] as const) {
   const coder = new StreamingCoder(gpu, codec[side], weights, "f32");
   const result: number[] = [];
   let at = 0;
+  let processor = Infinity;
   const span = async (input: Tensor, output: Tensor, steps: readonly Step[]) => {
     const size = input.shape.reduce((a, b) => a * b);
     upload(gpu, input, given.subarray(at, at += size));
     const begin = performance.now();
+    const { user, system } = cpuUsage();
     const made = await readTensor(gpu, output, new Plan(steps));
     const took = performance.now() - begin;
+    // The driver's threads included; what else runs on the machine isn't.
+    const used = cpuUsage();
+    processor = Math.min(processor, (used.user - user + used.system - system) / 1000);
     for (const value of made) result.push(Math.max(-1e3, Math.min(1e3, value)));
     return took;
   };
@@ -79,8 +85,11 @@ for (const side of ["encoder", "decoder"] as const) {
   const least = Math.min(...times);
   print(
     `${side}: relative error ${distance(made, expected).toExponential(2)}; ` +
-      `a unit ${least.toFixed(0)} ms (${times.map((t) => t.toFixed(0)).join(", ")}), ` +
-      `${(flops / 1e9).toFixed(1)} GFLOP (${(flops / least / 1e6).toFixed(1)} GFLOP/s), ` +
+      `a unit ${least.toFixed(0)} ms (${times.map((t) => t.toFixed(0)).join(", ")}) and ` +
+      `${processor.toFixed(0)} ms of processor time, ` +
+      `${(flops / 1e9).toFixed(1)} GFLOP (${
+        (flops / processor / 1e6).toFixed(1)
+      } a second of it), ` +
       `${coder.steps.filter(({ kind }) => kind === "dispatch").length} launches, ` +
       `${(coder.stateBytes / 1e6).toFixed(1)} MB of state`,
   );

@@ -132,10 +132,12 @@ Deno.test("other formats of weights are named by how they begin", async () => {
       const [start, says] of [
         ["GGUF\x03\0\0\0", "is a GGUF file, which isn't supported"],
         ["PK\x03\x04\0\0\0\0", "is a PyTorch pickle"],
+        ["\x80\x02\x8a\nl\xfc\x9cF", "is a PyTorch pickle"],
         ["version https://git-lfs", "is a Git LFS pointer"],
       ]
     ) {
-      await Deno.writeTextFile(`${folder}/vae.safetensors`, `${start}${"\0".repeat(32)}`);
+      const bytes = Uint8Array.from(`${start}${"\0".repeat(32)}`, (c) => c.charCodeAt(0));
+      await Deno.writeFile(`${folder}/vae.safetensors`, bytes);
       await assertInputError(
         () => CodecPart.open(`${folder}/vae.safetensors`, "video"),
         `vae.safetensors: ${says}`,

@@ -1,4 +1,5 @@
 /** The floor under the kernels: devices, tensors, plans, readback. */
+import { InputError } from "../../../kernels/gpu/errors.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { copy, dispatch, Plan, submit } from "../../../kernels/gpu/plan.ts";
@@ -102,7 +103,7 @@ withGpu("what is too large for the adapter is refused with both numbers", (gpu) 
   const { maxBufferSize, maxComputeWorkgroupsPerDimension: most } = gpu.device.limits;
   assertThrows(
     () => gpu.buffer("huge", maxBufferSize + 4),
-    RangeError,
+    InputError,
     `limit of ${maxBufferSize}`,
   );
   const { x, y } = scaled(gpu, 1);
