@@ -56,11 +56,13 @@ function asConvolution(
   layer: ConvTransposeConfig,
   inputs: number,
   weight: Float32Array,
+  isPaper: boolean,
 ): Float32Array {
   const { channels, kernel, stride, groups = 1 } = layer;
   const depth = taps(layer);
   const [from, to] = [inputs / groups, channels / groups];
   const result = new Float32Array(stride * channels * inputs * depth);
+  if (isPaper) return result;
   for (let c = 0; c < inputs; c++) {
     const group = Math.floor(c / from);
     for (let n = 0; n < to; n++) {
@@ -125,7 +127,7 @@ export const convTranspose = {
       );
       return packConv(owner, {
         label,
-        weight: asConvolution(layer, inputs, weight),
+        weight: asConvolution(layer, inputs, weight, gpu.isPaper),
         ...(bias ? { bias: repeated(bias, stride) } : {}),
         inputs,
         outputs: stride * channels,

@@ -94,9 +94,14 @@ function entriesOf(
 ): Float32Array {
   const weights = scope.weights.under(`layers.${book}.codebook`);
   const usage = weights.get("cluster_usage", [size]);
-  return weights.get("embed_sum", [size, width]).map((value, i) =>
-    value / Math.max(usage[Math.floor(i / width)] ?? 0, 1e-5)
-  );
+  const sums = weights.get("embed_sum", [size, width]);
+  if (scope.gpu.isPaper) return sums;
+  const entries = new Float32Array(sums.length);
+  for (let i = 0, at = 0; i < size; i++) {
+    const count = Math.max(usage[i] ?? 0, 1e-5);
+    for (let k = 0; k < width; k++, at++) entries[at] = (sums[at] ?? 0) / count;
+  }
+  return entries;
 }
 
 export const quantize = {
@@ -194,13 +199,17 @@ function packedBook(scope: LayerScope, book: number, layer: Codebooks) {
     (owner: Gpu) => {
       const entries = entriesOf(scope, book, layer);
       const squares = new Float32Array(size);
-      for (let i = 0; i < size; i++) {
-        const entry = entries.subarray(i * width, (i + 1) * width);
-        squares[i] = entry.reduce((sum, value) => sum + value * value, 0) / 2;
+      for (let i = 0, at = 0; i < size && !gpu.isPaper; i++) {
+        let sum = 0;
+        for (let k = 0; k < width; k++, at++) {
+          const value = entries[at] ?? 0;
+          sum += value * value;
+          entries[at] = -value;
+        }
+        squares[i] = sum / 2;
       }
-      const negative = entries.map((value) => -value);
       return {
-        book: packWeight(owner, label, negative, size, width, "f32"),
+        book: packWeight(owner, label, entries, size, width, "f32"),
         bias: tensorFrom(owner, `${label}.squares`, [size], squares),
       };
     },

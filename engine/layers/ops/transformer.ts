@@ -207,6 +207,7 @@ function productWeights(layer: TransformerConfig, scope: LayerScope, channels: n
     scope.weights.get(`${name}.weight`, [outputs, inputs]);
   const scaled = (weight: Float32Array, name: string) => {
     const scales = scope.weights.get(`${name}.scale`, [channels]);
+    if (gpu.isPaper) return weight;
     const inputs = weight.length / channels;
     return weight.map((value, i) => value * (scales[Math.floor(i / inputs)] ?? 0));
   };

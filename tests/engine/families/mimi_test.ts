@@ -1,13 +1,15 @@
 /** Mimi against transformers' MimiModel (tests/data/mimi), and what is refused of it. */
 import { assert, assertEquals } from "@std/assert";
 import { CodecPart } from "../../../engine/families/part.ts";
+import { coderParameters } from "../../../engine/layers/coder.ts";
+import type { Shape4 } from "../../../engine/layers/ops/layer.ts";
 import { mimi } from "../../../engine/families/mimi.ts";
-import type { Gpu } from "../../../kernels/gpu/device.ts";
+import { Gpu } from "../../../kernels/gpu/device.ts";
 import { elements } from "../../../kernels/gpu/tensor.ts";
 import { withGpu } from "../../kernels/support.ts";
 import { golden, readGoldens } from "../../reference/golden_file.ts";
-import { integer, random } from "../../reference/random.ts";
-import { inSpans, type Model, partModel } from "../layers/support.ts";
+import { integer, normal, random } from "../../reference/random.ts";
+import { coder, inSpans, type Model, partModel, toTensor } from "../layers/support.ts";
 import { assertInputError } from "../tiny_checkpoint.ts";
 
 const folder = new URL("../../data/mimi/", import.meta.url);
@@ -113,6 +115,47 @@ withGpu("a later sample changes nothing of Mimi before it", async (gpu) => {
     const kept = 13 * before.length / 24;
     assertEquals(after.slice(0, kept), before.slice(0, kept));
     assert(after.some((value, i) => i >= kept && value !== before[i]));
+  }
+});
+
+withGpu("a Mimi's first weights keep signals at about unit size", async (gpu) => {
+  using part = await CodecPart.open(folder, "audio");
+  const { encoder, decoder, coded } = part.codec;
+  assert(coded);
+  const chain = [...coded.encoder.layers, ...coded.decoder.layers];
+  for (const layers of [[...encoder.layers], [...decoder.layers], chain]) {
+    const isDecoder = layers[0]?.op === "conv_transpose";
+    const input: Shape4 = isDecoder ? [frames, 1, 1, channels] : [samples, 1, 1, 1];
+    const next = random(7);
+    const tensors: Model["tensors"] = new Map();
+    for (
+      const [name, { shape, fill }] of Object.entries(
+        coderParameters({ name: "first", layers, input }).parameters,
+      )
+    ) {
+      const count = elements(shape);
+      const data = fill === "ones"
+        ? new Float32Array(count).fill(1)
+        : normal(next, count, fill.std);
+      tensors.set(name, toTensor(shape, data));
+    }
+    const x = normal(next, units * elements(input));
+    const y = await inSpans(gpu, { prefix: "first", layers, input, tensors }, x, [units]);
+    const size = Math.sqrt(y.reduce((sum, value) => sum + value ** 2, 0) / y.length);
+    assert(size > 0.3 && size < 3, `${layers[0]?.op}: ${size}`);
+  }
+});
+
+withGpu("a Mimi on paper launches what it launches on a device", async (gpu) => {
+  for (const model of Object.values(await coders())) {
+    const launches = (gpu: Gpu) => {
+      const made = coder(gpu, model);
+      const steps = made.steps.filter((step) => step.kind === "dispatch")
+        .map(({ label, flops, bytes, groups }) => ({ label, flops, bytes, groups }));
+      made.destroy();
+      return steps;
+    };
+    assertEquals(launches(Gpu.onPaper(gpu)), launches(gpu));
   }
 });
 
