@@ -3,6 +3,8 @@ import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import { exitCodes } from "../../io/batch/status.ts";
 import { existing, onPath } from "../../scripts/programs.ts";
+import { folderTest } from "../io/media.ts";
+import { until } from "./slurm.ts";
 
 const folder = new URL("../../scripts/cluster/", import.meta.url).pathname;
 const read = (name: string) => Deno.readTextFileSync(`${folder}${name}`);
@@ -89,3 +91,56 @@ Deno.test({
     await Deno.remove(at, { recursive: true });
   }
 });
+
+folderTest(
+  "the Slurm script queues a task again where that may help, and passes signals on",
+  async (at) => {
+    if (Deno.build.os === "windows") return;
+    const stand = (name: string, lines: string) =>
+      Deno.writeTextFile(`${at}/${name}`, `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
+    await stand("scontrol", `echo "$@" >> ${at}/queued`);
+    await stand(
+      "wanstream",
+      `echo "$@" > ${at}/given
+[ -z "$LEAVES" ] || exit "$LEAVES"
+trap 'exit 130' TERM
+: > ${at}/started
+while :; do sleep 0.05; done`,
+    );
+    const run = async (env: Record<string, string>, signal?: Deno.Signal) => {
+      for (const name of ["queued", "started"]) await Deno.remove(`${at}/${name}`).catch(() => {});
+      const child = new Deno.Command("bash", {
+        args: [`${folder}batch.sbatch`, "a b.jsonl", "out", "8", "--seed", "7"],
+        env: { PATH: `${at}:${Deno.env.get("PATH")}`, SLURM_JOB_ID: "42", ...env },
+        stdin: "null",
+        stderr: "null",
+      }).spawn();
+      if (signal) {
+        await until("the start", () => Deno.stat(`${at}/started`).catch(() => null));
+        child.kill(signal);
+      }
+      const { code } = await child.status;
+      return [code, existing([`${at}/queued`]).map((path) => Deno.readTextFileSync(path)).join("")];
+    };
+    const again = "requeue 42\n";
+    for (const code of [0, exitCodes.badInput]) {
+      assertEquals(await run({ LEAVES: `${code}` }), [
+        code,
+        "",
+      ]);
+    }
+    for (const code of [exitCodes.again, 2, 137]) {
+      assertEquals(await run({ LEAVES: `${code}` }), [code, again]);
+      assertEquals(await run({ LEAVES: `${code}`, SLURM_RESTART_COUNT: "2" }), [code, again]);
+      assertEquals(await run({ LEAVES: `${code}`, SLURM_RESTART_COUNT: "3" }), [code, ""]);
+      assertEquals(await run({ LEAVES: `${code}`, TRIES: "0" }), [code, ""]);
+    }
+    assertEquals(
+      await Deno.readTextFile(`${at}/given`),
+      "batch a b.jsonl -o out --shards 8 --seed 7\n",
+    );
+    // Slurm's warning of the time limit, and its end of a job that is cancelled.
+    assertEquals(await run({ LEAVES: "" }, "SIGUSR1"), [130, again]);
+    assertEquals(await run({ LEAVES: "" }, "SIGTERM"), [130, ""]);
+  },
+);
