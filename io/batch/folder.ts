@@ -11,9 +11,11 @@
  */
 import { createHash } from "node:crypto";
 import { Fields } from "../../engine/config/config_fields.ts";
+import { valueText } from "../../engine/config/error_text.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { ifThere, osReason, RunError } from "../system/errors.ts";
 import { Lock } from "../system/lock.ts";
+import { whyNoId } from "./ids.ts";
 import { readResult, type Result } from "./results.ts";
 import { type Item, type ItemOptions, lines } from "./manifest.ts";
 
@@ -123,6 +125,8 @@ export class BatchFolder {
       const items: Item[] = [];
       for await (const line of read) {
         const { id, input, options } = JSON.parse(line);
+        const why = whyNoId(`${id}`);
+        if (why !== null) throw new SyntaxError(`${valueText(id)}: ${why}`);
         items.push({ id: `${id}`, input: `${input}`, options: options as ItemOptions });
       }
       header.whole("count", [items.length, items.length]);

@@ -149,6 +149,14 @@ folderTest("nothing is written for a bad manifest, and its line is named", async
   ];
   for (const [args, part] of others) await assertInputError(() => batch(...args), part);
   assertEquals(names(at), ["manifest.jsonl", "recordings"]);
+  // A list of items that was written by others leads nowhere.
+  await batch(`${at}/recordings`, "-o", `${at}/out`, "--format", "wav");
+  const list = `${at}/out/.wanstream/items.jsonl`;
+  const text = await Deno.readTextFile(list);
+  for (const id of ["../recordings", "a/../../recordings", ""]) {
+    await Deno.writeTextFile(list, text.replace('"id":"a"', `"id":"${id}"`));
+    await assertInputError(() => batch("status", `${at}/out`), "is damaged");
+  }
 });
 
 folderTest("a folder, a glob and a list of recordings are manifests too", async (at) => {
