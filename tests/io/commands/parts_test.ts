@@ -104,6 +104,34 @@ folderTest("init composes a checkpoint of public parts, byte for byte", async (f
   }
 });
 
+folderTest(
+  "init takes a codec that is one file, and whose first frame comes alone",
+  async (folder) => {
+    const file = new URL("../../data/video_codecs/taehv.safetensors", import.meta.url).pathname;
+    const mine = `${folder}/mine`;
+    const args = ["--preset", "nano", "--video-codec", file, "--dtype", "f32", "-o", mine];
+    assertEquals((await captured(() => init(args))).result, 0);
+    const { config, tensors } = await openCheckpoint(mine);
+    assertEquals(config.parts?.map(({ family, licence }) => [family, licence]), [["taehv", null]]);
+    assertEquals(config.response.video.first_frame_alone, true);
+    using weights = await WeightFiles.open(file);
+    const bias = new Uint8Array(weights.entry("decoder.22.bias").length);
+    await weights.read("decoder.22.bias", 0, bias);
+    assert(
+      tensors.entries().some(([name, { bytes }]) =>
+        name.startsWith("response.video.decoder.") && bytes.join() === bias.join()
+      ),
+    );
+    const { encoder } = await openCodec(mine, "video", {
+      unitMs: 160,
+      fps: 25,
+      width: 128,
+      height: 128,
+    });
+    assertEquals(encoder.first, [1, 128, 128, 3]);
+  },
+);
+
 folderTest("init refuses parts that don't fit, and writes nothing", async (folder) => {
   await makeTinyParts(folder);
   const config = { ...await openConfig("engine/models/nano"), unit_ms: 40, fps: 25 };
