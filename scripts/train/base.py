@@ -246,7 +246,7 @@ def add_model_arguments(parser):
     """The options of the stages that train the model itself."""
     parser.add_argument("--validate", type=float, default=0, metavar="MINUTES", help="from one 'wanstream eval' of the weights to the next, which also says which are the best (0: never)")
     parser.add_argument("--validate-on", metavar="FOLDER", help="recordings with truth records for --validate (default: the world's, from seeds that training never meets)")
-    parser.add_argument("--recompute", action="store_true", help="work layers out again in the backward pass: a third more work, a ninth of what a step keeps")
+    parser.add_argument("--recompute", action="store_true", help="work layers out again in the backward pass: less memory for a third more work")
     parser.add_argument("--compile", action="store_true", help="compile the forward pass: some minutes before the first steps, kept for later runs")
 
 

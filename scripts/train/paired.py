@@ -3,7 +3,7 @@ the same batches: CPU seconds of each, and the median over pairs of their ratio.
 latents and one of text alone of each commit, one after the other, so that what else the machine does meets
 both.
 
-    .venv/bin/python -m train.paired [--commit 9a60a0f] [--pairs 5] [--no-bf16]      (in scripts/)
+    .venv/bin/python -m train.paired [--commit 9a60a0f] [--pairs 5] [--no-bf16] [--compile]     (in scripts/)
 """
 
 import argparse
@@ -20,6 +20,7 @@ import torch
 
 from . import loop, talk
 from .base import nano
+from .compiled import compiled
 from .data import Material
 from .model import Model
 from .run import InputError, command
@@ -31,6 +32,7 @@ def main():
     parser.add_argument("--commit", default="9a60a0f", help="from before training took any config")
     parser.add_argument("--pairs", type=int, default=5, help="after a first one, which isn't counted")
     parser.add_argument("--no-bf16", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="this commit's forward pass, in the first pair")
     args = parser.parse_args()
     if args.pairs < 1:
         raise InputError(f"--pairs {args.pairs}: it may be 1 or more")
@@ -70,7 +72,8 @@ def main():
 
         return take
 
-    now = taker(Model(base.config, {name: w.clone() for name, w in first.items()}), lambda model, *rest, **more: talk.step_loss(model, base.tokens, *rest, **more), False)
+    model = Model(base.config, {name: w.clone() for name, w in first.items()})
+    now = taker(compiled(model) if args.compile else model, lambda model, *rest, **more: talk.step_loss(model, base.tokens, *rest, **more), False)
     before = taker(old_talk.Model(shape.config(), {name: w.clone() for name, w in first.items()}), old_talk.step_loss, True)
     spent: dict[bool, list] = {True: [], False: []}
     for pair in range(args.pairs + 1):

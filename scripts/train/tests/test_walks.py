@@ -19,6 +19,7 @@ import torch
 
 from train import all as every
 from train.base import NANO, REPOSITORY, read_json
+from train.run import about
 from train.tests.odd import write_qwen
 
 PAGE = os.path.join(REPOSITORY, "docs/train.md")
@@ -57,7 +58,7 @@ class Walks(unittest.TestCase):
         """Runs a walk; returns its last command's stdout."""
         printed = ""
         for line in commands(heading):
-            words = shlex.split(line.replace("../out", self.folder).replace("Qwen3-0.6B", f"{self.folder}/qwen").replace("../recordings", f"{self.folder}/recordings"))
+            words = shlex.split(line.replace("../out", self.folder).replace("Qwen3-0.6B", f"{self.folder}/qwen").replace("../recordings", f"{self.folder}/recordings").replace("../validation", f"{self.folder}/validation"))
             short = next((shlex.split(add) for word, add in SHORT.items() if word in words), [])
             for name in filter(lambda word: word.startswith("--"), short):
                 if name in words:
@@ -87,7 +88,7 @@ class Walks(unittest.TestCase):
 
     def test_a_qwen3_backbone(self):
         write_qwen(f"{self.folder}/qwen")
-        self.walk("A Qwen3 backbone")
+        printed = self.walk("A Qwen3 backbone")
         tokenizer = read_json(f"{self.folder}/qwen/tokenizer.json")
         theirs, mine = tokenizer, read_json(f"{self.folder}/run/checkpoint/tokenizer.json")
         self.assertEqual(mine["model"], theirs["model"])
@@ -96,12 +97,18 @@ class Walks(unittest.TestCase):
         ids = [token["id"] for token in mine["added_tokens"]]
         self.assertEqual(len(ids), len(theirs["added_tokens"]) + 2)
         self.assertFalse(set(ids) & set(mine["model"]["vocab"].values()))
-        self.assertGreater(os.path.getsize(f"{self.folder}/run/answer.mkv"), 1000)
-
+        self.assertGreater(os.path.getsize(f"{self.folder}/answer/answer.mkv"), 1000)
+        (system,) = json.loads(printed)["systems"]
+        self.assertEqual(len(system["conversations"]), 1)
 
     def test_own_recordings(self):
         shutil.copytree(os.path.join(REPOSITORY, "samples/eval/100000"), f"{self.folder}/recordings/one")
+        shutil.copytree(os.path.join(REPOSITORY, "samples/eval/100001"), f"{self.folder}/validation/one")
         report = json.loads(self.walk("Own recordings"))
+        with open(f"{self.folder}/own/conversations.jsonl") as file:
+            entries = [json.loads(line) for line in file]
+        self.assertTrue(0 <= entries[-1]["engine_activityF1"] <= 1)
+        self.assertEqual(about(f"{self.folder}/own", "conversations.best")["step"], 2)
         self.assertEqual(report["recordings"], 1)
         with open(f"{self.folder}/own/checkpoint/README.md") as file:
             card = file.read()
