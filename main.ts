@@ -37,6 +37,7 @@ export const commands: Commands = {
     const { summary, run } = await import("./io/commands/eval.ts");
     return { summary, run: (args) => run(args, sources) };
   },
+  export: () => import("./io/commands/export.ts"),
   codec: () => import("./io/commands/codec.ts"),
   figures: () => import("./io/commands/figures.ts"),
   score: async () => {

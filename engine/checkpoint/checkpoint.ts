@@ -36,6 +36,8 @@ export interface BackboneFolder {
   family: string;
   /** The folder. */
   where: string;
+  /** `config.json` as it came. */
+  published: unknown;
   config: BackboneConfig;
   weights: WeightFiles;
   tokenizer: unknown;
@@ -122,6 +124,15 @@ export async function openHeaders(folder: string | URL): Promise<{
   return { config, tensors: weights.entries, digest: hash.digest("hex") };
 }
 
+/** Opens a checkpoint's config and weights, to read tensors piecewise. @throws InputError */
+export async function openStored(
+  folder: string | URL,
+): Promise<{ config: ModelConfig; weights: WeightFiles }> {
+  const path = folderPath(folder);
+  const config = await readConfig(`${path}/config.json`);
+  return { config, weights: await openWeights(path, expectedTensors(config)) };
+}
+
 /**
  * Opens a Hugging Face Qwen3 or Qwen2.5 folder as it was downloaded, to read its `model.*` weights piecewise.
  *
@@ -135,7 +146,7 @@ export async function openBackbone(folder: string | URL): Promise<BackboneFolder
   const family = (json as { model_type: string }).model_type;
   const tokenizer = await readJson(`${path}/tokenizer.json`, tokenizerBytes);
   const weights = await openWeights(path, backboneTensors(config));
-  return { family, where: path, config, weights, tokenizer };
+  return { family, where: path, published: json, config, weights, tokenizer };
 }
 
 /**

@@ -40,7 +40,10 @@ export interface OpenCodec {
  * @throws InputError when a unit doesn't hold a whole number of samples, frames and latents, or the
  * picture can't be parted as the codec does.
  */
-export function partInput({ where, codec, family }: CodecPart, stream: CodecStream): Shape4 {
+export function partInput(
+  { where, codec, family }: Pick<CodecPart, "where" | "codec" | "family">,
+  stream: CodecStream,
+): Shape4 {
   const { medium, sampleRate, hop, multiple } = codec;
   const rate = sampleRate ?? stream.fps;
   const time = (stream.unitMs * rate) / 1000;
@@ -63,6 +66,26 @@ export function partInput({ where, codec, family }: CodecPart, stream: CodecStre
     );
   }
   return [time, height, width, 3];
+}
+
+/**
+ * The rules of a part's tensors by our whole names.
+ *
+ * @param before Layers of ours that stand before its decoder.
+ * @throws InputError
+ */
+export function codecRules(
+  part: Pick<CodecPart, "where" | "codec" | "family">,
+  stream: CodecStream,
+  before: number,
+): ReturnType<typeof coderRules> {
+  const { medium, encoder, decoder } = part.codec;
+  const [name, input] = [`response.${medium}`, partInput(part, stream)];
+  const latents = coderOutput({ name, layers: encoder.layers, input });
+  return new Map([
+    ...coderRules(`${name}.encoder`, encoder, input),
+    ...coderRules(`${name}.decoder`, decoder, latents, before),
+  ]);
 }
 
 const round = (n: number) => Number(n.toFixed(3));

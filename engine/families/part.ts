@@ -94,6 +94,24 @@ function joined(parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuff
   return whole;
 }
 
+/**
+ * The bytes of one of their tensors, back from the piece of ours that it became.
+ *
+ * @param size Bytes per element.
+ */
+export function unread(
+  bytes: Uint8Array<ArrayBuffer>,
+  name: string,
+  { from, order, view, flip }: TensorRule,
+  size: number,
+): Uint8Array<ArrayBuffer> {
+  const shape = view ?? from.find((each) => each.name === name)?.shape;
+  if (!order || !shape) return bytes;
+  const moved = order.map((axis) => shape[axis] ?? 1);
+  const back = order.map((_, axis) => order.indexOf(axis));
+  return permuted(bytes, moved, back, size, flip === undefined ? undefined : order.indexOf(flip));
+}
+
 /** Row-major elements of `size` bytes, their axes in another order, the axis `flip` backwards. */
 export function permuted(
   bytes: Uint8Array<ArrayBuffer>,

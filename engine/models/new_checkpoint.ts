@@ -8,17 +8,16 @@ import { media, type Medium } from "../checkpoint/coders.ts";
 import { validateConfig } from "../checkpoint/config_check.ts";
 import { partOf } from "../checkpoint/parts.ts";
 import type { LayerConfig, ModelConfig, PartName, PartOrigin } from "../config/config.ts";
-import { partInput } from "../families/codec.ts";
+import { codecRules } from "../families/codec.ts";
 import type { TensorRule } from "../families/family.ts";
-import { type CodecPart, coderRules } from "../families/part.ts";
-import { coderOutput } from "../layers/coder.ts";
+import type { CodecPart } from "../families/part.ts";
 import { InputError } from "../config/errors.ts";
 import { valueText } from "../config/error_text.ts";
 import type { FileDtype } from "../weights/safetensors.ts";
 import type { TensorSpec } from "../weights/safetensors_writer.ts";
-import type { WeightFiles } from "../weights/weight_files.ts";
 import { expectedTensors, parameterCounts, tensorPart } from "../checkpoint/tensors.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
+import { keptFiles, keptText } from "./export.ts";
 import { addedToken, byteFiller, byteTokenizerJson } from "./byte_tokenizer.ts";
 import { randomTensor } from "./random.ts";
 
@@ -27,6 +26,8 @@ export interface NewCheckpoint {
   /** Small files, name to content. */
   files: Map<string, string>;
   tensors: TensorSpec[];
+  /** Tensors of parts that have no place in the checkpoint, by the file that keeps them. */
+  rests: Map<string, Pick<NewCheckpoint, "tensors" | "data">>;
   /** The bytes of one of `tensors`, in chunks. */
   data(spec: TensorSpec): AsyncIterable<Uint8Array<ArrayBuffer>>;
 }
@@ -59,7 +60,22 @@ export async function newCheckpoint(options: NewCheckpointOptions): Promise<NewC
   let tokenizer = byteTokenizerJson();
   const parts: PartOrigin[] = [];
   const taken = new Map<string, Taken>();
-  const note = async (part: PartName, family: string, where: string, weights: WeightFiles) => {
+  const kept = new Map<string, string>();
+  const rests: NewCheckpoint["rests"] = new Map();
+  const note = async (
+    part: PartName,
+    { family, where, weights }: Pick<CodecPart, "family" | "where" | "weights">,
+    published: unknown,
+    used: ReadonlySet<string>,
+  ) => {
+    if (family !== "wanstream") {
+      const { json, rest } = keptFiles(part);
+      kept.set(json, keptText(published, weights));
+      const tensors = [...weights.all].filter(([name]) => !used.has(name)).map(
+        ([name, { dtype, shape }]) => ({ name, dtype, shape }),
+      );
+      rests.set(rest, { tensors, data: ({ name }) => weights.chunks(name) });
+    }
     const [digest, licence] = [await weights.digest(), await statedLicence(where)];
     parts.push({ part, family, name: partName(where), digest, licence });
   };
@@ -67,7 +83,8 @@ export async function newCheckpoint(options: NewCheckpointOptions): Promise<NewC
     const added = addFiller(backbone.tokenizer, backbone.config.vocab_size);
     config = withBackbone(config, backbone, await systemFrame(backbone.where), added.filler);
     tokenizer = added.tokenizer;
-    await note("backbone", backbone.family, backbone.where, backbone.weights);
+    // A head that is tied is the embedding once more.
+    await note("backbone", backbone, backbone.published, new Set(backbone.weights.all.keys()));
     for (const [name, { dtype }] of backbone.weights.entries) {
       taken.set(name, { dtype, bytes: () => backbone.weights.chunks(name) });
     }
@@ -77,7 +94,8 @@ export async function newCheckpoint(options: NewCheckpointOptions): Promise<NewC
     if (!part) continue;
     const placed = placeCodec(config, part);
     config = placed.config;
-    await note(`${medium}_codec`, part.family, part.where, part.weights);
+    const used = placed.rules.values().flatMap(({ from }) => from.map(({ name }) => name));
+    await note(`${medium}_codec`, part, part.config, new Set(used));
     for (const [name, rule] of placed.rules) {
       const bytes = async function* () {
         yield await part.read(rule);
@@ -107,7 +125,9 @@ export async function newCheckpoint(options: NewCheckpointOptions): Promise<NewC
       ["config.json", `${JSON.stringify(config, null, 2)}\n`],
       ["tokenizer.json", `${JSON.stringify(tokenizer, null, 1)}\n`],
       ["README.md", modelCard(config, options)],
+      ...kept,
     ]),
+    rests,
     tensors,
     data({ name, shape, dtype }) {
       return taken.get(name)?.bytes() ??
@@ -149,7 +169,6 @@ function placeCodec(
   const { medium, sampleRate, channels, multiple, keys } = part.codec;
   const { width, height } = config.response.video;
   const stream = { unitMs: config.unit_ms, fps: config.fps, width, height };
-  const input = partInput(part, stream);
   const wanted = Math.max(1, Math.floor(tokenEdge / multiple));
   const fits = [width, height].every((n) => n % (multiple * wanted) === 0);
   const patch = medium === "video" && fits ? wanted : 1;
@@ -162,13 +181,8 @@ function placeCodec(
     encoder: [...encoder.layers, ...block("unshuffle")],
     decoder: [...block("shuffle"), ...decoder.layers],
   };
-  const [name, before] = [`response.${medium}`, patch > 1 ? 1 : 0];
-  const latents = coderOutput({ name, layers: encoder.layers, input });
-  const all = [
-    ...coderRules(`${name}.encoder`, encoder, input),
-    ...coderRules(`${name}.decoder`, decoder, latents, before),
-  ];
-  const rules = new Map(all.map(([name, { rule }]) => [name, rule]));
+  const all = codecRules(part, stream, patch > 1 ? 1 : 0);
+  const rules = new Map([...all].map(([name, { rule }]) => [name, rule]));
   const { observation, response } = config;
   const sides = medium === "audio"
     ? {

@@ -16,7 +16,7 @@ export type FileDtype = "F32" | "F16" | "BF16";
 export const dtypeBytes = { F32: 4, F16: 2, BF16: 2 } as const satisfies Record<FileDtype, number>;
 
 /** Bytes per element of every dtype that a safetensors header may name. */
-const allDtypeBytes: Readonly<Record<string, number>> = {
+export const allDtypeBytes: Readonly<Record<string, number>> = {
   ...{ BOOL: 1, U8: 1, I8: 1, F8_E4M3: 1, F8_E5M2: 1, F8_E8M0: 1 },
   ...{ I16: 2, U16: 2, F16: 2, BF16: 2, I32: 4, U32: 4, F32: 4, I64: 8, U64: 8, F64: 8 },
 };
@@ -54,6 +54,15 @@ export function headerLength(prefix: Uint8Array, fileBytes: number, file: string
     );
   }
   return Number(length);
+}
+
+/** A header as it begins a file: its length, and its JSON text. */
+export function headerBytes(text: string): Uint8Array<ArrayBuffer> {
+  const json = new TextEncoder().encode(text);
+  const bytes = new Uint8Array(8 + json.length);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(json.length), true);
+  bytes.set(json, 8);
+  return bytes;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Writes the safetensors format tensor by tensor, so that no model has to fit in memory. */
-import { dtypeBytes, type FileDtype } from "./safetensors.ts";
+import { allDtypeBytes, type FileDtype, headerBytes } from "./safetensors.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
 
 export interface TensorSpec {
@@ -55,14 +55,11 @@ export function safetensorsHeader(
     header[spec.name] = { dtype: spec.dtype, shape: spec.shape, data_offsets: [at, end] };
     at = end;
   }
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  const length = Math.ceil(json.length / 8) * 8;
-  const bytes = new Uint8Array(8 + length).fill(0x20);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
-  bytes.set(json, 8);
-  return bytes;
+  const json = JSON.stringify(header);
+  const { length } = new TextEncoder().encode(json);
+  return headerBytes(json + " ".repeat(-length & 7));
 }
 
 function byteLength({ dtype, shape }: TensorSpec): number {
-  return elements(shape) * dtypeBytes[dtype];
+  return elements(shape) * (allDtypeBytes[dtype] ?? 0);
 }

@@ -32,6 +32,8 @@ export interface WeightEntry extends TensorHeader {
 export class WeightFiles {
   /** What the headers list, by their names; after `keep`, by ours. */
   entries: ReadonlyMap<string, WeightEntry> = new Map();
+  /** What the headers list, whatever is kept. */
+  all: ReadonlyMap<string, WeightEntry> = new Map();
   /** The files' paths and their headers, as JSON text. */
   readonly headers = new Map<string, string>();
   #files: Deno.FsFile[] = [];
@@ -69,7 +71,7 @@ export class WeightFiles {
         );
       }
     }
-    this.entries = found;
+    this.entries = this.all = found;
   }
 
   async #openFile(path: string): Promise<[string, WeightEntry][]> {

@@ -11,15 +11,14 @@ import {
   randomParameters,
 } from "../../engine/models/new_checkpoint.ts";
 import { preset as presetConfig, presetNames } from "../../engine/models/presets.ts";
-import { errorText } from "../../engine/config/error_text.ts";
 import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
 import { runCommand } from "../cli/commands.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { media } from "../../engine/checkpoint/coders.ts";
 import { CodecPart } from "../../engine/families/part.ts";
 import { writeAll } from "../system/bytes.ts";
-import { outputError } from "../system/errors.ts";
-import { Interrupt, interruptedCode } from "../system/interrupt.ts";
+import { interruptedCode } from "../system/interrupt.ts";
+import { checkFree, inNewFolder } from "../system/new_folder.ts";
 import { say } from "../system/terminal.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
 
@@ -95,13 +94,20 @@ async function init(
       for (const [name, text] of checkpoint.files) {
         await Deno.writeTextFile(`${partial}/${name}`, text);
       }
-      using file = await Deno.create(`${partial}/model.safetensors`);
-      await writeSafetensors(checkpoint.tensors, checkpoint.data, {
-        async write(bytes) {
-          signal.throwIfAborted();
-          await writeAll(file, bytes);
-        },
-      });
+      for (
+        const [name, { tensors, data }] of [...checkpoint.rests, [
+          "model.safetensors",
+          checkpoint,
+        ]] as const
+      ) {
+        using file = await Deno.create(`${partial}/${name}`);
+        await writeSafetensors(tensors, data, {
+          async write(bytes) {
+            signal.throwIfAborted();
+            await writeAll(file, bytes);
+          },
+        });
+      }
     });
     if (!done) return interruptedCode;
     const parameters = checkpoint.tensors.reduce((n, { shape }) => n + elements(shape), 0);
@@ -125,62 +131,5 @@ async function init(
   } finally {
     backbone?.weights.close();
     for (const part of Object.values(codecs)) part.close();
-  }
-}
-
-/**
- * Lets `body` fill a folder beside `folder`, then puts what it wrote in place: nothing half-written
- * is ever seen there, nor left behind.
- *
- * @returns False when Ctrl-C came in between.
- */
-async function inNewFolder(
-  folder: string,
-  body: (partial: string, signal: AbortSignal) => Promise<void>,
-): Promise<boolean> {
-  const partial = `${folder}.partial-${Deno.pid}`;
-  using interrupt = new Interrupt(() => Deno.exit(interruptedCode));
-  try {
-    await Deno.mkdir(partial, { recursive: true });
-    await body(partial, interrupt.signal);
-    await Deno.mkdir(folder, { recursive: true });
-    for await (const { name } of Deno.readDir(partial)) {
-      await Deno.rename(`${partial}/${name}`, `${folder}/${name}`);
-    }
-    return true;
-  } catch (error) {
-    if (error === interrupt.signal.reason) return false;
-    if (error instanceof InputError || !(error instanceof Error)) throw error;
-    // A full disk has no class of its own.
-    if (!(error.name in Deno.errors)) throw outputError(folder, error);
-    throw new InputError(
-      `${folder}: can't be written (${
-        error.message.split("\n")[0]
-      }); choose another folder with -o`,
-    );
-  } finally {
-    await Deno.remove(partial, { recursive: true }).catch(() => {});
-  }
-}
-
-/** Refuses a folder that holds something, unless forced. */
-async function checkFree(folder: string, force: boolean): Promise<void> {
-  let info: Deno.FileInfo;
-  try {
-    info = await Deno.stat(folder);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw new InputError(
-      `${folder}: can't be used (${errorText(error)}); choose another folder with -o`,
-    );
-  }
-  if (!info.isDirectory) {
-    throw new InputError(`${folder}: is a file; choose another name for the folder with -o`);
-  }
-  if (force) return;
-  for await (const { name } of Deno.readDir(folder)) {
-    throw new InputError(
-      `${folder}: holds ${name} already; choose another folder, or --force to write into it`,
-    );
   }
 }

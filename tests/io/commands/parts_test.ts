@@ -8,6 +8,7 @@ import { CodecPart } from "../../../engine/families/part.ts";
 import { resolveSettings } from "../../../engine/model/settings.ts";
 import { WeightFiles } from "../../../engine/weights/weight_files.ts";
 import { run as codec } from "../../../io/commands/codec.ts";
+import { run as exportRun } from "../../../io/commands/export.ts";
 import { run as init } from "../../../io/commands/init.ts";
 import { inspect, inspectionSections, inspectionText } from "../../../io/commands/inspect.ts";
 import { WavWriter } from "../../../io/media/wav.ts";
@@ -129,6 +130,53 @@ folderTest(
       height: 128,
     });
     assertEquals(encoder.first, [1, 128, 128, 3]);
+  },
+);
+
+folderTest(
+  "export gives the parts' files back, byte for byte but for what was changed",
+  async (folder) => {
+    await makeTinyParts(folder);
+    const mine = `${folder}/mine`;
+    const sharded = "tests/data/backbone-qwen3";
+    const args = compose(folder, "qwen3").with(3, sharded);
+    await captured(() => init([...args, "-o", mine]));
+    const same = async (part: string, from: string) => {
+      const to = `${folder}/out-${part}`;
+      await captured(() => exportRun([mine, "--part", part, "-o", to]));
+      const read = async (path: string) => JSON.parse(await Deno.readTextFile(path));
+      assertEquals(await read(`${to}/config.json`), await read(`${from}/config.json`));
+      const names = [...Deno.readDirSync(to)].map(({ name }) => name);
+      const weights = names.filter((name) => name.endsWith(".safetensors"));
+      for (const name of weights) {
+        const [ours, theirs] = await Promise.all(
+          [to, from].map((at) => Deno.readFile(`${at}/${name}`)),
+        );
+        assertEquals(ours, theirs, `${part} ${name}`);
+      }
+      return weights.length;
+    };
+    assertEquals(await same("backbone", sharded), 3);
+    assertEquals(await same("audio-codec", `${folder}/mimi`), 1);
+    assertEquals(await same("video-codec", `${folder}/wan-vae`), 1);
+    // One value is another one: one file differs, in that place.
+    const file = `${mine}/model.safetensors`;
+    const bytes = await Deno.readFile(file);
+    using weights = await WeightFiles.open(mine);
+    const { begin } = weights.entry("response.audio.encoder.0.weight");
+    bytes[begin] = (bytes[begin] ?? 0) ^ 1;
+    await Deno.writeFile(file, bytes);
+    await captured(() => exportRun([mine, "--part", "audio-codec", "-o", `${folder}/changed`]));
+    const [changed, published] = await Promise.all(
+      ["changed", "mimi"].map((at) => Deno.readFile(`${folder}/${at}/model.safetensors`)),
+    );
+    const different = [...changed ?? []].flatMap((byte, i) => byte === published?.[i] ? [] : [i]);
+    using theirs = await WeightFiles.open(`${folder}/mimi`);
+    assertEquals(different, [theirs.entry("encoder.layers.0.conv.weight").begin]);
+    await assertInputError(
+      () => exportRun([mine, "--part", "voice", "-o", `${folder}/x`]),
+      "--part is voice; it may be backbone, audio-codec, video-codec",
+    );
   },
 );
 
