@@ -113,7 +113,7 @@ export async function exportPart(
         at += end - begin;
       }
     }
-    async function* bytesOf(name: string, { begin, end, dtype }: TensorEntry) {
+    const bytesOf = async function* (name: string, { begin, end, dtype }: TensorEntry) {
       if (rest.entries.has(name)) return yield* rest.chunks(name);
       const place = places.get(name);
       const ours = place?.ours === "lm_head.weight" && config.tie_word_embeddings
@@ -131,15 +131,15 @@ export async function exportPart(
       const bytes = new Uint8Array(end - begin);
       await weights.read(ours, place?.at ?? 0, bytes);
       yield place ? unread(bytes, name, place.rule, dtypeBytes[entry.dtype]) : bytes;
-    }
-    async function* whole({ bytes, tensors }: (typeof parsed)[number]) {
+    };
+    const whole = async function* ({ bytes, tensors }: (typeof parsed)[number]) {
       yield bytes;
       const inOrder = [...tensors].sort(([, a], [, b]) => a.begin - b.begin);
       for (const [name, entry] of inOrder) yield* bytesOf(name, entry);
-    }
-    async function* textOf(content: unknown) {
+    };
+    const textOf = async function* (content: unknown) {
       yield new TextEncoder().encode(`${JSON.stringify(content, null, 2)}\n`);
-    }
+    };
     const files = parsed.map((file) => ({ name: file.name, chunks: whole(file) }));
     const weight_map = Object.fromEntries(
       parsed.flatMap(({ name, tensors }) => [...tensors.keys()].map((tensor) => [tensor, name])),
