@@ -14,7 +14,7 @@ import {
 import { Fields } from "../config/config_fields.ts";
 import { InputError } from "../config/errors.ts";
 import { readSolver } from "../config/solver.ts";
-import { placeLayers } from "../layers/coder.ts";
+import { placeFirst, placeLayers } from "../layers/coder.ts";
 import { parseLayers } from "../layers/registry.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
 import { allCoders, media, mediumShape } from "./coders.ts";
@@ -234,13 +234,15 @@ function checkSizes(config: ModelConfig): void {
     for (const side of ["observation", "response"] as const) mediumShape(config, side, medium);
   }
   for (const coder of allCoders(config)) {
-    placeLayers(coder).forEach(({ layer, op, input, output }, i) => {
+    [...placeLayers(coder), ...placeFirst(coder)].forEach(({ layer, op, input, output }, i) => {
       const state = Object.values(op.state?.(layer, input) ?? {});
       const carried = state.reduce((sum, shape) => sum + elements(shape), 0);
       const numbers = Math.max(elements(output), elements(input) + carried);
       if (numbers > limits.activations) {
         throw new InputError(
-          `${coder.name}[${i}] (${layer.op}) would hold ${numbers} numbers per unit; it may hold ` +
+          `${coder.name}[${
+            i % coder.layers.length
+          }] (${layer.op}) would hold ${numbers} numbers per unit; it may hold ` +
             `${limits.activations}: make its kernel, dilation, channels or extents smaller`,
         );
       }
