@@ -19,6 +19,7 @@ const benches: Commands<[Programs]> = {
   start: () => import("../bench/start.ts"),
   long: () => import("../bench/long.ts"),
   plan: () => import("../bench/plan.ts"),
+  batch: () => import("../bench/batch.ts"),
   peers: () => import("../bench/peers.ts"),
 };
 
