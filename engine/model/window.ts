@@ -80,6 +80,12 @@ export class HistoryWindow {
     this.used = this.prefillTokens;
   }
 
+  /** Empties all blocks of units: what a new session with the same prefill begins with. */
+  rewind(): void {
+    this.ranks.fill(emptyRank, this.prefillTokens, this.noisyStart);
+    this.used = this.prefillTokens;
+  }
+
   /** First slot of a unit's block. */
   block(unit: number): number {
     const { historyUnits, sinkUnits } = this.sizes;

@@ -6,10 +6,10 @@
  * then each `build` makes a session's part: it puts weights and kernels on the device where no session
  * before it has, and computes or receives prefill.
  */
+import { createHash } from "node:crypto";
 import { workerData } from "node:worker_threads";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { InputError } from "../config/errors.ts";
-import type { Settings } from "../model/settings.ts";
 import { Model } from "../model/model.ts";
 import { tuneDevice } from "./tuning.ts";
 import {
@@ -27,7 +27,6 @@ import { Performer } from "./performer.ts";
 import { computePrefill, receivePrefill } from "./prefill.ts";
 import { Queue } from "./queue.ts";
 import { restoreHistory, restoreThinker, StateReader } from "./saved_state.ts";
-import type { Snapshot } from "./snapshot.ts";
 import { Thinker } from "./thinker.ts";
 import {
   type ArrivedLatents,
@@ -117,39 +116,92 @@ const closed = new Error("the session was closed");
 
 async function build(build: Build): Promise<void> {
   const { role, settings, port } = build;
+  const key = idleKey(build);
+  const kept = takeIdle(key);
   // Everything that the session has of its own, freed with it.
-  const part = opened().part();
+  const part = kept?.thinker.model.gpu ?? opened().part();
   try {
     if (!checkpoint) throw new Error("the Worker has no model");
-    const model = new Model(part, checkpoint, settings);
-    const run = role === "performer"
-      ? await buildPerformer(model, build)
-      : await buildThinker(model, build);
-    // What fails later is the Worker's failure.
-    run().finally(() => part.destroy()).catch((error) =>
-      error === closed ? undefined : fail(error)
-    );
+    let run: () => Promise<void>;
+    let parts: Parts | null = null;
+    if (role === "performer") {
+      run = await buildPerformer(new Model(part, checkpoint, settings), build);
+    } else {
+      if (kept) kept.thinker.rewind();
+      parts = kept ?? await makeParts(new Model(part, checkpoint, settings), build);
+      run = await runThinker(parts, build);
+    }
+    const end = (isWhole: boolean) => {
+      if (isWhole && key !== null && parts) keepIdle(key, parts);
+      else part.destroy();
+    };
+    run().then(() => end(true), (error) => {
+      end(error === closed);
+      // What fails later is the Worker's failure.
+      if (error !== closed) fail(error);
+    });
   } catch (error) {
     part.destroy();
     port.postMessage(await failure(error));
   }
 }
 
+/** A thinker's part of a session, with a performer on the same device or without one. */
+interface Parts {
+  thinker: Thinker;
+  performer: Performer | null;
+  reader: StateReader;
+  /** K and V of prefill, for a performer elsewhere. */
+  prefill: ArrayBuffer[] | null;
+}
+
+/** Parts of `fused` sessions that have closed: recorded plans, which the next session with the same
+ * settings takes over. Oldest first. */
+const idle: { key: string; parts: Parts }[] = [];
+/** One for the session under way and one for the next, which opens meanwhile. */
+const mostIdle = 2;
+
+/** What sessions have in common that can take each other's parts over; null: these can't. */
+function idleKey({ role, settings, snapshot, details }: Build): string | null {
+  if (role !== "fused" || snapshot || details) return null;
+  const { personaFrame, voice, ...rest } = settings;
+  const digest = (values: Uint8Array | Float32Array | null) =>
+    values && createHash("sha256").update(new Uint8Array(values.slice().buffer)).digest("hex");
+  return JSON.stringify([rest, digest(personaFrame), digest(voice)]);
+}
+
+/** The parts of a closed session; where none fits, those that wait give their memory back. */
+function takeIdle(key: string | null): Parts | null {
+  const at = idle.findIndex((one) => one.key === key);
+  if (at >= 0) return idle.splice(at, 1)[0]?.parts ?? null;
+  for (const { parts } of idle.splice(0)) parts.thinker.model.gpu.destroy();
+  return null;
+}
+
+function keepIdle(key: string, parts: Parts): void {
+  idle.push({ key, parts });
+  if (idle.length > mostIdle) idle.shift()?.parts.thinker.model.gpu.destroy();
+}
+
 /** Builds a session's part, and gives what runs it to its end. */
 type Built = Promise<() => Promise<void>>;
 
-async function buildThinker(model: Model, build: Build): Built {
-  const { settings, snapshot, details, port, peer } = build;
+async function makeParts(model: Model, { snapshot, details, peer }: Build): Promise<Parts> {
   const thinker = await Thinker.create(model, peer !== null, details);
   const prefill = snapshot
     ? null
     : await computePrefill(model, peer !== null, (first) => thinker.begin(first));
   if (snapshot) restoreThinker(thinker, snapshot);
+  const performer = peer ? null : await Performer.create(model, false);
+  return { thinker, performer, reader: new StateReader(thinker), prefill };
+}
+
+async function runThinker(parts: Parts, build: Build): Built {
+  const { thinker, performer, prefill } = parts;
+  const { port, peer } = build;
   const inputs = new Queue<Input>();
   const solved = new Queue<ArrivedLatents>();
-  const link = peer
-    ? linkPerformer(peer, solved, prefill)
-    : localPerformer(await Performer.create(model, false));
+  const link = performer ? localPerformer(performer) : linkPerformer(peer, solved, prefill);
   port.onmessage = ({ data }: MessageEvent<ToRole>) => {
     switch (data.type) {
       case "unit":
@@ -167,10 +219,10 @@ async function buildThinker(model: Model, build: Build): Built {
         port.onmessage = null;
     }
   };
-  await ready(model, port);
+  await ready(thinker.model, port);
   return async () => {
-    await think(thinker, link, inputs, settings, snapshot, port);
-    await model.gpu.check();
+    await think(parts, link, inputs, build);
+    await thinker.model.gpu.check();
     port.postMessage({ type: "done" } satisfies FromRole);
   };
 }
@@ -182,10 +234,11 @@ async function ready({ gpu }: Model, port: MessagePort): Promise<void> {
 }
 
 function linkPerformer(
-  port: MessagePort,
+  port: MessagePort | null,
   solved: Queue<ArrivedLatents>,
   prefill: ArrayBuffer[] | null,
 ): PerformerLink {
+  if (!port) throw new Error("a thinker needs a port to its performer");
   port.onmessage = ({ data }: MessageEvent<LatentsMessage>) =>
     solved.put({ ...data, arrived: clock() });
   if (prefill) port.postMessage({ prefill } satisfies ToPerformer, prefill);
@@ -194,14 +247,11 @@ function linkPerformer(
 
 /** Runs the ticks until the input ends. */
 async function think(
-  thinker: Thinker,
+  { thinker, reader }: Parts,
   link: PerformerLink,
   inputs: Queue<Input>,
-  { schedule }: Settings,
-  snapshot: Snapshot | null,
-  port: MessagePort,
+  { settings: { schedule }, snapshot, port }: Build,
 ): Promise<void> {
-  const reader = new StateReader(thinker);
   const post = (message: FromRole, transfer: Transferable[]) => port.postMessage(message, transfer);
   await runTicks(thinker, link, inputs, {
     schedule,

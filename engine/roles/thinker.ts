@@ -267,6 +267,15 @@ export class Thinker {
     return { ...this.#decoder.media(audio, frames), latents: new Float32Array(latents) };
   }
 
+  /** Goes back to before the first unit; prefill stays in history. */
+  rewind(): void {
+    const { window, history, latents } = this.model;
+    window.rewind();
+    history.writeWindow();
+    this.setLatents(new Float32Array(latents.length));
+    for (const coder of Object.values(this.coders)) coder.reset();
+  }
+
   /** The encoders and decoders that carry state from unit to unit. */
   get coders(): Record<CoderName, StreamingCoder> {
     return {

@@ -65,6 +65,34 @@ withAdapter("sessions of one model, interleaved, answer byte for byte as each al
   }
 });
 
+withAdapter("a session that takes a closed one's place answers as a new one", async () => {
+  const [, , persona] = sessions;
+  const long = randomObservations(config, 9, 77);
+  for (const options of [{ seed: 3 }, { ...persona, schedule: "eager" }] as SessionOptions[]) {
+    await using fresh = await openSession(checkpoint, { ...options, placement: "fused" });
+    const expected = content(await Array.fromAsync(fresh.respond(inputs[0] ?? [])));
+    await using model = await openModel(checkpoint, { placement: "fused" });
+    const opened = () => model.openSession(options, { snapshotEvery: 2 });
+    // One that came to its end, past its window; one that was left in the middle; one unused.
+    const whole = await opened();
+    await Array.fromAsync(whole.respond(long));
+    await whole.close();
+    const left = await opened();
+    for (const observation of long.slice(0, 5)) left.push(observation).catch(() => {});
+    await left.close();
+    await (await opened()).close();
+    for (let round = 0; round < 2; round++) {
+      const session = await opened();
+      const answered = content(await Array.fromAsync(session.respond(inputs[0] ?? [])));
+      assertEquals(answered, expected, `round ${round}`);
+      const { thinker } = session.info;
+      // No more than two parts: the one that was left may still be ending when the next one opens.
+      assert(thinker.allocatedBytes < fresh.info.thinker.allocatedBytes + 3 * thinker.sessionBytes);
+      await session.close();
+    }
+  }
+});
+
 withAdapter("a session of an open model takes no option of the model's", async () => {
   await using model = await openModel(checkpoint, { placement: "fused" });
   const cases: [options: unknown, durability: unknown, message: string][] = [
