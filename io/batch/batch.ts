@@ -16,8 +16,6 @@ export interface Batch
   /** All items, of which the shard takes its own. */
   items: Item[];
   shard: Shard;
-  /** Called with each unit that was answered. */
-  answered?: () => void;
 }
 
 /** How a batch, or a shard of it, went. */
@@ -43,7 +41,6 @@ export async function runBatch(batch: Batch): Promise<BatchResult> {
   await settleAll({
     ...{ ...batch, items },
     progress(seconds) {
-      batch.answered?.();
       counts.seconds += seconds;
       progress.update();
     },

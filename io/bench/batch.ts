@@ -1,4 +1,5 @@
 /** `bench batch`: what an item of a batch costs beside its ticks, and what a second worker brings. */
+import { cpuUsage } from "node:process";
 import { openSharedModel } from "../run/open_model.ts";
 import { inMemory } from "../saved/saving_options.ts";
 import { runBatch } from "../batch/batch.ts";
@@ -122,29 +123,28 @@ async function benchBatch(model: BenchModel, options: Options, status: Status): 
     await wav.close();
     const folder = new BatchFolder(at);
     let label = 0;
-    /** Runs so many items of so many units, and tells when each answer was there. */
+    /** Runs so many items of so many units. */
     const batch = async (workers: number, count: number, units: number) => {
       asked = 0;
       const name = label++;
-      const answered: number[] = [];
       const items = Array.from({ length: count }, (_, i): Item => ({
-        ...{ id: `${name}-${i}`, input: recording, options: { ...given, seed: i, units } },
+        ...{ id: `${name}-${i}`, input: recording, options: { ...given, units } },
       }));
       const result = await runBatch({
         ...{ folder, items, workers, opener, program: "", quiet: true, untilExit: true },
         ...{ form: { format: `.${format}`, layout: null }, shard: { index: 0, of: 1 } },
-        ...{ ffmpeg, signal, answered: () => answered.push(performance.now()) },
+        ...{ ffmpeg, signal },
       });
       const [problem] = [...result.again, ...result.badInput];
       if (problem) throw new RunError(`bench batch: ${problem.message}`);
-      return { ...result, answered };
+      return result;
     };
     const signal = new AbortController().signal;
     const ffmpeg = ffmpegFinder(undefined);
     const runs: WorkerRun[] = [];
     status("opening");
     await batch(1, 2, 2);
-    const overheads: number[] = [];
+    const overheads: Overhead[] = [];
     for (let round = 1; round <= rounds; round++) {
       status(`overhead, round ${round} of ${rounds}`);
       overheads.push(await overheadOf(batch));
@@ -164,7 +164,11 @@ async function benchBatch(model: BenchModel, options: Options, status: Status): 
     const [first] = opened;
     if (!one || !first) throw new RunError("bench batch: nothing was measured");
     const last = runs.at(-1) ?? one;
-    const overheadMs = median(overheads);
+    const spread = (key: keyof Overhead) => {
+      const values = overheads.map((one) => one[key]);
+      return { median: median(values), least: Math.min(...values), values };
+    };
+    const [overheadMs, overheadCpuMs] = [spread("wallMs"), spread("cpuMs")];
     const rssPerWorker = runs.length > 1
       ? (last.rssBytes - one.rssBytes) / (last.workers - one.workers)
       : null;
@@ -173,12 +177,13 @@ async function benchBatch(model: BenchModel, options: Options, status: Status): 
       headline: `${name}: items of ${units} units, responses as ${format}, on ` +
         `${first.places.thinker.adapter}`,
       figures: {
-        overheadMs: { median: overheadMs, least: Math.min(...overheads), values: overheads },
+        ...{ overheadMs, overheadCpuMs },
         ...{ units, format, runs, adapterBytesPerWorker: first.bytes },
         ...{ rssBytesBefore: before, rssBytesPerWorker: rssPerWorker },
       },
       main: {
-        "overhead per item in ms": overheadMs,
+        "overhead per item in ms": overheadMs.median,
+        "processor time of it in ms": overheadCpuMs.median,
         ...Object.fromEntries(
           runs.map(({ workers, streamSecondsPerSecond }) => [
             `stream-seconds per second, ${workers} workers`,
@@ -187,12 +192,20 @@ async function benchBatch(model: BenchModel, options: Options, status: Status): 
         ),
       },
       tables: [
-        tableOf("An item beside its ticks", [overheads], [
-          ["", () => `overhead in ms, ${rounds} rounds`],
-          ["median", () => figure(overheadMs)],
-          ["least", () => figure(Math.min(...overheads))],
-          ["most", () => figure(Math.max(...overheads))],
-        ]),
+        tableOf(
+          "An item beside its ticks",
+          [
+            ["overhead in ms", overheadMs],
+            ["processor time in ms", overheadCpuMs],
+          ] as const,
+          [
+            ["", ([what]) => what],
+            ["median", ([, { median }]) => figure(median)],
+            ["least", ([, { least }]) => figure(least)],
+            ["most", ([, { values }]) => figure(Math.max(...values))],
+          ],
+          [`Of ${rounds} rounds.`],
+        ),
         runsTable(runs, first.bytes, rssPerWorker),
       ],
       plots: [],
@@ -208,22 +221,26 @@ async function benchBatch(model: BenchModel, options: Options, status: Status): 
 /** Units and items of a round that measures overhead: short, so that little of it is ticks. */
 const [shortUnits, shortItems] = [4, 10];
 
-/**
- * Milliseconds that an item takes beside its ticks: from the first answer of one item to that of the
- * next, less the same units' ticks in an item that is alone.
- */
+/** What an item takes beside its ticks, in milliseconds. */
+interface Overhead {
+  wallMs: number;
+  /** Processor time of this process; on a CPU driver the adapter's too. */
+  cpuMs: number;
+}
+
+/** Twice the time of short items is that of items twice as long, but for what each item takes once. */
 async function overheadOf(
-  batch: (workers: number, items: number, units: number) => Promise<{ answered: number[] }>,
-): Promise<number> {
-  const { answered: alone } = await batch(1, 1, shortUnits);
-  const { answered } = await batch(1, shortItems, shortUnits);
-  const between = (times: readonly number[]) =>
-    times.slice(1).map((at, i) => at - (times[i] ?? at));
-  const ticks = between(alone);
-  // The first tick can't be told from what comes before it; it is like the second.
-  const ticksMs = ticks.reduce((sum, ms) => sum + ms, 0) + (ticks[0] ?? 0);
-  const [first = 0, last = 0] = [answered[0], answered[(shortItems - 1) * shortUnits]];
-  return (last - first) / (shortItems - 1) - ticksMs;
+  batch: (workers: number, items: number, units: number) => Promise<{ wallSeconds: number }>,
+): Promise<Overhead> {
+  const run = async (units: number): Promise<Overhead> => {
+    const before = cpuUsage();
+    const { wallSeconds } = await batch(1, shortItems, units);
+    const { user, system } = cpuUsage(before);
+    return { wallMs: 1000 * wallSeconds, cpuMs: (user + system) / 1000 };
+  };
+  const [short, long] = [await run(shortUnits), await run(2 * shortUnits)];
+  const each = (key: keyof Overhead) => (2 * short[key] - long[key]) / shortItems;
+  return { wallMs: each("wallMs"), cpuMs: each("cpuMs") };
 }
 
 function runsTable(

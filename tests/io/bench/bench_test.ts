@@ -147,6 +147,21 @@ adapterTest("bench long gives memory and time for each minute of stream", async 
   assert(cut.units > 0 && cut.units < 1_500_000);
 });
 
+adapterTest("bench batch gives an item's overhead, and what two workers do", async (model) => {
+  const options = ["--items", "2", "--units", "3", "--rounds", "1"];
+  const { batch, provenance, model: facts } = await benchJson(["batch", ...model, ...options]);
+  assertEquals(batch.overheadMs.values, [batch.overheadMs.median]);
+  assertEquals(
+    batch.runs.map(({ workers, items }: { workers: number; items: number }) => [workers, items]),
+    [[1, 2], [2, 4]],
+  );
+  for (const run of batch.runs) {
+    const seconds = (run.items * 3 * facts.unitMs) / 1000;
+    assert(Math.abs(run.streamSecondsPerSecond * run.wallSeconds - seconds) < 1e-6);
+  }
+  assert(batch.adapterBytesPerWorker > 0 && provenance.roles.length === 1);
+});
+
 adapterTest("bench start tells where the time to the first answer goes", async (model) => {
   const { start } = await benchJson(["start", ...model, "--rounds", "1"]);
   assert(start.totalMs > 0 && start.firstTickMs > 0 && start.secondTickMs > 0);
