@@ -13,7 +13,7 @@ import { createHash } from "node:crypto";
 import { Fields } from "../../engine/config/config_fields.ts";
 import { valueText } from "../../engine/config/error_text.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { ifThere, osReason, RunError } from "../system/errors.ts";
+import { ifThere, isOsError, osReason, RunError } from "../system/errors.ts";
 import { Lock } from "../system/lock.ts";
 import { whyNoId } from "./ids.ts";
 import { readResult, type Result } from "./results.ts";
@@ -199,7 +199,7 @@ export class BatchFolder {
         return;
       } catch (error) {
         // Another process has put its result there meanwhile.
-        if (tries >= 3 || await ifThere(Deno.lstat(place)) === null) throw error;
+        if (tries >= 20 || !isOsError(error)) throw error;
       }
     }
   }
@@ -209,8 +209,9 @@ export class BatchFolder {
     const place = this.of(id);
     const info = await ifThere(Deno.lstat(place));
     if (info === null) return;
+    // Another process may move it away meanwhile.
     const names = info.isDirectory
-      ? (await Array.fromAsync(Deno.readDir(place))).map(({ name }) => name)
+      ? (await ifThere(Array.fromAsync(Deno.readDir(place))) ?? []).map(({ name }) => name)
       : [id];
     const other = info.isDirectory ? names.find((name) => !ownNames.test(name)) : id;
     if (other === undefined) return;

@@ -82,7 +82,10 @@ export async function readResult(folder: string): Promise<Result | null> {
     const info = await ifThere(Deno.stat(path));
     if (!info?.isFile || info.size > mostBytes) continue;
     try {
-      const json = JSON.parse(await Deno.readTextFile(path));
+      // Another process may replace the folder meanwhile.
+      const text = await ifThere(Deno.readTextFile(path));
+      if (text === null) continue;
+      const json = JSON.parse(text);
       check(state, new Fields(json, path));
       const { schema: _, ...result } = json;
       return { state, ...result };
