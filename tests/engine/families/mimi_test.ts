@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { CodecPart } from "../../../engine/families/part.ts";
 import { coderParameters } from "../../../engine/layers/coder.ts";
 import type { Shape4 } from "../../../engine/layers/ops/layer.ts";
+import { openCodec } from "../../../engine/families/codec.ts";
 import { mimi } from "../../../engine/families/mimi.ts";
 import { Gpu } from "../../../kernels/gpu/device.ts";
 import { elements } from "../../../kernels/gpu/tensor.ts";
@@ -213,6 +214,15 @@ for (const [what, config, header, says] of refused) {
       (copy) => assertInputError(() => CodecPart.open(copy, "audio"), copy, ...says),
     ));
 }
+
+Deno.test("a Mimi is refused where a unit holds no whole number of its latents", async () => {
+  const stream = { unitMs: 100, fps: 30, width: 8, height: 8 };
+  await assertInputError(
+    () => openCodec(folder, "audio", stream),
+    "the audio codec 'mimi' makes a latent of every 120 samples at 1500 Hz, 12.5 a second; a unit " +
+      "of 100 ms has 150 samples, which is 1.25 latents",
+  );
+});
 
 Deno.test("a Mimi's config may leave everything out: it is then the published one", () => {
   const found = { where: "x", config: { model_type: "mimi" }, tensors: new Map() };
