@@ -12,6 +12,7 @@ the tiny one also `replicate.latents` and `replicate.decoded`, with pad_mode "re
 
 import argparse
 import os
+import time
 
 import torch
 from transformers import MimiConfig, MimiModel
@@ -96,14 +97,20 @@ def make(folder, config, units, dtype):
         model.to(dtype).save_pretrained(folder)
         exact = torch.float64 if dtype == torch.bfloat16 else torch.float32
         model = MimiModel.from_pretrained(folder, dtype=exact, attn_implementation="eager").eval()
+        begin = time.process_time()
         latents = model.encoder(sound[None, None].to(exact)).latents
+        encoded = time.process_time()
         codes = model.quantizer.encode(latents).transpose(0, 1)
         quantized = model.quantizer.decode(codes)
+        quantizing = time.process_time()
         decoded = model.decoder(latents).audio_values
+        times = encoded - begin, time.process_time() - quantizing
         decoded_codes = model.decoder(quantized).audio_values
         gap = least_gap(model, latents, codes)
     print(f"{folder}: {latents.std():.2f} deviation of latents, {decoded.std():.2f} of sound; two")
     print(f"nearest codes differ by {gap:.1e} of their squared distance at least")
+    encoder, decoder = (f"{1000 * seconds / units:.0f} ms" for seconds in times)
+    print(f"processor time a unit, all units at once: encoder {encoder}, decoder {decoder}")
     goldens = {
         "sound": sound.float(),
         "latents": latents[0].T.float(),
