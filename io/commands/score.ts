@@ -5,7 +5,7 @@ import { checkForms } from "../cli/forms.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
 import { defaultDraws, figureOptions } from "../eval/figures/output.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
-import { findConversations } from "../layouts/conversations.ts";
+import { type Conversation, findConversations } from "../layouts/conversations.ts";
 import { fullDuplexBench } from "../layouts/full_duplex_bench.ts";
 import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";
@@ -30,7 +30,7 @@ import {
   systemsCsv,
 } from "../score/output.ts";
 import { parseRegion } from "../score/picture.ts";
-import { type Detector, scoreConversation } from "../score/score.ts";
+import { type ConversationScore, type Detector, scoreConversation } from "../score/score.ts";
 import { Silero, sileroVersion } from "../score/silero.ts";
 import { print, say, showStatus } from "../system/terminal.ts";
 
@@ -130,19 +130,21 @@ async function score(
   await using detector = await open();
   const systems: System[] = [];
   for (const { name, conversations, leftOut } of found) {
-    const scores = [];
-    for (const [i, conversation] of conversations.entries()) {
-      if (!options.quiet) showStatus(`${name}: ${i + 1} of ${conversations.length}`);
-      try {
-        scores.push(
-          await scoreConversation(conversation, detector, {
-            ...{ ffmpeg, delay: delay === undefined ? undefined : delay / 1000, mouth: region },
-            judge: judges ? (sound, speech) => judges.judge(sound, speech) : undefined,
-          }),
-        );
-      } catch (error) {
-        if (!(error instanceof InputError)) throw error;
-        leftOut.push(error.message);
+    const scores: ConversationScore[] = [];
+    const one = (conversation: Conversation) =>
+      scoreConversation(conversation, detector, {
+        ...{ ffmpeg, delay: delay === undefined ? undefined : delay / 1000, mouth: region },
+        judge: judges ? (sound, speech) => judges.judge(sound, speech) : undefined,
+      });
+    // Some are read while others are scored. Judges take one after the other.
+    const together = judges ? 1 : 4;
+    for (let at = 0; at < conversations.length; at += together) {
+      if (!options.quiet) showStatus(`${name}: ${at + 1} of ${conversations.length}`);
+      const group = conversations.slice(at, at + together);
+      for (const settled of await Promise.allSettled(group.map(one))) {
+        if (settled.status === "fulfilled") scores.push(settled.value);
+        else if (settled.reason instanceof InputError) leftOut.push(settled.reason.message);
+        else throw settled.reason;
       }
     }
     if (scores.length === 0) {
