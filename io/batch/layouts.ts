@@ -1,4 +1,5 @@
 /** Writes a batch's answers into the folder of the benchmark that its recordings come from. */
+import { InputError } from "../../engine/config/errors.ts";
 import { defaultTracks } from "../media/tracks.ts";
 import { openInput, readSound } from "../ends/observe.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
@@ -39,7 +40,10 @@ export async function writeAnswers(
     const samples = await readSound(answer.agent.path, shape, seconds, ffmpeg);
     const { words, delay } = answer;
     const said = { samples, sampleRate: outputRate, words: words ?? [], seconds, delay };
-    await layout.write(item, said);
+    await layout.write(item, said).catch((error) => {
+      // The answer is safe in the batch's folder: a rerun writes it once this one can be written.
+      throw error instanceof InputError ? new RunError(error.message) : error;
+    });
     written++;
   }
   return written;

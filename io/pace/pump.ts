@@ -82,8 +82,10 @@ export async function* pumpInTurn(
   try {
     for (;;) {
       const given = await orAborted(source.next(), signal);
-      if (given === null || given.done) break;
-      await session.push(given.value);
+      if (given === null) break;
+      // At the end the session settles what it owes, snapshots too.
+      if (given.done) session.end();
+      else await session.push(given.value);
       const answer = await orAborted(responses.next(), signal);
       if (answer === null || answer.done) break;
       yield answer.value;

@@ -34,6 +34,8 @@ export class SavedRun {
   #saved: boolean;
   /** Snapshots that were asked for, by the unit after which they are taken. */
   readonly #snapshots = new Map<number, Promise<Snapshot>>();
+  /** The last unit that was kept. */
+  #keptUnit = -1;
   /** What is to be saved next. */
   #newest: { units: number; lineBytes: number; snapshot: Promise<Snapshot> } | null = null;
   #writing: Promise<void> | null = null;
@@ -128,6 +130,8 @@ export class SavedRun {
       snapshot.catch(() => {});
       this.#snapshots.set(next - 1, snapshot);
       taken = next;
+      // Where units are answered in turn, this one is kept already.
+      if (next - 1 === this.#keptUnit) this.#saveAfter(next - 1);
     };
     const isDue = () => next > taken && next % this.#saving.every === 0;
     try {
@@ -155,13 +159,19 @@ export class SavedRun {
   async keep(event: UnitEvent | RecoveryEvent): Promise<void> {
     if (this.#failure) throw this.#failure.error;
     await this.#answers?.keep(event);
-    const snapshot = event.type === "unit" && this.#snapshots.get(event.unit);
-    if (!snapshot) return;
-    this.#snapshots.delete(event.unit);
-    const lineBytes = this.#answers?.lineBytes ?? 0;
-    this.#newest = { units: event.unit + 1, lineBytes, snapshot };
-    this.#writing ??= this.#save();
+    if (event.type !== "unit") return;
+    this.#keptUnit = event.unit;
+    this.#saveAfter(event.unit);
     if (this.#isReplay) await this.settle();
+  }
+
+  /** Saves the state after a unit that was kept, if a snapshot of it was asked for. */
+  #saveAfter(unit: number): void {
+    const snapshot = this.#snapshots.get(unit);
+    if (!snapshot) return;
+    this.#snapshots.delete(unit);
+    this.#newest = { units: unit + 1, lineBytes: this.#answers?.lineBytes ?? 0, snapshot };
+    this.#writing ??= this.#save();
   }
 
   async #save(): Promise<void> {

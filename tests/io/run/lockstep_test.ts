@@ -1,11 +1,14 @@
 /** `stream --lockstep` as a process: a message in, its answer out, before anything else is read. */
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { listAdapters } from "../../../engine/mod.ts";
+import { tinyConfig } from "../../engine/support.ts";
+import { withCheckpoint } from "../../engine/tiny_checkpoint.ts";
 import type { Observation, Response } from "../../../engine/mod.ts";
 import { InputError } from "../../../engine/config/errors.ts";
 import { Lockstep } from "../../../io/run/lockstep.ts";
 import { pumpInTurn } from "../../../io/pace/pump.ts";
 import { fromPcm16, toPcm16, WavWriter } from "../../../io/media/wav.ts";
-import { frameBytes } from "../../../io/media/stream_shape.ts";
+import { frameBytes, streamShapes } from "../../../io/media/stream_shape.ts";
 import { concat } from "../../../io/system/bytes.ts";
 import { agent, noise, pipe, start, user } from "../stream_process.ts";
 
@@ -163,15 +166,16 @@ Deno.test("a wrong message ends the stream with code 2, one that breaks off with
 
 Deno.test("in turn: an observation is asked for, pushed and answered before the next is asked for", async () => {
   const seen: string[] = [];
+  let isOver = false;
   const session = {
     push: () => Promise.resolve(void seen.push("pushed")),
-    end: () => void seen.push("end"),
+    end: () => void (isOver ||= seen.push("end") > 0),
     close: () => Promise.resolve(void seen.push("closed")),
     // A generator runs when its next response is awaited.
     async *[Symbol.asyncIterator]() {
-      for (let unit = 0;; unit++) {
+      for (let unit = 0; !isOver; unit++) {
         seen.push("awaited");
-        yield { unit } as Response;
+        yield await Promise.resolve({ unit } as Response);
       }
     },
   };
@@ -191,6 +195,49 @@ Deno.test("PCM of 16 bits goes there and back", () => {
   const bytes = Uint8Array.from({ length: 131072 }, (_, i) => (i >> 1) >> 8 * (i % 2));
   assertEquals(toPcm16(fromPcm16(bytes)), bytes);
   assertEquals([...fromPcm16(toPcm16(new Float32Array([2, -2, 0.5])))], [32767 / 32768, -1, 0.5]);
+});
+
+const hasAdapter = (await listAdapters()).length > 0;
+
+Deno.test({
+  name: `a model answers the same in both schedules, and goes on where it was saved${
+    hasAdapter ? "" : " (skipped: no WebGPU adapter on this machine)"
+  }`,
+  ignore: !hasAdapter,
+  fn: () =>
+    withCheckpoint(tinyConfig(), async (model) => {
+      const program = new URL("../../../main.ts", import.meta.url).pathname;
+      const { user } = streamShapes(tinyConfig());
+      const message = (unit: number) => {
+        const samples = toPcm16(noise(user, unit).audio);
+        return concat([encode(`{"bytes": ${samples.length}}\n`), samples]);
+      };
+      const stream = async (units: number[], ...args: string[]) => {
+        const child = new Deno.Command(Deno.execPath(), {
+          args: [
+            ...["run", "-q", "--no-check", "-A", program, "stream", "--lockstep", "--quiet"],
+            ...["--model", model, "--seed", "5", "--steps", "1", "--no-tune", ...args],
+          ],
+          stdin: "piped",
+          stdout: "piped",
+          stderr: "inherit",
+        }).spawn();
+        const writer = child.stdin.getWriter();
+        const writing = writer.write(concat(units.map(message))).then(() => writer.close());
+        const { code, stdout } = await child.output();
+        await writing;
+        assertEquals(code, 0);
+        return answers(stdout);
+      };
+      const all = await stream([0, 1, 2, 3, 4], "--schedule", "eager");
+      assertEquals(all.map(({ fields }) => fields.unit), [0, 1, 2, 3, 4]);
+      assert(new Set(all.map(({ body }) => body.join())).size > 1);
+      const saved = ["--save-session", `${model}/saved`, "--every", "2"];
+      const first = await stream([0, 1, 2], "--schedule", "paper", ...saved);
+      // The end is saved too, after a unit that was answered before anybody knew that it is the last.
+      const rest = await stream([3, 4], "--resume", `${model}/saved`);
+      assertEquals([...first, ...rest], all);
+    }),
 });
 
 /** tau-voice's own classes, as far as its adapter needs them. */
