@@ -131,7 +131,7 @@ Minutes are wall time on the machine that trained it.{seeds}
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True, help="folder of the training run")
-    parser.add_argument("--stage", default="conversations", choices=STAGES)
+    parser.add_argument("--stage", default="conversations", choices=STAGES[3:])
     parser.add_argument("--to", required=True, help="the checkpoint folder to write")
     parser.add_argument("--steps", type=int, help="solver steps")
     args = parser.parse_args()

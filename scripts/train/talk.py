@@ -180,14 +180,22 @@ def step_loss(model, tokens, probe, batch, flow=True, own=False, alone=False):
 def load_codecs(out):
     codecs = {}
     for medium in ("audio", "video"):
-        codecs.update(safetensors_file.read(os.path.join(out, f"codec_{medium}.safetensors")))
+        codecs.update(left_by(out, f"codec_{medium}"))
     return codecs
+
+
+def left_by(out, stage):
+    """The tensors that a stage wrote. Raises InputError where they aren't there whole."""
+    try:
+        return safetensors_file.read(artefact(out, stage))
+    except (FileNotFoundError, ValueError):
+        raise InputError(f"{artefact(out, stage)}: isn't there, or isn't whole: run {stage} first (scripts/README.md)") from None
 
 
 def stage_weights(out, stage):
     """All weights that a stage left. Decoders may have been trained on since. Raises InputError where an
     encoder isn't the one that the stage was trained on: its latents would be others."""
-    weights = safetensors_file.read(artefact(out, stage))
+    weights = left_by(out, stage)
     codecs = load_codecs(out)
     for name, tensor in codecs.items():
         if ".encoder." in name and name in weights and not torch.equal(tensor, weights[name]):

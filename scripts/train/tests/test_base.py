@@ -13,11 +13,14 @@ import torch
 
 import safetensors_file
 from train.base import NANO, InputError, begin, check, nano, opened, read_json, read_weights, write_json
+from train.base import write_checkpoint as write_checkpoint_of
 from train.codecs import codec_weights
+from train.coders import encode, response_decoder
 from train.data import Material
 from train.layout import Layout
 from train.model import Model
-from train.tensors import initial_weights
+from train.talk import load_codecs, stage_weights
+from train.tensors import expected_tensors, initial_weights
 from train.tests.odd import odd_configs, patched, write_checkpoint
 from train.tokenizer import Tokens, tokenizer_json
 from world.practice import Practice
@@ -98,6 +101,33 @@ class Begin(unittest.TestCase):
                 with torch.no_grad():
                     normed = Model(c, initial_weights(c)).forward(batch)
                 self.assertTrue(torch.isfinite(normed).all())
+
+    def test_codecs_that_training_cannot_run_have_the_engines_shapes(self):
+        c = odd_configs()["plain"]
+        at = next(i for i, layer in enumerate(c["response"]["audio"]["encoder"]) if layer["op"] == "conv")
+        c["response"]["audio"]["encoder"][at]["padding"] = "replicate"
+        c["response"]["video"]["decoder"].insert(1, {"op": "elu"})
+        write_checkpoint(self.path("checkpoint"), c)
+        for base in (begin(self.path("out"), init=self.path("checkpoint")), opened(self.path("out"))):
+            self.assertEqual(set(base.config["_told"]), {"response.audio.encoder", "response.video.decoder"})
+            self.assertEqual(Layout(base.config).latents, Layout(odd_configs()["plain"]).latents)
+            self.assertEqual(expected_tensors(base.config).keys(), base.weights().keys())
+            with self.assertRaisesRegex(InputError, f"training can't run layer {at}, conv with padding"):
+                encode(base.config, base.weights(), "audio", torch.zeros(1, 1, 960, 1, 1))
+            with self.assertRaisesRegex(InputError, "training can't run layer 1, elu"):
+                response_decoder(base.config, "video").run({}, None)
+        write_checkpoint_of(self.path("made"), base.config, base.tokens, base.weights())
+        self.assertNotIn("_told", read_json(self.path("made", "config.json")))
+        begin(self.path("again"), init=self.path("made"))
+        begin(self.path("out"), init=self.path("checkpoint"))
+
+    def test_what_an_earlier_stage_has_not_left_is_named(self):
+        begin(self.path("out"), init=NANO)
+        with self.assertRaisesRegex(InputError, r"lessons.safetensors: isn't there, or isn't whole: run lessons first"):
+            stage_weights(self.path("out"), "lessons")
+        os.remove(self.path("out", "codec_audio.safetensors"))
+        with self.assertRaisesRegex(InputError, "run codec_audio first"):
+            load_codecs(self.path("out"))
 
     def test_what_becomes_of_the_backbone_is_said_stage_by_stage(self):
         out = self.path("out")
