@@ -1,7 +1,7 @@
 /** The workers of a batch: each has a device of its own, with one copy of a model's weights. */
 import { type Checkpoint, openCheckpoint } from "../../engine/mod.ts";
 import type { ModelOptions } from "../cli/model_options.ts";
-import { openSharedModel, ownModel, type SharedModel } from "../run/open_model.ts";
+import { openSharedModel, openTuning, ownModel, type SharedModel } from "../run/open_model.ts";
 import { introduce } from "../run/run_model.ts";
 import { inMemory } from "../saved/saving_options.ts";
 import { aborted } from "../system/interrupt.ts";
@@ -25,9 +25,23 @@ export function modelOpener(): ModelOpener {
     opened.set(path, new WeakRef(opening));
     return opening;
   };
+  // One after the other, with one record: workers that measured at once would disturb each other, and
+  // choose kernels that round differently.
+  const tunings = new Map<string, ReturnType<typeof openTuning>>();
+  let before: Promise<unknown> = Promise.resolve();
+  const open: ModelOpener["open"] = async (path, options) => {
+    const key = JSON.stringify([options["no-tune"], options["tune-cache"]]);
+    const tuning = tunings.get(key) ?? openTuning(options);
+    tunings.set(key, tuning);
+    return await openSharedModel(await checkpoint(path), options, inMemory, await tuning);
+  };
   return {
     checkpoint,
-    open: async (path, options) => await openSharedModel(await checkpoint(path), options, inMemory),
+    open(path, options) {
+      const opening = before.then(() => open(path, options));
+      before = opening.catch(() => {});
+      return opening;
+    },
   };
 }
 

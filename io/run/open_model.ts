@@ -14,7 +14,7 @@ import {
 import type { ModelOptions } from "../cli/model_options.ts";
 import { say } from "../system/terminal.ts";
 import type { OpenedSession, References } from "./run_model.ts";
-import { cachedTuning, defaultTuneCache } from "../cli/tune_cache.ts";
+import { type CachedTuning, cachedTuning, defaultTuneCache } from "../cli/tune_cache.ts";
 
 /** The checkpoint that comes with the program. */
 export async function ownModel(): Promise<string> {
@@ -57,16 +57,19 @@ export interface SharedModel {
 /**
  * Puts a checkpoint on one device (on two where two adapters or `split` are asked for), for sessions
  * with any options but those of the model.
+ *
+ * @param cache Models with the same one choose the same kernels.
  */
 export async function openSharedModel(
   checkpoint: Checkpoint,
   options: ModelOptions & { quiet?: boolean },
   durability: Durability = {},
+  cache?: CachedTuning | null,
 ): Promise<SharedModel> {
   const { thinker, performer = thinker } = options;
   const placement = options.placement ?? (performer === thinker ? "fused" : "split");
   const given = modelOptions(sessionOptions({ ...options, placement }));
-  const cache = await openTuning(options);
+  cache ??= await openTuning(options);
   if (cache) given.model.tuning = cache.request;
   const model = await openEngineModel(checkpoint, given.model);
   await cache?.keep();
