@@ -1,8 +1,10 @@
 /** Mimi against transformers' MimiModel (tests/data/mimi), and what is refused of it. */
 import { assert, assertEquals } from "@std/assert";
 import { CodecPart } from "../../../engine/families/part.ts";
+import { Fields } from "../../../engine/config/config_fields.ts";
 import { coderParameters } from "../../../engine/layers/coder.ts";
 import type { Shape4 } from "../../../engine/layers/ops/layer.ts";
+import { parseLayers } from "../../../engine/layers/registry.ts";
 import { openCodec } from "../../../engine/families/codec.ts";
 import { mimi } from "../../../engine/families/mimi.ts";
 import { Gpu } from "../../../kernels/gpu/device.ts";
@@ -144,6 +146,27 @@ withGpu("a Mimi's first weights keep signals at about unit size", async (gpu) =>
     const y = await inSpans(gpu, { prefix: "first", layers, input, tensors }, x, [units]);
     const size = Math.sqrt(y.reduce((sum, value) => sum + value ** 2, 0) / y.length);
     assert(size > 0.3 && size < 3, `${layers[0]?.op}: ${size}`);
+  }
+});
+
+Deno.test("Mimi's layers are what a config.json may hold", async () => {
+  using part = await CodecPart.open(folder, "audio");
+  const { encoder, decoder, coded } = part.codec;
+  for (const side of [encoder, decoder, coded?.encoder, coded?.decoder]) {
+    const layers = [...side?.layers ?? []];
+    assertEquals(parseLayers(new Fields({ layers }, "config.json"), "layers"), layers);
+  }
+  for (
+    const [layer, says] of [
+      [{ op: "transformer", sliding_window: 1 }, "num_hidden_layers is missing; it may be a whole"],
+      [{ op: "conv_transpose", channels: 0 }, "channels is 0; it may be a whole number from 1"],
+      [{ op: "quantize", codebooks: 2, semantic: 3 }, "semantic is 3; it may be a whole number"],
+      [{ op: "conv", channels: 1, kernel: [1, 1, 1], padding: "reflect" }, '"replicate"'],
+      [{ op: "elu", slope: 1 }, 'has the key "slope"'],
+    ] as const
+  ) {
+    const fields = new Fields({ layers: [layer] }, "config.json");
+    await assertInputError(() => parseLayers(fields, "layers"), "config.json: layers[0]", says);
   }
 });
 

@@ -49,6 +49,18 @@ Deno.test("placeLayers() gives every layer's output", () => {
 });
 
 Deno.test("placeLayers() names the layer that doesn't fit, and why", async () => {
+  const codebooks = { codebooks: 3, semantic: 1, codebook_size: 8, codebook_dim: 8 };
+  const transformer = {
+    op: "transformer",
+    num_hidden_layers: 1,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    head_dim: 8,
+    intermediate_size: 8,
+    sliding_window: 4,
+    rope_theta: 1e4,
+    norm_eps: 1e-5,
+  };
   const cases: [LayerConfig, Shape4, string][] = [
     [conv(8, [4, 1, 1], [4, 1, 1]), [6, 1, 1, 1], "time of 6 isn't divisible by stride 4"],
     [conv(8, [1, 4, 4], [1, 2, 2]), [1, 4, 5, 1], "width of 5 isn't divisible by stride 2"],
@@ -59,6 +71,31 @@ Deno.test("placeLayers() names the layer that doesn't fit, and why", async () =>
       { op: "conv", channels: 1, kernel: [3, 1, 1], stride: [2, 1, 1], dilation: 2 },
       [4, 1, 1, 1],
       "dilation 2 with time stride 2",
+    ],
+    [
+      { op: "conv_transpose", channels: 4, kernel: 2, stride: 3 },
+      [2, 1, 1, 4],
+      "kernel 2 is smaller",
+    ],
+    [
+      { op: "conv_transpose", channels: 4, kernel: 3, stride: 3, groups: 4 },
+      [2, 1, 1, 6],
+      "6 channels to 4 can't be parted into 4 groups",
+    ],
+    [{ op: "conv_transpose", channels: 4, kernel: 3, stride: 3 }, [2, 2, 1, 6], "not 2 x 1"],
+    [transformer, [2, 1, 1, 6], "channels of the layer before is 6; it may be a multiple of 4"],
+    [{ ...transformer, head_dim: 12 }, [2, 1, 1, 8], "head_dim is 12; it may be a multiple of 8"],
+    [
+      { ...transformer, num_key_value_heads: 3 },
+      [2, 1, 1, 8],
+      "num_key_value_heads 3 doesn't divide num_attention_heads 4",
+    ],
+    [{ op: "quantize", ...codebooks }, [2, 1, 1, 6], "channels of the layer before is 6"],
+    [{ op: "quantize", ...codebooks, codebook_dim: 6 }, [2, 1, 1, 8], "codebook_dim is 6"],
+    [
+      { op: "dequantize", channels: 8, ...codebooks },
+      [2, 1, 1, 4],
+      "reads the codes of 3 codebooks, not 4 channels",
     ],
     [unshuffle(1, 3, 1), [1, 4, 4, 1], "height of 4 isn't divisible by factor 3"],
     [shuffle(2, 2, 1), [1, 4, 4, 6], "6 channels can't be shuffled"],
