@@ -4,7 +4,7 @@
  *
  *     deno run -A scripts/reference/causal.ts FOLDER --precision f32 --ids 1,2,3 --greedy 64 -o FILE
  *
- * writes `logits` f32 [ids, vocabulary] and `tokens` i32... as safetensors of f32.
+ * writes `logits` [ids, vocabulary] and `tokens` [greedy] as safetensors, both in f32.
  */
 import { parseArgs } from "node:util";
 import { openBackbone } from "../../engine/checkpoint/checkpoint.ts";
@@ -14,6 +14,7 @@ import { Backbone } from "../../engine/model/backbone.ts";
 import { History } from "../../engine/model/history.ts";
 import { writeSafetensors } from "../../engine/weights/safetensors_writer.ts";
 import { type CheckpointTensor, Weights } from "../../engine/weights/weights.ts";
+import { writeAll } from "../../io/system/bytes.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { Plan } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
@@ -153,10 +154,9 @@ if (import.meta.main) {
     { name: "logits", dtype: "F32" as const, shape: [ids.length, config.vocab_size] },
     { name: "tokens", dtype: "F32" as const, shape: [count] },
   ];
-  using file = await Deno.open(values.output, { write: true, create: true, truncate: true });
-  const writer = file.writable.getWriter();
+  using file = await Deno.create(values.output);
   await writeSafetensors(specs, async function* ({ name }) {
     yield new Uint8Array(data[name as keyof typeof data].buffer as ArrayBuffer);
-  }, writer);
+  }, { write: (bytes) => writeAll(file, bytes) });
   gpu.destroy();
 }
