@@ -174,7 +174,8 @@ def goldens(args):
 
     # The original code must make the same of the same weights; only its names are committed.
     code = module(args.original)
-    sizes = {"dim": TINY["base_dim"], "dim_mult": TINY["dim_mult"], "temperal_downsample": [False, True, True]}
+    sizes = {"dim": TINY["base_dim"], "dim_mult": TINY["dim_mult"]}
+    sizes["temperal_downsample"] = [False, True, True]
     original = code.WanVAE_(z_dim=16, num_res_blocks=1, **sizes).double().eval()
     names = {name: original_name(name, 1) for name in model.state_dict()}
     original.load_state_dict({names[name]: value for name, value in model.state_dict().items()})
