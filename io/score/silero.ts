@@ -84,13 +84,16 @@ export class Silero implements AsyncDisposable {
         batch.push(...this.#asked.splice(0, 1));
       }
       // At once, so that nothing is asked between the last look and the end.
-      if (batch.length === 0) this.#isWorking = false;
-      else {try {
-          const scores = await this.#scores(batch.flatMap(({ sounds }) => sounds));
-          for (const { sounds, resolve } of batch) resolve(scores.splice(0, sounds.length));
-        } catch (error) {
-          for (const { reject } of batch) reject(error);
-        }}
+      if (batch.length === 0) {
+        this.#isWorking = false;
+        return;
+      }
+      try {
+        const scores = await this.#scores(batch.flatMap(({ sounds }) => sounds));
+        for (const { sounds, resolve } of batch) resolve(scores.splice(0, sounds.length));
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
     }
   }
 
