@@ -77,6 +77,8 @@ export class Thinker {
   readonly #passReadback: Readback<readonly [Tensor, ...Tensor[]]>;
   readonly #mediaReadback: Readback<readonly [Tensor, Tensor, Tensor]>;
   readonly #fence: Readback;
+  /** Latents of the first frame of the response's pictures, where that comes alone. */
+  #first: Tensor | null = null;
 
   private constructor(model: Model, sendsSlices: boolean, details: boolean) {
     this.model = model;
@@ -202,11 +204,20 @@ export class Thinker {
 
   /** Begins the streams of pictures where their first frame comes alone. @param first Its latents. */
   begin(first: Tensor): void {
+    const { gpu } = this.model;
+    this.#first ??= makeTensor(gpu, "first frame's latents", first.shape);
+    submit(gpu, new Plan([copy("first frame's latents", first, this.#first)]));
+    this.#begin();
+  }
+
+  #begin(): void {
+    if (!this.#first) return;
     const { gpu, checkpoint: { config } } = this.model;
     const { encoder } = this.#observers.video;
     const { width, height } = config.observation.video;
     if (encoder.firstSteps) encoder.write(grey(width * height * 3));
-    submit(gpu, new Plan([...encoder.firstSteps ?? [], ...this.#decoder.video.takeFirst(first)]));
+    const decode = this.#decoder.video.takeFirst(this.#first);
+    submit(gpu, new Plan([...encoder.firstSteps ?? [], ...decode]));
   }
 
   /** Encodes u_k into its rows of the residual stream. Only submits. Lengths must be a unit's. */
@@ -274,6 +285,7 @@ export class Thinker {
     history.writeWindow();
     this.setLatents(new Float32Array(latents.length));
     for (const coder of Object.values(this.coders)) coder.reset();
+    this.#begin();
   }
 
   /** The encoders and decoders that carry state from unit to unit. */

@@ -82,16 +82,24 @@ withGpu(
       }
       // What the thinker decodes goes on from the first frame's latents.
       let latents = first;
+      const given: [Float32Array, number[]][] = [];
       for (let unit = 0; unit < 2; unit++) {
         const response = normal(next, model.latents.length);
         const { video } = model.splitLatents(response);
         latents = joinReference(latents, block([1, 2, 2, 12], video));
         thinker.setLatents(response);
         const { frames } = await thinker.decode();
+        given.push([response, [...frames]]);
         const expected = toBytes(reference("decoder", latents)).slice(
           (1 + 4 * unit) * frame.length,
         );
         assertClose(frames, expected, { absolute: 0.51 });
+      }
+      // The next session with the same settings begins as this one did.
+      thinker.rewind();
+      for (const [response, frames] of given) {
+        thinker.setLatents(response);
+        assertEquals([...(await thinker.decode()).frames], frames);
       }
       // What the user shows goes on from a grey frame.
       const shown = Uint8Array.from({ length: 8 * frame.length }, () => 255 * next());
