@@ -40,8 +40,22 @@ export function inputArgs(path: string, video: ProbedTrack | null = null): strin
     ...["-protocol_whitelist", "file,pipe", "-format_whitelist", formatWhitelist],
     ...["-probesize", "33554432", "-analyzeduration", "15000000", ...decoderArgs(video)],
     // A recording may stand still for an hour; a clock that jumps by more is damaged.
-    ...[...inputLimits(3600), "-i", fileUrl(path)],
+    ...[...inputLimits(3600), ...(isJpeg(path) ? ["-f", "jpeg_pipe"] : []), "-i", fileUrl(path)],
   ];
+}
+
+/** By its name FFmpeg takes a JPEG for one of a numbered row of files (image2), which isn't read. */
+function isJpeg(path: string): boolean {
+  if (!/\.(jpe?g|jps|mpo)$/i.test(path)) return false;
+  try {
+    if (!Deno.statSync(path).isFile) return false;
+    using file = Deno.openSync(path);
+    const head = new Uint8Array(3);
+    return file.readSync(head) === 3 && head.every((byte, i) => byte === [0xff, 0xd8, 0xff][i]);
+  } catch {
+    // FFmpeg says what is wrong with it.
+    return false;
+  }
 }
 
 /** A path as FFmpeg takes it without reading a protocol, an option or a pattern into it. */

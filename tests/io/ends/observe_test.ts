@@ -325,6 +325,12 @@ ffmpegTest("readPicture() fits a picture, readSound() takes a video's sound", as
   const frame = await readPicture(`${folder}/a.png`, userShape, finder);
   assertEquals(frame.length, 64 * 48 * 3);
   assertEquals(lit(frame), [0, 64, 16, 32]);
+  // A camera's picture, and one whose name lies.
+  await make(...white(0.04, "200x50"), `${folder}/b.jpg`);
+  await Deno.copyFile(`${folder}/a.png`, `${folder}/png.JPEG`);
+  for (const name of ["b.jpg", "png.JPEG"]) {
+    assertEquals(lit(await readPicture(`${folder}/${name}`, userShape, finder)), [0, 64, 16, 32]);
+  }
   await make(...picture(3), ...tone(3), ...h264, "-c:a", "aac", `${folder}/a.mp4`);
   const sound = await readSound(`${folder}/a.mp4`, userShape, 1, finder);
   assertEquals(sound.length, 16000);
