@@ -55,6 +55,13 @@ const layout = unitLayout(await openConfig(`${root}engine/models/nano`));
 const unitDigests = (list: Event[]) =>
   list.flatMap((event) => event.type === "unit" ? [event.digest] : []);
 
+ffmpegTest("a batch of a glob needs no permission that its task lacks", async (at) => {
+  await Deno.writeTextFile(`${at}/a.wav`, "no sound");
+  const { code, stderr } = await main(["batch", `${at}/*.wav`, "-o", `${at}/out`]);
+  assertEquals(code, 4, stderr);
+  assertEquals(names(`${at}/out`), [".wanstream", "a"]);
+});
+
 adapterTest("the main job gives the same files twice, and others for another seed", async (at) => {
   const replay = async (name: string, seed: string) => {
     const out = ["-o", `${at}/${name}.mkv`, "--events", `${at}/${name}.jsonl`];
