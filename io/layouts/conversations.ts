@@ -49,6 +49,8 @@ const pairs = [["user", "agent"], ["input", "output"]] as const;
 
 const mediaExtension = /^\.(wav|flac|mp3|m4a|aac|ogg|opus|mkv|mka|mp4|mov|webm|nut|ts)$/i;
 
+const isMedia = (name: string) => mediaExtension.test(extname(name));
+
 /** Deepest folder below the one that is searched. */
 const deepest = 8;
 
@@ -73,7 +75,7 @@ export async function findConversations(
   const found: FoundConversations = { conversations: [], leftOut: [] };
   if (info.isDirectory) await search(root, "", found, ffmpeg, 0);
   else {
-    const problem = await whyNotTwo(root, ffmpeg);
+    const problem = await whyNoFile(root) ?? await whyNotTwo(root, ffmpeg);
     if (problem !== null) throw new InputError(`${root}: ${problem}`);
     found.conversations.push(channels(root, basename(root)));
   }
@@ -100,11 +102,17 @@ async function search(
     throw readError(folder, error);
   });
   entries.sort((a, b) => a.name < b.name ? -1 : 1);
-  const names = entries.filter(({ isDirectory }) => !isDirectory).map(({ name }) => name);
   const before = found.leftOut.length;
+  const names: string[] = [];
+  for (const { name, isDirectory } of entries) {
+    if (isDirectory || !(isMedia(name) || /\.jsonl?$/.test(name))) continue;
+    const problem = await whyNoFile(join(folder, name));
+    if (problem === null) names.push(name);
+    else found.leftOut.push(`${join(below, name)}: ${problem}`);
+  }
   const here = await inFolder(folder, below, names, found.leftOut);
   if (here.length === 0 && found.leftOut.length === before) {
-    for (const name of names.filter((name) => mediaExtension.test(extname(name)))) {
+    for (const name of names.filter(isMedia)) {
       const problem = halfPair(name) ?? await whyNotTwo(join(folder, name), ffmpeg);
       if (problem === null) here.push(channels(join(folder, name), join(below, name)));
       else found.leftOut.push(`${join(below, name)}: ${problem}`);
@@ -115,8 +123,23 @@ async function search(
   const folders = entries.filter(({ name, isDirectory }) => isDirectory && !name.startsWith("."));
   for (const { name } of folders) {
     const inside = join(below, name);
-    if (depth < deepest) await search(root, inside, found, ffmpeg, depth + 1);
-    else found.leftOut.push(`${inside}: is more than ${deepest} folders deep`);
+    if (depth < deepest) {
+      await search(root, inside, found, ffmpeg, depth + 1).catch((error) => {
+        if (!(error instanceof InputError)) throw error;
+        found.leftOut.push(error.message);
+      });
+    } else found.leftOut.push(`${inside}: is more than ${deepest} folders deep`);
+  }
+}
+
+/** Why an entry can't be read as a file (a pipe would be waited for); null: it can. */
+async function whyNoFile(path: string): Promise<string | null> {
+  try {
+    return (await Deno.stat(path)).isFile ? null : "is no file: save its content to one";
+  } catch (error) {
+    const why = readError(path, error);
+    if (!(why instanceof InputError)) throw why;
+    return why.message.replace(`${path}: `, "");
   }
 }
 

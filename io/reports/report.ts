@@ -2,10 +2,11 @@
  * A page with plots, tables and their provenance: one file that renders without a network and
  * without scripts. Plots are drawn here, as SVG, by draw/.
  */
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Origin, Provenance } from "../provenance/provenance.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { RunError } from "../system/errors.ts";
+import { outputError, RunError } from "../system/errors.ts";
 import type { Plot } from "./plots.ts";
 import type { Table } from "./table.ts";
 
@@ -48,20 +49,27 @@ export async function checkReport(path: string, force: boolean): Promise<void> {
   if (!/\.html?$/i.test(path)) {
     throw new InputError(`--report: '${path}' should end in .html`);
   }
+  const folder = dirname(path);
+  if (!(await Deno.stat(folder).catch(() => null))?.isDirectory) {
+    throw new InputError(`--report: ${path}: ${folder} is no folder: make it first`);
+  }
   const info = await Deno.stat(path).catch(() => null);
+  if (info?.isDirectory) throw new InputError(`--report: ${path} is a folder: name a file`);
   if (info && !force) {
     throw new InputError(`--report: ${path} exists: add --force to replace it`);
   }
 }
 
-/** Writes the page. @throws RunError when plots can't be drawn. */
+/** Writes the page. @throws RunError when plots can't be drawn, or the page can't be written. */
 export async function writeReport(path: string, report: Report): Promise<void> {
   const plots = report.benches.flatMap((bench) => bench.plots);
   const drawn = plots.length === 0 ? [] : await draw(plots);
   await Deno.writeTextFile(
     path,
     page(report, new Map(plots.map((plot, i) => [plot, drawn[i] ?? ""]))),
-  );
+  ).catch((error) => {
+    throw outputError(path, error);
+  });
 }
 
 const folder = fileURLToPath(new URL("./draw/", import.meta.url));

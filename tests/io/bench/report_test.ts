@@ -1,4 +1,5 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { InputError } from "../../../engine/config/errors.ts";
 import type { KernelFigure } from "../../../io/bench/kernels.ts";
 import {
   growthPlot,
@@ -10,7 +11,7 @@ import {
   stagePlot,
   startPlot,
 } from "../../../io/reports/plots.ts";
-import { type Bench, draw, writeReport } from "../../../io/reports/report.ts";
+import { type Bench, checkReport, draw, writeReport } from "../../../io/reports/report.ts";
 import { provenanceOf, startRun } from "../../../io/provenance/provenance.ts";
 import { chromium, rendered } from "../chromium.ts";
 import { folderTest } from "../media.ts";
@@ -127,3 +128,14 @@ else {
     }
   });
 }
+
+folderTest("checkReport() refuses a page that could not be written", async (folder) => {
+  await Deno.mkdir(`${folder}/a.html`);
+  await Deno.writeTextFile(`${folder}/b.html`, "");
+  for (const name of ["c.txt", "a.html", "none/c.html", "b.html/c.html"]) {
+    await assertRejects(() => checkReport(`${folder}/${name}`, true), InputError, name);
+  }
+  await assertRejects(() => checkReport(`${folder}/b.html`, false), InputError, "--force");
+  await checkReport(`${folder}/b.html`, true);
+  await checkReport(`${folder}/c.html`, false);
+});

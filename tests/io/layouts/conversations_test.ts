@@ -156,3 +156,34 @@ folderTest(
     }
   },
 );
+
+folderTest(
+  "links to nothing, pipes and links to themselves are named, and none is waited for",
+  async (root) => {
+    await put(root, {
+      "good/user.wav": 1,
+      "good/agent.wav": 1,
+      "pipes/.keep": "",
+      "links/.keep": "",
+    });
+    for (const [name, to] of [["x.jsonl", "gone"], ["error.json", "gone"], ["c.wav", "c.wav"]]) {
+      await Deno.symlink(to ?? "", `${root}/links/${name}`);
+    }
+    await Deno.symlink("..", `${root}/links/loop`);
+    const pipes = ["call.wav", "error.json", "events.jsonl", "film.mkv"];
+    if (Deno.build.os !== "windows") {
+      const paths = pipes.map((name) => `${root}/pipes/${name}`);
+      await new Deno.Command("mkfifo", { args: paths }).output();
+      await assertRejects(() => findConversations(`${root}/pipes/call.wav`, without), InputError);
+    }
+    const { conversations, leftOut } = await findConversations(root, without);
+    assertEquals(conversations.map(({ name }) => name), ["good"]);
+    assertEquals(leftOut, [
+      "links/c.wav: can't be read (Too many levels of symbolic links): check its name",
+      ...["error.json", "x.jsonl"].map((name) =>
+        `links/${name}: there is no such file: check its name`
+      ),
+      ...pipes.map((name) => `pipes/${name}: is no file: save its content to one`),
+    ]);
+  },
+);
