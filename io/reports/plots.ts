@@ -272,6 +272,8 @@ export function startPlot(parts: readonly { what: string; ms: number }[]): Plot 
 /** A value with the ends of its interval; null: there is none. */
 export interface IntervalPoint {
   name: string;
+  /** Tells points of one name apart, which then stand below each other on one axis. */
+  row?: string;
   value: number;
   low: number | null;
   high: number | null;
@@ -282,7 +284,7 @@ export interface IntervalPoint {
 /**
  * Values with intervals, one below the other.
  *
- * @param shared One axis for all; otherwise each has its own.
+ * @param shared One axis for all; otherwise each name has its own, for all of its rows.
  * @param zero Draws a line at 0, which differences are held against.
  */
 export function intervalPlot(
@@ -296,7 +298,11 @@ export function intervalPlot(
     scale: { domain: [true, false], range: [palette[0], palette[5]] },
     legend: null,
   };
-  const y = shared ? { y: { ...rowsOf("name", null).y, axis: { labelLimit: 600 } } } : {};
+  const rows = [...new Set(points.flatMap(({ row }) => row ?? []))];
+  const field = shared ? "name" : "row";
+  const y = shared || rows.length > 0
+    ? { y: { ...rowsOf(field, null).y, axis: { labelLimit: 600 } } }
+    : {};
   const encoding = { ...y, color };
   const layer = [
     ...(zero
@@ -314,13 +320,14 @@ export function intervalPlot(
   const data = { values: points };
   if (shared) return { ...texts, spec: { width, height: { step: 22 }, data, layer } };
   // Above its axis a name needs no room beside it, which could only be guessed here.
+  const names = [...new Set(points.map(({ name }) => name))];
   const header = { labelOrient: "top", labelAnchor: "start", labelPadding: 4 };
   return {
     ...texts,
     spec: {
       data,
-      facet: { row: { field: "name", type: "nominal", title: null, sort: null, header } },
-      spec: { width, height: 20, layer },
+      facet: { row: { field: "name", type: "nominal", title: null, sort: names, header } },
+      spec: { width, height: rows.length > 0 ? { step: 20 } : 20, layer },
       resolve: { scale: { x: "independent" } },
     },
   };

@@ -153,7 +153,7 @@ const declared: readonly Declared[] = [
   ),
   active(
     "overlap",
-    "overlap, part of the time in which anybody speaks",
+    "overlap, part of the time with speech",
     () => (heard) =>
       ratio(heard.map((one) => {
         const { overlap } = one.exchange;

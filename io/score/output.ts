@@ -164,24 +164,20 @@ export function heading({ name, conversations, leftOut }: System): string {
   return `${name}: ${count}, ${(seconds / 60).toFixed(1)} min${without}`;
 }
 
-/** Each figure that has intervals, the systems one below the other. */
+/** Each figure that has intervals, the systems one below the other on one axis. */
 function comparing(systems: readonly System[]) {
-  const points = told(systems).filter(({ side }) => side !== "user").flatMap((
-    { key, label, side },
-  ) =>
-    systems.flatMap((system): IntervalPoint[] => {
+  let above = "";
+  const points = told(systems).flatMap(({ key, label, side }) => {
+    if (!label.startsWith(" ")) above = label;
+    const name = label.startsWith(" ") ? `${above}:${label}` : label;
+    if (side === "user") return [];
+    return systems.flatMap((system): IntervalPoint[] => {
       const one = system.figures.find((figure) => figure.key === key && figure.side === side);
       if (!one || one.value === null || one.interval === null) return [];
       const [low, high] = one.interval;
-      return [{
-        name: `${label.trim()}: ${system.name}`,
-        value: one.value,
-        low,
-        high,
-        stands: true,
-      }];
-    })
-  );
+      return [{ name, row: system.name, value: one.value, low, high, stands: true }];
+    });
+  });
   return points.length === 0 ? [] : [intervalPlot(points, {
     ...{ id: "systems", title: "The systems beside each other" },
     note:

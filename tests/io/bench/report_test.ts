@@ -70,6 +70,12 @@ const benches: Bench[] = [{
         { name: "missed questions", value: 0, low: 0, high: 0, stands: false },
       ], { id: `intervals-${shared}`, title: "t", note: "n", shared, zero: !shared })
     ),
+    intervalPlot(
+      ["speed", "length"].flatMap((name) =>
+        ["one", "another"].map((row) => ({ name, row, value: 3, low: 2, high: 4, stands: true }))
+      ),
+      { id: "rows", title: "t", note: "n", shared: false, zero: false },
+    ),
     startPlot([{ what: "modules", ms: 100 }, { what: "rest", ms: -5 }]),
   ],
 }];
@@ -85,7 +91,11 @@ drawingTest(
     for (const reference of [/<script/i, /<link/i, /\ssrc=/i, /@import/i, /url\(["']?http/i]) {
       assert(!reference.test(text), `${reference} in the page`);
     }
-    assertEquals((text.match(/<svg /g) ?? []).length, 9);
+    assertEquals((text.match(/<svg /g) ?? []).length, 10);
+    // Rows of one name stand on one axis.
+    const [, rows = ""] = text.split('<figure id="plot-rows">');
+    const drawn = (word: string) => rows.split("</figure>", 1)[0]?.split(`>${word}<`).length;
+    assertEquals(["speed", "length", "another"].map(drawn), [2, 2, 3]);
     assertStringIncludes(text, "all &amp; &lt;everything&gt;");
     assertStringIncludes(text, "&quot;hidden_size&quot;: 7");
     assert(!/NaN|undefined/.test(text));
