@@ -92,6 +92,8 @@ const noPeople = "no JSD: icc_gt_distribution.json lies neither with the samples
 /** A row for each figure. */
 export function benchTable({ name, figures, samples, leftOut }: BenchSystem): Table {
   const isBlind = samples.some((one) => one.frequency !== null && one.timesDistance === null);
+  const told = new Set(figures.map(({ set }) => set));
+  const silent = [...new Set(samples.map(({ set }) => set))].filter((set) => !told.has(set));
   const without = leftOut.length > 0 ? `, ${leftOut.length} left out` : "";
   return tableOf(`${name}: ${samples.length} samples${without}`, figures, [
     ["set", ({ set }) => set],
@@ -99,7 +101,11 @@ export function benchTable({ name, figures, samples, leftOut }: BenchSystem): Ta
     ["", ({ value }) => value === null ? null : number(value)],
     ["95 %", ({ interval }) => intervalText(interval)],
     ["n", ({ events }) => `${events}`],
-  ], [...isBlind ? [noPeople] : [], definitions]);
+  ], [
+    ...silent.map((set) => `${set}: no figures: the agent stops nowhere and responds nowhere`),
+    ...isBlind ? [noPeople] : [],
+    definitions,
+  ]);
 }
 
 /** A line for each figure. */

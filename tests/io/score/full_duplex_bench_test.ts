@@ -12,6 +12,7 @@ import {
   timesDistance,
   timingOf,
 } from "../../../io/score/full_duplex_bench/figures.ts";
+import { benchTable, figuresOf } from "../../../io/score/full_duplex_bench/output.ts";
 import { readWords, scoreSample } from "../../../io/score/full_duplex_bench/samples.ts";
 import {
   inTenths,
@@ -56,6 +57,20 @@ Deno.test("timing: pauses are joined, overlaps are stops, ends lead to the next 
   assertEquals(timingOf([[0, 1], [2, 3]], [[3, 4]]).response, [[1, 3]]);
   assertEquals(timingOf([[0, 1], [2, 3]], [[3.5, 4]]).response, [[3, 3.5]]);
   assertEquals(timingOf([], agent), { stop: [], response: [] });
+});
+
+Deno.test("a set in which the agent never speaks has no figures, and the table says so", () => {
+  const none = { takesTurn: null, latency: null, frequency: null, timesDistance: null };
+  const sample = { ...none, name: "1", task: "overlap" as const, response: [] };
+  const samples = [
+    { ...sample, set: "silent", stop: [] },
+    { ...sample, set: "spoken", stop: [[1, 1.5]] as Stretch[] },
+  ];
+  const figures = figuresOf(samples, 0);
+  const { rows, notes = [] } = benchTable({ name: "v1.5", figures, samples, leftOut: [] });
+  assertEquals(rows.map(([set]) => set), ["spoken"]);
+  assertEquals(notes.filter((note) => note.startsWith("silent: no figures")).length, 1);
+  assertEquals(notes.filter((note) => note.startsWith("spoken")), []);
 });
 
 Deno.test("a listener takes the turn by any stretch that is no backchannel, not by the last alone", () => {
