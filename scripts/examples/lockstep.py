@@ -2,8 +2,8 @@
 
     python3 scripts/examples/lockstep.py INPUT.wav OUTPUT.wav COMMAND [OPTIONS ...]
 
-INPUT.wav is mono, 16 bits, at the model's rate; COMMAND is `wanstream stream --lockstep` or
-`deno task stream --lockstep`. Prints what the agent says.
+INPUT.wav is mono, 16 bits, 16 kHz (`ffmpeg -i talk.mp4 -ac 1 -ar 16000 INPUT.wav`); COMMAND is
+`wanstream stream --lockstep` or `deno task stream --lockstep`. Prints what the agent says.
 """
 
 import json
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import wave
 
+RATE = 16000
 UNIT_BYTES = 5120  # 160 ms at 16 kHz, 16 bits
 
 
@@ -39,9 +40,12 @@ class Lockstep:
 
 
 def main(source: str, target: str, *command: str) -> int:
+    with wave.open(source) as given:
+        if given.getparams()[:3] != (1, 2, RATE):
+            sys.exit(f"{source}: should be mono, 16 bits, {RATE} Hz: convert it with FFmpeg")
     model = Lockstep(list(command))
     with wave.open(source) as given, wave.open(target, "wb") as taken:
-        taken.setparams((1, 2, given.getframerate(), 0, "NONE", ""))
+        taken.setparams((1, 2, RATE, 0, "NONE", ""))
         while audio := given.readframes(UNIT_BYTES // 2):
             fields, answer = model.run_tick(audio.ljust(UNIT_BYTES, b"\0"))
             taken.writeframes(answer)
@@ -51,4 +55,6 @@ def main(source: str, target: str, *command: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     sys.exit(main(*sys.argv[1:]))
