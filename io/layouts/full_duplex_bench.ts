@@ -168,8 +168,9 @@ async function write(item: LayoutItem, answer: LayoutAnswer): Promise<void> {
   const [wav = "", json = ""] = item.outputs;
   const outputs = new Outputs([item.input], true);
   try {
-    const sound = await outputs.claim(wav);
+    // Files get their names in this order: the sound never stands without the mark of who made it.
     const text = await outputs.claim(json);
+    const sound = await outputs.claim(wav);
     const writer = await WavWriter.create(sound.temporary, outputRate);
     await writer.write(inTime(answer)).finally(() => writer.close());
     const chunks = (await heardWords(item, answer)).map(({ text, from, to }) => ({
