@@ -135,7 +135,7 @@ function readItem(line: string, where: string, folder: string, options: OptionRe
     if (typeof value === "string" && value !== "" && !value.includes("\0")) return value;
     throw fields.error(key, may);
   };
-  const id = text("id", "a name, its folder's");
+  const id = text("id", "text: the item's name, and its folder's");
   const input = resolve(folder, text("input", "the path of a recording"));
   const { id: _, input: __, ...own } = json as Record<string, unknown>;
   try {
