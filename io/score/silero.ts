@@ -131,8 +131,12 @@ export class Silero implements AsyncDisposable {
   }
 
   async #ended(): Promise<RunError> {
+    const { signal } = await this.#child.status;
+    if (signal !== null) {
+      return new RunError(`Silero VAD was ended by ${signal}: give it more memory, or run again`);
+    }
     const lines = (await this.#said).trimEnd().split("\n");
-    const why = lines.find((line) => /error/i.test(line)) ?? lines.at(-1) ?? "no reason";
+    const why = (lines.find((line) => /error/i.test(line)) ?? lines.at(-1)) || "no reason";
     return new RunError(`Silero VAD has ended (${why.trim()}): is npm's registry reachable?`);
   }
 

@@ -6,7 +6,7 @@
  * A program of its own: its packages (140 MB) are downloaded only when something is scored. It writes a
  * byte when it is ready. Standard input then has, as often as one likes, the number of sounds and of each
  * sound its number of samples (u32), and the samples (f32) of one after the other; standard output has
- * the scores (f32) in the same order.
+ * the scores (f32) in the same order. It ends with standard input, also where it is at work.
  *
  * Source: Silero Team, Silero VAD (2021-2025), MIT; the ONNX file as npm's `@ricky0123/vad-web` ships it.
  * As in the authors' own wrapper each window is preceded by the 64 samples before it.
@@ -56,6 +56,8 @@ async function score(sounds: readonly Float32Array[]): Promise<Float32Array[]> {
   let state = new ort.Tensor("float32", new Float32Array(2 * count * 128), [2, count, 128]);
   const size = context + windowSamples;
   for (let i = 0; i < windows; i++) {
+    // Lets the end of standard input be seen: who asked has gone, perhaps killed.
+    if (i % 64 === 63) await new Promise((resolve) => setTimeout(resolve));
     const seen = new Float32Array(count * size);
     const from = i * windowSamples - context;
     sounds.forEach((sound, row) =>
@@ -90,8 +92,8 @@ async function write(bytes: Uint8Array): Promise<void> {
 }
 
 await write(Uint8Array.of(1));
-for (;;) {
-  const count = await read(4);
+for (let next = read(4);;) {
+  const count = await next;
   const lengths = count && await read(4 * (new Uint32Array(count.buffer)[0] ?? 0));
   if (lengths === null) break;
   const sounds: Float32Array[] = [];
@@ -99,5 +101,7 @@ for (;;) {
     const samples = await read(4 * length);
     if (samples) sounds.push(new Float32Array(samples.buffer));
   }
+  next = read(4);
+  next.then((count) => count ?? Deno.exit());
   for (const scores of await score(sounds)) await write(new Uint8Array(scores.buffer));
 }

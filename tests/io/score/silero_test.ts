@@ -149,3 +149,21 @@ sileroTest(
     });
   },
 );
+
+sileroTest("Silero ends with its input, in the middle of a sound", async () => {
+  const folder = new URL("../../../io/score/silero/", import.meta.url).pathname;
+  const args = ["--no-config", "--lock", `${folder}deno.lock`, "--frozen", "--allow-read"];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-q", "--no-prompt", ...args, `${folder}silero.ts`],
+    ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
+  }).spawn();
+  // Ten minutes of silence, of which it would give 18750 scores.
+  const sound = new Uint8Array(8 + 4 * 600 * rate);
+  new DataView(sound.buffer).setUint32(0, 1, true);
+  new DataView(sound.buffer).setUint32(4, 600 * rate, true);
+  const writer = child.stdin.getWriter();
+  await writer.write(sound);
+  await writer.close();
+  const { success, stdout } = await child.output();
+  assertEquals([success, stdout.length], [true, 1]);
+});
