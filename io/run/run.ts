@@ -80,7 +80,9 @@ export async function run(
     const both = Promise.all([coming, opening]);
     const opened = await Promise.race([both, aborted(signal).then(() => null)]);
     if (opened === null) {
-      say(`interrupted before the first unit${ends.arriving ? "" : ": nothing was written"}`);
+      if (!request.options.quiet) {
+        say(`interrupted before the first unit${ends.arriving ? "" : ": nothing was written"}`);
+      }
       return { exitCode: interruptedCode, summary: null, provenance: null };
     }
     isOpen = true;
@@ -144,7 +146,7 @@ async function answer(work: Work): Promise<Omit<RunResult, "provenance">> {
         `${cut.seconds.toFixed(2)} s (${cut.reason}): ${answered} before that (${seconds} s) ` +
         `${units === 1 ? "was" : "were"} answered${units === 0 ? "; nothing was written" : ""}`,
     );
-  } else if (signal.aborted) {
+  } else if (signal.aborted && !options.quiet) {
     say(
       `interrupted after ${answered} (${seconds} s)` +
         (units === 0 ? ": nothing was written" : ": finishing what is there"),
