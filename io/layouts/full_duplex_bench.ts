@@ -52,8 +52,11 @@ const most = 100_000;
 export async function findSamples(root: string): Promise<Sample[]> {
   const samples: Sample[] = [];
   let looked = 0;
-  const look = async (folder: string, depth: number) => {
+  const look = async (folder: string, above: readonly string[]) => {
     if (++looked > most) throw new InputError(`${root}: has more than ${most} folders`);
+    // A link may lead back to where it was found.
+    const place = await Deno.realPath(folder);
+    if (above.includes(place)) return;
     const names = new Map<string, boolean>();
     for await (const entry of Deno.readDir(folder)) {
       if (entry.name.startsWith(".")) continue;
@@ -62,12 +65,12 @@ export async function findSamples(root: string): Promise<Sample[]> {
     }
     if (names.get("input.wav") === false) {
       samples.push(sampleOf(folder, [...names.keys()]));
-    } else if (depth < deepest) {
+    } else if (above.length < deepest) {
       const folders = [...names].flatMap(([name, isFolder]) => isFolder ? [name] : []);
-      for (const name of folders.sort(inOrder)) await look(join(folder, name), depth + 1);
+      for (const name of folders.sort(inOrder)) await look(join(folder, name), [...above, place]);
     }
   };
-  await look(root, 0).catch((error) => {
+  await look(root, []).catch((error) => {
     throw error instanceof InputError ? error : readError(root, error);
   });
   if (samples.length === 0) {
@@ -109,7 +112,10 @@ export async function eventTimes({ folder, task }: Sample): Promise<[from: numbe
     : new Fields(value, path);
   const key = fields.has("timestamps") ? "timestamps" : "timestamp";
   const [from, to] = fields.list(key, [2, 2]);
-  if (typeof from !== "number" || typeof to !== "number" || !(from >= 0 && to >= from)) {
+  if (
+    typeof from !== "number" || typeof to !== "number" ||
+    !(from >= 0 && to >= from && to < Infinity)
+  ) {
     throw fields.error(key, "two times in seconds, in order");
   }
   return [from, to];
@@ -121,7 +127,9 @@ const maxBytes = 16 << 20;
 export async function readJson(path: string): Promise<unknown> {
   let text: string;
   try {
-    const { size } = await Deno.stat(path);
+    const { size, isFile } = await Deno.stat(path);
+    // A pipe would be waited for.
+    if (!isFile) throw new InputError(`${path}: is no file: save its content to one`);
     if (size > maxBytes) throw new InputError(`${path}: is larger than ${maxBytes} bytes`);
     text = await Deno.readTextFile(path);
   } catch (error) {

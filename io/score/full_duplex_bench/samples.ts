@@ -127,7 +127,9 @@ async function peopleOf({ folder, name }: Sample): Promise<number[] | null> {
     const fields = new Fields(await readJson(path), path);
     const values = fields.list(name, [1, 1e6]);
     const isShare = (value: unknown): value is number => typeof value === "number" && value >= 0;
-    if (!values.every(isShare)) throw fields.error(name, "a list of numbers, 0 or more");
+    if (!values.every(isShare) || !(values.reduce((sum, one) => sum + one, 0) > 0)) {
+      throw fields.error(name, "a list of numbers, 0 or more, and one at least above 0");
+    }
     return values;
   }
   return null;

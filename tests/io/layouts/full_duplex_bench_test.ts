@@ -1,7 +1,12 @@
 /** Full-Duplex-Bench as folders: what is found in them, and what is written. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
-import { eventTimes, findSamples, fullDuplexBench } from "../../../io/layouts/full_duplex_bench.ts";
+import {
+  eventTimes,
+  findSamples,
+  fullDuplexBench,
+  readJson,
+} from "../../../io/layouts/full_duplex_bench.ts";
 import { decodeSamples, readWavHeader } from "../../../io/media/wav.ts";
 import { random } from "../../reference/random.ts";
 
@@ -150,5 +155,18 @@ Deno.test("an answer is written on the recording's clock, as long as the recordi
     const silent = JSON.parse(await Deno.readTextFile(`${folder}/output.json`));
     assertEquals([silent.text, silent.chunks], ["", []]);
     assertEquals((await readWavHeader(`${folder}/output.wav`))?.length, 24000);
+  });
+});
+
+Deno.test("a link back to a folder above is no other folder, a pipe isn't waited for, and no time is endless", async () => {
+  await inFolder(async (folder) => {
+    await files(folder, { "a/1/input.wav": "", "a/1/interrupt.json": '[{"timestamp":[2,1e999]}]' });
+    await Deno.symlink("..", `${folder}/a/again`);
+    const [sample, ...more] = await findSamples(folder);
+    assertEquals([sample?.name, more], ["1", []]);
+    if (sample) await assertRejects(() => eventTimes(sample), InputError, "in order");
+    if (Deno.build.os === "windows") return;
+    await new Deno.Command("mkfifo", { args: [`${folder}/pipe.json`] }).output();
+    await assertRejects(() => readJson(`${folder}/pipe.json`), InputError, "is no file");
   });
 });
