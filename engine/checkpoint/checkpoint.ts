@@ -11,11 +11,11 @@ import { validateBackbone, validateConfig } from "./config_check.ts";
 import { InputError } from "../config/errors.ts";
 import { localPath } from "../config/local_path.ts";
 import { valueText } from "../config/error_text.ts";
-import { readJson } from "../weights/files.ts";
+import { isFile, readJson, refuseOtherFile } from "../weights/files.ts";
 import type { Parameter } from "../weights/parameter.ts";
 import { dtypeBytes } from "../weights/safetensors.ts";
 import { type TensorHeader, WeightFiles } from "../weights/weight_files.ts";
-import { type CheckpointTensor, firstNotFinite, toF32 } from "../weights/weights.ts";
+import { checkFinite, type CheckpointTensor } from "../weights/weights.ts";
 import { nameMapFor, ownName } from "./name_maps.ts";
 import { backboneTensors, expectedTensors } from "./tensors.ts";
 
@@ -83,15 +83,7 @@ async function* readTensors(
       hash.update(chunk);
     }
     const tensor = { dtype, shape, bytes };
-    const wrong = firstNotFinite(tensor);
-    if (wrong >= 0) {
-      throw new InputError(
-        `${file}: tensor ${valueText(name)} holds ${
-          toF32(tensor)[wrong]
-        } at index ${wrong}; every ` +
-          `weight must be finite: export the checkpoint again`,
-      );
-    }
+    checkFinite(tensor, name, file);
     yield [name, tensor];
   }
 }
@@ -140,6 +132,10 @@ export async function openStored(
  */
 export async function openBackbone(folder: string | URL): Promise<BackboneFolder> {
   const path = folderPath(folder);
+  if (await isFile(path)) {
+    await refuseOtherFile(path);
+    throw new InputError(`${path}: is a file; give the folder that holds it and config.json`);
+  }
   const file = `${path}/config.json`;
   const json = await readJson(file);
   const config = validateBackbone(json, file);

@@ -141,13 +141,16 @@ function readBackbone(top: Fields): BackboneConfig {
   if (heads % keyHeads !== 0) {
     throw top.error("num_key_value_heads", `a divisor of num_attention_heads, ${heads}`);
   }
-  const head_dim = top.whole("head_dim", [2, 1024]);
-  if (head_dim % 2 !== 0) {
-    throw top.error("head_dim", "an even number: rotary positions turn pairs");
-  }
+  // Kernels read numbers in fours, and heads in pairs of fours.
+  const multiple = (key: string, of: number, most: number) => {
+    const value = top.whole(key, [1, most]);
+    if (value % of === 0) return value;
+    throw top.error(key, `a multiple of ${of}, up to ${most}`);
+  };
+  const head_dim = multiple("head_dim", 8, 1024);
   return {
-    hidden_size: top.whole("hidden_size", [1, 65536]),
-    intermediate_size: top.whole("intermediate_size", [1, 262144]),
+    hidden_size: multiple("hidden_size", 4, 65536),
+    intermediate_size: multiple("intermediate_size", 4, 262144),
     num_hidden_layers: top.whole("num_hidden_layers", [1, 512]),
     num_attention_heads: heads,
     num_key_value_heads: keyHeads,
@@ -164,8 +167,9 @@ function readBackbone(top: Fields): BackboneConfig {
 
 /** Newer Hugging Face files keep rope_theta inside rope_parameters. */
 function readTheta(top: Fields): number {
-  const nested = !top.has("rope_theta") && top.has("rope_parameters");
-  if (nested && top.object("rope_parameters").has("rope_type")) {
+  const given = top.has("rope_parameters") && top.get("rope_parameters") !== null;
+  const nested = given && !top.has("rope_theta");
+  if (given && top.object("rope_parameters").has("rope_type")) {
     top.object("rope_parameters").oneOf("rope_type", ["default"]);
   }
   return (nested ? top.object("rope_parameters") : top).number("rope_theta", [1, 1e12]);

@@ -11,6 +11,7 @@ import { exists, isFile, readJson } from "../weights/files.ts";
 import type { Parameter } from "../weights/parameter.ts";
 import { dtypeBytes, type FileDtype } from "../weights/safetensors.ts";
 import { WeightFiles } from "../weights/weight_files.ts";
+import { checkFinite } from "../weights/weights.ts";
 import { elements } from "../../kernels/gpu/tensor.ts";
 import type { CodecFamily, Found, PartCodec, PartCoder, TensorRule } from "./family.ts";
 import { familyOf } from "./registry.ts";
@@ -63,13 +64,14 @@ export class CodecPart {
     return this.weights.entry(from[0]?.name ?? "").dtype;
   }
 
-  /** The bytes of one of our tensors. @throws InputError when a file ends early. */
+  /** The bytes of one of our tensors. @throws InputError when a file ends early, or a value isn't finite. */
   async read({ from, order, view, flip }: TensorRule): Promise<Uint8Array<ArrayBuffer>> {
     const parts: Uint8Array<ArrayBuffer>[] = [];
     for (const { name, shape } of from) {
-      const { dtype, length } = this.weights.entry(name);
+      const { dtype, length, path } = this.weights.entry(name);
       const bytes = new Uint8Array(length);
       await this.weights.read(name, 0, bytes);
+      checkFinite({ dtype, bytes }, name, path);
       parts.push(order ? permuted(bytes, view ?? shape, order, dtypeBytes[dtype], flip) : bytes);
     }
     return parts.length === 1 && parts[0] ? parts[0] : joined(parts);

@@ -16,7 +16,7 @@ import { unread } from "../families/part.ts";
 import { familyOf } from "../families/registry.ts";
 import { readJson } from "../weights/files.ts";
 import { dtypeBytes, headerBytes, parseHeader, type TensorEntry } from "../weights/safetensors.ts";
-import { WeightFiles } from "../weights/weight_files.ts";
+import { isPlainShard, WeightFiles } from "../weights/weight_files.ts";
 
 /** What is kept of a part beside the checkpoint's weights. */
 export const keptFiles = (part: PartName) => ({
@@ -36,6 +36,17 @@ export function keptText(config: unknown, weights: WeightFiles): string {
     [...weights.headers].map(([path, header]) => [path.replace(/^.*\//, ""), header]),
   );
   return `${JSON.stringify({ config, headers }, null, 1)}\n`;
+}
+
+/** The headers of a part's files by name. @throws InputError */
+function keptHeaders(fields: Fields): [name: string, text: string][] {
+  const headers = Object.entries(fields.get("headers") ?? {});
+  const fit = headers.length > 0 &&
+    headers.every((header): header is [string, string] =>
+      isPlainShard(header[0]) && typeof header[1] === "string"
+    );
+  if (fit) return headers;
+  throw fields.error("headers", "texts by plain file names that end in .safetensors");
 }
 
 /** What each of our tensors of a part is made of. */
@@ -89,7 +100,7 @@ export async function exportPart(
     const { json, rest: restName } = keptFiles(part);
     const where = `${folder}/${json}`;
     const fields = new Fields(await readJson(where, 256 << 20), where);
-    const headers = Object.entries(fields.get("headers") as Record<string, string>);
+    const headers = keptHeaders(fields);
     const rest = await WeightFiles.open(`${folder}/${restName}`);
     open.push(rest);
     const parsed = headers.map(([name, text]) => {
@@ -119,7 +130,13 @@ export async function exportPart(
       const ours = place?.ours === "lm_head.weight" && config.tie_word_embeddings
         ? "model.embed_tokens.weight"
         : place?.ours ?? name;
-      const entry = weights.entry(ours);
+      const [entry, first] = [weights.entries.get(ours), place?.at ?? 0];
+      if (!entry || (entry.stored === dtype && first + end - begin > entry.length)) {
+        throw new InputError(
+          `${where}: names the tensor ${valueText(name)} of ${end - begin} bytes, which the ` +
+            `checkpoint doesn't hold: compose it with 'init' again`,
+        );
+      }
       if (entry.stored !== dtype) {
         throw new InputError(
           `${folder}: tensor ${
@@ -129,7 +146,7 @@ export async function exportPart(
         );
       }
       const bytes = new Uint8Array(end - begin);
-      await weights.read(ours, place?.at ?? 0, bytes);
+      await weights.read(ours, first, bytes);
       yield place ? unread(bytes, name, place.rule, dtypeBytes[entry.dtype]) : bytes;
     };
     const whole = async function* ({ bytes, tensors }: (typeof parsed)[number]) {

@@ -220,15 +220,15 @@ function addFiller(
   const tokenizer = { ...(json as Record<string, unknown>) };
   const model = tokenizer.model as { vocab?: Record<string, number> } | undefined;
   const added = tokenizer.added_tokens;
-  if (typeof model?.vocab !== "object" || !Array.isArray(added)) {
+  const ids = Array.isArray(added)
+    ? [...Object.values(model?.vocab ?? {}), ...added.map((token) => token?.id)]
+    : [];
+  if (!Array.isArray(added) || !ids.every((id) => Number.isSafeInteger(id) && id >= 0)) {
     throw new InputError(
-      `tokenizer.json of the backbone: model.vocab is ${
-        valueText(typeof model?.vocab)
-      }; it must be ` +
-        `an object, next to a list added_tokens, as in Qwen3's`,
+      `tokenizer.json of the backbone: its ids must be whole numbers from 0 on, in an object ` +
+        `model.vocab and a list added_tokens, as in Qwen3's`,
     );
   }
-  const ids = [...Object.values(model.vocab), ...added.map((token) => Number(token.id))];
   const id = 1 + ids.reduce((a, b) => Math.max(a, b), -1);
   if (id >= vocabSize) {
     throw new InputError(

@@ -78,6 +78,21 @@ export function refuseOthers(start: string, path: string): void {
   if (format !== undefined) throw new InputError(`${path}: is ${format}: ${remedy}`);
 }
 
+/** The same of a file. @throws InputError */
+export async function refuseOtherFile(path: string): Promise<void> {
+  using file = await openFile(path);
+  const bytes = new Uint8Array(8);
+  const count = await file.read(bytes);
+  refuseOthers(String.fromCharCode(...bytes.subarray(0, count ?? 0)), path);
+}
+
+/** The same of a folder's files. @throws InputError */
+export async function refuseOthersIn(folder: string): Promise<void> {
+  for await (const { name, isFile } of Deno.readDir(folder)) {
+    if (isFile && /\.(gguf|bin|pth?|ckpt)$/.test(name)) await refuseOtherFile(`${folder}/${name}`);
+  }
+}
+
 /** A file's text; null: there is none. @throws InputError when it is longer than `maxBytes`. */
 export async function readTextIfThere(path: string, maxBytes: number): Promise<string | null> {
   if (!await isFile(path)) return null;

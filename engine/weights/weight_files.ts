@@ -4,7 +4,16 @@
 import { createHash } from "node:crypto";
 import { InputError } from "../config/errors.ts";
 import { valueText } from "../config/error_text.ts";
-import { exists, fileSize, isFile, openFile, readFully, readJson, refuseOthers } from "./files.ts";
+import {
+  exists,
+  fileSize,
+  isFile,
+  openFile,
+  readFully,
+  readJson,
+  refuseOthers,
+  refuseOthersIn,
+} from "./files.ts";
 import { type FileDtype, headerLength, parseHeader } from "./safetensors.ts";
 
 /** Names of weights in one file, transformers' and diffusers'; with `.index.json`, of their shards' index. */
@@ -166,11 +175,16 @@ async function shards(path: string): Promise<{ files: Map<string, string[]>; ind
       return { files: await indexed(path, `${file}.index.json`), index: `${single}.index.json` };
     }
   }
+  await refuseOthersIn(path);
   throw new InputError(
     `${path}: holds neither ${singles[0]} nor ${singles[0]}.index.json; give the folder of a ` +
       `checkpoint, or make one with 'init'`,
   );
 }
+
+/** True for a plain file name: what a file lists must not name others outside of its folder. */
+export const isPlainShard = (name: string) =>
+  /^[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors$/.test(name);
 
 async function indexed(folder: string, file: string): Promise<Map<string, string[]>> {
   const json = await readJson(file, 16 << 20);
@@ -182,8 +196,7 @@ async function indexed(folder: string, file: string): Promise<Map<string, string
   }
   const files = new Map<string, string[]>();
   for (const [name, shard] of Object.entries(map)) {
-    // Only a plain file name: an index must not name files outside of its folder.
-    if (typeof shard !== "string" || !/^[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors$/.test(shard)) {
+    if (typeof shard !== "string" || !isPlainShard(shard)) {
       throw new InputError(
         `${file}: tensor ${valueText(name)} lies in ${
           valueText(shard)
@@ -198,5 +211,6 @@ async function indexed(folder: string, file: string): Promise<Map<string, string
       throw new InputError(`${file}: lists more than 1000 shards; merge them into fewer files`);
     }
   }
-  return files;
+  if (files.size > 0) return files;
+  throw new InputError(`${file}: weight_map is {}; it must name the file of each tensor`);
 }

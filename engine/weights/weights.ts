@@ -3,6 +3,7 @@
  * reader expects (candle's `VarBuilder`).
  */
 import { InputError } from "../config/errors.ts";
+import { valueText } from "../config/error_text.ts";
 import type { Parameters } from "./parameter.ts";
 import type { FileDtype } from "./safetensors.ts";
 
@@ -70,8 +71,11 @@ const exponentBits: Readonly<Record<FileDtype, number>> = {
   BF16: 0x7f80,
 };
 
+/** What says a tensor's values. */
+type Stored = Pick<CheckpointTensor, "dtype"> & { bytes: Uint8Array };
+
 /** Index of a tensor's first value that is infinite or not a number; -1 where all are finite. */
-export function firstNotFinite({ dtype, bytes }: CheckpointTensor): number {
+function firstNotFinite({ dtype, bytes }: Stored): number {
   const { buffer, byteOffset, byteLength } = bytes;
   const exponent = exponentBits[dtype];
   const words = dtype === "F32"
@@ -84,8 +88,18 @@ export function firstNotFinite({ dtype, bytes }: CheckpointTensor): number {
   return -1;
 }
 
-/** A tensor's values as f32. An F32 tensor isn't copied: the result views its shared memory. */
-export function toF32({ dtype, bytes }: CheckpointTensor): Float32Array {
+/** @param file That holds it. @throws InputError when a value isn't finite. */
+export function checkFinite(tensor: Stored, name: string, file: string): void {
+  const wrong = firstNotFinite(tensor);
+  if (wrong < 0) return;
+  throw new InputError(
+    `${file}: tensor ${valueText(name)} holds ${toF32(tensor)[wrong]} at index ${wrong}; every ` +
+      `weight must be finite: export the checkpoint again`,
+  );
+}
+
+/** A tensor's values as f32. An F32 tensor isn't copied: the result views its memory. */
+export function toF32({ dtype, bytes }: Stored): Float32Array {
   const { buffer, byteOffset, byteLength } = bytes;
   if (dtype === "F32") return new Float32Array(buffer, byteOffset, byteLength / 4);
   if (dtype === "F16") {

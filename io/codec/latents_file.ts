@@ -150,6 +150,8 @@ export class LatentsFile {
   /** What its header says. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly #weights: WeightFiles;
+  /** Entries of a codebook, where the sound's latents are codes. */
+  #entries: number | null = null;
 
   private constructor(
     path: string,
@@ -217,9 +219,10 @@ export class LatentsFile {
     if (made !== digest) {
       throw new InputError(
         `${this.path}: its ${medium} latents are of the codec with digest ${valueText(made)}; ` +
-          `${where} has ${digest}: give that codec`,
+          `${where} has ${digest}: give that codec, codes with --codes`,
       );
     }
+    if (codec.bits !== null) this.#entries = Math.round(2 ** (codec.bits / (shape[3] ?? 1)));
     const [, ...stored] = this.#weights.entry(medium).shape;
     const needed = storedShape(medium, shape);
     const alone = this.#weights.entries.get(firstName)?.shape ?? [];
@@ -237,7 +240,7 @@ export class LatentsFile {
     }
   }
 
-  /** One unit of a medium. @throws InputError when a value isn't finite. */
+  /** One unit of a medium. @throws InputError when a value isn't finite, or no code of the codec. */
   read(medium: Medium, unit: number): Promise<Float32Array> {
     return this.#read(medium, unit, this.units);
   }
@@ -252,10 +255,18 @@ export class LatentsFile {
     const bytes = new Uint8Array(this.#weights.entry(name).length / parts);
     await this.#weights.read(name, part * bytes.length, bytes);
     const values = new Float32Array(bytes.buffer);
-    const bad = values.findIndex((value) => !Number.isFinite(value));
+    const entries = name === "audio" ? this.#entries : null;
+    const bad = values.findIndex((value) =>
+      entries === null
+        ? !Number.isFinite(value)
+        : !Number.isInteger(value) || value < 0 || value >= entries
+    );
     if (bad < 0) return values;
+    const may = entries === null
+      ? "it must be finite"
+      : `a code is a whole number below ${entries}`;
     throw new InputError(
-      `${this.path}: ${name} holds ${values[bad]} in unit ${part}, index ${bad}`,
+      `${this.path}: ${name} holds ${values[bad]} in unit ${part}, index ${bad}; ${may}`,
     );
   }
 

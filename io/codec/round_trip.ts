@@ -102,7 +102,12 @@ export class RoundTripper {
     const pictures = this.units.video && new PictureFidelity(shape);
     let [units, work, compared] = [0, 0, 0];
     let broken: Error | null = null;
+    const fail = (error: Error) => {
+      broken = error;
+    };
+    await output?.begin().catch(fail);
     for await (const unit of given) {
+      if (broken) break;
       if ("latents" in unit && unit.first) this.units.video?.beginFrom(unit.first);
       const back = { audio: silence, frames: black };
       const latents: UnitLatents = {};
@@ -130,7 +135,7 @@ export class RoundTripper {
         compared++;
       }
       await trip.latents?.write(latents);
-      await output?.write({ unit: units, text: "", ...back }).catch((error) => broken = error);
+      await output?.write({ unit: units, text: "", ...back }).catch(fail);
       if (broken) break;
       trip.progress(++units);
       if (trip.signal.aborted) break;
@@ -191,7 +196,10 @@ export function figuresText(figures: Figures): string {
   };
   const rows = [
     ["units", `${units} (${seconds.toFixed(2)} s of stream)`],
-    ["real-time factor", `${realTimeFactor?.toFixed(3)} (${codecSeconds.toFixed(2)} s of work)`],
+    [
+      "real-time factor",
+      `${realTimeFactor?.toFixed(3) ?? "none"} (${codecSeconds.toFixed(2)} s of work)`,
+    ],
     ...(audio ? [["audio", `${audio.codec}: ${rate(audio)}`]] : []),
     ...(audio?.logMel != null
       ? [

@@ -95,8 +95,10 @@ async function codec(options: Options, operands: string[], started: StartedRun):
   if (options.json && options.output !== undefined && isStandardOutput(options.output)) {
     throw new InputError("--json and -o -: standard output takes one of them");
   }
-  if (isStored && options.output === undefined) {
-    throw new InputError("codec of latents needs -o FILE: what they are decoded to");
+  if (isStored && (options.output === undefined || options.latents !== undefined)) {
+    throw new InputError(
+      "codec of latents needs -o FILE, what they are decoded to, and takes no --latents",
+    );
   }
   const ffmpeg = ffmpegFinder(options.ffmpeg);
   const model = options.model ?? await ownModel();
@@ -149,7 +151,6 @@ async function codec(options: Options, operands: string[], started: StartedRun):
     }
     if (latents) writer = await LatentsWriter.create(latents, tripper.shapes);
     const progress = new Progress(given.seconds, options.quiet);
-    await output?.begin();
     const { figures, broken } = await tripper.run(given.units(codecs), {
       ...{ codecs, shape, output, latents: writer, signal: interrupt.signal },
       progress: (units) => progress.update(units, (units * shape.unitMs) / 1000),

@@ -190,6 +190,7 @@ Deno.test("codec says what is wrong with its arguments", async () => {
         [[input], "codec needs -o FILE, what comes back, or --latents FILE"],
         [[input, "more", "-o", "x.wav"], "'more' is one too many"],
         [["l.safetensors", "--latents", "m.safetensors"], "codec of latents needs -o"],
+        [["l.safetensors", "-o", "x.wav", "--latents", "m.safetensors"], "takes no --latents"],
         [[input, "-o", "-", "--json"], "standard output takes one of them"],
         [[input, "-o", "x.mkv", "--size", "7", ...tiny], "--size: '7' should be WxH"],
         [[input, "-o", "x.mkv", "--size", "12x6", ...tiny], "multiples of 4, not 12x6"],

@@ -173,6 +173,28 @@ folderTest(
     const different = [...changed ?? []].flatMap((byte, i) => byte === published?.[i] ? [] : [i]);
     using theirs = await WeightFiles.open(`${folder}/mimi`);
     assertEquals(different, [theirs.entry("encoder.layers.0.conv.weight").begin]);
+    // What a checkpoint names is written nowhere else, and is checked as all else in it.
+    const json = `${mine}/backbone.part.json`;
+    const { config, headers } = JSON.parse(await Deno.readTextFile(json));
+    const [header = ""] = Object.values<string>(headers);
+    const more = header.replace("{", '{"more":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},');
+    for (
+      const [named, says] of [
+        [{ "../x.safetensors": header }, "headers is {"],
+        [{ "config.json": header }, "headers is {"],
+        [{ "x.safetensors": 5 }, "headers is {"],
+        [{}, "headers is {}; it may be texts by plain file names"],
+        [null, "headers is null"],
+        [{ "x.safetensors": more }, 'names the tensor "more" of 0 bytes'],
+      ] as const
+    ) {
+      await Deno.writeTextFile(json, JSON.stringify({ config, headers: named }));
+      await assertInputError(
+        () => exportRun([mine, "--part", "backbone", "-o", `${folder}/x`]),
+        says,
+      );
+    }
+    assert(![...Deno.readDirSync(folder)].some(({ name }) => name.startsWith("x")));
     await assertInputError(
       () => exportRun([mine, "--part", "voice", "-o", `${folder}/x`]),
       "--part is voice; it may be backbone, audio-codec, video-codec",
@@ -186,6 +208,25 @@ folderTest("init refuses parts that don't fit, and writes nothing", async (folde
   await Deno.writeTextFile(`${folder}/short.json`, JSON.stringify(config));
   await Deno.writeTextFile(`${folder}/model.gguf`, `GGUF${"\0".repeat(40)}`);
   const to = ["-o", `${folder}/x`];
+  const empty = `${folder}/empty`;
+  await Deno.mkdir(empty);
+  await Deno.copyFile(`${folder}/mimi/config.json`, `${empty}/config.json`);
+  await Deno.writeTextFile(`${empty}/model.safetensors.index.json`, '{"weight_map":{}}');
+  const gguf = `${folder}/gguf`;
+  await Deno.mkdir(gguf);
+  for (const name of ["config.json", "tokenizer.json"]) {
+    await Deno.copyFile(`${folder}/qwen3/${name}`, `${gguf}/${name}`);
+  }
+  await Deno.copyFile(`${folder}/model.gguf`, `${gguf}/model.gguf`);
+  const tokenizer = `${folder}/qwen2.5/tokenizer.json`;
+  const { model } = JSON.parse(await Deno.readTextFile(tokenizer));
+  await Deno.writeTextFile(tokenizer, JSON.stringify({ model, added_tokens: [null] }));
+  const weights = await WeightFiles.open(`${folder}/wan-vae`);
+  const { path, begin } = weights.entry("encoder.conv_in.weight");
+  weights.close();
+  const spoilt = await Deno.readFile(path);
+  spoilt.set([0x80, 0x7f], begin);
+  await Deno.writeFile(path, spoilt);
   for (
     const [args, ...says] of [
       [
@@ -195,6 +236,30 @@ folderTest("init refuses parts that don't fit, and writes nothing", async (folde
       [
         ["--preset", "nano", "--audio-codec", `${folder}/model.gguf`, ...to],
         "model.gguf: is a GGUF file, which isn't supported",
+      ],
+      [
+        ["--preset", "nano", "--audio-codec", empty, ...to],
+        "empty/model.safetensors.index.json: weight_map is {}",
+      ],
+      [
+        ["--preset", "nano", "--backbone", `${folder}/model.gguf`, ...to],
+        "model.gguf: is a GGUF file, which isn't supported",
+      ],
+      [
+        ["--preset", "nano", "--backbone", gguf, ...to],
+        "gguf/model.gguf: is a GGUF file, which isn't supported",
+      ],
+      [
+        ["--preset", "nano", "--backbone", `${folder}/qwen3/model.safetensors`, ...to],
+        "qwen3/model.safetensors: is a file; give the folder",
+      ],
+      [
+        ["--preset", "nano", "--backbone", `${folder}/qwen2.5`, ...to],
+        "tokenizer.json of the backbone: its ids must be whole numbers",
+      ],
+      [
+        ["--preset", "nano", "--video-codec", `${folder}/wan-vae`, ...to],
+        'tensor "encoder.conv_in.weight" holds Infinity at index 0',
       ],
       [
         ["--preset", "nano", "--backbone", `${folder}/mimi`, ...to],
@@ -243,6 +308,20 @@ withGpu("codec takes public codecs: a round trip, latents out and in", async () 
     assert(err.includes("mimi: 12.5 latents of 32 channels a second, 400 floats a second"), err);
     await quiet([latents, "-o", `${folder}/b.wav`]);
     assertEquals(await Deno.readFile(`${folder}/a.wav`), await Deno.readFile(`${folder}/b.wav`));
+    // Codes are numbers of the codebooks' entries.
+    const codes = `${folder}/c.safetensors`;
+    await quiet([voice, "--latents", codes, "--codes"]);
+    using file = await WeightFiles.open(codes);
+    const bytes = await Deno.readFile(codes);
+    const at = new DataView(bytes.buffer, file.entry("audio").begin);
+    for (const wrong of [64, -1, 0.5, NaN]) {
+      at.setFloat32(4, wrong, true);
+      await Deno.writeFile(codes, bytes);
+      await assertInputError(
+        () => quiet([codes, "-o", `${folder}/c.wav`, "--codes"]),
+        `audio holds ${wrong} in unit 0, index 1; a code is a whole number below 64`,
+      );
+    }
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
