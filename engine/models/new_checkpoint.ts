@@ -12,7 +12,6 @@ import { codecRules } from "../families/codec.ts";
 import type { TensorRule } from "../families/family.ts";
 import type { CodecPart } from "../families/part.ts";
 import { InputError } from "../config/errors.ts";
-import { valueText } from "../config/error_text.ts";
 import type { FileDtype } from "../weights/safetensors.ts";
 import type { TensorSpec } from "../weights/safetensors_writer.ts";
 import { expectedTensors, parameterCounts, tensorPart } from "../checkpoint/tensors.ts";
