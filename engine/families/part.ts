@@ -71,7 +71,7 @@ export class CodecPart {
       const { dtype, length, path } = this.weights.entry(name);
       const bytes = new Uint8Array(length);
       await this.weights.read(name, 0, bytes);
-      checkFinite({ dtype, bytes }, name, path);
+      checkFinite({ dtype, shape, bytes }, name, path);
       parts.push(order ? permuted(bytes, view ?? shape, order, dtypeBytes[dtype], flip) : bytes);
     }
     return parts.length === 1 && parts[0] ? parts[0] : joined(parts);

@@ -71,8 +71,8 @@ const exponentBits: Readonly<Record<FileDtype, number>> = {
   BF16: 0x7f80,
 };
 
-/** What says a tensor's values. */
-type Stored = Pick<CheckpointTensor, "dtype"> & { bytes: Uint8Array };
+/** A tensor in memory of any kind. */
+type Stored = Omit<CheckpointTensor, "bytes"> & { bytes: Uint8Array };
 
 /** Index of a tensor's first value that is infinite or not a number; -1 where all are finite. */
 function firstNotFinite({ dtype, bytes }: Stored): number {
