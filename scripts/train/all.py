@@ -13,7 +13,7 @@ import sys
 
 import torch
 
-from .base import add_arguments, from_arguments
+from .base import above_0, add_arguments, from_arguments, one_or_more
 from .codecs import refine_decoder, train_codec
 from .distill import train_student
 from .export import export
@@ -63,9 +63,9 @@ def take(stage, out, threads, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser)
-    parser.add_argument("--hours", type=float, help="time for all; without it each stage's steps")
+    parser.add_argument("--hours", type=above_0, help="time for all; without it each stage's steps")
     parser.add_argument("--to", help="checkpoint folder to write; default OUT/export")
-    parser.add_argument("--cores", type=int, default=2, help="CPU cores to use")
+    parser.add_argument("--cores", type=one_or_more, default=2, help="CPU cores to use")
     args = parser.parse_args()
     with locked(args.out):
         new = not any(name.endswith(".safetensors") for name in os.listdir(args.out))

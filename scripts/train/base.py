@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import functools
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -219,6 +220,23 @@ def completed(tokenizer, config, where):
         raise InputError(f"{where}: {error}") from None
 
 
+def one_or_more(text):
+    """An option's number, for argparse."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text}: it may be a whole number, 1 or more")
+    return int(text)
+
+
+def above_0(text):
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: it may be a number above 0")
+    return number
+
+
 def add_arguments(parser):
     """The options of every stage for what it starts from."""
     parser.add_argument("--out", required=True, help="folder of the training run")
@@ -226,16 +244,16 @@ def add_arguments(parser):
     parser.add_argument("--init", metavar="CHECKPOINT", help="a checkpoint folder: its config, tokenizer and weights")
     parser.add_argument("--backbone", choices=BACKBONE, help="what becomes of --init's backbone (train)")
     parser.add_argument("--backbone-rate", type=float, help="its learning rate as a share of the others' (1)")
-    parser.add_argument("--rank", type=int, help="of --backbone lora (8)")
+    parser.add_argument("--rank", type=one_or_more, help="of --backbone lora (8)")
 
 
 def add_run_arguments(parser, steps):
     """The options of every stage for how it runs."""
-    parser.add_argument("--steps", type=int, help=f"until this step (default {steps}, or until --minutes are over)")
-    parser.add_argument("--minutes", type=float, help="a budget of wall time for all runs of this stage")
-    parser.add_argument("--rate", type=float, help="the highest learning rate (default: the stage's)")
-    parser.add_argument("--threads", type=int, default=1, help="of each process")
-    parser.add_argument("--workers", type=int, default=1, help="processes that train together, each with its batch")
+    parser.add_argument("--steps", type=one_or_more, help=f"until this step (default {steps}, or until --minutes are over)")
+    parser.add_argument("--minutes", type=above_0, help="a budget of wall time for all runs of this stage")
+    parser.add_argument("--rate", type=above_0, help="the highest learning rate (default: the stage's)")
+    parser.add_argument("--threads", type=one_or_more, default=1, help="of each process")
+    parser.add_argument("--workers", type=one_or_more, default=1, help="processes that train together, each with its batch")
     bf16 = argparse.BooleanOptionalAction
     parser.add_argument("--bf16", action=bf16, help="products in bfloat16 (default: where they are faster)")
     parser.add_argument("--changed", action="store_true", help="go on although settings are others than before")

@@ -11,7 +11,6 @@ tensor, with attention fused, beside weights, gradients, AdamW's moments and the
 import argparse
 import contextlib
 import gc
-import json
 import math
 import types
 
@@ -20,8 +19,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from . import loop
+from .base import above_0, one_or_more, read_json
 from .coders import observation_encoder, unit_shape
 from .model import Model
+from .run import command
 from .talk import step_loss
 from .tensors import expected_tensors, is_codec
 
@@ -114,15 +115,14 @@ def cost(c, size, units, recompute=False, valued=False):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("config")
-    parser.add_argument("--batch", type=int, default=1, help="conversations in a card's step")
-    parser.add_argument("--units", type=int, default=64, help="of a conversation")
+    parser.add_argument("--batch", type=one_or_more, default=1, help="conversations in a card's step")
+    parser.add_argument("--units", type=one_or_more, default=64, help="of a conversation")
     parser.add_argument("--recompute", action="store_true", help="as train.talk's option")
-    parser.add_argument("--cards", type=int, default=8)
-    parser.add_argument("--tokens", type=float, default=20e9, help="of the whole training")
+    parser.add_argument("--cards", type=one_or_more, default=8)
+    parser.add_argument("--tokens", type=above_0, default=20e9, help="of the whole training")
     args = parser.parse_args()
     loop.DEVICE = torch.device("cpu")
-    with open(args.config) as file:
-        found = cost(json.load(file), args.batch, args.units, args.recompute)
+    found = cost(read_json(args.config), args.batch, args.units, args.recompute)
     seconds = found["flops"] / (PEAK * USED)
     steps = args.tokens / (found["tokens"] * args.cards)
     for name, value in (
@@ -137,4 +137,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

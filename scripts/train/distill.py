@@ -19,7 +19,15 @@ import torch.nn.functional as F
 
 from .adapt import adapt, shares
 from .adapt import settings as adapt_settings
-from .base import add_arguments, add_model_arguments, add_run_arguments, from_arguments, opened, run_options
+from .base import (
+    add_arguments,
+    add_model_arguments,
+    add_run_arguments,
+    from_arguments,
+    one_or_more,
+    opened,
+    run_options,
+)
 from .compiled import compile_settings, compiled
 from .data import Material
 from .loop import done, on_device, train
@@ -137,11 +145,11 @@ def main():
     add_arguments(parser)
     add_run_arguments(parser, 400)
     add_model_arguments(parser)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--units", type=int, default=48, help="units of a crop")
+    parser.add_argument("--batch", type=one_or_more, default=4)
+    parser.add_argument("--units", type=one_or_more, default=48, help="units of a crop")
     parser.add_argument("--recordings", metavar="FOLDER", help="users of a folder of recordings, not the world's")
-    parser.add_argument("--few", type=int, default=4, help="the student's solver steps")
-    parser.add_argument("--substeps", type=int, default=4, help="the teacher's in each of them")
+    parser.add_argument("--few", type=one_or_more, default=4, help="the student's solver steps")
+    parser.add_argument("--substeps", type=one_or_more, default=4, help="the teacher's in each of them")
     parser.add_argument("--guidance", type=float, help="the teacher's (default: the config's)")
     args = parser.parse_args()
     with locked(args.out):

@@ -10,7 +10,7 @@ import os
 
 import safetensors_file
 
-from .base import check, exported, opened, write_checkpoint
+from .base import check, exported, one_or_more, opened, write_checkpoint
 from .run import InputError, about, command
 from .talk import stage_weights
 from .tensors import expected_tensors
@@ -133,7 +133,7 @@ def main():
     parser.add_argument("--out", required=True, help="folder of the training run")
     parser.add_argument("--stage", default="conversations", choices=STAGES[3:])
     parser.add_argument("--to", required=True, help="the checkpoint folder to write")
-    parser.add_argument("--steps", type=int, help="solver steps")
+    parser.add_argument("--steps", type=one_or_more, help="solver steps")
     args = parser.parse_args()
     export(args.out, args.stage, args.to, {} if args.steps is None else {"steps": args.steps})
 

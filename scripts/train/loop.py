@@ -98,7 +98,10 @@ class Log:
 
 
 def rounded(value):
-    return round(value, 5) if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    # A learning rate may be 3e-06.
+    return float(f"{value:.5g}") if abs(value) < 1 else round(value, 5)
 
 
 class Figures:
@@ -222,7 +225,7 @@ def whole(name, tensors, state_path):
         if not largest <= LARGEST:
             what = "is not finite" if not math.isfinite(largest) else f"has {largest:.3g}, which f16 can't hold"
             left = f"the last good state is {state_path}" if os.path.exists(state_path) else "no state was saved"
-            raise Diverged(f"{name}: {key} {what}; {left}: go on from it with a lower --rate")
+            raise Diverged(f"{name}: {key} {what}; {left}: go on from it with --changed and a lower --rate")
 
 
 def differing(name, before, now):
@@ -343,7 +346,11 @@ class Training:
 
     def resume(self, changed):
         """Takes the state up; returns its phase of the learning rate."""
-        state = torch.load(self.state_path, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(self.state_path, map_location="cpu", weights_only=True)
+        except Exception as error:  # of many classes, by where it was cut
+            said = str(error).split("\n")[0] or type(error).__name__
+            raise InputError(f"{self.name}: {self.state_path} isn't whole ({said}): remove it to begin anew") from None
         if wrong := differing("", state.get("made_of", self.made_of), self.made_of):
             raise InputError(f"{self.name}: {self.state_path} was trained on something else ({wrong}): remove it to begin anew")
         before = state.get("settings", self.settings)
@@ -493,7 +500,7 @@ class Training:
         if float(self.skipped) >= SKIPPED:
             raise Diverged(
                 f"{self.name}: no gradient is finite from step {self.step - int(self.skipped)} on; the last good state is {self.state_path}: "
-                "go on from it with a lower --rate"
+                "go on from it with --changed and a lower --rate"
             )
         means = figures.means()
         if self.worker:

@@ -19,7 +19,7 @@ import time
 import torch
 
 from . import loop, talk
-from .base import nano
+from .base import nano, one_or_more
 from .compiled import compiled
 from .data import Material
 from .model import Model
@@ -30,12 +30,10 @@ from .tensors import initial_weights, is_codec
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--commit", default="9a60a0f", help="from before training took any config")
-    parser.add_argument("--pairs", type=int, default=5, help="after a first one, which isn't counted")
+    parser.add_argument("--pairs", type=one_or_more, default=5, help="after a first one, which isn't counted")
     parser.add_argument("--no-bf16", action="store_true")
     parser.add_argument("--compile", action="store_true", help="this commit's forward pass, in the first pair")
     args = parser.parse_args()
-    if args.pairs < 1:
-        raise InputError(f"--pairs {args.pairs}: it may be 1 or more")
     torch.set_num_threads(1)
     base = nano()
     first = initial_weights(base.config, 1)

@@ -22,7 +22,15 @@ from world.practice import Practice
 
 from .adapt import adapt, shares
 from .adapt import settings as adapt_settings
-from .base import add_arguments, add_model_arguments, add_run_arguments, from_arguments, opened, run_options
+from .base import (
+    add_arguments,
+    add_model_arguments,
+    add_run_arguments,
+    from_arguments,
+    one_or_more,
+    opened,
+    run_options,
+)
 from .compiled import compile_settings, compiled, uncompiled
 from .data import LONGEST_QUIET, UNJUDGED, Material
 from .loaders import Batches
@@ -321,8 +329,8 @@ def main():
     add_arguments(parser)
     add_run_arguments(parser, 6000)
     add_model_arguments(parser)
-    parser.add_argument("--batch", type=int, default=6)
-    parser.add_argument("--units", type=int, default=48, help="units of a crop")
+    parser.add_argument("--batch", type=one_or_more, default=6)
+    parser.add_argument("--units", type=one_or_more, default=48, help="units of a crop")
     parser.add_argument(
         "--own", type=float, default=0.0, help="share of steps whose history is the model's own latents"
     )

@@ -3,11 +3,16 @@
     cd scripts && .venv/bin/python -m unittest train.tests.test_base
 """
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import shutil
+import sys
 import tempfile
 import unittest
+from unittest import mock
 
 import torch
 
@@ -39,6 +44,29 @@ REFUSED = {
     "a word as filler": ({"filler_token_id": 97}, "filler_token_id 97 is a token of words"),
     "a solver": ({"solver": {"name": "rk4"}}, "rk4"),
 }
+
+
+class Options(unittest.TestCase):
+    def test_numbers_that_train_nothing_are_refused_before_anything_is_written(self):
+        for words, given in (
+            ("train.all --hours", ("-1", "0", "nan", "inf", "soon")),
+            ("train.all --cores", ("0", "-2", "1.5")),
+            ("train.look --steps", ("0", "-1")),
+            ("train.codecs audio --minutes", ("0", "-1")),
+            ("train.talk lessons --batch", ("0", "six")),
+            ("train.distill --rate", ("0", "-0.1")),
+        ):
+            for value in given:
+                with self.subTest(f"{words} {value}"), tempfile.TemporaryDirectory() as folder:
+                    out = os.path.join(folder, "run")
+                    command = [*words.split(), value, "--out", out]
+                    said = io.StringIO()
+                    with mock.patch.object(sys, "argv", command), contextlib.redirect_stderr(said):
+                        with self.assertRaises(SystemExit) as caught:
+                            importlib.import_module(command[0]).main()
+                    self.assertEqual(caught.exception.code, 2)
+                    self.assertIn(f"{words.split()[-1]}: {value}: it may be", said.getvalue())
+                    self.assertFalse(os.path.exists(out))
 
 
 @unittest.skipUnless(shutil.which("deno"), "skipped: no deno on PATH")

@@ -207,6 +207,11 @@ class Figures(Folder):
         # Of the steps since the line before.
         self.assertEqual([entry["even"] for entry in logged(self.out)], [1.5, 4.0, 6.0, 8.5, 10.5])
 
+    def test_small_numbers_keep_their_digits(self):
+        log = loop.Log(os.path.join(self.out, "small.jsonl"))
+        log.write(step=1, lr=3.21e-06, loss=-2.5e-07, norm=12.3456789, none=0.0)
+        self.assertEqual(log.entries(), [{"step": 1, "lr": 3.21e-06, "loss": -2.5e-07, "norm": 12.34568, "none": 0.0}])
+
     def test_with_minutes_the_last_interval_is_there_too(self):
         line(self.out, minutes=0.02, report_every=10**6)
         (entry,) = logged(self.out)
@@ -279,6 +284,16 @@ class Files(Folder):
             self.assertFalse(loop.done(self.out, "line", 4))
             with self.assertRaisesRegex(ValueError, "not a whole safetensors file"):
                 safetensors_file.read(path)
+
+    def test_a_cut_state_is_refused_in_one_line(self):
+        line(self.out, 4)
+        path = os.path.join(self.out, "line.state")
+        size = os.path.getsize(path)
+        for left in (size - 1, size // 2, 10, 0):
+            os.truncate(path, left)
+            with self.subTest(left), self.assertRaisesRegex(run.InputError, "line.state isn't whole .*remove it to begin anew$") as caught:
+                line(self.out, 8)
+            self.assertNotIn("\n", str(caught.exception))
 
     def test_a_write_that_breaks_off_leaves_what_was_there(self):
         path = os.path.join(self.out, "file")
