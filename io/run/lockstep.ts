@@ -150,12 +150,12 @@ export class Lockstep implements UnitReader {
 }
 
 function parse(line: Uint8Array, what: string): unknown {
-  const text = new TextDecoder().decode(line);
   try {
-    return JSON.parse(text);
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(line));
   } catch {
+    const text = valueText(new TextDecoder().decode(line));
     throw new InputError(
-      `${what}: its line ${valueText(text)} is no JSON: it should look like {"bytes": 5120}`,
+      `${what}: its line ${text} is no JSON: it should look like {"bytes": 5120}`,
     );
   }
 }

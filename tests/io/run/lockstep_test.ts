@@ -151,6 +151,12 @@ Deno.test("a wrong message ends the stream with code 2, one that breaks off with
   for (
     const [code, input, args, line] of [
       [2, encode("hello\n"), [], "is no JSON"],
+      [
+        2,
+        concat([encode('{"bytes":0,"text":"'), Uint8Array.of(0xff), encode('"}\n')]),
+        [],
+        "no JSON",
+      ],
       [3, concat([sound(0), sound(1).subarray(0, 100)]), [], "1 whole unit before that"],
       [2, new Uint8Array(), ["--raw-audio", "x"], "--lockstep and --raw-audio"],
       [2, new Uint8Array(), ["--pace", "live"], "--pace live"],
