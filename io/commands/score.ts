@@ -32,6 +32,7 @@ import {
 import { parseRegion } from "../score/picture.ts";
 import { type ConversationScore, type Detector, scoreConversation } from "../score/score.ts";
 import { Silero, sileroVersion } from "../score/silero.ts";
+import { oneLine } from "../system/errors.ts";
 import { print, say, showStatus } from "../system/terminal.ts";
 
 export const summary =
@@ -155,7 +156,7 @@ async function score(
   if (!options.quiet) {
     showStatus("");
     for (const { name, leftOut } of systems) {
-      for (const line of leftOut) say(`${name}: left out: ${line}`);
+      for (const line of leftOut) say(oneLine(`${name}: left out: ${line}`));
     }
   }
   const detectors = { voice: sileroVersion, level: "-40 dB of full scale" };
@@ -234,7 +235,9 @@ async function scoreLayout(
   }
   if (!options.quiet) {
     showStatus("");
-    for (const { leftOut } of systems) for (const line of leftOut) say(`left out: ${line}`);
+    for (const { leftOut } of systems) {
+      for (const line of leftOut) say(oneLine(`left out: ${line}`));
+    }
   }
   const provenance = await provenanceOf(started, {
     settings: { layout, detector: detector && sileroVersion, judges: judges?.names ?? null, draws },

@@ -76,11 +76,11 @@ export function outputError(path: string, error: unknown): unknown {
     : error;
 }
 
-const oneLine = (text: string) => text.replaceAll("\n", "\\n");
+/** A message whose names hold line ends stays one line. */
+export const oneLine = (text: string) => text.replaceAll("\n", "\\n");
 
 /** The line and the exit code for an error that ends a command. */
 export function explain(error: unknown): { text: string; exitCode: number } {
-  // A file's name may hold line ends: the message stays one line.
   if (error instanceof InputError) return { text: oneLine(error.message), exitCode: 2 };
   if (error instanceof RunError) return { text: oneLine(error.message), exitCode: error.exitCode };
   if (error instanceof Deno.errors.NotCapable) {
