@@ -219,9 +219,10 @@ function addFiller(
   const tokenizer = { ...(json as Record<string, unknown>) };
   const model = tokenizer.model as { vocab?: Record<string, number> } | undefined;
   const added = tokenizer.added_tokens;
-  const ids = Array.isArray(added)
-    ? [...Object.values(model?.vocab ?? {}), ...added.map((token) => token?.id)]
-    : [];
+  const vocab = typeof model?.vocab === "object" ? model.vocab : null;
+  const ids = vocab && Array.isArray(added)
+    ? [...Object.values(vocab), ...added.map((token) => token?.id)]
+    : [NaN];
   if (!Array.isArray(added) || !ids.every((id) => Number.isSafeInteger(id) && id >= 0)) {
     throw new InputError(
       `tokenizer.json of the backbone: its ids must be whole numbers from 0 on, in an object ` +

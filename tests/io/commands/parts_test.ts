@@ -221,6 +221,14 @@ folderTest("init refuses parts that don't fit, and writes nothing", async (folde
   const tokenizer = `${folder}/qwen2.5/tokenizer.json`;
   const { model } = JSON.parse(await Deno.readTextFile(tokenizer));
   await Deno.writeTextFile(tokenizer, JSON.stringify({ model, added_tokens: [null] }));
+  const second = `${folder}/qwen-null`;
+  await Deno.mkdir(second);
+  await Deno.copyFile(`${folder}/qwen3/config.json`, `${second}/config.json`);
+  await Deno.copyFile(`${folder}/qwen3/model.safetensors`, `${second}/model.safetensors`);
+  await Deno.writeTextFile(
+    `${second}/tokenizer.json`,
+    '{"model":{"vocab":null},"added_tokens":[]}',
+  );
   const weights = await WeightFiles.open(`${folder}/wan-vae`);
   const { path, begin } = weights.entry("encoder.conv_in.weight");
   weights.close();
@@ -255,6 +263,10 @@ folderTest("init refuses parts that don't fit, and writes nothing", async (folde
       ],
       [
         ["--preset", "nano", "--backbone", `${folder}/qwen2.5`, ...to],
+        "tokenizer.json of the backbone: its ids must be whole numbers",
+      ],
+      [
+        ["--preset", "nano", "--backbone", second, ...to],
         "tokenizer.json of the backbone: its ids must be whole numbers",
       ],
       [
