@@ -268,7 +268,7 @@ class Recordings(Material):
                 raise InputError(f"{recording.latents}: training can't decode it, to know when the agent speaks: put agent.EXT beside it")
             with torch.no_grad():
                 z = latents.flatten(0, 1).T[None, :, :, None, None]
-                return latents, decode(self.config, self.codecs, "audio", z)[0, 0, :, 0, 0].numpy()
+                return latents, decode(self.config, self.codecs, "audio", z)[0, 0, :, 0, 0].float().numpy()
         sound = self.sound(recording, "response", first, units)
         latents = self.nothing("audio", recording, units) if latents is None else latents
         return (self.latents_of(sound, units) if latents is None else latents), sound
