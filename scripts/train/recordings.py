@@ -32,6 +32,7 @@ from .coders import MEDIA, decode, heard, response_decoder, response_encoder, un
 from .data import Material, spoken
 from .layout import Layout
 from .run import InputError
+from .tensors import is_codec
 from .tokenizer import spread
 
 PIECE = 150  # units that are read at once
@@ -138,7 +139,7 @@ class Recordings(Material):
             time, height, width, channels = response_encoder(self.config, medium).output()
             shapes[medium] = [time, channels] if medium == "audio" else [time, height, width, channels]
         given = base.weights()
-        trained = [n for n, w in self.codecs.items() if ".encoder." in n and not torch.equal(w.cpu(), given[n])]
+        trained = [n for n, w in self.codecs.items() if is_codec(n) and ".encoder." in n and not torch.equal(w.cpu(), given[n])]
         for recording in there:
             path = recording.latents
             try:
