@@ -33,13 +33,14 @@ export type Conditioning = "prompt" | "persona" | "voice" | "user_text";
 /** All of them. */
 export const conditionings: readonly Conditioning[] = ["prompt", "persona", "voice", "user_text"];
 
-/** The parts of a checkpoint that can be published models. */
-export const partNames = ["backbone", "audio_codec", "video_codec"] as const;
-/** One of them. */
-export type PartName = typeof partNames[number];
+/** A part of a checkpoint that can be a published model. */
+export type PartName = "backbone" | "audio_codec" | "video_codec";
+/** All of them. */
+export const partNames: readonly PartName[] = ["backbone", "audio_codec", "video_codec"];
 
 /** Where a part came from. */
 export interface PartOrigin {
+  /** Which part of the checkpoint. */
   part: PartName;
   /** Of models, e.g. "qwen3" or "mimi". */
   family: string;
