@@ -35,7 +35,7 @@ CODEC = {"observation": {"video": {"encoder": "codec"}}}
 # What nano's config can't be, and what the first line says of it.
 REFUSED = {
     "heads of 64": ({"head_dim": 64}, r"mrope_section is \[8,4,4\]; it may be three numbers that sum to"),
-    "heads of 10": ({"head_dim": 10, "rope_scaling": None}, "head_dim a multiple of 8"),
+    "heads of 10": ({"head_dim": 10, "rope_scaling": None}, "head_dim is 10; it may be a multiple of 8"),
     "96x96": (VIDEO, "isn't divisible by stride 2"),
     "half a sample": ({"unit_ms": 75, "fps": 40}, "isn't divisible by"),
     "half a frame": ({"fps": 24}, "a unit of 160 ms would hold 3.84 frames"),

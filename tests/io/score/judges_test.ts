@@ -32,7 +32,8 @@ Deno.test({
     const heard = (voice.words ?? []).map(({ text }) => text.toLowerCase()).join(" ");
     assert(heard.includes("blue heart"), heard);
     const heart = voice.words?.find(({ text }) => /heart/i.test(text));
-    assert(heart && heart.from > 2.2 && heart.to < 3.3, JSON.stringify(heart));
+    // Whisper lets a sentence's last word reach into the silence after it, by up to a second.
+    assert(heart && heart.from > 2.2 && heart.from < 3 && heart.to < 4, JSON.stringify(heart));
     const hum = sound.map((_, i) => 0.1 * Math.sin(i / 20));
     const other = await judges.judge(hum, all);
     assert((voice.quality ?? 0) > 1.3 && (other.quality ?? 5) < (voice.quality ?? 0));
