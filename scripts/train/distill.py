@@ -30,6 +30,7 @@ from .base import (
 )
 from .compiled import compile_settings, compiled
 from .data import Material
+from .loaders import made
 from .loop import done, on_device, train
 from .model import Model, guided
 from .recordings import Recordings
@@ -108,7 +109,7 @@ def train_student(out, steps=None, minutes=None, few=4, substeps=4, guidance=Non
         """A batch whose history and text are the student's own."""
         turn = step // every
         if here.get("turn") != turn:
-            here.update(turn=turn, batch=on_device(material.batch(turn, size, seed + 1)))
+            here.update(turn=turn, batch=on_device(made(material, turn, size, seed + 1)))
         batch = here["batch"]
         if kept.get("turn") != turn:
             examples = [

@@ -3,6 +3,8 @@
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from .loop import products
+
 
 class Steps(Dataset):
     """The batches of steps by their numbers. Of `loaders` processes each keeps a share of the pool and has
@@ -20,6 +22,12 @@ class Steps(Dataset):
         return self.material.batch(step // self.loaders, self.size, self.seed)
 
 
+def made(material, step, size, seed):
+    """A batch, made in float32 wherever it is made: in a step, whose products are in bfloat16, too."""
+    with products(False):
+        return material.batch(step, size, seed)
+
+
 class Batches:
     """The batch of a step: made here, or ahead by `loaders` processes, in pinned memory where a card is.
     Steps are asked for one after the other."""
@@ -30,7 +38,7 @@ class Batches:
 
     def __call__(self, step):
         if not self.loaders:
-            return self.material.batch(step, self.size, self.seed)
+            return made(self.material, step, self.size, self.seed)
         if self.at != step:
             self.at, self.ahead = step, iter(self.loader(step))
         self.at += 1

@@ -28,6 +28,7 @@ from .codecs import BEST, NOISE, audio_loss, audio_stream, audio_terms, evaluate
 from .coders import encode, response_decoder, unit_shape
 from .data import Material
 from .fit import Fit
+from .loaders import made
 from .loop import done, learned, numbers, on_device, train
 from .model import Model
 from .run import artefact, command, digest, locked, meet, say, together, workers
@@ -101,7 +102,7 @@ def aligned(base, weights, seed, count=ALIGNED, size=3, units=48):
     latents, sound = [], []
     torch.manual_seed(seed)
     for step in range(count):
-        batch = material.batch(step, size, seed)
+        batch = made(material, step, size, seed)
         latents.append(remade(model, on_device(batch)))
         sound.append(batch["sound"])
         if step % 10 == 9:

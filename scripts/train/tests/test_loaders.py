@@ -14,6 +14,7 @@ import torch
 from train.base import nano
 from train.data import Material
 from train.loaders import Batches
+from train.loop import products
 from train.recordings import Recordings
 from train.talk import flow_losses, text_loss
 from train.tensors import initial_weights, is_codec
@@ -33,6 +34,16 @@ class Loaders(unittest.TestCase):
             for key, value in later(step).items():
                 self.assertTrue(torch.equal(value, first[step][key]), key)
         self.assertFalse(torch.equal(first[2]["mel"], first[3]["mel"]))
+
+
+    def test_a_batch_is_the_same_where_products_are_in_bfloat16(self):
+        base = nano()
+        codecs = {name: w for name, w in initial_weights(base.config, 1).items() if is_codec(name)}
+        made = lambda: Batches(Material(base, codecs, Practice, 12, pool=4), 1)(1)
+        expected = made()
+        with products(True):
+            for key, value in made().items():
+                self.assertTrue(torch.equal(value, expected[key]), key)
 
 
 class Lacking(unittest.TestCase):
