@@ -171,6 +171,13 @@ export class BatchFolder {
     };
   }
 
+  /** Removes what a killed process left of an item that is settled, unless another one works on it. */
+  async tidy(id: string): Promise<void> {
+    if (await ifThere(Deno.stat(`${this.#work}/${id}.lock`))) {
+      await (await this.claim(id))?.release();
+    }
+  }
+
   /** What killed processes left of an item. */
   async #removeLeftovers(id: string): Promise<void> {
     for await (const { name } of Deno.readDir(this.#work)) {

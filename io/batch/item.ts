@@ -91,7 +91,11 @@ export async function answerItem(
   let claim: Claim | null = null;
   try {
     const before = await settled(item, work, common.digest);
-    if (before) return before;
+    if (before) {
+      // The answer is there, whether or not this works.
+      await folder.tidy(item.id).catch(() => {});
+      return before;
+    }
     claim = await folder.claim(item.id);
     if (claim === null) return { state: "busy" };
     const meanwhile = await settled(item, work, common.digest);

@@ -33,6 +33,18 @@ folderTest("killed at any change of a file, a batch goes on to the same bytes", 
   assert(kills >= 3, `${kills} kills`);
 });
 
+folderTest(
+  "a lock that a killed process left of a settled item goes with the next run",
+  async (at) => {
+    const from = await recordings(at, 1);
+    await batch(from, "-o", `${at}/out`, ...wav);
+    const [id = ""] = names(`${at}/out`).filter((name) => !name.startsWith("."));
+    await Deno.writeTextFile(`${at}/out/.wanstream/${id}.lock`, "");
+    assertEquals((await batch(from, "-o", `${at}/out`, ...wav)).code, 0);
+    assertEquals(names(`${at}/out/.wanstream`), ["items.jsonl"]);
+  },
+);
+
 folderTest("two processes with the same items answer each once", async (at) => {
   const from = await recordings(at, 6);
   await batch(from, "-o", `${at}/whole`, ...wav);
