@@ -151,7 +151,8 @@ ffmpegTest("a stream that claims huge pictures is refused in one line", async ()
     assertEquals((await pipe(head, "--quiet")).code, 2);
     const unit = new MatroskaMuxer(user).unit(noise(user, 0));
     const { code, stderr } = await pipe(concat([head, unit]), "--quiet");
-    assertEquals(code, 3, stderr);
+    // FFmpeg may give the unit's sound before it refuses the picture, or not.
+    assertEquals(code, /nothing of it could be decoded/.test(stderr) ? 2 : 3, stderr);
     assertEquals(stderr.trim().split("\n").length, 1, stderr);
   }
 });
