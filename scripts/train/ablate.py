@@ -18,7 +18,8 @@ from world.practice import Practice
 
 from .base import opened
 from .data import Material
-from .loop import on_device, say
+from .device import on_device
+from .loop import say
 from .model import Model
 from .talk import HeldOut, load_codecs, stage_weights, train_talk
 

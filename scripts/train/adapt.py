@@ -10,7 +10,8 @@ import math
 
 import torch
 
-from .loop import learned, on_device
+from .device import on_device
+from .loop import learned
 from .tensors import expected_tensors, is_codec
 
 TABLES = ("model.embed_tokens.weight", "lm_head.weight")

@@ -15,10 +15,10 @@ import torch
 
 from .base import above_0, add_arguments, from_arguments, one_or_more
 from .codecs import refine_decoder, train_codec
+from .device import DEVICE, fast_bf16
 from .distill import train_student
 from .export import export
 from .look import train_look
-from .loop import DEVICE, fast_bf16
 from .run import about, command, locked, say, together
 from .talk import train_talk
 from .voice import train_voice

@@ -20,8 +20,8 @@ import torch
 import safetensors_file
 
 from .coders import MEDIA
+from .device import fast_bf16
 from .layout import Layout
-from .loop import fast_bf16
 from .run import InputError
 from .stacks import unknown
 from .tensors import expected_tensors, is_codec

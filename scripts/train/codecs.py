@@ -22,8 +22,9 @@ from world.stream import FRAME, FRAMES, UNIT
 from . import stacks
 from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
 from .coders import decode, encode, response_decoder, response_encoder
+from .device import on_device
 from .fit import Fit
-from .loop import done, learned, numbers, on_device, train
+from .loop import done, learned, numbers, train
 from .recordings import Recordings
 from .run import InputError, about, artefact, command, digest, locked, say, together, workers
 

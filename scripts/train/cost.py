@@ -18,7 +18,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from . import loop
+from . import device, loop
 from .base import above_0, one_or_more, read_json
 from .coders import observation_encoder, unit_shape
 from .model import Model
@@ -121,7 +121,7 @@ def main():
     parser.add_argument("--cards", type=one_or_more, default=8)
     parser.add_argument("--tokens", type=above_0, default=20e9, help="of the whole training")
     args = parser.parse_args()
-    loop.DEVICE = torch.device("cpu")
+    device.DEVICE = torch.device("cpu")
     found = cost(read_json(args.config), args.batch, args.units, args.recompute)
     seconds = found["flops"] / (PEAK * USED)
     steps = args.tokens / (found["tokens"] * args.cards)

@@ -7,7 +7,7 @@ import argparse
 import glob
 import os
 
-from .loop import Log
+from .log import Log
 from .run import InputError, command
 
 # Kinds of figures, each with an axis of its own, by their names; of the engine's (docs/eval.md) the rest are

@@ -30,8 +30,9 @@ from .base import (
 )
 from .compiled import compile_settings, compiled
 from .data import Material
+from .device import on_device
 from .loaders import made
-from .loop import done, on_device, train
+from .loop import done, train
 from .model import Model, guided
 from .recordings import Recordings
 from .rollout import roll

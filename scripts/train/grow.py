@@ -15,7 +15,7 @@ import torch
 import safetensors_file
 
 from .base import check, opened, read_json, write_json
-from .loop import decayed_or_not
+from .optimizer import decayed_or_not
 from .run import command, locked
 from .tensors import expected_tensors, initial_weights, is_codec
 

@@ -3,7 +3,7 @@
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .loop import products
+from .device import products
 
 
 class Steps(Dataset):

@@ -20,8 +20,9 @@ from . import stacks
 from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
 from .coders import observation_encoder
 from .data import COLOURS, SHAPES, card_labels
+from .device import on_device
 from .fit import Fit, resized
-from .loop import done, learned, numbers, on_device, train
+from .loop import done, learned, numbers, train
 from .run import InputError, command, locked, together
 
 HEADS = {"colour": 7, "shape": 6, "count": 5, "mouth": 3}

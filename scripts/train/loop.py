@@ -1,4 +1,4 @@
-"""The loop that every stage shares: seeded steps, progress with ETA, JSONL log, resume at any step."""
+"""The loop that every stage shares: seeded steps, progress with ETA, resume at any step."""
 
 import contextlib
 import json
@@ -11,6 +11,9 @@ import torch
 
 import safetensors_file
 
+from .device import DEVICE, on_device, products
+from .log import Figures, Log
+from .optimizer import goes_on, learning_rate, optimizer_of
 from .run import (
     Asked,
     Diverged,
@@ -29,18 +32,8 @@ from .run import (
 
 __all__ = ["say", "together", "train", "workers"]
 
-# Where models train; material is made on the CPU and travels batch by batch.
-DEVICE = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
 SKIPPED = 20  # steps in a row whose gradients aren't finite: the run has diverged
 LARGEST = 65504.0  # of f16, in which checkpoints are exported
-FLOOR = 0.02  # the last learning rate, as a share of the peak
-
-
-def on_device(batch):
-    """A dict of tensors, or one tensor, on the training device."""
-    if isinstance(batch, dict):
-        return {key: value.to(DEVICE, non_blocking=True) for key, value in batch.items()}
-    return batch.to(DEVICE, non_blocking=True)
 
 
 def learned(weights, which=lambda name: True):
@@ -50,120 +43,10 @@ def learned(weights, which=lambda name: True):
     return {name: weights[name] for name in weights if which(name)}
 
 
-def products(bf16):
-    """Products of matrices in bfloat16 or not, whatever holds around."""
-    if not torch.amp.is_autocast_available(DEVICE.type):
-        return contextlib.nullcontext()
-    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16)
-
-
-def fast_bf16():
-    """Whether products in bfloat16 are faster here than in float32."""
-    return DEVICE.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
-# What is written down.
-
-
-class Log:
-    """Appends JSON objects to OUT/NAME.jsonl, one for a step."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def write(self, **entry):
-        with open(self.path, "a") as file:
-            file.write(json.dumps({k: rounded(v) for k, v in entry.items()}) + "\n")
-
-    def entries(self):
-        """What is there; a last line that was cut off isn't."""
-        if not os.path.exists(self.path):
-            return []
-        with open(self.path) as file:
-            lines = file.read().split("\n")[:-1]
-        return [json.loads(line) for line in lines]
-
-    def keep(self, step):
-        """Drops what comes after a step: a run goes on from there, and says again what it is made of."""
-        now = lambda entry: entry["step"] < step or entry["step"] == step and "run" not in entry
-        self.rewrite([entry for entry in self.entries() if now(entry)])
-
-    def drop(self):
-        """Drops the last entry."""
-        self.rewrite(self.entries()[:-1])
-
-    def rewrite(self, entries):
-        with safetensors_file.replaced(self.path, "w") as file:
-            file.writelines(json.dumps(entry) + "\n" for entry in entries)
-
-
-def rounded(value):
-    if not isinstance(value, float):
-        return value
-    # A learning rate may be 3e-06.
-    return float(f"{value:.5g}") if abs(value) < 1 else round(value, 5)
-
-
-class Figures:
-    """Figures of steps as they lie on the device: read once for an interval, which waits for a card."""
-
-    def __init__(self):
-        self.lists = {}
-
-    def add(self, figures):
-        for name, value in figures.items():
-            self.lists.setdefault(name, []).append(torch.as_tensor(value))
-
-    def means(self):
-        """Mean of each name since the last call."""
-        whole = [torch.stack(values).float().mean().cpu() for values in self.lists.values()]
-        means = dict(zip(self.lists, torch.stack(whole).tolist())) if whole else {}
-        self.lists = {}
-        return means
-
-
 def numbers(*key):
     """A generator of random numbers that follows from a key, another in each of several workers."""
     worker, count = workers()
     return np.random.default_rng([*key, worker] if count > 1 else [*key])
-
-
-# The optimizer and its rate.
-
-
-def decayed_or_not(tensors):
-    """Names of tensors whose weights decay, and of the others (biases, gains): the optimizer's order."""
-    matrices = [key for key, tensor in tensors.items() if tensor.dim() > 1]
-    return matrices, [key for key, tensor in tensors.items() if tensor.dim() <= 1]
-
-
-def optimizer_of(trained, rate, decay, shares):
-    """AdamW; fused, it leaves out a step whose gradients aren't finite without asking a card for them.
-    shares: name -> its part of the learning rate, where that isn't all of it."""
-    groups = []
-    for keys, each in zip(decayed_or_not(trained), (decay, 0.0)):
-        for share in sorted({shares.get(key, 1.0) for key in keys}, reverse=True) or [1.0]:
-            params = [trained[key] for key in keys if shares.get(key, 1.0) == share]
-            groups.append({"params": params, "weight_decay": each, "share": share})
-    fused = DEVICE.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=fused)
-
-
-def learning_rate(along, peak, top=1.0):
-    """A cosine from `top` of the peak down to a fiftieth, where `along` (0 to 1) of a phase is over."""
-    return peak * (FLOOR + (top - FLOOR) * (1 + math.cos(math.pi * min(along, 1))) / 2)
-
-
-def goes_on(phase, here, until, unit):
-    """The phase of the learning rate for a run from `here` until `until` (steps or seconds: `unit`). A
-    run that is made longer or shorter goes on from the rate that it has."""
-    if phase is None or "until" not in phase:
-        return {"from": here if phase else 0, "until": until, "unit": unit, "top": 1.0}
-    if (phase["until"], phase["unit"]) == (until, unit):
-        return phase
-    reached = phase["reached"] if phase["unit"] != unit else here
-    along = (reached - phase["from"]) / max(phase["until"] - phase["from"], 1e-9)
-    return {"from": here, "until": until, "unit": unit, "top": learning_rate(along, 1, phase["top"])}
 
 
 class Measure:

@@ -22,7 +22,9 @@ from . import loop, talk
 from .base import nano, one_or_more
 from .compiled import compiled
 from .data import Material
+from .device import products
 from .model import Model
+from .optimizer import optimizer_of
 from .run import InputError, command
 from .tensors import initial_weights, is_codec
 
@@ -51,7 +53,7 @@ def main():
     def taker(model, step_loss, old):
         trained = loop.learned(model.w, lambda name: not is_codec(name))
         probe = trained["probe"] = torch.nn.Parameter(talk.initial_probe(base.config))
-        optimizer = loop.optimizer_of(trained, 1e-3, 0.02, {})
+        optimizer = optimizer_of(trained, 1e-3, 0.02, {})
 
         def take(number, flow):
             batch = dict(batches[number % len(batches)])
@@ -61,7 +63,7 @@ def main():
             began = time.process_time()
             torch.manual_seed(number)
             optimizer.zero_grad()
-            with loop.products(not old and not args.no_bf16):
+            with products(not old and not args.no_bf16):
                 loss = step_loss(model, probe, batch, flow=flow)[0]
             loss.backward()
             torch.nn.utils.clip_grad_norm_(list(trained.values()), 1.0)

@@ -33,8 +33,9 @@ from .base import (
 )
 from .compiled import compile_settings, compiled, uncompiled
 from .data import LONGEST_QUIET, UNJUDGED, Material
+from .device import on_device, products
 from .loaders import Batches
-from .loop import done, on_device, products, train
+from .loop import done, train
 from .model import Model
 from .recordings import Recordings
 from .run import InputError, artefact, command, digest, locked, together, workers

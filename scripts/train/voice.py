@@ -27,9 +27,10 @@ from .base import add_arguments, add_run_arguments, from_arguments, opened, run_
 from .codecs import BEST, NOISE, audio_loss, audio_stream, audio_terms, evaluate, halves, replaced
 from .coders import encode, response_decoder, unit_shape
 from .data import Material
+from .device import on_device
 from .fit import Fit
 from .loaders import made
-from .loop import done, learned, numbers, on_device, train
+from .loop import done, learned, numbers, train
 from .model import Model
 from .run import artefact, command, digest, locked, meet, say, together, workers
 from .talk import noisy, stage_weights, with_history_noise

@@ -13,8 +13,8 @@ import torch
 
 from train.base import nano
 from train.data import Material
+from train.device import products
 from train.loaders import Batches
-from train.loop import products
 from train.recordings import Recordings
 from train.talk import flow_losses, text_loss
 from train.tensors import initial_weights, is_codec

@@ -15,7 +15,9 @@ import torch
 
 import safetensors_file
 from train import curves, loop, run
-from train.loop import learning_rate, train
+from train.log import Log
+from train.loop import train
+from train.optimizer import FLOOR, goes_on, learning_rate
 
 SCRIPTS = os.path.join(os.path.dirname(__file__), "../..")
 X = torch.randn(16, 4, generator=torch.Generator().manual_seed(7))
@@ -38,7 +40,7 @@ def line(out, steps=None, name="line", lost=(), scale=1.0, **options):
 
 
 def logged(out, name="line"):
-    return [entry for entry in loop.Log(os.path.join(out, f"{name}.jsonl")).entries() if "run" not in entry]
+    return [entry for entry in Log(os.path.join(out, f"{name}.jsonl")).entries() if "run" not in entry]
 
 
 def state(out):
@@ -153,9 +155,9 @@ class Rate(Folder):
 
     def test_another_rate_is_met_at_once(self):
         phase = {"from": 0, "until": 10, "unit": "steps", "top": 1.0, "reached": 10}
-        self.assertEqual(loop.goes_on({"from": 10}, 10, 20, "steps")["top"], 1.0)
-        self.assertAlmostEqual(loop.goes_on(phase, 10, 20, "steps")["top"], loop.FLOOR)
-        self.assertAlmostEqual(loop.goes_on(phase, 600, 900, "seconds")["top"], loop.FLOOR)
+        self.assertEqual(goes_on({"from": 10}, 10, 20, "steps")["top"], 1.0)
+        self.assertAlmostEqual(goes_on(phase, 10, 20, "steps")["top"], FLOOR)
+        self.assertAlmostEqual(goes_on(phase, 600, 900, "seconds")["top"], FLOOR)
 
 
 class Diverging(Folder):
@@ -208,7 +210,7 @@ class Figures(Folder):
         self.assertEqual([entry["even"] for entry in logged(self.out)], [1.5, 4.0, 6.0, 8.5, 10.5])
 
     def test_small_numbers_keep_their_digits(self):
-        log = loop.Log(os.path.join(self.out, "small.jsonl"))
+        log = Log(os.path.join(self.out, "small.jsonl"))
         log.write(step=1, lr=3.21e-06, loss=-2.5e-07, norm=12.3456789, none=0.0)
         self.assertEqual(log.entries(), [{"step": 1, "lr": 3.21e-06, "loss": -2.5e-07, "norm": 12.34568, "none": 0.0}])
 
@@ -253,7 +255,7 @@ class Curves(Folder):
         measures = {"evaluate": lambda: {"psnr_clean": 30.0, "engine_answersRight": 0.5, "engine_delayP50": 2.0}}
         line(self.out, 12, evaluate_every=5, **measures)
         line(self.out, 22, evaluate_every=5, **measures)
-        before = loop.Log(os.path.join(self.out, "line.jsonl")).entries()
+        before = Log(os.path.join(self.out, "line.jsonl")).entries()
         torn = [*before, *({**entry, "loss": 9.0} for entry in before if 5 < entry["step"] < 21)]
         for entries, last in ((before, 22), (torn, 20)):
             found = curves.series(entries)
