@@ -216,3 +216,12 @@ export function helpText<T extends Record<string, Option>>(spec: CommandSpec<T>)
     "",
   ].join("\n");
 }
+
+/** Which FFmpeg runs. */
+export const ffmpegOption = {
+  ffmpeg: {
+    kind: "text",
+    value: "PATH",
+    help: "FFmpeg; in a task FFMPEG_BIN=PATH (ffmpeg-static, PATH)",
+  },
+} as const satisfies Record<string, Option>;

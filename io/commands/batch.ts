@@ -10,7 +10,7 @@ import { exitCodeOf, type Status, statusOf, statusText } from "../batch/status.t
 import { modelOpener } from "../batch/workers.ts";
 import { runCommand } from "../cli/commands.ts";
 import { checkForms, formOptions } from "../cli/forms.ts";
-import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
+import { type CommandSpec, ffmpegOption, type Option, type Parsed } from "../cli/options.ts";
 import { checkWritable, needsFfmpeg, responseExtensions } from "../ends/response_file.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { sourceDigest } from "../provenance/digests.ts";
@@ -43,11 +43,7 @@ const spec = {
       help: "of responses; wav, y4m: one medium, no FFmpeg (mkv)",
     },
     ...itemOptions,
-    ffmpeg: {
-      kind: "text",
-      value: "PATH",
-      help: "FFmpeg; in a task FFMPEG_BIN=PATH (ffmpeg-static, PATH)",
-    },
+    ...ffmpegOption,
     quiet: { kind: "flag", help: "say nothing but errors" },
     json,
   },

@@ -8,7 +8,7 @@ import { openCodec } from "../../engine/families/codec.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { Progress } from "../cli/progress.ts";
 import { runCommand } from "../cli/commands.ts";
-import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
+import { type CommandSpec, ffmpegOption, type Option, type Parsed } from "../cli/options.ts";
 import { type Codecs, LatentsFile, LatentsWriter } from "../codec/latents_file.ts";
 import { figuresText, type Given, RoundTripper, storedUnits } from "../codec/round_trip.ts";
 import { type ByteSource, isStandardOutput, openSink, openSource } from "../ends/endpoints.ts";
@@ -60,11 +60,7 @@ const spec = {
     ...trackOptions,
     precision: { kind: "choice", choices: ["f32", "f16"], help: "storage of weights (f32)" },
     adapter: { kind: "text", value: "SPEC", help: "adapter, see 'adapters'" },
-    ffmpeg: {
-      kind: "text",
-      value: "PATH",
-      help: "FFmpeg; in a task FFMPEG_BIN=PATH (ffmpeg-static, PATH)",
-    },
+    ...ffmpegOption,
     force: { kind: "flag", help: "replace outputs that exist" },
     quiet: { kind: "flag", help: "say nothing but errors" },
     json: { kind: "flag", help: "figures as JSON on standard output" },

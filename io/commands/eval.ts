@@ -24,7 +24,7 @@ import { modelOptions } from "../cli/model_options.ts";
 import { openModel, ownModel, sessionOptions } from "../run/open_model.ts";
 import { runCommand } from "../cli/commands.ts";
 import { checkForms } from "../cli/forms.ts";
-import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
+import { type CommandSpec, ffmpegOption, type Option, type Parsed } from "../cli/options.ts";
 import { type Origin, provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";
 import { print, say } from "../system/terminal.ts";
@@ -68,11 +68,7 @@ const spec = {
     events: { kind: "text", value: "FILE", help: "what each recording gave, as JSON lines" },
     resume: { kind: "flag", help: "go on with --events FILE: what is in it isn't run again" },
     force: { kind: "flag", help: "replace --events FILE" },
-    ffmpeg: {
-      kind: "text",
-      value: "PATH",
-      help: "FFmpeg; in a task FFMPEG_BIN=PATH (ffmpeg-static, PATH)",
-    },
+    ...ffmpegOption,
     quiet: { kind: "flag", help: "say nothing but errors and the figures" },
     ...figureOptions,
   },

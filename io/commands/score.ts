@@ -2,7 +2,7 @@
 import { InputError } from "../../engine/config/errors.ts";
 import { runCommand } from "../cli/commands.ts";
 import { checkForms } from "../cli/forms.ts";
-import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
+import { type CommandSpec, ffmpegOption, type Option, type Parsed } from "../cli/options.ts";
 import { defaultDraws, figureOptions } from "../eval/figures/output.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { type Conversation, findConversations } from "../layouts/conversations.ts";
@@ -68,11 +68,7 @@ const spec = {
     ...figureOptions,
     report: { kind: "text", value: "FILE", help: "write a page with timelines (.html)" },
     force: { kind: "flag", help: "replace the report if it exists" },
-    ffmpeg: {
-      kind: "text",
-      value: "PATH",
-      help: "FFmpeg; in a task FFMPEG_BIN=PATH (ffmpeg-static, PATH)",
-    },
+    ...ffmpegOption,
     quiet: { kind: "flag", help: "say nothing but errors and the figures" },
   },
   examples: [

@@ -1,7 +1,7 @@
 /** The options that every run has, and what they come to. */
 import { openConfig } from "../../engine/checkpoint/checkpoint.ts";
 import { modelOptions } from "../cli/model_options.ts";
-import type { Option, Parsed } from "../cli/options.ts";
+import { ffmpegOption, type Option, type Parsed } from "../cli/options.ts";
 import { choosePace, paceOptions } from "../pace/pace_options.ts";
 import type { SavingCommand } from "../saved/saved_progress.ts";
 import { SavedRun } from "../saved/saved_run.ts";
@@ -16,11 +16,7 @@ export const runOptions = {
   ...paceOptions,
   ...savingOptions,
   events: { kind: "text", value: "FILE", help: "what happens, as JSON lines" },
-  ffmpeg: {
-    kind: "text",
-    value: "PATH",
-    help: "FFmpeg; in a task FFMPEG_BIN=PATH (ffmpeg-static, PATH)",
-  },
+  ...ffmpegOption,
   force: { kind: "flag", help: "replace files that exist" },
   quiet: { kind: "flag", help: "say nothing but errors" },
 } as const satisfies Record<string, Option>;
