@@ -10,7 +10,7 @@ import { MatroskaMuxer } from "../io/media/matroska_muxer.ts";
 import { streamShapes } from "../io/media/stream_shape.ts";
 
 const root = new URL("..", import.meta.url);
-const { user } = streamShapes(await openConfig(new URL("engine/models/nano", root).pathname));
+const { user } = streamShapes(await openConfig(new URL("engine/models/nano-1", root).pathname));
 const minutes = Number(Deno.args[0] ?? 10);
 
 const process = new Deno.Command(Deno.execPath(), {

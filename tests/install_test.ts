@@ -42,7 +42,7 @@ Deno.test({
     const { commit } = await revisionOf();
     const expected = `wanstream ${config.version}, commit ${commit ?? "unknown"}`;
     assert(version.stdout.startsWith(expected), version.stdout);
-    await Deno.symlink(`${root}engine/models/nano`, `${folder}/mine`);
+    await Deno.symlink(`${root}engine/models/nano-1`, `${folder}/mine`);
     const inspected = await run(wanstream, ["inspect", "mine", "--json"], folder);
     assertEquals([inspected.code, inspected.stderr], [0, ""]);
     assert(JSON.parse(inspected.stdout));

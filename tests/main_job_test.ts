@@ -50,7 +50,7 @@ async function events(path: string): Promise<Event[]> {
   return text.trimEnd().split("\n").map((line) => JSON.parse(line));
 }
 
-const layout = unitLayout(await openConfig(`${root}engine/models/nano`));
+const layout = unitLayout(await openConfig(`${root}engine/models/nano-1`));
 
 const unitDigests = (list: Event[]) =>
   list.flatMap((event) => event.type === "unit" ? [event.digest] : []);

@@ -8,7 +8,7 @@ const root = new URL("../", import.meta.url);
 const engine = new URL(config.exports["."], root).href;
 const media = new URL(config.exports["./media"], root).href;
 const score = new URL(config.exports["./score"], root).href;
-const nano = new URL("engine/models/nano/", root).href;
+const nano = new URL("engine/models/nano-1/", root).href;
 
 async function deno(cwd: string, ...args: string[]) {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {

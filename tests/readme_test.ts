@@ -35,7 +35,7 @@ Deno.test("the README's three scripts run from another folder", async (t) => {
     for (const [i, code] of snippets.entries()) {
       assert(code.trim().split("\n").length <= 15, "it stays short");
       // A small checkpoint, no FFmpeg, fewer units.
-      const quick = code.replace("engine/models/nano", ".").replace("answer.mkv", "answer.wav")
+      const quick = code.replace("engine/models/nano-1", ".").replace("answer.mkv", "answer.wav")
         .replace("unit < 20", "unit < 3");
       await Deno.writeTextFile(`${folder}/${i}.ts`, quick);
       const { code: exit, stdout, stderr } = await deno(

@@ -9,7 +9,7 @@ import type { ModelConfig } from "../config/config.ts";
 import { defaultSolver } from "../config/solver.ts";
 import { byteFiller } from "./byte_tokenizer.ts";
 import { conv, double, halve, overlapAdd, residual, shuffle, silu, unshuffle } from "./layers.ts";
-import nano from "./nano/config.json" with { type: "json" };
+import nano from "./nano-1/config.json" with { type: "json" };
 
 export const presetNames = ["nano", "v0.1-0.6b", "v0.2-0.6b"] as const;
 export type PresetName = typeof presetNames[number];

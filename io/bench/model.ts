@@ -78,7 +78,7 @@ export async function openBenchModel(
     );
   const asked = askedSettings(options);
   return {
-    name: preset ?? model ?? "nano",
+    name: preset ?? model ?? "nano-1",
     checkpoint,
     asked,
     settings: resolveSettings(checkpoint, asked),

@@ -125,7 +125,7 @@ export async function benchStart(
   return {
     name: "start",
     headline: `start of 'deno task -q stream' with ${
-      given ?? "nano"
+      given ?? "nano-1"
     } on ${adapter}: first answer after ${figure(totalMs)} ms`,
     figures: {
       command: "deno task -q stream --raw-audio=- --raw-audio-out=-",

@@ -6,7 +6,12 @@ const { solver, sampling } = sessionRules;
 
 /** The options that choose a model and how it answers. */
 export const modelOptions = {
-  model: { onResume: "kept", kind: "text", value: "DIR", help: "checkpoint (engine/models/nano)" },
+  model: {
+    onResume: "kept",
+    kind: "text",
+    value: "DIR",
+    help: "checkpoint (engine/models/nano-1)",
+  },
   seed: {
     setting: "seed",
     ...sessionRules.seed,

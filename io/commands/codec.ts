@@ -54,7 +54,8 @@ const spec = {
     model: {
       kind: "text",
       value: "DIR",
-      help: "checkpoint that says what a unit is, and whose codecs are taken (engine/models/nano)",
+      help:
+        "checkpoint that says what a unit is, and whose codecs are taken (engine/models/nano-1)",
     },
     size: { kind: "text", value: "WxH", help: "of pictures (the model's)" },
     ...trackOptions,

@@ -47,6 +47,7 @@ const spec = {
       value: "FIRST..LAST",
       help: "conversations of these seeds, made when needed (needs Python)",
     },
+    world: { kind: "choice", choices: ["1"], help: "the world that they are made in (1)" },
     seconds: { kind: "number", value: "N", min: 10, max: 3600, help: "their length (24)" },
     swaps: {
       kind: "whole",
@@ -236,7 +237,7 @@ async function evaluation(
     const facts = factsOf(results, { asked: count, unitMs: config.unit_ms, draws });
     const provenance = await provenanceOf(started, origin);
     await printFigures(options, {
-      ...{ schema: "eval/1", title: options.model ?? "nano", provenance },
+      ...{ schema: "eval/1", title: options.model ?? "nano-1", provenance },
       ...{ runs: (await header()).runs, facts, figures },
     });
   }
@@ -249,7 +250,7 @@ function checkTogether(options: Options, folder: string | undefined): void {
   if (folder !== undefined && options.seeds !== undefined) {
     throw new InputError("eval takes a folder or --seeds, not both");
   }
-  for (const name of ["seconds", "swaps", "keep"] as const) {
+  for (const name of ["world", "seconds", "swaps", "keep"] as const) {
     if (options[name] !== undefined && options.seeds === undefined) {
       throw new InputError(`--${name} is about made conversations: give --seeds FIRST..LAST`);
     }

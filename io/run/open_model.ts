@@ -18,7 +18,7 @@ import { type CachedTuning, cachedTuning, defaultTuneCache } from "../cli/tune_c
 
 /** The checkpoint that comes with the program. */
 export async function ownModel(): Promise<string> {
-  const path = fileURLToPath(new URL("../../engine/models/nano", import.meta.url));
+  const path = fileURLToPath(new URL("../../engine/models/nano-1", import.meta.url));
   try {
     await Deno.stat(`${path}/config.json`);
     return path;

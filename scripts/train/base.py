@@ -28,7 +28,7 @@ from .tensors import expected_tensors, is_codec
 from .tokenizer import Tokens, tokenizer_json
 
 REPOSITORY = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
-NANO = os.path.join(REPOSITORY, "engine/models/nano")
+NANO = os.path.join(REPOSITORY, "engine/models/nano-1")
 BACKBONE = ("train", "frozen", "lora")
 
 

@@ -14,7 +14,7 @@ import type { ModelConfig } from "../../engine/config/config.ts";
 import { solverNames, solverProgram } from "../../engine/config/solver.ts";
 import { TickTokens, tokenWords } from "../../engine/model/tick_tokens.ts";
 import { HistoryWindow } from "../../engine/model/window.ts";
-import nanoTokenizer from "../../engine/models/nano/tokenizer.json" with { type: "json" };
+import nanoTokenizer from "../../engine/models/nano-1/tokenizer.json" with { type: "json" };
 import { mouthOpening } from "../../io/eval/measures/lips.ts";
 import { noise } from "../../kernels/flow/noise.ts";
 import { logmel, logmelTables, spectrumChannels } from "../../kernels/codec/logmel.ts";

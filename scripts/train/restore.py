@@ -1,7 +1,7 @@
 """A checkpoint as a stage's state again, where that is lost: training goes on from its weights, with
 an optimizer and a probe that learn anew.
 
-    .venv/bin/python -m train.restore ../engine/models/nano --out FOLDER --step 25230     (in scripts/)
+    .venv/bin/python -m train.restore ../engine/models/nano-1 --out FOLDER --step 25230     (in scripts/)
 
 Writes OUT/codec_audio.safetensors, OUT/codec_video.safetensors and OUT/STAGE.state. `--step` is the
 one that the checkpoint's card names: batches follow from it, and those already seen aren't met again.

@@ -5,7 +5,7 @@ import { type StreamShape, streamShapes } from "../../io/media/stream_shape.ts";
 import { random } from "../reference/random.ts";
 
 const config = await openConfig(
-  new URL("../../engine/models/nano", import.meta.url).pathname,
+  new URL("../../engine/models/nano-1", import.meta.url).pathname,
 );
 /** Both sides' shapes. */
 export const { user, agent } = streamShapes(config);

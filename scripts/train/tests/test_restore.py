@@ -60,7 +60,7 @@ class Restore(unittest.TestCase):
             restored(C, wrong, STEP)
 
     def test_the_shipped_checkpoint_can_be_restored(self):
-        path = os.path.join(os.path.dirname(__file__), "../../../engine/models/nano/model.safetensors")
+        path = os.path.join(os.path.dirname(__file__), "../../../engine/models/nano-1/model.safetensors")
         state = restored(C, safetensors_file.read(path), STEP)
         self.assertEqual(state["step"], STEP)
 

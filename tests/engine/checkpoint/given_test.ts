@@ -88,7 +88,7 @@ Deno.test("what isn't a checkpoint is named, a forgotten await too", async () =>
   const cases: [given: unknown, message: string][] = [
     [null, "checkpoint: is null"],
     [undefined, "checkpoint: is missing"],
-    ["engine/models/nano", 'checkpoint: is "engine/models/nano"'],
+    ["engine/models/nano-1", 'checkpoint: is "engine/models/nano-1"'],
     [new URL("file:///tmp"), "checkpoint: is a URL"],
     [Promise.resolve(checkpoint), "checkpoint: is a Promise"],
     [{ config: checkpoint.config }, "checkpoint: is {"],
@@ -100,7 +100,7 @@ Deno.test("what isn't a checkpoint is named, a forgotten await too", async () =>
 });
 
 Deno.test("openCheckpoint() takes a path, a URL and a file: URL as text, and names anything else", async () => {
-  const folder = new URL("../../../engine/models/nano/", import.meta.url);
+  const folder = new URL("../../../engine/models/nano-1/", import.meta.url);
   const digests = [];
   for (const named of [folder, folder.href, `file:${folder.pathname}`, folder.pathname]) {
     digests.push((await openCheckpoint(named)).digest);

@@ -174,7 +174,7 @@ withAdapter("misuse is an InputError that says what may be", async () => {
   const silent = { audio: null, frames: null };
   /** What a script in JavaScript may pass where types would stop it. */
   const wrong: [call: (value: never) => Promise<unknown>, value: unknown, message: string][] = [
-    [openSession, "engine/models/nano", "checkpoint: is"],
+    [openSession, "engine/models/nano-1", "checkpoint: is"],
     [openModel, Promise.resolve(checkpoint), "await openCheckpoint(folder)"],
     [(v) => openSession(checkpoint, {}, v), null, "durability: is null; it must be an object"],
     [(v) => openSession(checkpoint, {}, v), { patience: 0 }, "patience is 0; it may be a number"],

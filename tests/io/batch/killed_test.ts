@@ -184,7 +184,7 @@ folderTest("shards write into one folder; status names what is left, merge sums 
 
 folderTest("items of one model are taken together, each model open once", async (at) => {
   await recordings(at, 4);
-  const nano = new URL("../../../engine/models/nano", import.meta.url).pathname;
+  const nano = new URL("../../../engine/models/nano-1", import.meta.url).pathname;
   for (const name of ["one", "two"]) await Deno.symlink(nano, `${at}/${name}`);
   const path = await manifest(
     at,

@@ -19,7 +19,7 @@ async function task(cwd: string, ...args: string[]) {
 Deno.test("a task finds and writes files beside its caller, in every kind of command", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    await Deno.symlink(`${root}engine/models/nano`, `${folder}/mine`);
+    await Deno.symlink(`${root}engine/models/nano-1`, `${folder}/mine`);
     const inspected = await task(folder, "inspect", "mine", "--json");
     assertEquals([inspected.code, inspected.stderr], [0, ""]);
     const made = await task(folder, "init", "--preset", "nano", "-o", "made");
@@ -27,7 +27,7 @@ Deno.test("a task finds and writes files beside its caller, in every kind of com
     assertEquals((await Deno.stat(`${folder}/made/config.json`)).isFile, true);
     const own = await task(folder, "inspect", "--json");
     assertEquals(own.code, 0, own.stderr);
-    assertStringIncludes(own.stdout, "engine/models/nano");
+    assertStringIncludes(own.stdout, "engine/models/nano-1");
     const missing = await task(folder, "replay", "talk.wav", "-o", "answer.wav");
     assertEquals(missing.code, 2);
     assertStringIncludes(missing.stderr, "talk.wav");

@@ -204,7 +204,7 @@ folderTest(
 
 folderTest("init refuses parts that don't fit, and writes nothing", async (folder) => {
   await makeTinyParts(folder);
-  const config = { ...await openConfig("engine/models/nano"), unit_ms: 40, fps: 25 };
+  const config = { ...await openConfig("engine/models/nano-1"), unit_ms: 40, fps: 25 };
   await Deno.writeTextFile(`${folder}/short.json`, JSON.stringify(config));
   await Deno.writeTextFile(`${folder}/model.gguf`, `GGUF${"\0".repeat(40)}`);
   const to = ["-o", `${folder}/x`];

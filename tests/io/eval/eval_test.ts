@@ -154,12 +154,14 @@ Deno.test("eval refuses options that don't go together", async () => {
   await refused(["a", "--seeds", "1"], "not both");
   await refused(["--seconds", "30"], "give --seeds");
   await refused(["--keep", "x"], "give --seeds");
+  await refused(["--world", "1"], "give --seeds");
+  await refused(["--world", "3", "--seeds", "1"], "world");
   await refused(["--resume"], "give --events");
   await refused(["--check", "--seeds", "1"], "runs nothing");
 });
 
 ffmpegTest("evaluate ends at a signal and keeps what was whole before it", async () => {
-  const config = await openConfig(`${root}engine/models/nano`);
+  const config = await openConfig(`${root}engine/models/nano-1`);
   const jobs = (await chooseJobs({ ...nothing, limit: 1 }, 160)).slice(1);
   const parts = await Promise.all(jobs.map(({ name }) => oraclePart(`${set}/${name}`, config)));
   const agent = player(parts);

@@ -187,7 +187,7 @@ export async function evalOracle(
   folders: string[],
   codec: typeof perfectCodec = perfectCodec,
 ) {
-  const config = await openConfig(new URL("../../../engine/models/nano", import.meta.url));
+  const config = await openConfig(new URL("../../../engine/models/nano-1", import.meta.url));
   const agent = player(await Promise.all(folders.map((folder) => oraclePart(folder, config))));
   const { result, out, err } = await captured(() =>
     run(args, sources, agent.open, () => Promise.resolve(codec))

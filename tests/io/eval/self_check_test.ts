@@ -10,7 +10,7 @@ import { ffmpegTest, finder } from "../media.ts";
 import { oraclePart, type Part, perfectCodec, player, silence } from "./players.ts";
 
 const set = new URL("../../../samples/eval", import.meta.url).pathname;
-const config = await openConfig(new URL("../../../engine/models/nano", import.meta.url));
+const config = await openConfig(new URL("../../../engine/models/nano-1", import.meta.url));
 const folders = (await recordingFolders(set)).folders.filter((folder) =>
   /10000[012](-|$)/.test(folder)
 );

@@ -3,7 +3,7 @@ import { openConfig } from "../../../engine/checkpoint/checkpoint.ts";
 import { untrained } from "../../../io/run/run_model.ts";
 
 Deno.test("what a checkpoint wasn't trained with is said where it is given", async () => {
-  const nano = await openConfig(new URL("../../../engine/models/nano", import.meta.url));
+  const nano = await openConfig(new URL("../../../engine/models/nano-1", import.meta.url));
   const given = { quiet: false, prompt: "p", persona: "a.png", voice: "a.wav", "user-text": "t" };
   const said = (trained_with: typeof nano.trained_with, options: typeof given) => {
     const { trained_with: _, ...config } = nano;
