@@ -43,7 +43,10 @@ export {
   type SnapshotSettings,
 } from "./roles/snapshot.ts";
 export {
+  attentionAxes,
+  type Inspection,
   type Observation,
+  type PathSpeed,
   type Response,
   type ResponseDetails,
   type StageTimes,

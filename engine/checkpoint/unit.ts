@@ -67,6 +67,8 @@ export interface Response {
   stages: StageTimes;
   /** Only in a session that was opened with `details`. */
   details?: ResponseDetails;
+  /** Only in a session that was opened with `inspect`. */
+  inspection?: Inspection;
 }
 
 /** What a response brings on request. */
@@ -78,6 +80,54 @@ export interface ResponseDetails {
   probabilities: Float32Array;
   /** Typed text that had no slot up to this unit: it comes in the next ones. */
   waiting: string;
+}
+
+/** The axes of `Inspection.attention.shares`, before and after the layers. */
+export const attentionAxes = {
+  /** What looks: the row that the unit's first word is read at (the last observation token), and the
+   * rows of the response's latents in the solver's last evaluation. */
+  queries: ["language", "latents"],
+  /** What is looked at. */
+  groups: [
+    "userText",
+    "userAudio",
+    "userVideo",
+    "agentText",
+    "agentAudio",
+    "agentVideo",
+    "prefill",
+  ],
+  /** When it was: in this unit, in the 5 units before it, or earlier (prefill always is). */
+  ages: ["this unit", "the last 5", "older"],
+} as const;
+
+/** RMS (root of the mean square) of what moves the latents of one medium in one evaluation. */
+export interface PathSpeed {
+  /** Of the velocity that the solver uses. */
+  velocity: number;
+  /** Of what guidance changed: the velocity that is used minus that of the network with the unit's
+   * observation and text. Null where there is no guidance. */
+  guidance: number | null;
+}
+
+/** What a response's making looked like from inside, on request. */
+export interface Inspection {
+  /** Where attention went: shares of its mass, a mean over heads and the query's rows. */
+  attention: {
+    layers: number;
+    /** [queries, layers, groups, ages] as `attentionAxes` names them. The shares of one query in one
+     * layer sum to 1. */
+    shares: Float32Array;
+  };
+  /** The solver's evaluations of the network, in order; tau runs from 1 (noise) to 0. */
+  path: { step: number; tau: number; audio: PathSpeed; video: PathSpeed }[];
+  /** The likeliest tokens of the unit's first text slot, likeliest first: 8, or the whole vocabulary
+   * where it is smaller. Probabilities are those before temperature, top-k and top-p. */
+  top: { token: number; text: string; probability: number }[];
+  /** Probability of the filler in that slot: that nothing is said. */
+  filler: number;
+  /** Entropy of that slot in nats. */
+  entropy: number;
 }
 
 /** Modality of a token, the row of the type embedding. */

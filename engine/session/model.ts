@@ -35,6 +35,7 @@ const durabilityRules = {
   snapshotEvery: whole(0, 1e9),
   patience: number(1, 1e9),
   details: { kind: "flag" },
+  inspect: { kind: "flag" },
   untilExit: { kind: "flag" },
   signal: { kind: "signal" },
 } as const satisfies RulesOf<Durability>;

@@ -92,6 +92,9 @@ export interface Durability {
   patience?: number;
   /** Each response brings its `details` (false): more is read back from the adapter. */
   details?: boolean;
+  /** Each response brings its `inspection` (false): attention shares, the solver's path and the
+   * likeliest words. A tick takes longer; what is answered stays the same. */
+  inspect?: boolean;
   /** The model's Workers stay when the session closes, until the process ends (false). For the last
    * session of a program that leaves by `Deno.exit()`: a driver that is being unloaded while exit
    * handlers run crashes the process, one that stays doesn't. */
