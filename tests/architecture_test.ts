@@ -56,7 +56,9 @@ const house: Record<string, string[][]> = {
   io: [
     ["mod"],
     ["commands"],
-    ["bench", "eval", "score", "compare", "codec"],
+    ["bench", "compare", "codec"],
+    ["agents"],
+    ["eval", "score"],
     ["batch"],
     ["eval/figures"],
     ["eval/measures"],
