@@ -15,6 +15,7 @@ import {
   readEvalFile,
 } from "../eval/figures/events_file.ts";
 import { defaultDraws, factsOf, figureOptions, printFigures } from "../eval/figures/output.ts";
+import { conditions } from "../eval/generate.ts";
 import { chooseJobs, parseNoiseSeeds } from "../eval/jobs.ts";
 import { type Usable, usable } from "../eval/resume.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
@@ -49,6 +50,11 @@ const spec = {
     },
     world: { kind: "choice", choices: ["1"], help: "the world that they are made in (1)" },
     seconds: { kind: "number", value: "N", min: 10, max: 3600, help: "their length (24)" },
+    condition: {
+      kind: "choice",
+      choices: conditions,
+      help: "what is harder in them (quiet: nothing)",
+    },
     swaps: {
       kind: "whole",
       min: 0,
@@ -77,6 +83,7 @@ const spec = {
     "wanstream eval",
     "wanstream eval --seeds 100000..100199 --events out/eval.jsonl",
     "wanstream eval --seeds 100000..100199 --events out/eval.jsonl --resume --json",
+    "wanstream eval --seeds 100000..100199 --condition noisy",
     "wanstream eval --seed 0..4 --markdown",
     "wanstream eval --check my-recordings",
     "wanstream eval my-recordings --steps 2",
@@ -174,6 +181,7 @@ async function evaluation(
     settings: {
       ...{ ...settings, noiseSeeds },
       seconds: options.seeds === undefined ? null : options.seconds ?? defaultSeconds,
+      condition: options.seeds === undefined ? null : options.condition ?? "quiet",
     },
     seeds: {
       noise: moreNoise.length > 0 ? null : noise,
@@ -250,7 +258,7 @@ function checkTogether(options: Options, folder: string | undefined): void {
   if (folder !== undefined && options.seeds !== undefined) {
     throw new InputError("eval takes a folder or --seeds, not both");
   }
-  for (const name of ["world", "seconds", "swaps", "keep"] as const) {
+  for (const name of ["world", "seconds", "condition", "swaps", "keep"] as const) {
     if (options[name] !== undefined && options.seeds === undefined) {
       throw new InputError(`--${name} is about made conversations: give --seeds FIRST..LAST`);
     }

@@ -25,15 +25,22 @@ export function parseSeeds(text: string): number[] {
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);
 }
 
+/** What may be harder in made conversations; quiet: nothing. scripts/world/conditions.py has them. */
+export const conditions = ["quiet", "noisy", "pauses", "overlap"] as const;
+export type Condition = typeof conditions[number];
+
 export interface Wanted {
   seed: number;
+  condition: Condition;
   seconds: number;
   swap: Swap["kind"] | null;
 }
 
 /** The name of its folder. */
-export function nameOf({ seed, swap }: Wanted): string {
-  return swap === null ? `${seed}` : `${seed}-${swap}`;
+export function nameOf({ seed, condition, swap }: Wanted): string {
+  return [seed, ...condition === "quiet" ? [] : [condition], ...swap === null ? [] : [swap]].join(
+    "-",
+  );
 }
 
 /**
@@ -41,7 +48,7 @@ export function nameOf({ seed, swap }: Wanted): string {
  * in a temporary one that `dispose` removes.
  *
  * @param world The generator: the folder of its Python package.
- * @param generator Digest of the generator, with the length.
+ * @param generator Digest of the generator, with the length and the condition.
  * @throws InputError when Python, numpy, espeak-ng or FFmpeg is missing; RunError when they fail.
  */
 export async function generate(
@@ -88,12 +95,12 @@ export async function keptRecording(
 
 async function render(
   world: string,
-  { seed, seconds, swap }: Wanted,
+  { seed, seconds, condition, swap }: Wanted,
   folder: string,
 ): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
   const args = ["-m", `${basename(world)}.render`, `${seed}`, "--seconds", `${seconds}`];
-  args.push("--out", await Deno.realPath(folder), "--form", "lossless");
+  args.push("--out", await Deno.realPath(folder), "--form", "lossless", "--condition", condition);
   if (swap !== null) args.push("--swap", swap);
   let output: Deno.CommandOutput;
   try {

@@ -1,7 +1,14 @@
 /** Which recordings are run, in order, and how each is had. */
 import { InputError } from "../../engine/config/errors.ts";
 import { valueText } from "../../engine/config/error_text.ts";
-import { generate, keptRecording, nameOf, parseSeeds, type Wanted } from "./generate.ts";
+import {
+  type Condition,
+  generate,
+  keptRecording,
+  nameOf,
+  parseSeeds,
+  type Wanted,
+} from "./generate.ts";
 import { type Digests, openRecording, type Recording, recordingFolders } from "./recordings.ts";
 import { say } from "../system/terminal.ts";
 import { sourceDigest, valueDigest } from "../provenance/digests.ts";
@@ -10,7 +17,7 @@ export interface Job {
   name: string;
   /** Seconds of stream that it will take, as far as is known. */
   seconds: number;
-  /** Digest of the generator that makes it, with the length asked for; null: it comes from a folder. */
+  /** Digest of the generator that makes it, with length and condition asked for; null: it comes from a folder. */
   generator: string | null;
   /** Of the recording, where it is there already. */
   digests: Digests | null;
@@ -24,6 +31,8 @@ export interface Choice {
   seeds: string | undefined;
   /** Length of made conversations. */
   seconds: number;
+  /** Of made conversations ("quiet"). */
+  condition?: Condition | undefined;
   /** How many of the made ones are run with cards and questions swapped as well. */
   swaps: number | undefined;
   /** Most recordings, their swapped variants aside. */
@@ -41,12 +50,12 @@ export async function chooseJobs(choice: Choice, unitMs: number): Promise<Job[]>
   if (choice.seeds !== undefined) {
     const seeds = parseSeeds(choice.seeds).slice(0, limit);
     const swaps = choice.swaps ?? Math.ceil(seeds.length / 3);
-    const { world, seconds, keep = null } = choice;
+    const { world, seconds, condition = "quiet", keep = null } = choice;
     const sources = await sourceDigest([world], /\.py$/);
-    const generator = valueDigest({ sources, seconds });
+    const generator = valueDigest({ sources, seconds, condition });
     const wanted = seeds.flatMap((seed, i): Wanted[] => {
       const variants = i < swaps ? [null, "card", "question"] as const : [null];
-      return variants.map((swap) => ({ seed, seconds, swap }));
+      return variants.map((swap) => ({ seed, seconds, condition, swap }));
     });
     return await Promise.all(wanted.map(async (one): Promise<Job> => ({
       name: nameOf(one),

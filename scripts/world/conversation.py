@@ -32,12 +32,20 @@ class Conversation:
     unit in which it falls silent, or None), and `asked`, what each question is made of (event,
     indices of its user_clips, typed units)."""
 
+    condition = "quiet"  # conditions.py has the others
     # How often each kind of question is asked, relative to each other ('and before?' only where a card
     # was shown before), and how often 'and before?' is asked right after a change.
     asks = {"colour": 0.26, "shape": 0.26, "both": 0.22, "count": 0.18, "before": 0.08}
     asks_before_at_once = 0.15
-    # How often the user pauses inside a question, of those that can be broken.
-    pauses = 0.4
+    # How often the user pauses inside a question, of those that can be broken, and for how many units.
+    pauses, pause_units = 0.4, (1, 4)
+    # How often, while the agent speaks, the user interrupts, and how often there is a noise, talk in the
+    # background or a 'mhm'. 'mhm' is so many times as likely as each of the others.
+    interrupts, distracts, mhms = 0.3, 0.3, 2
+    # How often there is a noise while nobody speaks, and how loud talk in the background is.
+    disturbs, background = 0.35, 0.1
+    # The noise floor's level in dB of full scale.
+    noise_floor = (-70, -38)
 
     def __init__(self, seed, length=None):
         """seed: 0-99999 for training, 100000-199999 for evaluation; length in seconds (drawn from
@@ -59,6 +67,11 @@ class Conversation:
         last = [start + len(samples) for start, samples, *_ in self.user_clips + self.agent_clips]
         self.units = max([self.units] + [-(-end // UNIT) + 2 for end in last])
 
+    @property
+    def name(self):
+        """Of its recording."""
+        return str(self.seed) + ("" if self.condition == "quiet" else f"-{self.condition}")
+
     # Scenes: each starts at sample t and returns the sample at which it is over.
 
     def _build(self):
@@ -78,6 +91,11 @@ class Conversation:
 
     def _speaker(self):
         return voices.speaker(self.rng, self.seed)
+
+    def heard(self, sound):
+        """The user's side as the microphone gives it: float32, as long as `sound`, their voice, noises
+        and noise floor."""
+        return sound
 
     def _uniform(self, low, high):
         """Samples between low and high seconds."""
@@ -194,7 +212,7 @@ class Conversation:
                 self._event("naming", start=start // UNIT, card=self.card, words=words.naming(self.card))
                 stop = self._during_speech(start, stop)
                 return max(end, stop + self._uniform(0.2, 0.6))
-        elif length > seconds(1.0) and self._chance(0.35):
+        elif length > seconds(1.0) and self._chance(self.disturbs):
             self._distract(t + self._uniform(0.1, 0.5), during_answer=False)
         elif self.discussed and self.card is not None:
             end = max(end, self._in_silence(t))
@@ -258,7 +276,7 @@ class Conversation:
         if len(pieces) > 1 and self._chance(self.pauses):
             # An unfinished piece is drawn out and its tone stays up.
             t = self._user_says(t, pieces[0] + ",", slower=0.75)
-            resume = t + seconds(rng.uniform(1, 4) * 0.16)
+            resume = t + seconds(rng.uniform(*self.pause_units) * 0.16)
             pauses.append([t, resume])
             if not interrupts:
                 self.silent_again = self._in_pause(t, resume)
@@ -279,10 +297,10 @@ class Conversation:
         """What may happen while the agent speaks: an interruption, a noise, a 'mhm', or nothing."""
         happens = self.rng.random()
         room = stop - begin - 5 * UNIT
-        if room > 0 and happens < 0.3:
+        if room > 0 and happens < self.interrupts:
             onset = begin + 2 * UNIT + int(self.rng.uniform(0, 1) * room)
             return self._interrupt(onset)
-        if room > 0 and happens < 0.6:
+        if room > 0 and happens < self.interrupts + self.distracts:
             onset = begin + 2 * UNIT + int(self.rng.uniform(0, 1) * room)
             end = self._distract(onset, during_answer=True)
             return max(end, stop) + self._uniform(0.15, 0.5)
@@ -344,7 +362,7 @@ class Conversation:
     def _distract(self, t, during_answer):
         """A cough, a knock, talk in the background, or (while the agent speaks) a 'mhm'."""
         rng = self.rng
-        kinds = ["cough", "knock", "talk"] + ["mhm", "mhm"] * during_answer
+        kinds = ["cough", "knock", "talk"] + ["mhm"] * self.mhms * during_answer
         kind = str(rng.choice(kinds))
         if kind == "cough":
             clip = (t, voices.cough(rng), float(rng.uniform(0.5, 1.2)), False)
@@ -352,7 +370,7 @@ class Conversation:
             clip = (t, voices.knock(rng), float(rng.uniform(0.5, 1.2)), False)
         elif kind == "talk":
             other = self._speaker()
-            clip = (t, voices.say(str(rng.choice(words.BACKGROUND)) + ".", *other), 0.1, False)
+            clip = (t, voices.say(str(rng.choice(words.BACKGROUND)) + ".", *other), self.background, False)
         else:
             clip = (t, voices.say(str(rng.choice(words.MHM)) + ".", *self.voice), 0.6, True)
         self.user_clips.append(clip)
@@ -434,6 +452,7 @@ def truth(conversation):
         "units": c.units,
         "evaluation": is_evaluation(c.seed),
         "voice": "{}, pitch {}, speed {}".format(*c.voice),
+        **({} if c.condition == "quiet" else {"condition": c.condition}),
         "events": c.events,
         "timeline": timeline,
     }

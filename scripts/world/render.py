@@ -3,6 +3,7 @@
     /usr/bin/python3 -m world.render 100003 --seconds 30 --mp4 show.mp4      (in scripts/)
     /usr/bin/python3 -m world.render 100003 --out FOLDER     user.wav, agent.wav, *.mp4, truth.json
     /usr/bin/python3 -m world.render 100003 --out FOLDER --form lossless [--swap card]
+                                             [--condition noisy]
 
 The last writes what `wanstream eval` reads: user.*, agent.*, truth.json (docs/eval.md).
 """
@@ -16,7 +17,8 @@ import wave
 import numpy as np
 
 from . import counterfactual, draw
-from .conversation import Conversation, truth
+from .conditions import CONDITIONS
+from .conversation import truth
 from .stream import FPS, FRAME, FRAMES, SAMPLE_RATE, UNIT
 
 CUT_FADE = 40  # samples in which a voice that is cut off fades: too short to be prepared for
@@ -36,8 +38,8 @@ def user_audio(c):
     noise = rng.standard_normal(len(sound)).astype(np.float32)
     if rng.random() < 0.6:  # a low rumble rather than a hiss
         noise = np.convolve(noise, np.exp(-np.arange(20) / 4).astype(np.float32), "same") * 0.4
-    sound += noise * np.float32(10 ** (rng.uniform(-70, -38) / 20))
-    return sound.clip(-1, 1)
+    sound += noise * np.float32(10 ** (rng.uniform(*c.noise_floor) / 20))
+    return c.heard(sound).clip(-1, 1)
 
 
 def agent_audio(c, fades=True):
@@ -213,7 +215,7 @@ def write_for_eval(c, args):
         write_coded(stem(f"agent.{end}"), agent, draw.AGENT_SIZE, agent_audio(c), coding)
     record = {**truth(c), "seconds": args.seconds}
     if args.swap:
-        record["swap"] = {"kind": args.swap, "of": str(c.seed)}
+        record["swap"] = {"kind": args.swap, "of": c.name}
     # Last and at once: a folder with a truth record is whole.
     with open(stem("truth.json.part"), "w") as file:
         json.dump(record, file, separators=(",", ":"))
@@ -227,9 +229,10 @@ def main():
     parser.add_argument("--mp4", help="write both sides next to each other, to look at")
     parser.add_argument("--out", help="write the streams and truth.json to a folder")
     parser.add_argument("--form", choices=["lossless", "compact"], help="write --out for 'eval'")
+    parser.add_argument("--condition", choices=CONDITIONS, default="quiet", help="what is harder (quiet: nothing)")
     parser.add_argument("--swap", choices=counterfactual.SWAPS, help="other cards, or other questions")
     args = parser.parse_args()
-    c = Conversation(args.seed, args.seconds)
+    c = CONDITIONS[args.condition](args.seed, args.seconds)
     if args.swap:
         counterfactual.swap(c, args.swap)
     if args.form and args.out:

@@ -8,9 +8,10 @@ import {
 } from "@std/assert";
 import { openConfig } from "../../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../../engine/config/errors.ts";
+import { RunError } from "../../../io/system/errors.ts";
 import { run } from "../../../io/commands/eval.ts";
 import { evaluate } from "../../../io/eval/evaluate.ts";
-import { generate, keptRecording, parseSeeds } from "../../../io/eval/generate.ts";
+import { conditions, generate, keptRecording, parseSeeds } from "../../../io/eval/generate.ts";
 import { seedRange } from "../../../io/eval/figures/output.ts";
 import { chooseJobs, parseNoiseSeeds } from "../../../io/eval/jobs.ts";
 import { parseTruth, readTruth } from "../../../io/eval/measures/truth.ts";
@@ -69,11 +70,20 @@ Deno.test("chooseJobs runs a third of the made conversations swapped as well", a
   assertEquals(await named({ seeds: "5..7", swaps: 0, limit: 2 }), ["5", "6"]);
   assertEquals(await named({ limit: 1 }), ["100000", "100000-card", "100000-question"]);
   assertEquals((await named({})).length, 12);
-  // What made a conversation is its generator with the length that was asked for.
-  const made = async (seconds: number, keep?: string) =>
-    (await chooseJobs({ ...nothing, seeds: "5", seconds, keep }, 160))[0]?.generator;
-  assertEquals(await made(24), await made(24, "elsewhere"));
-  assert(await made(24) !== await made(60));
+  const condition = "noisy";
+  assertEquals(await named({ seeds: "5", condition }), [
+    "5-noisy",
+    "5-noisy-card",
+    "5-noisy-question",
+  ]);
+  // What made a conversation is its generator with the length and the condition that were asked for.
+  const made = async (changes: object) =>
+    (await chooseJobs({ ...nothing, seeds: "5", ...changes }, 160))[0]?.generator;
+  assertEquals(await made({}), await made({ keep: "elsewhere", condition: "quiet" }));
+  assertEquals(
+    new Set([await made({}), await made({ seconds: 60 }), await made({ condition })]).size,
+    3,
+  );
   assertEquals((await chooseJobs({ ...nothing }, 160))[0]?.generator, null);
   await assertRejects(() => named({ folder: `${root}docs` }), InputError, "holds no recording");
   await assertRejects(() => named({ folder: `${root}none` }), InputError, "no such folder");
@@ -273,7 +283,7 @@ ffmpegTest("eval says when media and truth record don't fit together", async (fo
 });
 
 folderTest("generate makes a conversation and finds it again", async (folder) => {
-  const wanted = { seed: 90000, seconds: 10, swap: null };
+  const wanted = { seed: 90000, seconds: 10, condition: "pauses", swap: null } as const;
   let made;
   try {
     made = await generate(sources.world, wanted, folder, "g");
@@ -283,16 +293,26 @@ folderTest("generate makes a conversation and finds it again", async (folder) =>
     assertStringIncludes(error.message, "apt-get install python3-numpy espeak-ng ffmpeg");
     return;
   }
-  assertEquals([made.name, made.truth.seed, made.truth.seconds], ["90000", 90000, 10]);
-  const truth = `${folder}/90000/truth.json`;
+  assertEquals([made.name, made.truth.seed, made.truth.seconds], ["90000-pauses", 90000, 10]);
+  const truth = `${folder}/90000-pauses/truth.json`;
   const { mtime } = await Deno.stat(truth);
   await generate(sources.world, wanted, folder, "g");
   assertEquals((await Deno.stat(truth)).mtime, mtime);
-  assertEquals(names(`${folder}/90000`), ["agent.mkv", "generator.txt", "truth.json", "user.mkv"]);
+  assertEquals(names(`${folder}/90000-pauses`), [
+    "agent.mkv",
+    "generator.txt",
+    "truth.json",
+    "user.mkv",
+  ]);
   assertEquals(await keptRecording(wanted, folder, "another generator or length"), null);
   const swapped = await generate(sources.world, { ...wanted, swap: "card" }, null, "g");
-  assertEquals(swapped.truth.swap, { kind: "card", of: "90000" });
+  assertEquals(swapped.truth.swap, { kind: "card", of: "90000-pauses" });
   assertEquals(swapped.agent, null);
   await swapped.dispose();
   await assertRejects(() => Deno.stat(swapped.user), Deno.errors.NotFound);
+  // Every condition that is offered is the generator's, and the other way round.
+  const unknown = { ...wanted, condition: "none such" as "quiet" };
+  const refused = await assertRejects(() => generate(sources.world, unknown, null, "g"), RunError);
+  const named = /choose from (.*)\)/.exec(refused.message)?.[1]?.replaceAll("'", "").split(", ");
+  assertEquals(named, [...conditions]);
 });

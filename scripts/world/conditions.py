@@ -1,0 +1,46 @@
+"""Conditions: conversations in which one thing is harder than in the world as it is ('quiet').
+
+Their truth records hold as the quiet one's do: units, words and answers follow the same rules. A
+seed's conversation is another one under each condition.
+"""
+
+import numpy as np
+
+from . import microphones
+from .conversation import Conversation
+
+
+class Noisy(Conversation):
+    """A louder noise floor, people who talk in the same room, hum of the mains, more noises."""
+
+    condition = "noisy"
+    noise_floor = (-45, -32)
+    distracts, disturbs, background, mhms = 0.65, 0.9, 0.2, 1
+    babble_level, hum_level = (-48, -34), (-50, -36)
+
+    def heard(self, sound):
+        rng = np.random.default_rng([self.seed, 12])
+        for noise, level in ((microphones.babble, self.babble_level), (microphones.hum, self.hum_level)):
+            sound = sound + noise(rng, len(sound), self.seed) * microphones.amplitude(rng.uniform(*level))
+        return sound.astype(np.float32)
+
+
+class Pauses(Conversation):
+    """Most questions are broken by a pause of 0.5 to 1.5 s."""
+
+    condition = "pauses"
+    pauses, pause_units = 0.95, (0.5 / 0.16, 1.5 / 0.16)
+
+    def _phrasing(self, options, drawn):
+        broken = [pieces for pieces in options if len(pieces) > 1]
+        return broken[drawn % len(broken)]
+
+
+class Overlap(Conversation):
+    """The user breaks into most answers, or says 'mhm' while the agent speaks."""
+
+    condition = "overlap"
+    interrupts, distracts, mhms = 0.65, 0.35, 12
+
+
+CONDITIONS = {kind.condition: kind for kind in (Conversation, Noisy, Pauses, Overlap)}
