@@ -73,7 +73,8 @@ const house: Record<string, string[][]> = {
   ],
   engine: [
     ["mod"],
-    ["session", "cascade", "bench"],
+    ["cascade"],
+    ["session", "bench"],
     ["roles"],
     ["model", "models"],
     ["families"],
