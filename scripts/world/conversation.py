@@ -38,7 +38,7 @@ class Conversation:
     asks = {"colour": 0.26, "shape": 0.26, "both": 0.22, "count": 0.18, "before": 0.08}
     asks_before_at_once = 0.15
     # How often the user pauses inside a question, of those that can be broken, and for how many units.
-    pauses, pause_units = 0.4, (1, 4)
+    pauses, pause_units = 0.4, (1.0, 4.0)
     # How often, while the agent speaks, the user interrupts, and how often there is a noise, talk in the
     # background or a 'mhm'. 'mhm' is so many times as likely as each of the others.
     interrupts, distracts, mhms = 0.3, 0.3, 2
@@ -46,6 +46,8 @@ class Conversation:
     disturbs, background = 0.35, 0.1
     # The noise floor's level in dB of full scale.
     noise_floor = (-70, -38)
+    # Nothing is seen of the user.
+    blind = False
 
     def __init__(self, seed, length=None):
         """seed: 0-99999 for training, 100000-199999 for evaluation; length in seconds (drawn from

@@ -99,6 +99,8 @@ def user_frames(c, noise=True, first=0, last=None):
     camera's noise and brightness."""
     rng = np.random.default_rng([c.seed, 3])
     count = c.units * FRAMES
+    if c.blind:
+        return np.zeros((len(range(first * FRAMES, count if last is None else last * FRAMES)), draw.USER_SIZE, draw.USER_SIZE, 3), np.uint8)
     mouth = openness([(s, x) for s, x, _, moves in c.user_clips if moves], c.units, 6)
     lids = blinks(rng, count, [1, 1, 1])
     phase, period = rng.uniform(0, 6.28), rng.uniform(60, 180)
