@@ -17,6 +17,9 @@ export interface Tokenizer {
   decode(ids: Iterable<number>): string;
   /** The bytes of UTF-8 that a token stands for: none for filler, special and unknown tokens. */
   bytes(id: number): Uint8Array;
+  /** How a token is written: filler and special tokens by their name, bytes that are no character as
+   * U+FFFD, unknown tokens as nothing. */
+  nameOf(id: number): string;
 }
 
 /**
@@ -53,6 +56,7 @@ export function openTokenizer(
     return letterBytes(inner.id_to_token(id) ?? "");
   };
   return {
+    nameOf: (id) => added.get(id)?.content ?? new TextDecoder().decode(bytes(id)),
     encode: (text) => inner.encode(text, { add_special_tokens: false }).ids,
     decode(ids) {
       const stream = new TextStream({ bytes });

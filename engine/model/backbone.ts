@@ -2,6 +2,7 @@
 import type { BackboneConfig } from "../config/config.ts";
 import type { WeightType } from "../../kernels/matmul/packed_weight.ts";
 import type { Weights } from "../weights/weights.ts";
+import type { Looking } from "./attention_shares.ts";
 import type { History } from "./history.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { attention } from "../../kernels/attention/attention.ts";
@@ -39,6 +40,8 @@ export interface Span {
   /** Rows [first, first + count) whose output is needed; the others only write K and V in the last
    * layer. Count 0: no output at all. */
   wanted: { first: number; count: number };
+  /** Rows whose attention shares are taken in every layer; they are among the wanted ones. */
+  looking?: Looking | undefined;
 }
 
 /**
@@ -146,7 +149,7 @@ export class Backbone {
 
   /** Steps that run a span: every row's K and V enter its history slot, layer by layer; x becomes
    * the last layer's output on the wanted rows (the others' x is then undefined). */
-  span(history: History, { label, x, tokenTable, wanted }: Span): Step[] {
+  span(history: History, { label, x, tokenTable, wanted, looking }: Span): Step[] {
     const c = this.config;
     const count = x.shape[0] ?? 0;
     const scratch = this.#scratchFor(count);
@@ -184,6 +187,10 @@ export class Backbone {
       const { first, count: outputs } = last ? wanted : { first: 0, count };
       if (outputs === 0) return;
       const part = (tensor: Tensor) => rows(tensor, first, outputs);
+      if (looking) {
+        const own = (tensor: Tensor) => rows(tensor, looking.first, looking.count);
+        steps.push(...looking.to.steps(name, i, own(q), own(tokenTable), history));
+      }
       steps.push(
         ...attention(this.gpu, {
           label: name,

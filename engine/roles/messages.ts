@@ -1,6 +1,6 @@
 /** The messages between a session and its Workers, and between the Workers of two roles. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { Response, ResponseDetails } from "../checkpoint/unit.ts";
+import type { Inspection, Response, ResponseDetails } from "../checkpoint/unit.ts";
 import type { ModelConfig } from "../config/config.ts";
 import type { Settings, TuningRequest } from "../model/settings.ts";
 import type { SavedState, Snapshot, StateRequest } from "./snapshot.ts";
@@ -24,6 +24,8 @@ export interface Build {
   snapshot: Snapshot | null;
   /** Responses bring their details. */
   details: boolean;
+  /** Responses bring their inspection. */
+  inspect: boolean;
   /** Which roles it plays: the thinker, a performer, or both on one device. */
   role: "thinker" | "performer" | "fused";
   /** To the session. */
@@ -58,9 +60,22 @@ export type ToWorker =
 export type ToRole = ToThinker | { type: "close" };
 
 /** A response before its tokens are turned into text. */
-export type RawResponse = Omit<Response, "text" | "details"> & {
+export type RawResponse = Omit<Response, "text" | "details" | "inspection"> & {
   details?: Omit<ResponseDetails, "waiting">;
+  inspection?: Omit<Inspection, "top"> & LikelyTokens;
 };
+
+/** The likeliest tokens of a text slot, likeliest first. */
+export interface LikelyTokens {
+  top: { token: number; probability: number }[];
+}
+
+/** What only the performer sees of a response's making. */
+export interface SolverInspection {
+  /** Where the latents looked in the last evaluation, [layers, groups x ages]. */
+  shares: Float32Array;
+  path: Inspection["path"];
+}
 
 /** What a thinker gives while it runs. */
 export type FromThinker =
@@ -113,6 +128,8 @@ export interface LatentsMessage {
   sliceSent: number;
   sliceArrived: number;
   solved: number;
+  /** Only where it was asked for. */
+  inspection?: SolverInspection;
 }
 
 /** Milliseconds on a clock that all Workers share. */

@@ -1,13 +1,30 @@
 /** The performer: solves the latents of responses. */
+import { AttentionShares } from "../model/attention_shares.ts";
 import { latentParts } from "../model/embedding.ts";
 import type { Model } from "../model/model.ts";
 import { soleUse, solverProgram, velocitySlots } from "../config/solver.ts";
 import { tokenWords } from "../model/tick_tokens.ts";
+import type { SolverInspection } from "./messages.ts";
+import { pathOf } from "./inspection.ts";
 import { integrate } from "../../kernels/flow/integrate.ts";
 import { noise } from "../../kernels/flow/noise.ts";
-import { Plan, type Step, submit } from "../../kernels/gpu/plan.ts";
+import { copy, Plan, type Step, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
 import { makeTensor, rows, sharedTensor, type Tensor, upload } from "../../kernels/gpu/tensor.ts";
+
+/** What a solve gives. */
+export interface Reading {
+  latents: Float32Array<ArrayBuffer>;
+  inspection?: SolverInspection;
+}
+
+/** What is read back beside the latents where a session is inspected. */
+interface Observed {
+  looking: AttentionShares;
+  /** Velocities of each evaluation, [evaluations, 1 or 2, latents]: what the solver uses, and with
+   * guidance the conditional set's. */
+  path: Tensor;
+}
 
 /**
  * The role that solves the flow-matching ODE for the next response's latents. It works on its own copy
@@ -22,15 +39,17 @@ export class Performer {
   readonly #unit: Tensor;
   readonly #solve: Plan;
   readonly #slice: { tokenTable: Tensor; data: Tensor; append: Plan } | null;
-  readonly #readback: Readback<readonly [Tensor]>;
+  readonly #readback: Readback<readonly [Tensor, ...Tensor[]]>;
+  readonly #observed: Observed | null;
 
-  private constructor(model: Model, receivesSlices: boolean) {
+  private constructor(model: Model, receivesSlices: boolean, inspect: boolean) {
     this.model = model;
     const { gpu, layout, history, latents } = model;
     const noisyRows = model.window.sizes.noisySets * layout.response;
     this.latents = makeTensor(gpu, "z", [latents.length], "f32", "uniform");
     this.#tokenTable = sharedTensor(gpu, "noisy tokens", [noisyRows, tokenWords], "i32");
     this.#unit = sharedTensor(gpu, "solver unit", [1], "u32");
+    this.#observed = inspect ? this.#observe() : null;
     this.#solve = new Plan(this.#solveSteps(noisyRows));
     this.#slice = null;
     if (receivesSlices) {
@@ -40,14 +59,31 @@ export class Performer {
       const append = new Plan(history.scatter("append", tokenTable, data));
       this.#slice = { tokenTable, data, append };
     }
-    this.#readback = new Readback(gpu, [this.latents]);
+    const { looking, path } = this.#observed ?? {};
+    const more = looking && path ? [looking.shares, path] : [];
+    this.#readback = new Readback(gpu, [this.latents, ...more]);
   }
 
-  /** Builds a performer; with `receivesSlices` it keeps a history of its own. */
-  static async create(model: Model, receivesSlices: boolean): Promise<Performer> {
-    const performer = new Performer(model, receivesSlices);
+  /** Builds a performer; with `receivesSlices` it keeps a history of its own, with `inspect` it tells
+   * what its work looked like. */
+  static async create(
+    model: Model,
+    receivesSlices: boolean,
+    inspect = false,
+  ): Promise<Performer> {
+    const performer = new Performer(model, receivesSlices, inspect);
     await performer.#readback.prepare();
     return performer;
+  }
+
+  #observe(): Observed {
+    const { gpu, settings, checkpoint: { config }, window, latents } = this.model;
+    const evaluations = solverProgram(settings.solver).filter(({ op }) => op === "evaluate").length;
+    const shape = [evaluations * window.sizes.noisySets, latents.length];
+    return {
+      looking: new AttentionShares(gpu, config, window),
+      path: makeTensor(gpu, "solver's path", shape),
+    };
   }
 
   #solveSteps(noisyRows: number): Step[] {
@@ -73,6 +109,9 @@ export class Performer {
     ];
     // Steps of the solver that the head's product takes along.
     const fused = (index: number) => guided ? undefined : soleUse(program, index);
+    const { looking, path } = this.#observed ?? {};
+    const last = program.findLastIndex(({ op }) => op === "evaluate");
+    let evaluation = 0;
     program.forEach((op, index) => {
       const label = `solve ${index}`;
       if (op.op === "combine") {
@@ -97,6 +136,9 @@ export class Performer {
           x,
           tokenTable: this.#tokenTable,
           wanted: { first: 0, count: noisyRows },
+          looking: looking && index === last
+            ? { first: 0, count: layout.response, to: looking }
+            : undefined,
         }),
         backbone.finalNorm(label, x, normed),
       );
@@ -108,6 +150,10 @@ export class Performer {
           ? velocity
           : z;
         const from = rows(normed, set * layout.response, layout.response);
+        // The product that takes a step leaves no velocity to look at.
+        if (path && coefficient !== undefined) {
+          steps.push(...embedding.velocity(`${label} path`, from, velocity));
+        }
         steps.push(...embedding.velocity(`${label} set ${set}`, from, y, coefficient));
       }
       if (guided) {
@@ -119,6 +165,13 @@ export class Performer {
           terms: [{ v: cond, coefficient: g }, { v: uncond, coefficient: 1 - g }],
           y: velocity,
         }));
+      }
+      if (path) {
+        const seen = guided ? [velocity, rows(guided, 0, length)] : [velocity];
+        for (const [set, v] of seen.entries()) {
+          steps.push(copy(`${label} path`, v, rows(path, evaluation * sets + set, 1)));
+        }
+        evaluation++;
       }
     });
     return steps;
@@ -138,15 +191,22 @@ export class Performer {
   /** Solves y_k into `latents`. Only submits. */
   solve(unit: number): void {
     const { gpu, tokenTables } = this.model;
+    this.#observed?.looking.write(unit);
     upload(gpu, this.#tokenTable, tokenTables.noisy(unit));
     upload(gpu, this.#unit, new Uint32Array([unit]));
     submit(gpu, this.#solve);
   }
 
-  /** Waits for the solver and reads the latents back. */
-  async read(): Promise<Float32Array<ArrayBuffer>> {
-    const [bytes] = await this.#readback.run();
-    return new Float32Array(bytes);
+  /** Waits for the solver and reads the latents back, and where it is inspected how they came about. */
+  async read(): Promise<Reading> {
+    const [latents, shares, path] = await this.#readback.run();
+    const read = { latents: new Float32Array(latents) };
+    if (!shares || !path) return read;
+    const inspection = {
+      shares: new Float32Array(shares),
+      path: pathOf(this.model, new Float32Array(path)),
+    };
+    return { ...read, inspection };
   }
 
   /** The plan of a solve, for benchmarks. */

@@ -162,8 +162,8 @@ const idle: { key: string; parts: Parts }[] = [];
 const mostIdle = 2;
 
 /** What sessions have in common that can take each other's parts over; null: these can't. */
-function idleKey({ role, settings, snapshot, details }: Build): string | null {
-  if (role !== "fused" || snapshot || details) return null;
+function idleKey({ role, settings, snapshot, details, inspect }: Build): string | null {
+  if (role !== "fused" || snapshot || details || inspect) return null;
   const { personaFrame, voice, ...rest } = settings;
   const digest = (values: Uint8Array | Float32Array | null) =>
     values && createHash("sha256").update(new Uint8Array(values.slice().buffer)).digest("hex");
@@ -186,13 +186,16 @@ function keepIdle(key: string, parts: Parts): void {
 /** Builds a session's part, and gives what runs it to its end. */
 type Built = Promise<() => Promise<void>>;
 
-async function makeParts(model: Model, { snapshot, details, peer }: Build): Promise<Parts> {
-  const thinker = await Thinker.create(model, peer !== null, details);
+async function makeParts(
+  model: Model,
+  { snapshot, details, inspect, peer }: Build,
+): Promise<Parts> {
+  const thinker = await Thinker.create(model, peer !== null, { details, inspect });
   const prefill = snapshot
     ? null
     : await computePrefill(model, peer !== null, (first) => thinker.begin(first));
   if (snapshot) restoreThinker(thinker, snapshot);
-  const performer = peer ? null : await Performer.create(model, false);
+  const performer = peer ? null : await Performer.create(model, false, inspect);
   return { thinker, performer, reader: new StateReader(thinker), prefill };
 }
 
@@ -267,9 +270,9 @@ async function think(
   });
 }
 
-async function buildPerformer(model: Model, { snapshot, port, peer }: Build): Built {
+async function buildPerformer(model: Model, { snapshot, port, peer, inspect }: Build): Built {
   if (!peer) throw new Error("a performer needs a port to its thinker");
-  const performer = await Performer.create(model, true);
+  const performer = await Performer.create(model, true, inspect);
   const over = Promise.withResolvers<void>();
   port.onmessage = ({ data }: MessageEvent<ToRole>) => {
     if (data.type === "close") over.reject(closed);

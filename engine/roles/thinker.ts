@@ -8,10 +8,12 @@
  */
 import { media, type Medium, observationEncoder } from "../checkpoint/coders.ts";
 import { TokenType } from "../checkpoint/unit.ts";
+import { AttentionShares } from "../model/attention_shares.ts";
 import type { StreamingCoder } from "../layers/streaming_coder.ts";
 import { latentParts } from "../model/embedding.ts";
 import type { Model } from "../model/model.ts";
 import { type Media, UnitDecoder, UnitEncoder } from "../model/unit_coders.ts";
+import { likelyTokens } from "./inspection.ts";
 import type { UnitInput } from "./messages.ts";
 import { grey } from "./prefill.ts";
 import type { CoderName } from "./snapshot.ts";
@@ -34,8 +36,24 @@ export interface PassResult {
   textIds: number[];
   /** Of every token in each slot, [slots, vocabulary]; null where they are not asked for. */
   probabilities: Float32Array | null;
+  /** What only the thinker sees of the response's making; null where it isn't asked for. */
+  inspection: PassInspection | null;
   /** K and V of the tokens that the tick added, all layers; null without a performer to send it to. */
   slice: ArrayBuffer | null;
+}
+
+/** What a pass tells of its first text slot. */
+export type PassInspection = ReturnType<typeof likelyTokens> & {
+  /** Where its row looked, [layers, groups x ages]. */
+  shares: Float32Array;
+};
+
+/** What a thinker gives beside what the ticks need. */
+export interface Extras {
+  /** Its text's probabilities. */
+  details?: boolean;
+  /** What its passes looked like. */
+  inspect?: boolean;
 }
 
 /** A unit with the flat f32 latents that it was decoded from. */
@@ -68,8 +86,10 @@ export class Thinker {
   readonly #textIds: Tensor;
   readonly #unit: Tensor;
   readonly #slice: Tensor | null;
-  /** [slots, vocabulary]; null: probabilities are not asked for. */
+  /** [slots, vocabulary]; null: neither probabilities nor an inspection are asked for. */
   readonly #allLogits: Tensor | null;
+  readonly #extras: Extras;
+  readonly #looking: AttentionShares | null;
   readonly #pass: Plan;
   readonly #observers: Record<Medium, Observer>;
   readonly #decoder: UnitDecoder;
@@ -80,7 +100,7 @@ export class Thinker {
   /** Latents of the first frame of the response's pictures, where that comes alone. */
   #first: Tensor | null = null;
 
-  private constructor(model: Model, sendsSlices: boolean, details: boolean) {
+  private constructor(model: Model, sendsSlices: boolean, extras: Extras) {
     this.model = model;
     const { gpu, checkpoint: { config }, layout, history, weights, storage } = model;
     const D = config.hidden_size;
@@ -94,7 +114,9 @@ export class Thinker {
     this.#textIds = sharedTensor(gpu, "agent text ids", [layout.agentText], "u32");
     this.#unit = sharedTensor(gpu, "unit", [1], "u32");
     this.#slice = sendsSlices ? history.sharedSlice("slice", sliceRows) : null;
-    this.#allLogits = details
+    this.#extras = extras;
+    this.#looking = extras.inspect ? new AttentionShares(gpu, config, model.window) : null;
+    this.#allLogits = extras.details || extras.inspect
       ? sharedTensor(gpu, "all text logits", [layout.agentText, config.vocab_size])
       : null;
 
@@ -110,16 +132,17 @@ export class Thinker {
     const parts = latentParts(this.latents, model.latents);
     this.#decoder = new UnitDecoder(gpu, config, weights, storage, parts);
     this.#decode = new Plan(this.#decoder.steps);
-    const optional = [this.#slice, this.#allLogits].filter((tensor) => tensor !== null);
+    const optional = [this.#slice, this.#allLogits, this.#looking?.shares ?? null]
+      .filter((tensor) => tensor !== null);
     this.#passReadback = new Readback(gpu, [this.#textIds, ...optional]);
     this.#mediaReadback = new Readback(gpu, [...this.#decoder.outputs, this.latents]);
     this.#fence = new Readback(gpu, [this.#unit]);
   }
 
   /** Builds a thinker; with `sendsSlices` every pass reads its slice back for a performer, with
-   * `details` its text's probabilities too. */
-  static async create(model: Model, sendsSlices: boolean, details = false): Promise<Thinker> {
-    const thinker = new Thinker(model, sendsSlices, details);
+   * `extras` what they ask for. */
+  static async create(model: Model, sendsSlices: boolean, extras: Extras = {}): Promise<Thinker> {
+    const thinker = new Thinker(model, sendsSlices, extras);
     await thinker.#passReadback.prepare();
     await thinker.#mediaReadback.prepare();
     await thinker.#fence.prepare();
@@ -168,6 +191,7 @@ export class Thinker {
         x,
         tokenTable: rows(this.#tokenTable, 0, passRows),
         wanted: { first: passRows - 1, count: 1 },
+        looking: this.#looking ? { first: passRows - 1, count: 1, to: this.#looking } : undefined,
       }),
     ];
     // The logits of a slot are read at the token just before it: for the first, the last
@@ -256,13 +280,23 @@ export class Thinker {
       upload(gpu, this.#typedIds, ids);
     }
     upload(gpu, this.#unit, new Uint32Array([unit]));
+    this.#looking?.write(unit);
     const [ids, ...more] = await this.#passReadback.run(this.#pass);
     const slice = this.#slice ? more.shift() : undefined;
-    const logits = more.shift();
-    const probabilities = logits
-      ? softmax(new Float32Array(logits), this.model.checkpoint.config.vocab_size)
-      : null;
-    return { textIds: [...new Uint32Array(ids)], probabilities, slice: slice ?? null };
+    const [logits, shares] = more;
+    const { vocab_size, filler_token_id } = this.model.checkpoint.config;
+    const probabilities = logits ? softmax(new Float32Array(logits), vocab_size) : null;
+    return {
+      textIds: [...new Uint32Array(ids)],
+      probabilities: this.#extras.details ? probabilities : null,
+      inspection: probabilities && shares
+        ? {
+          ...likelyTokens(probabilities.subarray(0, vocab_size), filler_token_id),
+          shares: new Float32Array(shares),
+        }
+        : null,
+      slice: slice ?? null,
+    };
   }
 
   /** Puts a response's latents where pass and decode read them. */

@@ -6,12 +6,14 @@ import {
   type LatentsMessage,
   type RawResponse,
   type SliceMessage,
+  type SolverInspection,
   type UnitInput,
 } from "./messages.ts";
 import type { Queue } from "./queue.ts";
 import type { StateRequest } from "./snapshot.ts";
+import { joinShares } from "../model/attention_shares.ts";
 import type { Schedule } from "../model/settings.ts";
-import type { Thinker } from "./thinker.ts";
+import type { PassInspection, Thinker } from "./thinker.ts";
 import type { StageTimes } from "../checkpoint/unit.ts";
 import type { Tensor } from "../../kernels/gpu/tensor.ts";
 import type { Performer } from "./performer.ts";
@@ -28,6 +30,8 @@ export type Input = UnitInput | StateRequest | Flush | null;
 export interface Solved {
   latents: Float32Array | Tensor;
   times: Pick<StageTimes, "sendSlice" | "solve" | "sendLatents">;
+  /** Only where it was asked for. */
+  inspection?: SolverInspection | undefined;
 }
 
 /** The performer as the thinker's loop sees it. */
@@ -45,6 +49,7 @@ interface Started {
   queue: number;
   textIds: number[];
   probabilities: Float32Array | null;
+  inspection: { pass: PassInspection | null; solve?: SolverInspection | undefined };
   historyTokens: number;
   times: Omit<StageTimes, "queue" | "wait" | "total">;
 }
@@ -84,8 +89,9 @@ export async function runTicks(
     return { begun, ms: clock() - begun };
   };
   const takeLatents = async (started: Started) => {
-    const { latents, times } = await link.finish();
+    const { latents, times, inspection } = await link.finish();
     Object.assign(started.times, times);
+    started.inspection.solve = inspection;
     thinker.setLatents(latents);
   };
   const decodeAndEmit = async (started: Started) => {
@@ -100,7 +106,12 @@ export async function runTicks(
     const details = probabilities
       ? { details: { latents: thinker.model.splitLatents(latents), probabilities } }
       : {};
-    emit({ unit, tokens: textIds, audio, frames, digest, historyTokens, stages, ...details });
+    const inspection = joined(started.inspection);
+    emit({
+      ...{ unit, tokens: textIds, audio, frames, digest, historyTokens, stages },
+      ...details,
+      ...(inspection ? { inspection } : {}),
+    });
   };
   const finish = async () => {
     const last = solving;
@@ -128,13 +139,14 @@ export async function runTicks(
     if (previous) await takeLatents(previous);
 
     const passStart = clock();
-    const { textIds, probabilities, slice } = await thinker.pass(unit, input.typed);
+    const { textIds, probabilities, inspection, slice } = await thinker.pass(unit, input.typed);
     solving = {
       unit,
       begun: encoded.begun,
       queue: Math.max(0, encoded.begun - input.arrived),
       textIds,
       probabilities,
+      inspection: { pass: inspection },
       historyTokens: thinker.model.window.visibleTokens(
         thinker.model.window.rank(unit, "language", thinker.model.layout.agentText - 1),
       ),
@@ -158,6 +170,13 @@ export async function runTicks(
   await finish();
 }
 
+/** What thinker and performer saw of one response's making. */
+function joined({ pass, solve }: Started["inspection"]): RawResponse["inspection"] {
+  if (!pass || !solve) return undefined;
+  const { shares, ...words } = pass;
+  return { attention: joinShares(shares, solve.shares), path: solve.path, ...words };
+}
+
 /** The performer of a `fused` session: same device, same history, nothing to send. The solver starts
  * when its result is asked for, so that the decoding of the unit before doesn't queue behind it. */
 export function localPerformer(performer: Performer): PerformerLink {
@@ -169,9 +188,9 @@ export function localPerformer(performer: Performer): PerformerLink {
     finish: async () => {
       const start = clock();
       performer.solve(started);
-      await performer.read();
+      const { inspection } = await performer.read();
       const times = { sendSlice: 0, solve: clock() - start, sendLatents: 0 };
-      return { latents: performer.latents, times };
+      return { latents: performer.latents, times, inspection };
     },
   };
 }
@@ -191,9 +210,11 @@ export function remotePerformer(
       port.postMessage(message, [slice]);
     },
     finish: async () => {
-      const { latents, sliceSent, sliceArrived, solved, arrived } = await solvedUnits.take();
+      const { latents, sliceSent, sliceArrived, solved, arrived, inspection } = await solvedUnits
+        .take();
       return {
         latents,
+        inspection,
         times: {
           sendSlice: sliceArrived - sliceSent,
           solve: solved - sliceArrived,
@@ -213,10 +234,11 @@ export async function servePerformer(
   const sliceArrived = clock();
   performer.append(unit, typed, slice);
   performer.solve(unit);
-  const latents = await performer.read();
+  const { latents, ...more } = await performer.read();
   const message: LatentsMessage = {
     unit,
     latents,
+    ...more,
     sliceSent: sent,
     sliceArrived,
     solved: clock(),

@@ -176,12 +176,16 @@ function prepare(
   durability: Durability,
 ): Prepared {
   const given = readOptions(durability, durabilityRules, "durability");
-  const { resume, snapshotEvery = 0, patience = 60_000, details = false, signal } = given;
+  const { resume, snapshotEvery = 0, patience = 60_000, details = false, inspect = false, signal } =
+    given;
   const snapshot = resume ? checkSnapshot(resume, checkpoint) : null;
   const settings = snapshot
     ? resumeSettings(checkpoint, options, snapshot, tokenizer)
     : resolveSettings(checkpoint, options, tokenizer);
-  return { checkpoint, tokenizer, settings, snapshot, snapshotEvery, patience, details, signal };
+  return {
+    ...{ checkpoint, tokenizer, settings, snapshot, snapshotEvery, patience },
+    ...{ details, inspect, signal },
+  };
 }
 
 /**

@@ -120,6 +120,7 @@ export interface Opening {
   placement: Places["placement"];
   snapshotEvery: number;
   details: boolean;
+  inspect: boolean;
   /** The model's Workers, opened anew where they failed. */
   roles(): Promise<Roles>;
   /** Called when the session has closed. */
@@ -202,10 +203,10 @@ export class WorkerSession implements Session {
 
   /** Starts the roles where the newest snapshot says, or anew, and sends them what came since. */
   async #start(): Promise<RoleInfos> {
-    const { settings, details } = this.opening;
+    const { settings, details, inspect } = this.opening;
     const roles = await this.opening.roles();
     const { session, infos } = await roles.openSession(
-      { settings, details, snapshot: this.#journal.snapshot },
+      { settings, details, inspect, snapshot: this.#journal.snapshot },
       (message) => this.#receive(message),
       (error) => this.#recover(error),
     );
@@ -441,11 +442,19 @@ export class WorkerSession implements Session {
     this.#nextOut++;
     this.#recoveries.progressed();
     const text = response.tokens.map((id) => this.#text.push(id)).join("");
-    const { details, ...rest } = response;
-    if (!details) return this.#responses.put({ ...rest, text });
-    const waiting = this.opening.tokenizer.decode(this.#waiting.get(response.unit) ?? []);
-    this.#waiting.delete(response.unit);
-    this.#responses.put({ ...rest, text, details: { ...details, waiting } });
+    const { details, inspection, ...rest } = response;
+    const full: Response = { ...rest, text };
+    const { tokenizer } = this.opening;
+    if (details) {
+      const waiting = tokenizer.decode(this.#waiting.get(response.unit) ?? []);
+      this.#waiting.delete(response.unit);
+      full.details = { ...details, waiting };
+    }
+    if (inspection) {
+      const top = inspection.top.map((one) => ({ ...one, text: tokenizer.nameOf(one.token) }));
+      full.inspection = { ...inspection, top };
+    }
+    this.#responses.put(full);
   }
 
   /** A role failed while the session was open. */

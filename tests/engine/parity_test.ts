@@ -13,6 +13,7 @@ import { computePrefill, personaLatents } from "../../engine/roles/prefill.ts";
 import { solverProgram } from "../../engine/config/solver.ts";
 import { Thinker } from "../../engine/roles/thinker.ts";
 import {
+  attentionAxes,
   causalRank,
   cleanSight,
   type Group,
@@ -44,6 +45,30 @@ const plus = (...vectors: ArrayLike<number>[]) =>
     (_, i) => vectors.reduce((sum, v) => sum + (v[i] ?? NaN), 0),
   );
 
+/** Group and unit of a row, as the shares of attention count it. */
+interface Label {
+  group: typeof attentionAxes.groups[number];
+  unit: number;
+}
+
+/** Sums what rows from `first` on look at by layer, group and age, a mean over `count` rows and heads. */
+function shareCounter(labels: readonly Label[], unit: number, first: number, count: number) {
+  const { groups, ages } = attentionAxes;
+  const shares = new Float64Array(2 * groups.length * ages.length);
+  const look = (layer: number, row: number, seen: number, weight: number) => {
+    if (row < first || row >= first + count) return;
+    const { group, unit: of } = labels[seen] ?? { group: "userText", unit: NaN };
+    const age = group === "prefill" || unit - of > 5
+      ? "older"
+      : of === unit
+      ? "this unit"
+      : "the last 5";
+    const at = (layer * groups.length + groups.indexOf(group)) * ages.length + ages.indexOf(age);
+    shares[at] = (shares[at] ?? NaN) + weight / (4 * count);
+  };
+  return { shares, look };
+}
+
 /** Rounds the layers' weights as the engine keeps them: with a norm's weight multiplied into their
  * columns, which is taken off again. */
 function roundLayers(floats: Map<string, Float32Array>, dtype: "int8" | "int4"): void {
@@ -70,15 +95,20 @@ function roundLayers(floats: Map<string, Float32Array>, dtype: "int8" | "int4"):
 
 async function compare(
   gpu: Parameters<Parameters<typeof withGpu>[1]>[0],
-  { guidance, storage, weights: stored = storage, solver = "heun", tolerance }: {
+  { guidance, storage, weights: stored = storage, solver = "heun", tolerance, inspect = false }: {
     guidance: number;
     storage: "f32" | "f16";
     weights?: WeightType;
     solver?: SolverName;
     tolerance: number;
+    inspect?: boolean;
   },
 ): Promise<void> {
-  const config = tinyConfig({ solver: { name: solver, steps: 2, shift: 1.5, guidance } });
+  const config = tinyConfig({
+    // So that some of what is kept is older than the last 5.
+    ...(inspect ? { history_units: 8 } : {}),
+    solver: { name: solver, steps: 2, shift: 1.5, guidance },
+  });
   const checkpoint = await randomCheckpoint(config, 11);
   const next = random(3);
   const settings = settingsFor(config, {
@@ -89,8 +119,8 @@ async function compare(
     voice: normal(next, 2 * 2560, 0.1),
   });
   const model = new Model(gpu, checkpoint, settings);
-  const thinker = await Thinker.create(model, false);
-  const performer = await Performer.create(model, false);
+  const thinker = await Thinker.create(model, false, { inspect });
+  const performer = await Performer.create(model, false, inspect);
   await computePrefill(model, false);
 
   // The offline side.
@@ -142,6 +172,7 @@ async function compare(
   const slots = config.agent_text_slots;
   const { history_units: kept, sink_units: sinks } = config;
   const clean: Row[] = [];
+  const labels: Label[] = [];
   const addRow = (
     place: { unit: number; group: Group; index: number },
     tick: number,
@@ -151,6 +182,13 @@ async function compare(
     const rank = causalRank(place, place.unit < 0 ? 5 : slots, slots);
     const leaves = place.unit < sinks ? never : place.unit + kept - sinks;
     clean.push({ x, rank, sight: cleanSight(rank), position, tick, leaves });
+    const { group, index } = place;
+    const of = {
+      observation: index < 2 ? "userText" : index < 4 ? "userAudio" : "userVideo",
+      language: "agentText",
+      response: index < 2 ? "agentAudio" : "agentVideo",
+    } as const;
+    labels.push({ group: place.unit < 0 ? "prefill" : of[group], unit: place.unit });
   };
   const line = (t: number): Position => [t, t, t];
   const at = (start: number) => [
@@ -188,9 +226,10 @@ async function compare(
     if (unit === 6) observation.frames = null;
     thinker.encode(observation);
     const observed = split(await readTensor(gpu, thinker.observed), D);
-    const { textIds: tokens } = await thinker.pass(unit, typed);
+    const { textIds: tokens, inspection: seen } = await thinker.pass(unit, typed);
     performer.solve(unit);
-    const latents = await performer.read();
+    const { latents, inspection } = await performer.read();
+    assertEquals([!seen, !inspection], [!inspect, !inspect]);
     thinker.setLatents(performer.latents);
 
     const start = unitStart(unit);
@@ -225,7 +264,11 @@ async function compare(
       );
     }
     for (let slot = 0; slot < slots; slot++) {
-      const last = transformer(config, weights, clean).at(-1) ?? [];
+      const counter = shareCounter(labels, unit, clean.length - 1, 1);
+      const last = transformer(config, weights, clean, counter.look).at(-1) ?? [];
+      if (slot === 0 && seen) {
+        assertClose(seen.shares, counter.shares, { absolute: tolerance });
+      }
       const logits = product(weights("model.embed_tokens.weight"), last);
       const order = logits.map((_, id) => id).sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0));
       const token = tokens[slot] ?? -1;
@@ -249,6 +292,11 @@ async function compare(
       gpu,
       new Plan([noise(gpu, { label: "z", y: z, unit: unitTensor, seed: settings.seed })]),
     );
+    const noisyLabels = Array.from({ length: 6 }, (_, i): Label => (
+      { group: i < 2 ? "agentAudio" : "agentVideo", unit }
+    ));
+    let counter = shareCounter([], unit, 0, 0);
+    const path: { tau: number; used: number[]; conditional: number[] }[] = [];
     const velocityOf = (point: readonly number[], tau: number, conditional: boolean) => {
       const sight = noisySight(unit, slots, conditional);
       const rank = conditional ? noisyRank.conditional : noisyRank.unconditional;
@@ -260,7 +308,9 @@ async function compare(
         tick: unit,
         leaves: never,
       }));
-      const out = transformer(config, weights, [...clean, ...noisy]).slice(clean.length);
+      if (conditional) counter = shareCounter([...labels, ...noisyLabels], unit, clean.length, 6);
+      const look = conditional ? counter.look : undefined;
+      const out = transformer(config, weights, [...clean, ...noisy], look).slice(clean.length);
       return out.flatMap((row, i) => {
         const name = `response.${i < 2 ? "audio" : "video"}.output`;
         return product(weights(`${name}.weight`), row, weights(`${name}.bias`));
@@ -271,13 +321,32 @@ async function compare(
       Array.from(await readTensor(gpu, z)),
       (point, tau) => {
         const conditional = velocityOf(point, tau, true);
-        if (guidance === 1) return conditional;
-        const without = velocityOf(point, tau, false);
-        return conditional.map((v, i) =>
+        const without = guidance === 1 ? conditional : velocityOf(point, tau, false);
+        const used = conditional.map((v, i) =>
           (without[i] ?? NaN) + guidance * (v - (without[i] ?? NaN))
         );
+        path.push({ tau, used, conditional });
+        return used;
       },
     );
+    if (inspection) {
+      assertClose(inspection.shares, counter.shares, { absolute: tolerance });
+      const rms = (values: number[]) =>
+        Math.sqrt(values.reduce((sum, v) => sum + v * v, 0) / values.length);
+      assertEquals(inspection.path.map(({ tau }) => tau), path.map(({ tau }) => tau));
+      inspection.path.forEach(({ audio, video }, step) => {
+        const { used = [], conditional = [] } = path[step] ?? {};
+        for (const [medium, from, to] of [[audio, 0, 16], [video, 16, 64]] as const) {
+          const changed = used.map((v, i) => v - (conditional[i] ?? NaN)).slice(from, to);
+          assertClose(
+            [medium.velocity, medium.guidance ?? 0],
+            [rms(used.slice(from, to)), rms(changed)],
+            { relative: 5 * tolerance, absolute: 1e-6 },
+          );
+          assertEquals(medium.guidance === null, guidance === 1);
+        }
+      });
+    }
     const scale = Math.sqrt(expected.reduce((sum, v) => sum + v * v, 0) / expected.length);
     assertClose(latents, expected, { absolute: tolerance * scale });
     previous = latents;
@@ -292,7 +361,7 @@ withGpu(
 
 withGpu(
   "ticks equal one pass over the whole sequence, with guidance",
-  (gpu) => compare(gpu, { guidance: 1.7, storage: "f32", tolerance: 1e-3 }),
+  (gpu) => compare(gpu, { guidance: 1.7, storage: "f32", tolerance: 1e-3, inspect: true }),
 );
 
 withGpu(
@@ -304,6 +373,9 @@ for (const weights of ["int8", "int4"] as const) {
   withGpu(
     `ticks equal one pass over the whole sequence, layers in ${weights}, Euler's step in the head`,
     (gpu) =>
-      compare(gpu, { guidance: 1, storage: "f16", weights, solver: "euler", tolerance: 2e-2 }),
+      compare(gpu, {
+        ...{ guidance: 1, storage: "f16", weights, solver: "euler", tolerance: 2e-2 },
+        inspect: weights === "int8",
+      }),
   );
 }

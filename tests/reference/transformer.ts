@@ -59,8 +59,17 @@ function rotate(head: readonly number[], position: Position, config: ModelConfig
 const heads = (x: readonly number[], dim: number) =>
   Array.from({ length: x.length / dim }, (_, h) => x.slice(h * dim, (h + 1) * dim));
 
-/** Runs all rows through all layers and the final norm: [rows][hidden]. */
-export function transformer(config: ModelConfig, weights: Weights, rowList: readonly Row[]) {
+/**
+ * Runs all rows through all layers and the final norm: [rows][hidden].
+ *
+ * @param look Told what every row's heads give every other row that they see.
+ */
+export function transformer(
+  config: ModelConfig,
+  weights: Weights,
+  rowList: readonly Row[],
+  look?: (layer: number, row: number, seen: number, weight: number) => void,
+) {
   const { head_dim: dim, rms_norm_eps: eps } = config;
   const group = config.num_attention_heads / config.num_key_value_heads;
   let xs = rowList.map((row) => [...row.x]);
@@ -96,6 +105,7 @@ export function transformer(config: ModelConfig, weights: Weights, rowList: read
         const top = Math.max(...scores);
         const weight = scores.map((s) => Math.exp(s - top));
         const total = weight.reduce((a, b) => a + b, 0);
+        if (look) seen.forEach((j, n) => look(i, r, j, (weight[n] ?? NaN) / total));
         return head.map((_, d) =>
           seen.reduce((sum, j, n) => sum + (weight[n] ?? NaN) * (v[j]?.[kv]?.[d] ?? NaN), 0) / total
         );
