@@ -26,7 +26,7 @@ export function parseSeeds(text: string): number[] {
 }
 
 /** What may be harder in made conversations; quiet: nothing. scripts/world/conditions.py has them. */
-export const conditions = ["quiet", "noisy", "pauses", "overlap"] as const;
+export const conditions = ["quiet", "noisy", "voices", "pauses", "overlap"] as const;
 export type Condition = typeof conditions[number];
 
 export interface Wanted {
@@ -125,5 +125,6 @@ async function render(
   if (/No module named|No such file or directory: '(espeak-ng|ffmpeg)'/.test(said)) {
     throw new InputError(`--seeds: what makes conversations lacks something (${said}): ${remedy}`);
   }
+  if (said.startsWith("--condition")) throw new InputError(said);
   throw new RunError(`making the conversation of seed ${seed} failed: ${said}`);
 }

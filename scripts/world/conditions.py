@@ -6,7 +6,7 @@ seed's conversation is another one under each condition.
 
 import numpy as np
 
-from . import microphones
+from . import microphones, voices
 from .conversation import Conversation
 
 
@@ -23,6 +23,15 @@ class Noisy(Conversation):
         for noise, level in ((microphones.babble, self.babble_level), (microphones.hum, self.hum_level)):
             sound = sound + noise(rng, len(sound), self.seed) * microphones.amplitude(rng.uniform(*level))
         return sound.astype(np.float32)
+
+
+class Voices(Conversation):
+    """The users speak with other synthesizers than espeak-ng."""
+
+    condition = "voices"
+
+    def _speaker(self):
+        return voices.other_speaker(self.rng, self.seed)
 
 
 class Pauses(Conversation):
@@ -43,4 +52,4 @@ class Overlap(Conversation):
     interrupts, distracts, mhms = 0.65, 0.35, 12
 
 
-CONDITIONS = {kind.condition: kind for kind in (Conversation, Noisy, Pauses, Overlap)}
+CONDITIONS = {kind.condition: kind for kind in (Conversation, Noisy, Voices, Pauses, Overlap)}

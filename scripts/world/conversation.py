@@ -453,7 +453,7 @@ def truth(conversation):
         "seed": c.seed,
         "units": c.units,
         "evaluation": is_evaluation(c.seed),
-        "voice": "{}, pitch {}, speed {}".format(*c.voice),
+        "voice": voices.described(*c.voice),
         **({} if c.condition == "quiet" else {"condition": c.condition}),
         "events": c.events,
         "timeline": timeline,

@@ -16,7 +16,7 @@ import wave
 
 import numpy as np
 
-from . import counterfactual, draw
+from . import counterfactual, draw, synthesizers
 from .conditions import CONDITIONS
 from .conversation import truth
 from .stream import FPS, FRAME, FRAMES, SAMPLE_RATE, UNIT
@@ -234,9 +234,12 @@ def main():
     parser.add_argument("--condition", choices=CONDITIONS, default="quiet", help="what is harder (quiet: nothing)")
     parser.add_argument("--swap", choices=counterfactual.SWAPS, help="other cards, or other questions")
     args = parser.parse_args()
-    c = CONDITIONS[args.condition](args.seed, args.seconds)
-    if args.swap:
-        counterfactual.swap(c, args.swap)
+    try:
+        c = CONDITIONS[args.condition](args.seed, args.seconds)
+        if args.swap:
+            counterfactual.swap(c, args.swap)
+    except synthesizers.Missing as error:
+        raise SystemExit(f"--condition {args.condition}: {error}") from None
     if args.form and args.out:
         return write_for_eval(c, args)
     user, agent = user_frames(c), agent_frames(agent_states(c))

@@ -1,18 +1,13 @@
-"""Voices: espeak-ng (Debian: espeak-ng), every utterance made once and kept in a cache folder."""
+"""Voices: espeak-ng's (Debian: espeak-ng), which the world speaks with; synthesizers.py has others."""
 
 import functools
-import hashlib
-import os
 import re
 import subprocess
 
 import numpy as np
 
+from . import synthesizers
 from .stream import SAMPLE_RATE, is_evaluation
-
-CACHE = os.environ.get(
-    "WANSTREAM_VOICES", os.path.join(os.path.expanduser("~"), ".cache", "wanstream-voices")
-)
 
 # Voice bases; those for evaluation are heard nowhere in training.
 TRAINING_BASES = ["en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-gb-x-gbclan"]
@@ -27,6 +22,7 @@ MORE_VARIANTS = (
 ).split()
 PITCHES = [25, 40, 55, 70]
 SPEEDS = [130, 150, 170, 190]
+NORMAL_SPEED = 170  # of other synthesizers
 # Of all their combinations so many speakers are drawn, once: few enough to keep in a cache.
 TRAINING_SPEAKERS, EVALUATION_SPEAKERS = 360, 24
 # More in training say some phonemes as others, each in a way of their own: accents that no voice of
@@ -86,28 +82,24 @@ def speaker(rng, seed):
     return options[int(rng.integers(len(options)))]
 
 
+def other_speaker(rng, seed):
+    """Draws a user's voice of another synthesizer; which one follows from the seed."""
+    evaluation = is_evaluation(seed)
+    kinds = [kind for kind in synthesizers.SYNTHESIZERS if synthesizers.voices(kind, evaluation)]
+    options = synthesizers.voices(kinds[seed % len(kinds)], evaluation)
+    return options[int(rng.integers(len(options)))], None, int(rng.choice(SPEEDS[1:]))
+
+
+def described(voice, pitch, speed):
+    return f"{voice}{'' if pitch is None else f', pitch {pitch}'}, speed {speed}"
+
+
 def unheard(rng):
     """Draws a voice of training's bases with an accent that no speaker of training has."""
     accent = FIRST_UNHEARD + int(rng.integers(100_000))
     variant = str(rng.choice(VARIANTS))
     voice = f"{TRAINING_BASES[int(rng.integers(len(TRAINING_BASES)))]}{variant}{ACCENT}{accent}"
     return voice, int(rng.choice(PITCHES)), int(rng.choice(SPEEDS))
-
-
-def resample(samples, source):
-    """To 16 kHz by cutting the spectrum: exact for what both rates can hold."""
-    count = int(round(len(samples) * SAMPLE_RATE / source))
-    # Silence at both ends keeps the circular transform from wrapping speech around.
-    spectrum = np.fft.rfft(samples)[: count // 2 + 1]
-    return np.fft.irfft(spectrum, count) * (count / len(samples))
-
-
-def trim(samples, threshold=0.01):
-    """Cuts silence off both ends."""
-    loud = np.flatnonzero(np.abs(samples) > threshold)
-    if len(loud) == 0:
-        return samples[:0]
-    return samples[max(0, loud[0] - 80) : loud[-1] + 160]
 
 
 @functools.lru_cache(maxsize=20000)
@@ -139,31 +131,18 @@ def accented(text, voice, accent):
 
 @functools.lru_cache(maxsize=20000)
 def say(text, voice, pitch, speed):
-    """Speech at 16 kHz, trimmed, at an RMS of 0.1; float32, not to be written to."""
-    key = hashlib.sha1(f"{voice}|{pitch}|{speed}|{text}|{SAMPLE_RATE}".encode()).hexdigest()
-    path = os.path.join(CACHE, key[:2], key + ".npy")
-    if not os.path.exists(path):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+    """Speech at 16 kHz, trimmed, at an RMS of 0.1; float32, not to be written to. speed: words a minute;
+    pitch: 0 to 99, of espeak-ng's voices alone."""
+    if "/" in voice:
+        return synthesizers.say(text, voice, speed / NORMAL_SPEED)
+
+    def make():
         base, _, accent = voice.partition(ACCENT)
-        text, voice = (accented(text, base, int(accent)) if accent else text), base
-        command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", text]
-        wav = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-        rate = int.from_bytes(wav[24:28], "little")
-        samples = np.frombuffer(wav[44:], "<i2").astype(np.float64) / 32768
-        samples = trim(resample(np.pad(samples, 2000), rate))
-        if len(samples) == 0:
-            raise RuntimeError(f"espeak-ng said nothing for {text!r} in voice {voice}")
-        edge = min(80, len(samples) // 2)
-        ramp = np.linspace(0, 1, edge)
-        samples[:edge] *= ramp
-        samples[-edge:] *= ramp[::-1]
-        samples *= 0.1 / np.sqrt(np.mean(samples**2))
-        samples = np.clip(samples, -0.9, 0.9)
-        part = f"{path}.{os.getpid()}"
-        with open(part, "wb") as file:
-            np.save(file, (samples * 32767).astype(np.int16))
-        os.replace(part, path)
-    return np.load(path).astype(np.float32) / 32767
+        said = accented(text, base, int(accent)) if accent else text
+        command = ["espeak-ng", "-v", base, "-p", str(pitch), "-s", str(speed), "--stdout", said]
+        return synthesizers.read_wav(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+    return synthesizers.cached(f"{voice}|{pitch}|{speed}|{text}", make)
 
 
 def agent_word(word):

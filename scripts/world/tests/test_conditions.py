@@ -27,7 +27,9 @@ def rms(sound):
 class Conditions(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.made = {name: [kind(seed, 20) for seed in SEEDS] for name, kind in CONDITIONS.items()}
+        # Other synthesizers may be missing here: test_synthesizers.py has those that aren't.
+        kinds = {name: kind for name, kind in CONDITIONS.items() if name != "voices"}
+        cls.made = {name: [kind(seed, 20) for seed in SEEDS] for name, kind in kinds.items()}
 
     def every(self):
         """Each conversation under each condition."""
@@ -44,7 +46,7 @@ class Conditions(unittest.TestCase):
             for stream in (render.user_audio, render.agent_audio, render.agent_states):
                 np.testing.assert_array_equal(stream(again), stream(conversations[0]))
             sounds.add(render.user_audio(again).tobytes())
-        self.assertEqual(len(sounds), len(CONDITIONS))
+        self.assertEqual(len(sounds), len(self.made))
 
     def test_a_recordings_name_and_record_say_the_condition(self):
         for c in self.every():

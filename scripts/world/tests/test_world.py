@@ -10,7 +10,7 @@ from unittest import mock
 
 import numpy as np
 
-from world import render, voices, words
+from world import render, synthesizers, voices, words
 from world.conversation import GREETING_DELAYS, STOP_AFTER, Conversation, truth
 from world.lessons import Lesson
 from world.practice import LONGEST_WAIT, Practice
@@ -157,11 +157,11 @@ class World(unittest.TestCase):
         self.assertFalse(base(True) & base(False))
 
     def test_a_voice_cached_at_one_rate_is_not_played_at_another(self):
-        with tempfile.TemporaryDirectory() as cache, mock.patch.object(voices, "CACHE", cache):
+        with tempfile.TemporaryDirectory() as cache, mock.patch.object(synthesizers, "CACHE", cache):
             lengths = []
             for rate in (16000, 8000, 16000):
                 voices.say.cache_clear()
-                with mock.patch.object(voices, "SAMPLE_RATE", rate):
+                with mock.patch.object(synthesizers, "SAMPLE_RATE", rate):
                     lengths.append(len(voices.agent_word("red")))
         voices.say.cache_clear()
         self.assertEqual(lengths[0], lengths[2])
