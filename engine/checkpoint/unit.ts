@@ -119,7 +119,7 @@ export interface Inspection {
      * layer sum to 1. */
     shares: Float32Array;
   };
-  /** The solver's evaluations of the network, in order; tau runs from 1 (noise) to 0. */
+  /** The solver's evaluations of the network: `step` counts them from 0; tau runs from 1 (noise) to 0. */
   path: { step: number; tau: number; audio: PathSpeed; video: PathSpeed }[];
   /** The likeliest tokens of the unit's first text slot, likeliest first: 8, or the whole vocabulary
    * where it is smaller. Probabilities are those before temperature, top-k and top-p. */
