@@ -3,6 +3,7 @@
  * neither sound nor clock, so that settings can be swept over scores that were computed once.
  */
 import { choice, number, type RulesOf, whole } from "../config/option_rules.ts";
+import type { EndOfTurn } from "./parts.ts";
 
 /** Seconds of a window of voice activity: 512 samples at 16 kHz, five in a unit of 160 ms. */
 export const windowSeconds = 0.032;
@@ -75,7 +76,7 @@ export interface Turn {
   /** Seconds of the stream: where its first window of speech begins, and where its last one ends. */
   begin: number;
   end: number;
-  /** The agent spoke all through it, and it didn't stop the agent. */
+  /** The agent spoke all through it, and it didn't stop the agent; never so where it was resumed. */
   isShort: boolean;
 }
 
@@ -126,6 +127,11 @@ export class Turns {
     return this.#turn && this.#turn.begin * windowSeconds;
   }
 
+  /** Seconds of the stream so far. */
+  get now(): number {
+    return this.#now * windowSeconds;
+  }
+
   /**
    * Takes the scores of one unit.
    *
@@ -157,8 +163,8 @@ export class Turns {
         this.#state = "speaking";
         signs.began = true;
         if (!this.#turn) {
-          signs.resumed ||= this.#begin < this.#until;
-          this.#turn = { begin: this.#begin, alone: false, bargedIn: false };
+          signs.resumed = this.#begin < this.#until;
+          this.#turn = { begin: this.#begin, alone: signs.resumed, bargedIn: false };
         }
       }
       if (this.#state !== "speaking") continue;
@@ -184,12 +190,11 @@ export class Turns {
     const { begin, alone, bargedIn } = this.#turn;
     this.#turn = null;
     this.#state = this.#end === this.#now ? "tail" : "quiet";
-    this.#until = this.#now + unitWindows;
-    return {
-      begin: begin * windowSeconds,
-      end: this.#end * windowSeconds,
-      isShort: !alone && !bargedIn,
-    };
+    const isShort = !alone && !bargedIn;
+    // What is ignored has no answer that could be dropped.
+    const isIgnored = isShort && this.#settings.short === "ignored";
+    this.#until = isIgnored ? -Infinity : this.#now + unitWindows;
+    return { begin: begin * windowSeconds, end: this.#end * windowSeconds, isShort };
   }
 
   /** The agent is to stop at this window: once in a turn. */
@@ -199,6 +204,11 @@ export class Turns {
     if (this.#state !== "speaking" || !(isSpeech || bargeInCounts === "activity")) return false;
     return this.#turn.bargedIn = reaches(this.#now - this.#begin, bargeIn);
   }
+}
+
+/** The turn is over when the user was silent for so many seconds. */
+export function silenceTimer(seconds: number): EndOfTurn {
+  return { after: seconds, isOver: () => true };
 }
 
 /** So many windows last so many seconds or more. */

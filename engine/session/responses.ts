@@ -5,8 +5,8 @@ import { Queue } from "../roles/queue.ts";
 /** Units that may be under way: pushed, and their response not yet taken. */
 const unitsUnderWay = 4;
 
-export class Responses {
-  readonly #queue = new Queue<Response | null>();
+export class Responses<R extends Response = Response> {
+  readonly #queue = new Queue<R | null>();
   /** Writers that wait for room. */
   readonly #writers: PromiseWithResolvers<void>[] = [];
   readonly #unitMs: number;
@@ -53,7 +53,7 @@ export class Responses {
     return writer.promise;
   }
 
-  put(response: Response): void {
+  put(response: R): void {
     clearTimeout(this.#timer);
     if (response.unit >= this.#nextTaken) this.#queue.put(response);
   }
@@ -99,14 +99,14 @@ export class Responses {
   }
 
   /** The responses until the last one. The caller is the reader. */
-  async *read(signal?: AbortSignal): AsyncGenerator<Response> {
+  async *read(signal?: AbortSignal): AsyncGenerator<R> {
     for (let response; (response = await this.take(signal));) yield response;
   }
 
   /** The next response, as soon as it is there; null after the last one. The caller is the reader.
    *
    * @throws The signal's reason. */
-  async take(signal?: AbortSignal): Promise<Response | null> {
+  async take(signal?: AbortSignal): Promise<R | null> {
     for (;;) {
       const coming = this.#queue.take(signal);
       this.#watch();
