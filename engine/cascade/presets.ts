@@ -4,10 +4,11 @@ import type { TurnSettings } from "./turns.ts";
 /**
  * LiveKit Agents (commit da6af86). Activity: livekit-plugins-silero/vad.py: score 0.5 to begin, 0.35 to
  * go on, smoothed with weight 0.35, 0.05 s to begin, 0.55 s to end. Barge-in: voice/turn.py,
- * `min_duration` 0.5 s, described as the least length of speech; a false interruption is resumed 2 s
- * after the activity's end, here 0.55 + 2 s of silence. With voice activity alone the turn ends where
- * the activity does, because `min_delay` (0.5 s since speech) has passed by then: as a silence timer,
- * 0.55.
+ * `min_duration` 0.5 s, described as the least length of speech; voice/agent_activity.py: words of
+ * speech that is shorter interrupt when they are read (`min_words` is 0), and after a false interruption,
+ * one without words, the agent goes on 2 s after the activity's end, here 0.55 + 2 s of silence. With
+ * voice activity alone the turn ends where the activity does, because `min_delay` (0.5 s since speech)
+ * has passed by then: as a silence timer, 0.55.
  */
 const livekit: TurnSettings = {
   threshold: 0.5,
@@ -17,17 +18,17 @@ const livekit: TurnSettings = {
   stop: 0.55,
   bargeIn: 0.5,
   bargeInCounts: "speech",
-  short: "ignored",
+  short: "read",
   resume: 2.55,
   unasked: 10,
 };
 
 /**
- * The same in two points as its code runs. voice/agent_activity.py compares `min_duration` with a length
- * that grows through the silence up to the activity's end, so that a sound of 0.1 s stops the agent
- * after 0.5 s; and a final transcript of any length interrupts too (`min_words` is 0).
+ * The same in one point as its code runs, not as it is described: voice/agent_activity.py compares
+ * `min_duration` with a length that grows through the silence up to the activity's end, so that a sound
+ * of 0.1 s stops the agent after 0.5 s.
  */
-const livekitLiteral: TurnSettings = { ...livekit, bargeInCounts: "activity", short: "read" };
+const livekitLiteral: TurnSettings = { ...livekit, bargeInCounts: "activity" };
 
 /**
  * Pipecat (commit acead05). Activity: audio/vad/vad_analyzer.py: confidence 0.7, 0.2 s to begin and to

@@ -17,7 +17,13 @@ const frameBytes = width * height * 3;
 export const filler = 0;
 
 /** The windows of speech begin a turn by themselves; 0.48 s of silence end it. */
-export const plain: TurnSettings = { ...presets.livekit, smoothing: 0, release: 0.5, unasked: 0 };
+export const plain: TurnSettings = {
+  ...presets.livekit,
+  smoothing: 0,
+  release: 0.5,
+  short: "ignored",
+  unasked: 0,
+};
 
 /**
  * Observations, one a word of the text: 5 letters, a window each, `x` with speech and `.` without; then
