@@ -103,7 +103,7 @@ export interface Sources {
 /** Opens what gives the codec's floor. */
 export type CodecOpener = (
   ...args: Parameters<typeof ResponseCodec.open>
-) => ReturnType<Evaluation["openCodec"]>;
+) => ReturnType<NonNullable<Evaluation["openCodec"]>>;
 
 /**
  * Runs the command.

@@ -10,6 +10,7 @@ import { type EventsFile, resultKey } from "./figures/events_file.ts";
 import type { RecordingResult } from "./figures/recording_result.ts";
 import { type Job, opened } from "./jobs.ts";
 import type { Recording } from "./recordings.ts";
+import type { Measured } from "./measurement.ts";
 import { runRecording } from "./run.ts";
 
 export interface Evaluation {
@@ -22,13 +23,18 @@ export interface Evaluation {
   earlier: readonly RecordingResult[];
   config: ModelConfig;
   /** Opens a session, a new one for each recording. */
-  open(noiseSeed: number): Promise<OpenedSession>;
-  openCodec(): Promise<Pick<ResponseCodec, "reset" | "roundTrip" | "close">>;
+  open(noiseSeed: number, recording: Recording): Promise<OpenedSession>;
+  /** What gives the codec's floor; it isn't measured without one. */
+  openCodec?(): Promise<FloorCodec>;
+  /** What else is kept of a recording, asked when its session is closed. */
+  more?(recording: Recording, measured: Measured): Promise<object>;
   ffmpeg: FfmpegFinder;
   events: EventsFile | null;
   quiet: boolean;
   signal: AbortSignal;
 }
+
+type FloorCodec = Pick<ResponseCodec, "reset" | "roundTrip" | "close">;
 
 /** @returns Results in the order of the jobs; those not reached before the signal are missing. */
 export async function evaluate(run: Evaluation): Promise<RecordingResult[]> {
@@ -42,12 +48,12 @@ export async function evaluate(run: Evaluation): Promise<RecordingResult[]> {
   );
   const progress = new Progress(seconds, quiet);
   let [units, introduced] = [0, false];
-  const codecs: Awaited<ReturnType<Evaluation["openCodec"]>>[] = [];
+  const codecs: FloorCodec[] = [];
 
   async function one(recording: Recording, noiseSeed: number): Promise<RecordingResult | null> {
     const wantsFloor = recording.agent !== null && recording.truth.swap === null;
-    if (wantsFloor && codecs.length === 0) codecs.push(await run.openCodec());
-    const session = await beforeAbort(run.open(noiseSeed), signal);
+    if (wantsFloor && run.openCodec && codecs.length === 0) codecs.push(await run.openCodec());
+    const session = await beforeAbort(run.open(noiseSeed, recording), signal);
     if (session === null) return null;
     if (!introduced && !quiet) say(session.line);
     introduced = true;
@@ -61,6 +67,7 @@ export async function evaluate(run: Evaluation): Promise<RecordingResult[]> {
     const generator = run.jobs.find(({ name }) => name === recording.name)?.generator ?? null;
     return measured && {
       ...measured,
+      ...await run.more?.(recording, measured),
       noiseSeed,
       basis: { ...recording.digests, generator, ...run.basis },
     };

@@ -1,6 +1,7 @@
 /** The figures of scored conversations, each declared once. docs/score.md has their formulas. */
 import {
   type Estimate,
+  fromTwo,
   type Interval,
   intervalOf,
   meanOf,
@@ -233,6 +234,46 @@ const declared: readonly Declared[] = [
     "sides",
   ),
 ];
+
+/** How a figure of two systems differs over the same conversations. */
+export interface ScoreDifference {
+  key: string;
+  side: Side | null;
+  /** The first system's less the second's; null: one of them isn't known. */
+  value: number | null;
+  /** Holds it in 95 % of draws; the same conversations are drawn for both. */
+  interval: Interval | null;
+}
+
+/**
+ * Paired differences of all figures, in the order of `figuresOf`.
+ *
+ * @param theirs The same conversations in the same order.
+ */
+export function scoreDifferences(
+  ours: readonly ConversationScore[],
+  theirs: readonly ConversationScore[],
+  draws: number,
+): ScoreDifference[] {
+  const all = ours.map((_, i) => i);
+  const own = figuresOf(ours, 0);
+  const others = figuresOf(theirs, 0);
+  const byKey = new Map(declared.map((one) => [one.key, one]));
+  return own.map(({ key, side, value }, i): ScoreDifference => {
+    const estimates = [ours, theirs].map((scores) =>
+      byKey.get(key)?.figure(side ?? "agent")(scores, scores.map(({ voice }) => voice))
+    );
+    const [a, b] = estimates;
+    if (!a || !b || value === null || others[i]?.value == null) {
+      return { key, side, value: null, interval: null };
+    }
+    const estimate = fromTwo(a, b, (x, y) => x - y);
+    return {
+      ...{ key, side, value: estimate(all).value },
+      interval: draws === 0 ? null : intervalOf(estimate, all.length, draws),
+    };
+  });
+}
 
 /**
  * All figures of conversations.

@@ -1,5 +1,5 @@
 /** Scores one conversation: reads both sides, finds who speaks when, and measures what happens. */
-import { listen, wholePicture } from "./listen.ts";
+import { listen, type Listened, wholePicture } from "./listen.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import type { Conversation } from "../layouts/conversations.ts";
 import type { SpokenWord } from "../layouts/layout.ts";
@@ -78,11 +78,21 @@ export async function scoreConversation(
   detector: Detector,
   { ffmpeg, delay = conversation.delay, mouth = wholePicture, judge }: ScoreOptions,
 ): Promise<ConversationScore> {
-  const { name, kind, user, agent, words } = conversation;
+  const { user, agent } = conversation;
   const heard = {
     user: await listen(user, null, ffmpeg),
     agent: await listen(agent, mouth, ffmpeg),
   };
+  return await scoreSides(conversation, heard, detector, { delay, judge });
+}
+
+/** Scores a conversation whose sides are in memory; its sound at 16 kHz. */
+export async function scoreSides(
+  { name, kind, user, agent, words, delay: ownDelay }: Conversation,
+  heard: Record<Side, Listened>,
+  detector: Detector,
+  { delay = ownDelay, judge }: Pick<ScoreOptions, "delay" | "judge"> = {},
+): Promise<ConversationScore> {
   const sound = { user: heard.user.sound, agent: heard.agent.sound };
   const seconds = Math.max(
     sound.user.length / soundRate,

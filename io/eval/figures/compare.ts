@@ -9,7 +9,7 @@ import { conversationOf, sampleOf } from "./parts.ts";
 import type { RecordingResult } from "./recording_result.ts";
 
 /** Conversations from which on an interval is wide enough to judge by. */
-const enoughConversations = 10;
+export const enoughConversations = 10;
 
 /** A figure of both, over the recordings and events that both have. */
 export interface Difference {

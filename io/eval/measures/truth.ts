@@ -28,6 +28,9 @@ export interface Question {
   /** First unit, and the unit in which the last of its sound (or its last word typed) lies. */
   start: number;
   end: number;
+  /** The sample behind its last one, at 16 kHz, where the record has it: units are 160 ms long, and
+   * latencies are told in ms. */
+  endSample: number | null;
   /** Pauses inside it, [from, to) in samples at 16 kHz. */
   pauses: [number, number][];
   /** It interrupts the agent. */
@@ -171,6 +174,7 @@ function readEvent(event: Fields, units: number): TruthEvent | string {
         text: readText(event, "text"),
         typed: event.boolean("typed"),
         ...span(),
+        endSample: isGiven(event, "end_sample") ? event.whole("end_sample", [0, 1e10]) : null,
         pauses: pairs(event, "pauses"),
         interrupts: event.boolean("interrupts"),
         words: words(event),

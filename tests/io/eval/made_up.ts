@@ -111,6 +111,7 @@ export function question(
     typed: false,
     start,
     end,
+    endSample: null,
     pauses: [],
     interrupts: false,
     words: ["it", "is", "red"],

@@ -1,0 +1,76 @@
+/**
+ * How long a user waits for an answer, by one definition for every agent: from the last sample of the
+ * user's turn to the first sample of the answer heard. Stream time, network and compute time are put
+ * together by a queue, so that a run may be made at any pace.
+ */
+import { Link, type Network } from "../pace/network.ts";
+import type { Answered } from "./result.ts";
+
+/** A response in the queue. */
+export interface QueuedUnit {
+  /** Milliseconds from the moment when the unit's observation is there and the response before is out,
+   * to this response. */
+  compute: number;
+  /** The agent's voice is active in it. */
+  active: boolean;
+}
+
+/**
+ * When the user hears the first sample of each unit's response, in ms on the clock of the user's
+ * recording; null: the network lost it.
+ *
+ * Unit k is captured at (k + 1) units, arrives after the network's way up, and is answered when the
+ * unit before it was answered and its own compute time is over. Its response is heard after the way
+ * down, and once the unit before it has been heard. A silent unit may be cut short: a player that was
+ * late once is in time again after the next silence.
+ */
+export function heardAt(
+  units: readonly QueuedUnit[],
+  unitMs: number,
+  network: Network | null,
+): (number | null)[] {
+  const [up, down] = [new Link(network, "up"), new Link(network, "down")];
+  let [ready, free] = [-Infinity, -Infinity];
+  return units.map(({ compute, active }, unit) => {
+    ready = Math.max(up.send(unit, (unit + 1) * unitMs).at, ready) + compute;
+    const { at, lost } = down.send(unit, ready);
+    if (lost) return null;
+    const heard = Math.max(at, free);
+    free = active ? heard + unitMs : heard;
+    return heard;
+  });
+}
+
+/** An answer in time. */
+export interface Waited {
+  /** The unit in which the user's turn began: names the turn. */
+  turn: number;
+  /** Milliseconds from the turn's last sample to the answer's first; null: there was no answer, or the
+   * network lost its beginning and the rest. */
+  ms: number | null;
+  /** It began before the turn was over: it isn't counted as an answer's latency. */
+  early: boolean;
+}
+
+/** The waits of a recording. @param withCompute Counts this machine's compute time. */
+export function waits(
+  { live: { turns, onsets, computeMs }, active }: Answered,
+  unitMs: number,
+  network: Network | null,
+  withCompute: boolean,
+): Waited[] {
+  const units = computeMs.map((compute, i) => ({
+    compute: withCompute ? compute : 0,
+    active: active[i] === "1",
+  }));
+  const heard = heardAt(units, unitMs, network);
+  const offset = new Map(onsets);
+  return turns.map(({ turn, endMs, onset, early }): Waited => {
+    // Where its first unit is lost, the answer is heard from the next one on.
+    for (let unit = onset ?? Infinity; units[unit]?.active; unit++) {
+      const at = heard[unit] ?? null;
+      if (at !== null) return { turn, ms: at + (offset.get(unit) ?? 0) - endMs, early };
+    }
+    return { turn, ms: null, early };
+  });
+}

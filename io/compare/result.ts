@@ -1,0 +1,58 @@
+/** What is kept of a recording that an agent answered: `eval`'s result, and what a comparison adds. */
+import type { RecordingResult } from "../eval/figures/recording_result.ts";
+import type { Question } from "../eval/measures/truth.ts";
+import type { ConversationScore } from "../score/score.ts";
+
+/** A user's turn that may be answered. */
+export interface Turn {
+  /** The unit in which it begins. */
+  turn: number;
+  /** The moment behind its last sample, in ms. */
+  endMs: number;
+  /** The unit in which the agent's answer begins; null: it gave none. */
+  onset: number | null;
+  /** The answer began before the turn's last unit. */
+  early: boolean;
+}
+
+/** A decision of a cascade, as its response tells it. */
+export interface Traced {
+  unit: number;
+  module: string;
+  what: string;
+  words?: readonly string[];
+}
+
+/** What a comparison keeps beside `eval`'s result. */
+export interface Live {
+  /** Milliseconds of each unit, from its observation to its response, nothing else under way. */
+  computeMs: number[];
+  /** Processor seconds within these, of all threads and of the agent's own processes; null: the
+   * system doesn't tell. */
+  cpuSeconds: number | null;
+  /** Most memory held at the end of a unit, in bytes; of the agent's processes too. */
+  peakBytes: number;
+  /** Observations that the network lost. */
+  lost: number;
+  /** Units in which the agent's voice begins, and the ms inside them at which it is audible. */
+  onsets: [unit: number, ms: number][];
+  /** By the truth record; without one as the detector hears them. */
+  turns: Turn[];
+  /** What the truth record asks for. */
+  questions: Question[];
+  /** A cascade's decisions, in order. */
+  trace: Traced[];
+  /** Milliseconds of each of its modules over the recording. */
+  modules: Record<string, number>;
+  /** As `score` finds it, the agent heard one unit later than its stream says. */
+  score: ConversationScore;
+}
+
+/** A recording that an agent answered. */
+export interface Answered extends RecordingResult {
+  live: Live;
+}
+
+/** Whether a line of an events file has what `compare` keeps. */
+export const isAnswered = (result: RecordingResult): result is Answered =>
+  typeof (result as Partial<Answered>).live === "object";

@@ -1,0 +1,211 @@
+/** Lets one agent answer all recordings of a condition, and keeps what came out as JSON lines: a run
+ * that was killed goes on where it was. */
+import type { OpenedAgent } from "../agents/agent.ts";
+import { evaluate } from "../eval/evaluate.ts";
+import type { SharedBasis } from "../eval/figures/basis.ts";
+import { EventsFile, eventsSchema, readEvalFile } from "../eval/figures/events_file.ts";
+import { type RecordingResult, unflag } from "../eval/figures/recording_result.ts";
+import type { Job } from "../eval/jobs.ts";
+import { onset as firstOnset, runAt } from "../eval/measures/activity.ts";
+import type { Measured } from "../eval/measurement.ts";
+import type { Recording } from "../eval/recordings.ts";
+import { usable } from "../eval/resume.ts";
+import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import { spokenWords } from "../layouts/words.ts";
+import { streamShapes } from "../media/stream_shape.ts";
+import { defaultTracks } from "../media/tracks.ts";
+import { WavWriter } from "../media/wav.ts";
+import { truthRate } from "../eval/measures/truth.ts";
+import { valueDigest } from "../provenance/digests.ts";
+import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
+import { soundRate } from "../score/activity.ts";
+import { listen } from "../score/listen.ts";
+import { type Detector, scoreSides } from "../score/score.ts";
+import type { Exchange } from "../score/turns.ts";
+import { ifThere } from "../system/errors.ts";
+import type { Condition } from "./conditions.ts";
+import { type Answered, isAnswered, type Turn } from "./result.ts";
+import { Tap } from "./tap.ts";
+import { WorkMeter } from "./work.ts";
+
+/** What an agent is asked to do. */
+export interface Asked {
+  agent: OpenedAgent;
+  jobs: readonly Job[];
+  condition: Condition;
+  /** Where results are kept. */
+  folder: string;
+  /** Recordings whose sound is kept, so that a page can play it. */
+  shown: readonly string[];
+  noiseSeed: number;
+  /** Digest of the program's part that shapes answers and their measurement. */
+  program: string;
+  /** Where recordings come from, in words. */
+  seeds: string | null;
+  detector: Detector;
+  ffmpeg: FfmpegFinder;
+  started: StartedRun;
+  quiet: boolean;
+  signal: AbortSignal;
+}
+
+/** A name as a file's. */
+export const fileName = (name: string) => name.replace(/[^\w.=+-]+/g, "_").slice(-120);
+
+/** The file of an agent's results. */
+export const resultsPath = (folder: string, agent: string, condition: string) =>
+  `${folder}/${fileName(agent)}.${fileName(condition)}.jsonl`;
+
+/** The kept sound of a side: 16 kHz, mono. `agent` null: the user's. */
+export const soundPath = (folder: string, agent: string | null, name: string) =>
+  `${folder}/sound/${agent === null ? "user" : fileName(agent)}/${name}.wav`;
+
+/** @returns Results in the order of the jobs; those not reached before the signal are missing. */
+export async function answerAll(asked: Asked): Promise<Answered[]> {
+  const { agent, jobs, condition, folder, noiseSeed } = asked;
+  const { config, settings } = agent;
+  const path = resultsPath(folder, agent.name, condition.name);
+  const lossy = condition.lossy?.network ?? null;
+  const shown = lossy === null ? asked.shown : [];
+  const basis: Omit<SharedBasis, "generator"> = {
+    checkpoint: agent.checkpointDigest,
+    settings: valueDigest({ ...settings, lossy }),
+    program: asked.program,
+  };
+  const there = await ifThere(Deno.stat(path)) !== null;
+  const before = there ? await readEvalFile(path) : null;
+  const { asked: known, others } = before
+    ? usable(before, jobs, [noiseSeed], basis, settings)
+    : { asked: [], others: [] };
+  const earlier = await withSound(known, folder, agent.name, shown);
+  await Deno.mkdir(folder, { recursive: true });
+  const isNew = earlier.length < jobs.length;
+  const runs = [
+    ...before?.header.runs ?? [],
+    ...(isNew
+      ? [
+        await provenanceOf(asked.started, {
+          settings: { ...settings, condition: condition.name },
+          seeds: { noise: noiseSeed, recordings: asked.seeds, network: lossy?.seed ?? null },
+          checkpoint: { path: agent.name, digest: agent.checkpointDigest, randomWeightsSeed: null },
+        }),
+      ]
+      : []),
+  ];
+  const header = { type: "header", schema: eventsSchema, unitMs: config.unit_ms, runs } as const;
+  using events = await EventsFile.create(path, header, [...others, ...earlier]);
+
+  const { agent: shape } = streamShapes(config);
+  let tap: Tap | null = null;
+  let work = new WorkMeter(() => agent.processes());
+  const results = await evaluate({
+    jobs,
+    noiseSeeds: [noiseSeed],
+    basis,
+    earlier,
+    config,
+    async open(seed, recording) {
+      const session = await agent.open(recording, seed);
+      work = new WorkMeter(() => agent.processes());
+      tap = new Tap(session, shape, work, lossy);
+      return {
+        ...{ session: tap, info: { placement: "fused" }, line: `${condition.name}: ${agent.line}` },
+        checkpointDigest: agent.checkpointDigest,
+      };
+    },
+    async more(recording, measured) {
+      if (tap === null) throw new Error("nothing was opened");
+      const { user: path } = recording;
+      const user = await listen({ path, tracks: defaultTracks }, null, asked.ffmpeg);
+      const heard = { user, agent: tap.listened };
+      const said = measured.words.map(([unit, word]) => ({ unit, text: ` ${word}` }));
+      const score = await scoreSides(
+        {
+          ...{ name: recording.name, kind: "replay" },
+          user: { path, tracks: defaultTracks },
+          agent: { path: agent.name, tracks: defaultTracks },
+          ...{ delay: config.unit_ms / 1000, words: spokenWords(said, config.unit_ms) },
+        },
+        heard,
+        asked.detector,
+      );
+      if (shown.includes(recording.name)) {
+        await keepSound(soundPath(folder, null, recording.name), user.sound);
+        await keepSound(soundPath(folder, agent.name, recording.name), heard.agent.sound);
+      }
+      const turns = turnsOf(recording, measured, config.unit_ms) ??
+        heardTurns(score.voice.exchange, measured, config.unit_ms);
+      const questions = recording.truth.events.filter((one) => one.type === "question");
+      const { seconds: cpuSeconds, peakBytes } = work;
+      return { live: { ...tap.live, cpuSeconds, peakBytes, turns, questions, score } };
+    },
+    ffmpeg: asked.ffmpeg,
+    events,
+    quiet: asked.quiet,
+    signal: asked.signal,
+  });
+  return results.filter(isAnswered);
+}
+
+/** Results that can be used: of a recording that is to be shown, only with its sound. */
+async function withSound(
+  results: readonly RecordingResult[],
+  folder: string,
+  agent: string,
+  shown: readonly string[],
+): Promise<Answered[]> {
+  const kept: Answered[] = [];
+  for (const result of results) {
+    if (!isAnswered(result)) continue;
+    const paths = shown.includes(result.name)
+      ? [null, agent].map((side) => soundPath(folder, side, result.name))
+      : [];
+    const there = await Promise.all(paths.map((path) => ifThere(Deno.stat(path))));
+    if (!there.includes(null)) kept.push(result);
+  }
+  return kept;
+}
+
+async function keepSound(path: string, sound: Float32Array): Promise<void> {
+  await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+  const writer = await WavWriter.create(path, soundRate);
+  await writer.write(sound).finally(() => writer.close());
+}
+
+/** The judged spoken questions; null: the recording has no truth record of questions. */
+function turnsOf({ truth }: Recording, { outcomes, active }: Measured, unitMs: number) {
+  if (truth.events.length === 0) return null;
+  const voice = unflag(active);
+  return truth.events.flatMap((event): Turn[] => {
+    if (event.type !== "question" || event.typed) return [];
+    const found = (measure: string) =>
+      outcomes.find((one) => one.measure === measure && one.unit === event.start);
+    if (!found("missed")) return [];
+    const { start: turn, end, endSample } = event;
+    const endMs = endSample === null ? (end + 1) * unitMs : (endSample * 1000) / truthRate;
+    const delay = found("delay");
+    if (!delay) return [{ turn, endMs, onset: null, early: false }];
+    const begins = end + delay.value;
+    const onset = runAt(voice, begins)?.first ?? firstOnset(voice, begins, begins + 2) ?? begins;
+    return [{ turn, endMs, onset, early: onset < end }];
+  });
+}
+
+/** The user's turns as the detector hears them, and the agent's responses to them. */
+function heardTurns({ turns }: Exchange, { active }: Measured, unitMs: number): Turn[] {
+  const voice = unflag(active);
+  return turns.flatMap((turn, i): Turn[] => {
+    if (turn.side !== "user") return [];
+    const next = turns[i + 1];
+    const answered = next?.side === "agent" && next.latency !== null;
+    // The agent is heard one unit later than its stream says.
+    const unit = answered ? Math.floor((next.from * 1000) / unitMs - 1 + 1e-6) : 0;
+    const onset = answered ? voice.indexOf(true, Math.max(0, unit)) : -1;
+    return [{
+      turn: Math.floor((turn.from * 1000) / unitMs),
+      endMs: turn.to * 1000,
+      onset: onset < 0 ? null : onset,
+      early: answered && (next.latency ?? 0) < 0,
+    }];
+  });
+}
