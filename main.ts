@@ -37,6 +37,10 @@ export const commands: Commands = {
     const { summary, run } = await import("./io/commands/eval.ts");
     return { summary, run: (args) => run(args, sources) };
   },
+  compare: async () => {
+    const { summary, run } = await import("./io/commands/compare.ts");
+    return { summary, run: (args) => run(args, { ...sources, ...programs }) };
+  },
   export: () => import("./io/commands/export.ts"),
   codec: () => import("./io/commands/codec.ts"),
   figures: () => import("./io/commands/figures.ts"),

@@ -1,12 +1,9 @@
 /** Under what two agents are compared: what the recordings are like, and the network between. */
 import { InputError } from "../../engine/config/errors.ts";
 import { valueText } from "../../engine/config/error_text.ts";
+import { type Condition as RecordingsKind, conditions } from "../eval/generate.ts";
 import { nearest } from "../../engine/config/nearest.ts";
 import { type Network, parseNetwork } from "../pace/network.ts";
-
-/** Recordings of the world: as training has them, and each harder in one way. */
-export const recordingConditions = ["quiet", "noisy", "voices", "pauses", "overlap"] as const;
-export type RecordingCondition = typeof recordingConditions[number];
 
 /** A network by which answers are heard; null: none. */
 export interface NamedNetwork {
@@ -33,13 +30,13 @@ export function parseNetworks(text: string): NamedNetwork[] {
 }
 
 /** Reads `quiet,noisy` or `all`. @throws InputError */
-export function parseConditions(text: string): RecordingCondition[] {
-  if (text === "all") return [...recordingConditions];
+export function parseConditions(text: string): RecordingsKind[] {
+  if (text === "all") return [...conditions];
   const names = text.split(",").map((name) => {
-    const found = recordingConditions.find((one) => one === name);
+    const found = conditions.find((one) => one === name);
     if (found !== undefined) return found;
-    const near = nearest(name, recordingConditions) ??
-      `all, or of ${recordingConditions.join(", ")}`;
+    const near = nearest(name, conditions) ??
+      `all, or of ${conditions.join(", ")}`;
     throw new InputError(`--conditions: ${valueText(name)} is none; it may be ${near}`);
   });
   return [...new Set(names)];
@@ -50,7 +47,7 @@ export function parseConditions(text: string): RecordingCondition[] {
 export interface Condition {
   /** Names files and rows, e.g. "quiet" or "quiet, 350ms+-80ms,loss=1%". */
   name: string;
-  recordings: RecordingCondition;
+  recordings: RecordingsKind;
   /** The network whose losses the agent meets; null: it hears everything. */
   lossy: NamedNetwork | null;
   /** By which its answers are heard. */
@@ -60,7 +57,7 @@ export interface Condition {
 /** Each kind of recordings through the networks without loss, and the first kind through each that
  * loses units. */
 export function conditionsOf(
-  recordings: readonly RecordingCondition[],
+  recordings: readonly RecordingsKind[],
   networks: readonly NamedNetwork[],
 ): Condition[] {
   const losing = networks.filter(({ network }) => network && network.loss > 0);

@@ -1,6 +1,6 @@
 /** What is kept of a recording that an agent answered: `eval`'s result, and what a comparison adds. */
 import type { RecordingResult } from "../eval/figures/recording_result.ts";
-import type { Question } from "../eval/measures/truth.ts";
+import type { Truth } from "../eval/measures/truth.ts";
 import type { ConversationScore } from "../score/score.ts";
 
 /** A user's turn that may be answered. */
@@ -38,8 +38,10 @@ export interface Live {
   onsets: [unit: number, ms: number][];
   /** By the truth record; without one as the detector hears them. */
   turns: Turn[];
-  /** What the truth record asks for. */
-  questions: Question[];
+  /** Its truth record. */
+  truth: Truth;
+  /** The detector's scores of the user's side, a window of 512 samples at 16 kHz each. */
+  userScores: number[];
   /** A cascade's decisions, in order. */
   trace: Traced[];
   /** Milliseconds of each of its modules over the recording. */

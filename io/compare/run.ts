@@ -16,6 +16,7 @@ import { streamShapes } from "../media/stream_shape.ts";
 import { defaultTracks } from "../media/tracks.ts";
 import { WavWriter } from "../media/wav.ts";
 import { truthRate } from "../eval/measures/truth.ts";
+import { round } from "../pace/statistics.ts";
 import { valueDigest } from "../provenance/digests.ts";
 import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { soundRate } from "../score/activity.ts";
@@ -77,7 +78,9 @@ export async function answerAll(asked: Asked): Promise<Answered[]> {
   const { asked: known, others } = before
     ? usable(before, jobs, [noiseSeed], basis, settings)
     : { asked: [], others: [] };
-  const earlier = await withSound(known, folder, agent.name, shown);
+  const earlier = lossy === null
+    ? await withSound(known, folder, agent.name, shown)
+    : known.filter(isAnswered);
   await Deno.mkdir(folder, { recursive: true });
   const isNew = earlier.length < jobs.length;
   const runs = [
@@ -115,10 +118,18 @@ export async function answerAll(asked: Asked): Promise<Answered[]> {
     },
     async more(recording, measured) {
       if (tap === null) throw new Error("nothing was opened");
-      const { user: path } = recording;
+      const { user: path, truth } = recording;
       const user = await listen({ path, tracks: defaultTracks }, null, asked.ffmpeg);
       const heard = { user, agent: tap.listened };
       const said = measured.words.map(([unit, word]) => ({ unit, text: ` ${word}` }));
+      let userScores: number[] = [];
+      const detector: Detector = {
+        async scores(sounds) {
+          const all = await asked.detector.scores(sounds);
+          userScores = Array.from(all[0] ?? [], (score) => round(score, 5));
+          return all;
+        },
+      };
       const score = await scoreSides(
         {
           ...{ name: recording.name, kind: "replay" },
@@ -127,17 +138,16 @@ export async function answerAll(asked: Asked): Promise<Answered[]> {
           ...{ delay: config.unit_ms / 1000, words: spokenWords(said, config.unit_ms) },
         },
         heard,
-        asked.detector,
+        detector,
       );
+      if (lossy === null) await keepSound(soundPath(folder, null, recording.name), user.sound);
       if (shown.includes(recording.name)) {
-        await keepSound(soundPath(folder, null, recording.name), user.sound);
         await keepSound(soundPath(folder, agent.name, recording.name), heard.agent.sound);
       }
       const turns = turnsOf(recording, measured, config.unit_ms) ??
         heardTurns(score.voice.exchange, measured, config.unit_ms);
-      const questions = recording.truth.events.filter((one) => one.type === "question");
       const { seconds: cpuSeconds, peakBytes } = work;
-      return { live: { ...tap.live, cpuSeconds, peakBytes, turns, questions, score } };
+      return { live: { ...tap.live, cpuSeconds, peakBytes, turns, truth, userScores, score } };
     },
     ffmpeg: asked.ffmpeg,
     events,
@@ -147,7 +157,8 @@ export async function answerAll(asked: Asked): Promise<Answered[]> {
   return results.filter(isAnswered);
 }
 
-/** Results that can be used: of a recording that is to be shown, only with its sound. */
+/** Results that can be used: those with the user's sound, and of a recording that is to be shown, with
+ * the agent's. */
 async function withSound(
   results: readonly RecordingResult[],
   folder: string,
@@ -157,9 +168,8 @@ async function withSound(
   const kept: Answered[] = [];
   for (const result of results) {
     if (!isAnswered(result)) continue;
-    const paths = shown.includes(result.name)
-      ? [null, agent].map((side) => soundPath(folder, side, result.name))
-      : [];
+    const sides = [null, ...(shown.includes(result.name) ? [agent] : [])];
+    const paths = sides.map((side) => soundPath(folder, side, result.name));
     const there = await Promise.all(paths.map((path) => ifThere(Deno.stat(path))));
     if (!there.includes(null)) kept.push(result);
   }

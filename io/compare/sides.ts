@@ -129,17 +129,17 @@ function latencyRows(
     );
   const rows = [false, true].flatMap((withCompute) => {
     const lists = values(withCompute);
-    const name = withCompute ? "with compute time" : "without compute time";
+    const name = withCompute ? "with compute time, " : "";
     const key = withCompute ? "latencyWithCompute" : "latency";
     return [
       ...[0.5, 0.9].map((p) =>
         row(pair, draws, {
           ...{ group: "latency", key: `${key}P${100 * p}`, of },
-          label: `answer heard after, ${name}, p${100 * p}, ms`,
+          label: `${name}p${100 * p}, ms`,
         }, (results) => quantileOf(lists(results), p))
       ),
       row(pair, draws, {
-        ...{ group: "latency", key: `${key}Mean`, of, label: ` mean` },
+        ...{ group: "latency", key: `${key}Mean`, of, label: `${name}mean, ms` },
       }, (results) => meanOf(lists(results))),
     ];
   });
@@ -154,13 +154,13 @@ function latencyRows(
     row(
       pair,
       draws,
-      { group: "latency", key: "unheard", of, label: "turns without an answer heard" },
+      { group: "latency", key: "unheard", of, label: "turns without an answer" },
       rate(({ ms }) => ms === null),
     ),
     row(
       pair,
       draws,
-      { group: "latency", key: "early", of, label: "answers begun before the turn was over" },
+      { group: "latency", key: "early", of, label: "begun before the turn ended" },
       rate(({ early }) => early),
     ),
   ];
