@@ -12,10 +12,19 @@ const lock = import.meta.resolve("./silero/deno.lock");
 /** Sounds that are scored together, about. */
 const mostRows = 8;
 
+/** What is asked of it: scores of sounds, or something of its own. */
 interface Asked {
   sounds: readonly Float32Array[];
-  resolve(scores: Float32Array[]): void;
+  own?: () => Promise<Float32Array>;
+  resolve(answers: Float32Array[]): void;
   reject(error: unknown): void;
+}
+
+/** A sound that comes in pieces. */
+export interface SileroStream {
+  /** The scores of the windows that are whole with these samples, and weren't before. */
+  push(samples: Float32Array): Promise<Float32Array>;
+  close(): Promise<void>;
 }
 
 /** A running model. */
@@ -27,6 +36,7 @@ export class Silero implements AsyncDisposable {
   #rest = new Uint8Array();
   readonly #asked: Asked[] = [];
   #isWorking = false;
+  #streams = 0;
 
   private constructor(child: Deno.ChildProcess) {
     this.#child = child;
@@ -35,13 +45,19 @@ export class Silero implements AsyncDisposable {
     this.#said = new Response(child.stderr).text();
   }
 
-  /** Starts it. @throws RunError when npm's packages can't be had. */
-  static async open(): Promise<Silero> {
+  /**
+   * Starts it.
+   *
+   * @param turns The file of a network that judges features (`judge`), where one is to be there.
+   * @throws RunError when npm's packages can't be had.
+   */
+  static async open(turns?: string): Promise<Silero> {
     const isFile = program.startsWith("file:");
     const locked = isFile ? ["--lock", fileURLToPath(lock), "--frozen"] : ["--no-lock"];
     const silero = new Silero(
       new Deno.Command(Deno.execPath(), {
-        args: ["run", "-q", "--no-prompt", "--no-config", ...locked, "--allow-read", program],
+        args: ["run", "-q", "--no-prompt", "--no-config", ...locked, "--allow-read", program]
+          .concat(turns ?? []),
         stdin: "piped",
         stdout: "piped",
         stderr: "piped",
@@ -65,53 +81,104 @@ export class Silero implements AsyncDisposable {
    * @throws RunError when it has ended.
    */
   scores(sounds: readonly Float32Array[]): Promise<Float32Array[]> {
+    return this.#ask({ sounds });
+  }
+
+  /** The child's process. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /**
+   * A sound that comes in pieces: any number of them at a time, each with its own state. The scores are
+   * those of the whole sound, to the bit.
+   */
+  stream(): SileroStream {
+    const id = this.#streams++;
+    return {
+      push: (samples) =>
+        this.#own(async () => {
+          this.#write(Uint32Array.of(1, id, samples.length), samples);
+          const [count = 0] = new Uint32Array((await this.#read(4)).buffer);
+          return new Float32Array((await this.#read(4 * count)).buffer);
+        }),
+      close: async () => {
+        const forget = () => Promise.resolve(this.#write(Uint32Array.of(2, id)));
+        // Of one that has ended there is nothing to forget.
+        await this.#own(() => forget().then(() => new Float32Array())).catch(() => {});
+      },
+    };
+  }
+
+  /**
+   * What the network for turns makes of features.
+   *
+   * @param features [80, frames] @throws RunError when it has ended.
+   */
+  async judge(features: Float32Array): Promise<number> {
+    const [output = NaN] = await this.#own(async () => {
+      this.#write(Uint32Array.of(3, features.length), features);
+      return new Float32Array((await this.#read(4)).buffer);
+    });
+    return output;
+  }
+
+  async #own(own: () => Promise<Float32Array>): Promise<Float32Array> {
+    const [answer = new Float32Array()] = await this.#ask({ sounds: [], own });
+    return answer;
+  }
+
+  #ask(asked: Pick<Asked, "sounds" | "own">): Promise<Float32Array[]> {
     const { promise, resolve, reject } = Promise.withResolvers<Float32Array[]>();
-    this.#asked.push({ sounds, resolve, reject });
+    this.#asked.push({ ...asked, resolve, reject });
     if (!this.#isWorking) this.#work();
     return promise;
   }
 
-  /** Answers what was asked; what came meanwhile is scored together. */
+  /** Answers what was asked, in order; sounds that came meanwhile are scored together. */
   async #work(): Promise<void> {
     this.#isWorking = true;
-    for (;;) {
-      const batch: Asked[] = [];
-      for (
-        let rows = 0;
-        this.#asked[0] && rows < mostRows;
-        rows += batch.at(-1)?.sounds.length ?? 0
-      ) {
+    for (let first = this.#asked.shift(); first; first = this.#asked.shift()) {
+      const batch = [first];
+      const sounds = [...first.sounds];
+      while (!first.own && sounds.length < mostRows && this.#asked[0] && !this.#asked[0].own) {
         batch.push(...this.#asked.splice(0, 1));
-      }
-      // At once, so that nothing is asked between the last look and the end.
-      if (batch.length === 0) {
-        this.#isWorking = false;
-        return;
+        sounds.push(...batch.at(-1)?.sounds ?? []);
       }
       try {
-        const scores = await this.#scores(batch.flatMap(({ sounds }) => sounds));
-        for (const { sounds, resolve } of batch) resolve(scores.splice(0, sounds.length));
+        const answers = first.own ? [await first.own()] : await this.#scores(sounds);
+        for (const { own, sounds, resolve } of batch) {
+          resolve(answers.splice(0, own ? 1 : sounds.length));
+        }
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }
     }
+    // At once, so that nothing is asked between the last look and the end.
+    this.#isWorking = false;
   }
 
   async #scores(sounds: readonly Float32Array[]): Promise<Float32Array[]> {
-    const head = Uint32Array.of(sounds.length, ...sounds.map(({ length }) => length));
-    const bytesOf = ({ buffer, byteOffset, byteLength }: Uint32Array | Float32Array) =>
-      new Uint8Array(buffer, byteOffset, byteLength);
-    const writing = (async () => {
-      for (const part of [head, ...sounds]) await this.#stdin.write(bytesOf(part));
-    })();
-    // What breaks the pipe shows in what is read.
-    writing.catch(() => {});
+    this.#write(
+      Uint32Array.of(0, sounds.length, ...sounds.map(({ length }) => length)),
+      ...sounds,
+    );
     const scores: Float32Array[] = [];
     for (const { length } of sounds) {
       const bytes = await this.#read(4 * Math.ceil(length / windowSamples));
       scores.push(new Float32Array(bytes.buffer));
     }
     return scores;
+  }
+
+  #write(...parts: readonly (Uint32Array | Float32Array)[]): void {
+    const writing = (async () => {
+      for (const { buffer, byteOffset, byteLength } of parts) {
+        await this.#stdin.write(new Uint8Array(buffer, byteOffset, byteLength));
+      }
+    })();
+    // What breaks the pipe shows in what is read.
+    writing.catch(() => {});
   }
 
   async #read(bytes: number): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,12 +1,20 @@
 /**
  * Silero VAD v6 on WebAssembly: the probability of speech in each window of 512 samples at 16 kHz.
  *
- *     deno run --no-config --lock deno.lock --frozen --allow-read silero.ts
+ *     deno run --no-config --lock deno.lock --frozen --allow-read silero.ts [SMART_TURN.onnx]
  *
  * A program of its own: its packages (140 MB) are downloaded only when something is scored. It writes a
- * byte when it is ready. Standard input then has, as often as one likes, the number of sounds and of each
- * sound its number of samples (u32), and the samples (f32) of one after the other; standard output has
- * the scores (f32) in the same order. It ends with standard input, also where it is at work.
+ * byte when it is ready. Standard input then has, as often as one likes, two numbers (u32), and what
+ * follows by the first one; standard output has the answers in the same order. Samples and scores are f32.
+ *
+ * - 0, n: n sounds, of each first its number of samples (u32), then their samples. Answer: the scores of
+ *   one after the other, the last window of each filled up with silence.
+ * - 1, n: the next samples of stream n, first their number (u32). Answer: the number of windows that are
+ *   whole now and weren't before (u32), and their scores.
+ * - 2, n: stream n is over. No answer.
+ * - 3, n: n features for the network whose file is the program's argument. Answer: its first output.
+ *
+ * It ends with standard input, also where it is at work.
  *
  * Source: Silero Team, Silero VAD (2021-2025), MIT; the ONNX file as npm's `@ricky0123/vad-web` ships it.
  * As in the authors' own wrapper each window is preceded by the 64 samples before it.
@@ -28,7 +36,9 @@ interface Tensor {
   data: Float32Array;
 }
 interface Network {
-  run(inputs: Record<string, Tensor>): Promise<{ output: Tensor; stateN: Tensor }>;
+  inputNames: string[];
+  outputNames: string[];
+  run(inputs: Record<string, Tensor>): Promise<Record<string, Tensor | undefined>>;
 }
 
 // In variables, so that checking types of the whole repository fetches nothing.
@@ -42,19 +52,70 @@ const loaded = Object.keys(createRequire(import.meta.url).cache)
   .find((path) => /vad-web[/\\]0\.0\.31[/\\]dist[/\\]asset-path\.js$/.test(path));
 ort.env.logLevel = "error";
 ort.env.wasm.numThreads = 1;
-const network = await ort.InferenceSession.create(
-  await Deno.readFile(join(dirname(loaded ?? ""), "silero_vad_v6.onnx")),
-  {},
-);
+const open = async (path: string) =>
+  await ort.InferenceSession.create(await Deno.readFile(path), {});
+const network = await open(join(dirname(loaded ?? ""), "silero_vad_v6.onnx"));
+const [turnPath] = Deno.args;
+const turns = turnPath === undefined ? null : await open(turnPath);
+
+const size = context + windowSamples;
+const sr = new ort.Tensor("int64", BigInt64Array.of(16000n), []);
+const firstState = (count: number) =>
+  new ort.Tensor("float32", new Float32Array(2 * count * 128), [2, count, 128]);
+
+/** The next window of `count` sounds. @param seen [count, size] */
+async function step(seen: Float32Array, state: Tensor, count: number) {
+  const input = new ort.Tensor("float32", seen, [count, size]);
+  const { output, stateN } = await network.run({ input, state, sr });
+  if (!output || !stateN) throw new Error("the network has no output");
+  return { scores: output.data, state: stateN };
+}
+
+/** A sound that comes in pieces. */
+interface Stream {
+  state: Tensor;
+  /** The context of the next window, and its samples so far. */
+  seen: Float32Array;
+  held: number;
+}
+const streams = new Map<number, Stream>();
+
+/** Scores what is whole of a stream with its next samples. */
+async function go(id: number, samples: Float32Array): Promise<Float32Array> {
+  const stream = streams.get(id) ??
+    { state: firstState(1), seen: new Float32Array(size), held: context };
+  streams.set(id, stream);
+  const all: number[] = [];
+  for (let at = 0; at < samples.length;) {
+    const part = samples.subarray(at, at + size - stream.held);
+    stream.seen.set(part, stream.held);
+    at += part.length;
+    stream.held += part.length;
+    if (stream.held < size) break;
+    const { scores, state } = await step(stream.seen, stream.state, 1);
+    all.push(scores[0] ?? 0);
+    const seen = new Float32Array(size);
+    seen.set(stream.seen.subarray(windowSamples));
+    Object.assign(stream, { state, seen, held: context });
+  }
+  return Float32Array.from(all);
+}
+
+/** What the other network makes of features. */
+async function judge(features: Float32Array): Promise<Float32Array> {
+  if (!turns) throw new Error("no network for turns was given");
+  const [inputName = "", outputName = ""] = [turns.inputNames[0], turns.outputNames[0]];
+  const input = new ort.Tensor("float32", features, [1, 80, features.length / 80]);
+  const output = (await turns.run({ [inputName]: input }))[outputName];
+  return Float32Array.of(output?.data[0] ?? NaN);
+}
 
 /** Scores sounds together, which is quicker, and changes no bit of any. */
 async function score(sounds: readonly Float32Array[]): Promise<Float32Array[]> {
   const count = sounds.length;
   const scores = sounds.map(({ length }) => new Float32Array(Math.ceil(length / windowSamples)));
   const windows = Math.max(0, ...scores.map(({ length }) => length));
-  const sr = new ort.Tensor("int64", BigInt64Array.of(16000n), []);
-  let state = new ort.Tensor("float32", new Float32Array(2 * count * 128), [2, count, 128]);
-  const size = context + windowSamples;
+  let state = firstState(count);
   for (let i = 0; i < windows; i++) {
     // Lets the end of standard input be seen: who asked has gone, perhaps killed.
     if (i % 64 === 63) await new Promise((resolve) => setTimeout(resolve));
@@ -66,12 +127,11 @@ async function score(sounds: readonly Float32Array[]): Promise<Float32Array[]> {
         row * size + Math.max(0, -from),
       )
     );
-    const input = new ort.Tensor("float32", seen, [count, size]);
-    const { output, stateN } = await network.run({ input, state, sr });
+    const next = await step(seen, state, count);
     scores.forEach((list, row) => {
-      if (i < list.length) list[i] = output.data[row] ?? 0;
+      if (i < list.length) list[i] = next.scores[row] ?? 0;
     });
-    state = stateN;
+    state = next.state;
   }
   return scores;
 }
@@ -91,17 +151,36 @@ async function write(bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
 }
 
+const numbers = async (count: number) => {
+  const bytes = await read(4 * count);
+  return bytes && new Uint32Array(bytes.buffer);
+};
+const samplesOf = async (count: number) => {
+  const bytes = await read(4 * count);
+  return new Float32Array(bytes?.buffer ?? new ArrayBuffer(0));
+};
+const say = (list: Float32Array | Uint32Array<ArrayBuffer>) =>
+  write(new Uint8Array(list.buffer, list.byteOffset, list.byteLength));
+
 await write(Uint8Array.of(1));
-for (let next = read(4);;) {
-  const count = await next;
-  const lengths = count && await read(4 * (new Uint32Array(count.buffer)[0] ?? 0));
-  if (lengths === null) break;
-  const sounds: Float32Array[] = [];
-  for (const length of new Uint32Array(lengths.buffer)) {
-    const samples = await read(4 * length);
-    if (samples) sounds.push(new Float32Array(samples.buffer));
+for (let next = numbers(2);;) {
+  const [what, n = 0] = await next ?? [];
+  if (what === undefined) break;
+  if (what === 2) {
+    streams.delete(n);
+    next = numbers(2);
+    continue;
   }
-  next = read(4);
-  next.then((count) => count ?? Deno.exit());
-  for (const scores of await score(sounds)) await write(new Uint8Array(scores.buffer));
+  const lengths = what === 3 ? [n] : await numbers(what === 0 ? n : 1) ?? [];
+  const sounds: Float32Array[] = [];
+  for (const length of lengths) sounds.push(await samplesOf(length));
+  next = numbers(2);
+  next.then((head) => head ?? Deno.exit());
+  const [sound = new Float32Array(0)] = sounds;
+  if (what === 0) { for (const scores of await score(sounds)) await say(scores); }
+  else if (what === 1) {
+    const scores = await go(n, sound);
+    await say(Uint32Array.of(scores.length));
+    await say(scores);
+  } else await say(await judge(sound));
 }

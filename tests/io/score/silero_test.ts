@@ -150,6 +150,33 @@ sileroTest(
   },
 );
 
+sileroTest(
+  "unit by unit, several at a time, sounds have the scores of the whole, to the bit",
+  async (silero) => {
+    const speech = (await soundOf(`${samples}voice.mp4`)).slice(rate / 2, 2 * rate);
+    const noise = Float32Array.from({ length: rate }, () => Math.random() - 0.5);
+    // Units of 160 ms, of other lengths, and of lengths at random, some of them 0.
+    const cuts = [() => 2560, () => 700, () => Math.floor(Math.random() * 1500)];
+    const sounds = [speech, noise, speech.map((value, i) => value + (noise[i] ?? 0))];
+    const got = await Promise.all(cuts.map(async (cut, i) => {
+      const sound = sounds[i] ?? noise;
+      const stream = silero.stream();
+      const all: number[] = [];
+      for (let at = 0; at < sound.length;) {
+        const to = at + cut();
+        all.push(...await stream.push(sound.subarray(at, to)));
+        assertEquals(all.length, Math.floor(Math.min(to, sound.length) / 512));
+        at = to;
+      }
+      await stream.close();
+      return all;
+    }));
+    const whole = await silero.scores(sounds);
+    got.forEach((scores, i) => assertEquals(scores, [...whole[i] ?? []].slice(0, scores.length)));
+    assert(got[0]?.some((score) => score > 0.9) && got[1]?.every((score) => score < 0.5));
+  },
+);
+
 sileroTest("Silero ends with its input, in the middle of a sound", async () => {
   const folder = new URL("../../../io/score/silero/", import.meta.url).pathname;
   const args = ["--no-config", "--lock", `${folder}deno.lock`, "--frozen", "--allow-read"];
@@ -158,9 +185,9 @@ sileroTest("Silero ends with its input, in the middle of a sound", async () => {
     ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
   }).spawn();
   // Ten minutes of silence, of which it would give 18750 scores.
-  const sound = new Uint8Array(8 + 4 * 600 * rate);
-  new DataView(sound.buffer).setUint32(0, 1, true);
-  new DataView(sound.buffer).setUint32(4, 600 * rate, true);
+  const sound = new Uint8Array(12 + 4 * 600 * rate);
+  new DataView(sound.buffer).setUint32(4, 1, true);
+  new DataView(sound.buffer).setUint32(8, 600 * rate, true);
   const writer = child.stdin.getWriter();
   await writer.write(sound);
   await writer.close();
