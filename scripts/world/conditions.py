@@ -4,8 +4,6 @@ Their truth records hold as the quiet one's do: units, words and answers follow 
 seed's conversation is another one under each condition.
 """
 
-import numpy as np
-
 from . import microphones, voices
 from .conversation import Conversation
 
@@ -16,13 +14,18 @@ class Noisy(Conversation):
     condition = "noisy"
     noise_floor = (-45, -32)
     distracts, disturbs, background, mhms = 0.65, 0.9, 0.2, 1
-    babble_level, hum_level = (-48, -34), (-50, -36)
+    microphone = microphones.LOUD_ROOM
 
-    def heard(self, sound):
-        rng = np.random.default_rng([self.seed, 12])
-        for noise, level in ((microphones.babble, self.babble_level), (microphones.hum, self.hum_level)):
-            sound = sound + noise(rng, len(sound), self.seed) * microphones.amplitude(rng.uniform(*level))
-        return sound.astype(np.float32)
+
+class Microphones(Conversation):
+    """The user is heard by a headset that is set too loud, by telephone, by a laptop, or across a room;
+    which of these follows from the seed."""
+
+    condition = "microphones"
+
+    @property
+    def microphone(self):
+        return microphones.MICROPHONES[self.seed % len(microphones.MICROPHONES)]
 
 
 class Voices(Conversation):
@@ -52,4 +55,4 @@ class Overlap(Conversation):
     interrupts, distracts, mhms = 0.65, 0.35, 12
 
 
-CONDITIONS = {kind.condition: kind for kind in (Conversation, Noisy, Voices, Pauses, Overlap)}
+CONDITIONS = {kind.condition: kind for kind in (Conversation, Noisy, Voices, Microphones, Pauses, Overlap)}

@@ -33,6 +33,7 @@ class Conversation:
     indices of its user_clips, typed units)."""
 
     condition = "quiet"  # conditions.py has the others
+    microphone = None  # by which the user is heard; None: as it is
     # How often each kind of question is asked, relative to each other ('and before?' only where a card
     # was shown before), and how often 'and before?' is asked right after a change.
     asks = {"colour": 0.26, "shape": 0.26, "both": 0.22, "count": 0.18, "before": 0.08}
@@ -93,11 +94,6 @@ class Conversation:
 
     def _speaker(self):
         return voices.speaker(self.rng, self.seed)
-
-    def heard(self, sound):
-        """The user's side as the microphone gives it: float32, as long as `sound`, their voice, noises
-        and noise floor."""
-        return sound
 
     def _uniform(self, low, high):
         """Samples between low and high seconds."""
@@ -455,6 +451,7 @@ def truth(conversation):
         "evaluation": is_evaluation(c.seed),
         "voice": voices.described(*c.voice),
         **({} if c.condition == "quiet" else {"condition": c.condition}),
+        **({} if c.microphone is None else {"microphone": c.microphone.name}),
         "events": c.events,
         "timeline": timeline,
     }

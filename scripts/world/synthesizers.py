@@ -1,5 +1,7 @@
-"""Users' voices of other synthesizers than espeak-ng: which there are, which of them training may
-hear, and one way to have them speak. A voice's name is 'SYNTHESIZER/VOICE'.
+"""Users' voices: which there are, and which of them training may hear; and one way to have those speak
+that aren't espeak-ng's (voices.py has the world's). Such a voice's name is 'SYNTHESIZER/VOICE'.
+
+    /usr/bin/python3 -m world.synthesizers     all voices, with sources and licences, as a Markdown table
 
 Every utterance is made once and kept in a cache folder.
 """
@@ -41,17 +43,23 @@ class Synthesizer:
 # Evaluation's speakers are nobody of training's. So festival's kal_diphone is in neither: it is flite's
 # kal16.
 SYNTHESIZERS = {
+    "espeak-ng": Synthesizer(
+        training=("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-gb-x-gbclan"),
+        evaluation=("en-029", "en-gb-x-gbcwmd"),
+        source="Debian: espeak-ng",
+        licence="GPL-3.0-or-later (the program; what it says is no part of it)",
+    ),
     "flite": Synthesizer(
         training=("kal16", "rms"),
         evaluation=("slt", "awb"),
         source="Debian: flite",
-        licence="a BSD-like one of Carnegie Mellon University",
+        licence="BSD-like, of Carnegie Mellon University",
     ),
     "festival": Synthesizer(
         training=(),
         evaluation=("cmu_us_slt_arctic_hts", "ked_diphone"),
         source="Debian: festival, festvox-us-slt-hts, festvox-kdlpc16k",
-        licence="BSD-like ones of the Universities of Edinburgh and Carnegie Mellon",
+        licence="BSD-like, of the University of Edinburgh and Carnegie Mellon University",
     ),
     "kokoro": Synthesizer(
         training=tuple(
@@ -69,6 +77,7 @@ SYNTHESIZERS = {
         licence="Apache-2.0 (the model as ONNX: MIT)",
     ),
 }
+OTHERS = [name for name in SYNTHESIZERS if name != "espeak-ng"]
 
 
 def voices(synthesizer, evaluation):
@@ -154,6 +163,15 @@ def program(name, remedy):
         raise Missing(f"{name} is missing: {remedy}")
 
 
+def table():
+    """All voices in Markdown: what NOTICE and a checkpoint's card say of them."""
+    lines = ["| synthesizer | source | licence | training hears | evaluation alone hears |", "| --- " * 5 + "|"]
+    for name, known in SYNTHESIZERS.items():
+        lists = (", ".join(side) or "none" for side in (known.training, known.evaluation))
+        lines.append(" | ".join([f"| {name}", known.source, known.licence, *lists]) + " |")
+    return "\n".join(lines)
+
+
 def read_wav(wav):
     """float64 samples and their rate, of 16-bit mono with a plain header."""
     rate = int.from_bytes(wav[24:28], "little")
@@ -198,3 +216,7 @@ def trim(samples, threshold=0.01):
     if len(loud) == 0:
         return samples[:0]
     return samples[max(0, loud[0] - 80) : loud[-1] + 160]
+
+
+if __name__ == "__main__":
+    print(table())

@@ -9,9 +9,8 @@ import numpy as np
 from . import synthesizers
 from .stream import SAMPLE_RATE, is_evaluation
 
-# Voice bases; those for evaluation are heard nowhere in training.
-TRAINING_BASES = ["en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-gb-x-gbclan"]
-EVALUATION_BASES = ["en-029", "en-gb-x-gbcwmd"]
+TRAINING_BASES = list(synthesizers.SYNTHESIZERS["espeak-ng"].training)
+EVALUATION_BASES = list(synthesizers.SYNTHESIZERS["espeak-ng"].evaluation)
 VARIANTS = ["", "+f1", "+f2", "+f3", "+f4", "+m1", "+m2", "+m3", "+m4", "+m5"]
 # In training throats differ more widely (the agent's own is f5).
 MORE_VARIANTS = (
@@ -85,7 +84,7 @@ def speaker(rng, seed):
 def other_speaker(rng, seed):
     """Draws a user's voice of another synthesizer; which one follows from the seed."""
     evaluation = is_evaluation(seed)
-    kinds = [kind for kind in synthesizers.SYNTHESIZERS if synthesizers.voices(kind, evaluation)]
+    kinds = [kind for kind in synthesizers.OTHERS if synthesizers.voices(kind, evaluation)]
     options = synthesizers.voices(kinds[seed % len(kinds)], evaluation)
     return options[int(rng.integers(len(options)))], None, int(rng.choice(SPEEDS[1:]))
 

@@ -39,11 +39,19 @@ class Synthesizers(unittest.TestCase):
     def test_evaluations_voices_are_none_of_trainings(self):
         for name, known in SYNTHESIZERS.items():
             self.assertFalse(set(known.training) & set(known.evaluation), name)
-        count = lambda evaluation: {name: len(synthesizers.voices(name, evaluation)) for name in SYNTHESIZERS}
+        count = lambda evaluation: {name: len(synthesizers.voices(name, evaluation)) for name in synthesizers.OTHERS}
         self.assertEqual(count(True), {"flite": 2, "festival": 2, "kokoro": 12})
         self.assertEqual(count(False), {"flite": 2, "festival": 0, "kokoro": 42})
         british = [voice for voice in SYNTHESIZERS["kokoro"].training if voice.startswith("b")]
         self.assertEqual(british, [])
+
+    def test_the_table_names_every_voice_once_with_its_source_and_licence(self):
+        cells = [cell for row in synthesizers.table().split("\n")[2:] for cell in row.strip("| ").split(" | ")]
+        self.assertEqual(len(cells), 5 * len(SYNTHESIZERS))
+        self.assertNotIn("", cells)
+        for known in SYNTHESIZERS.values():
+            for voice in (*known.training, *known.evaluation):
+                self.assertEqual(sum(voice in cell.split(", ") for cell in cells), 1, voice)
 
     def test_the_synthesizer_follows_from_the_seed(self):
         rng = np.random.default_rng(1)
