@@ -3,7 +3,7 @@
  * `--tests` also Chromium, and for the tests of scripts/cluster/ Slurm, GNU parallel and the checker of
  * Kubernetes files; with `--training` what scripts/train/ needs: espeak-ng, and the packages of
  * scripts/requirements.txt; with `--judges` the judges of `score` and the public parts of cascades
- * (scripts/judges). Python packages go into virtual environments of their own (`.venv` beside their
+ * (scripts/judges), and other synthesizers for users' voices (scripts/world). Python packages go into virtual environments of their own (`.venv` beside their
  * list).
  * Says nothing when nothing is missing.
  *
@@ -11,8 +11,8 @@
  *
  * Installers: apt-get (as root, or with sudo that needs no password), Homebrew, and for FFmpeg
  * ffmpeg-static's own download. Where none may be used it says in one line what to install and
- * leaves with exit code 2. Where only tests of scripts/cluster/ lack something it says so and goes on:
- * they are skipped.
+ * leaves with exit code 2. Where only tests of scripts/cluster/ or users' voices lack something it says so and goes
+ * on: what needs it is skipped, or says so.
  */
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
@@ -134,6 +134,22 @@ const voices: Need = {
     await runs([Deno.execPath(), "run", ...npm, ...pack]);
   },
 };
+
+const festivalVoices = ["us/cmu_us_slt_arctic_hts", "english/ked_diphone"].map((voice) =>
+  `/usr/share/festival/voices/${voice}/festvox/${voice.replace(/.*\//, "")}.scm`
+);
+
+const synthesizers: Need = {
+  name: "flite, and festival with two voices (for 'eval --condition voices')",
+  isThere: () =>
+    Promise.resolve(
+      ["flite", "festival"].every((name) => onPath(name) !== undefined) &&
+        existing(festivalVoices).length === festivalVoices.length,
+    ),
+  apt: "flite festival festvox-us-slt-hts festvox-kdlpc16k",
+  optional: true,
+};
+
 const kubernetes: Need = { ...pythonPackages("cluster/"), optional: true };
 
 async function pythonMakesVenvs(): Promise<boolean> {
@@ -239,7 +255,7 @@ async function main(): Promise<number> {
   const needs = [vulkan, ffmpeg];
   if (args.tests) needs.push(chromium, slurm, { ...venvs, optional: true }, kubernetes);
   if (args.training) needs.push(espeak, venvs, packages);
-  if (args.judges) needs.push(venvs, compiler, espeak, judges, voices);
+  if (args.judges) needs.push(venvs, compiler, espeak, judges, voices, synthesizers);
   const missing = await missingOf(needs);
   if (missing.length === 0) return 0;
   if (args.check) {

@@ -7,7 +7,7 @@ agent's follows from the rules below (the oracle), so that every response has a 
 
 import numpy as np
 
-from . import draw, voices, words
+from . import draw, microphones, voices, words
 from .stream import FRAME, UNIT, is_evaluation, seconds
 
 # The oracle's rules, in units.
@@ -33,7 +33,8 @@ class Conversation:
     indices of its user_clips, typed units)."""
 
     condition = "quiet"  # conditions.py has the others
-    microphone = None  # by which the user is heard; None: as it is
+    # By which the user is heard; None: as it is.
+    microphone: microphones.Microphone | None = None
     # How often each kind of question is asked, relative to each other ('and before?' only where a card
     # was shown before), and how often 'and before?' is asked right after a change.
     asks = {"colour": 0.26, "shape": 0.26, "both": 0.22, "count": 0.18, "before": 0.08}
