@@ -29,15 +29,15 @@ class Coder:
         """Shape of what it makes of one unit."""
         return (self.told or stacks.stack_tensors(self.layers, self.shape, self.name))[1]
 
-    def run(self, weights, x, first=0, last=None):
-        """Runs layers [first, last) over x [batch, channels, time, height, width]. Raises InputError where
-        training can't."""
+    def run(self, weights, x, first=0, last=None, carried=None):
+        """Runs layers [first, last) over x [batch, channels, time, height, width], after what came before
+        (stacks.py). Raises InputError where training can't."""
         if self.told:
             raise InputError(
                 f"{self.name}: training can't run {stacks.unknown(self.layers)}; what doesn't need it is trained "
                 "from recordings with latents, agent.safetensors of 'wanstream codec' (docs/train.md)"
             )
-        return stacks.run(weights, self.name, self.layers[:last], x, first, self.rate)
+        return stacks.run(weights, self.name, self.layers[:last], x, first, self.rate, carried)
 
 
 def _told(c, name):

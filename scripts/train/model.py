@@ -60,9 +60,10 @@ class Model:
             rows.append(x + self.type_row("agent" + medium.capitalize()))
         return torch.cat(rows, -2) + self.tau_rows(tau)[..., None, :]
 
-    def observed_rows(self, medium, x, units, first=0):
-        """Observations of whole conversations [B, C, T, H, W] -> [B, units, tokens, hidden]. With
-        first=1 the stack's first layer (log-mel) has been applied already."""
+    def observed_rows(self, medium, x, units, first=0, carried=None):
+        """Observations of whole conversations [B, C, T, H, W] -> [B, units, tokens, hidden], or of the
+        units after those that `carried` stands for (stacks.py). With first=1 the stack's first layer
+        (log-mel) has been applied already."""
         w, name = self.w, f"observation.{medium}"
         encoder = observation_encoder(self.c, medium)
         if x.dtype == torch.uint8:
@@ -70,7 +71,7 @@ class Model:
             if encoder.layers[0]["op"] == "unshuffle":
                 x, first = stacks.unshuffle(x, encoder.layers[0]["factor"]), 1
             x = x.float().div_(127.5).sub_(1)
-        y = encoder.run(w, x, first)
+        y = encoder.run(w, x, first, carried=carried)
         y = y.permute(0, 2, 3, 4, 1).reshape(len(y), units, -1, y.shape[1])
         y = F.linear(y, w[f"{name}.projection.weight"], w[f"{name}.projection.bias"])
         return y + self.type_row("user" + medium.capitalize())

@@ -1,7 +1,8 @@
 """Encoders and decoders (lists of LayerConfig in engine/config/config.ts) over whole recordings at once.
 
 Tensors are [batch, channels, time, height, width]. Before the first unit lie zeros, at every layer's
-input, as the engine's fresh state has them; so a recording run at once equals one run unit by unit.
+input, as the engine's fresh state has them; so a recording run at once equals one run unit by unit,
+with what is `carried` from one to the next: a dict, empty at first, of each layer's last inputs.
 """
 
 import math
@@ -82,23 +83,25 @@ def stack_tensors(layers, shape, name):
     return tensors, shape
 
 
-def run(weights, name, layers, x, first=0, rate=None):
+def run(weights, name, layers, x, first=0, rate=None, carried=None):
     """Runs layers[first:] of the encoder or decoder `name` over x; rate: samples per second of sound."""
     for i, layer in enumerate(layers):
         if i >= first:
-            x = apply(weights, f"{name}.{i}", layer, x, rate)
+            x = apply(weights, f"{name}.{i}", layer, x, rate, carried)
     return x
 
 
-def apply(weights, name, layer, x, rate=None):
+def apply(weights, name, layer, x, rate=None, carried=None):
     op = layer["op"]
     if op == "conv":
         stride, dilation = layer.get("stride", [1, 1, 1]), layer.get("dilation", 1)
+        x = after_past(x, (layer["kernel"][0] - stride[0]) * dilation, name, carried)
         return conv(x, weights[f"{name}.weight"], weights[f"{name}.bias"], stride, dilation)
     if op == "residual":
         y = F.silu(rms_norm(x, weights[f"{name}.norm.weight"]))
-        first = weights[f"{name}.conv1.weight"], weights[f"{name}.conv1.bias"]
-        y = F.silu(conv(y, *first, [1, 1, 1], layer.get("dilation", 1)))
+        first, dilation = (weights[f"{name}.conv1.weight"], weights[f"{name}.conv1.bias"]), layer.get("dilation", 1)
+        y = after_past(y, (layer["kernel"][0] - 1) * dilation, name, carried)
+        y = F.silu(conv(y, *first, [1, 1, 1], dilation))
         return x + conv(y, weights[f"{name}.conv2.weight"], weights[f"{name}.conv2.bias"])
     if op == "silu":
         return F.silu(x)
@@ -109,26 +112,39 @@ def apply(weights, name, layer, x, rate=None):
     if op == "shuffle":
         return shuffle(x, layer["factor"])
     if op == "overlap_add":
-        return overlap_add(x)
+        return overlapped(after_past(x, 1, name, carried))
     if op == "logmel":
-        return logmel(x[:, 0, :, 0, 0], layer, rate)[..., None, None]
+        sound = after_past(x, layer["window"] - layer["hop"], name, carried)[:, 0, :, 0, 0]
+        return windowed_mel(sound, layer, rate)[..., None, None]
     raise ValueError(f"unknown layer {op}")
 
 
+def after_past(x, past, name, carried):
+    """x behind so much of the time before it: what `carried` holds, which is then this one's, or zeros."""
+    if past == 0:
+        return x
+    if carried is None or name not in carried:
+        x = F.pad(x, (0, 0, 0, 0, past, 0))
+    else:
+        x = torch.cat([carried[name], x], 2)
+    if carried is not None:
+        carried[name] = x[:, :, -past:]
+    return x
+
+
 def conv(x, weight, bias, stride=(1, 1, 1), dilation=1):
-    """Causal in time, centred in space. Fewer dimensions where the kernel allows: 2-3x faster."""
+    """x begins with the past that the kernel reaches; centred in space. Fewer dimensions where the
+    kernel allows: 2-3x faster."""
     (kt, kh, kw), (st, sh, sw) = weight.shape[2:], stride
-    past, down, across = (kt - st) * dilation, (kh - sh) // 2, (kw - sw) // 2
+    down, across = (kh - sh) // 2, (kw - sw) // 2
     b, c, t, h, w = x.shape
     if h == w == kh == kw == 1:
-        flat = F.pad(x[:, :, :, 0, 0], (past, 0))
-        y = F.conv1d(flat, weight[:, :, :, 0, 0], bias, stride=st, dilation=dilation)
+        y = F.conv1d(x[:, :, :, 0, 0], weight[:, :, :, 0, 0], bias, stride=st, dilation=dilation)
         return y[..., None, None]
     if kt == 1 and st == 1:
         flat = x.transpose(1, 2).reshape(b * t, c, h, w)
         y = F.conv2d(flat, weight[:, :, 0], bias, stride=(sh, sw), padding=(down, across))
         return y.view(b, t, *y.shape[1:]).transpose(1, 2)
-    x = F.pad(x, (0, 0, 0, 0, past, 0))
     spacing = (dilation, 1, 1)
     return F.conv3d(x, weight, bias, stride, padding=(0, down, across), dilation=spacing)
 
@@ -152,9 +168,14 @@ def shuffle(x, factor):
 
 
 def overlap_add(x):
-    frames = x[:, :, :, 0, 0].transpose(1, 2)  # [B, T, 2 hop]
+    return overlapped(F.pad(x, (0, 0, 0, 0, 1, 0)))
+
+
+def overlapped(x):
+    """overlap_add of frames that the one before the first precedes."""
+    frames = x[:, :, :, 0, 0].transpose(1, 2)  # [B, 1 + T, 2 hop]
     head, tail = frames.chunk(2, dim=2)
-    y = head + F.pad(tail, (0, 0, 1, 0))[:, :-1]
+    y = head[:, 1:] + tail[:, :-1]
     return y.reshape(len(y), 1, -1, 1, 1)
 
 
@@ -176,8 +197,13 @@ def mel_filters(fft, mels, sample_rate):
 
 def logmel(samples, layer, sample_rate):
     """[B, samples] -> [B, mels, frames]: log(mel power + 1e-5) of windows that end with their hop."""
+    return windowed_mel(F.pad(samples, (layer["window"] - layer["hop"], 0)), layer, sample_rate)
+
+
+def windowed_mel(samples, layer, sample_rate):
+    """logmel of samples that the window - hop before the first precede."""
     window, fft, hop = layer["window"], layer["fft"], layer["hop"]
-    frames = F.pad(samples, (window - hop, 0)).unfold(1, window, hop)
+    frames = samples.unfold(1, window, hop)
     frames = frames * torch.hann_window(window, device=samples.device)
     power = torch.fft.rfft(frames, fft).abs() ** 2
     filters = mel_filters(fft, layer["mels"], sample_rate).to(samples.device)
