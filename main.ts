@@ -13,6 +13,7 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const programs = {
   root: here("."),
   peers: here("./scripts/peers/"),
+  scripts: here("./scripts/"),
   judges: here("./scripts/judges/"),
 };
 const floors = ["io", "engine", "kernels"].map((floor) => here(floor));

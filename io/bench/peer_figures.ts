@@ -15,7 +15,8 @@ export interface PeerFigure {
 
 export interface PeerWork {
   work: string;
-  flops: number;
+  /** Null: it isn't counted alike for all. */
+  flops: number | null;
   figures: PeerFigure[];
 }
 

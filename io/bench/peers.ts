@@ -4,10 +4,12 @@ import type { CommandSpec, Option } from "../cli/options.ts";
 import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import type { Peers, PeerWork } from "./peer_figures.ts";
+import { torchTicks } from "./torch_ticks.ts";
 import { peersPlot } from "../reports/plots.ts";
 import { figure, range, type Table, tableOf } from "../reports/table.ts";
 
-export const summary = "products and attention beside other WebGPU libraries (minutes, downloads)";
+export const summary =
+  "products and attention beside other WebGPU libraries, ticks beside PyTorch (minutes, downloads)";
 
 const spec = {
   name: "bench peers",
@@ -21,11 +23,21 @@ const spec = {
   examples: ["wanstream bench peers", "wanstream bench peers --rounds 9 --json > peers.json"],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
-/** Runs the command. @param programs `peers`: the folder of the program that runs the libraries. */
-export function run(args: string[], { peers }: { peers: string }): Promise<number> {
+/** Runs the command. */
+export function run(args: string[], programs: PeerPrograms): Promise<number> {
   return runBench(spec, args, async ({ adapter = "default", rounds = 5 }, status) => {
-    return bench(await runPeers(peers, adapter, rounds, status), rounds, adapter);
+    const peers = await runPeers(programs.peers, adapter, rounds, status);
+    const ticks = await torchTicks(programs.scripts, adapter, rounds, status, peers.missing);
+    return bench({ ...peers, works: [...peers.works, ticks] }, rounds, adapter);
   });
+}
+
+/** What is started. */
+export interface PeerPrograms {
+  /** The folder of the program that runs the libraries. */
+  peers: string;
+  /** The folder of scripts/train, which has a tick in PyTorch. */
+  scripts: string;
 }
 
 function bench(peers: Peers, rounds: number, spec: string): Bench {
@@ -44,6 +56,8 @@ function bench(peers: Peers, rounds: number, spec: string): Bench {
         "readback less that of one run and one, over n; medians of rounds in which all take turns.",
         "Each library has its operands in the order of axes that suits it, laid out before. " +
         "onnxruntime-web runs a model of the work, one session.run() a time.",
+        "A tick of PyTorch is eager and in f32, of the same checkpoint and solver, over a full history, " +
+        "encoders and decoders unit by unit (scripts/train/tick.py).",
       ],
     }],
     plots: [

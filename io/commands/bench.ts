@@ -1,16 +1,14 @@
 /** `bench`: how fast this machine runs a model; each measurement is a command of its own. */
 import { fileURLToPath } from "node:url";
 import * as overall from "../bench/overall.ts";
+import type { PeerPrograms } from "../bench/peers.ts";
 import type { StartPrograms } from "../bench/start.ts";
 import { commandList, type Commands, findCommand } from "../cli/commands.ts";
 
 export const summary = "measure ticks, kernels, latency and more on this machine";
 
 /** What measurements start. */
-type Programs = StartPrograms & {
-  /** The folder of the program that runs other WebGPU libraries. */
-  peers: string;
-};
+type Programs = StartPrograms & PeerPrograms;
 
 const benches: Commands<[Programs]> = {
   kernels: () => import("../bench/kernels.ts"),
