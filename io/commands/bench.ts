@@ -1,7 +1,7 @@
 /** `bench`: how fast this machine runs a model; each measurement is a command of its own. */
 import { fileURLToPath } from "node:url";
 import * as overall from "../bench/overall.ts";
-import type { PeerPrograms } from "../bench/peers.ts";
+import type { PeerPrograms } from "../bench/peers/peers.ts";
 import type { StartPrograms } from "../bench/start.ts";
 import { commandList, type Commands, findCommand } from "../cli/commands.ts";
 
@@ -18,7 +18,7 @@ const benches: Commands<[Programs]> = {
   long: () => import("../bench/long.ts"),
   plan: () => import("../bench/plan.ts"),
   batch: () => import("../bench/batch.ts"),
-  peers: () => import("../bench/peers.ts"),
+  peers: () => import("../bench/peers/peers.ts"),
 };
 
 /**

@@ -8,7 +8,7 @@
  * compared with float64 before anything is timed. All are timed alike: the time of n + 1 runs with one
  * readback, less that of one run with one, over n; in rounds in which all take turns.
  */
-import type { PeerFigure, Peers, PeerWork } from "../../io/bench/peer_figures.ts";
+import type { PeerFigure, Peers, PeerWork } from "../../io/bench/peers/peer_figures.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import { jax, onnx, tfjs } from "./others.ts";
 import { ours, plain } from "./ours.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { torchTicks } from "../../../io/bench/torch_ticks.ts";
+import { torchTicks } from "../../../io/bench/peers/torch_ticks.ts";
 import { existing } from "../../../scripts/programs.ts";
 
 const fake = `

@@ -1,12 +1,12 @@
 /** `bench peers`: this engine's kernels beside those of other WebGPU libraries, as ratios. */
-import { RunError } from "../system/errors.ts";
-import type { CommandSpec, Option } from "../cli/options.ts";
-import { outputOptions, runBench, type Status } from "./output.ts";
-import type { Bench } from "../reports/report.ts";
+import { RunError } from "../../system/errors.ts";
+import type { CommandSpec, Option } from "../../cli/options.ts";
+import { outputOptions, runBench, type Status } from "../output.ts";
+import type { Bench } from "../../reports/report.ts";
 import type { Peers, PeerWork } from "./peer_figures.ts";
 import { torchTicks } from "./torch_ticks.ts";
-import { peersPlot } from "../reports/plots.ts";
-import { figure, range, type Table, tableOf } from "../reports/table.ts";
+import { peersPlot } from "../../reports/plots.ts";
+import { figure, range, type Table, tableOf } from "../../reports/table.ts";
 
 export const summary =
   "products and attention beside other WebGPU libraries, ticks beside PyTorch (minutes, downloads)";

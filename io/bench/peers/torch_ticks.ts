@@ -1,10 +1,10 @@
 /** Ticks of the shipped checkpoint beside PyTorch's, eager, as a person would run it on this machine. */
 import { availableParallelism } from "node:os";
-import { TickBench } from "../../engine/bench/tick_bench.ts";
-import { quantile } from "../../kernels/measure/quantile.ts";
+import { TickBench } from "../../../engine/bench/tick_bench.ts";
+import { quantile } from "../../../kernels/measure/quantile.ts";
 import { fileURLToPath } from "node:url";
-import { openBenchGpu, openBenchModel } from "./model.ts";
-import type { Status } from "./output.ts";
+import { openBenchGpu, openBenchModel } from "../model.ts";
+import type { Status } from "../output.ts";
 import type { PeerFigure, Peers, PeerWork } from "./peer_figures.ts";
 
 /** Ticks that each runs in a round. */
@@ -30,7 +30,7 @@ export async function torchTicks(
     const own = await TickBench.create(gpu, model.checkpoint, model.settings);
     own.jump(model.settings.historyUnits);
     await own.run(2);
-    const folder = fileURLToPath(new URL("../../engine/models/nano-1", import.meta.url));
+    const folder = fileURLToPath(new URL("../../../engine/models/nano-1", import.meta.url));
     for (const [library, python] of pythons(scripts)) {
       status(`opening ${library}`);
       try {
