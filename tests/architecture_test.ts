@@ -84,7 +84,7 @@ const house: Record<string, string[][]> = {
     ["weights"],
     ["config"],
   ],
-  kernels: [["measure"], ["attention", "tokens"], ["matmul", "codec", "flow"], ["gpu"]],
+  kernels: [["measure"], ["attention", "tokens"], ["matmul", "codec", "flow"], ["gpu"], ["card"]],
 };
 const floorNames = Object.keys(house);
 

@@ -13,6 +13,8 @@ import {
   workKinds,
   workTime,
 } from "../../engine/bench/roofline.ts";
+import { bars, historyTraffic, judge, type JudgedKernel } from "../../engine/bench/judgement.ts";
+import { card } from "../../kernels/card/facts.ts";
 import { paperCheckpoint } from "../../engine/checkpoint/paper.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { allLaunches, tickOnPaper } from "../../engine/roles/tick_plan.ts";
@@ -120,6 +122,9 @@ export async function plan(
   const { storage, weights } = settings;
   const { model, stages: plans } = await tickOnPaper(config, settings);
   const stages = stageTimes(plans, machine);
+  const launches = allLaunches(plans);
+  const kernels = judge(launches);
+  const history = historyTraffic(model.gpu, launches);
   const moved = transfers(model);
   const link = machine.linkBytesPerSecond;
   const unitSeconds = config.unit_ms / 1000;
@@ -152,8 +157,10 @@ export async function plan(
       transferSeconds,
       placement,
       memory,
+      historyTraffic: history,
+      kernels,
     },
-    tables: [planTable(stages, workTime(allLaunches(plans), machine)), {
+    tables: [planTable(stages, workTime(launches, machine)), {
       title: "Real time",
       columns: ["", "", "ms", "of a unit"],
       rows: [
@@ -166,7 +173,15 @@ export async function plan(
         ["memory of an adapter with both roles", bytesText(memory.deviceBytes), null, null],
       ],
       notes: [adaptersNote(placement.adapters)],
-    }],
+    }, {
+      title: "K and V that a tick's attention reads",
+      columns: ["", "GB"],
+      rows: [
+        ["each once per launch (counted above)", figure(history.least / 1e9)],
+        ["a lane for each row and head", figure(history.plain / 1e9)],
+        ["the forms that are taken", figure(history.taken / 1e9)],
+      ],
+    }, kernelTable(kernels)],
     plots: [],
     model: modelFacts(name, config, settings),
     origin: { settings: { ...answering, machine } },
@@ -186,6 +201,31 @@ function rate(value: number): string {
 }
 
 const ms = (seconds: number) => figure(1000 * seconds);
+
+/** Rows of the table of kernels: the rest is in JSON. */
+const mostKernels = 24;
+
+function kernelTable(kernels: readonly JudgedKernel[]): Table {
+  const missed = kernels.flatMap(({ misses, label }) =>
+    misses.flatMap(({ bar, reason }) => reason === null ? [] : [`${label}: ${bar}: ${reason}.`])
+  );
+  return tableOf("Kernels on a card, judged by their code", kernels.slice(0, mostKernels), [
+    ["first launch", ({ label }) => label],
+    ["form", ({ form }) => form],
+    ["launches", ({ launches }) => `${launches}`],
+    ["workgroups", ({ groups }) => `${groups}`],
+    ["a unit", ({ groupsPerUnit }) => figure(groupsPerUnit)],
+    ["lanes", ({ lanes }) => lanes === null ? null : `${lanes}`],
+    ["sectors", (k) => k.sectors === null ? null : `${k.sectors} (${percent(k.sectorsUsed)} used)`],
+    ["conflicts", ({ conflicts }) => conflicts === null ? null : `${conflicts}`],
+    ["registers", ({ registers }) => registers === null ? null : `${registers}`],
+    ["misses", ({ misses }) => misses.map(({ bar }) => bar).join(", ") || null],
+  ], [
+    `A card of ${card.units} units. Bars: ${bars.groups} workgroups a unit, ${bars.sectors} sectors a load ` +
+    `unless all their bytes are used, ${bars.conflicts} words of a bank at once, ${bars.registers} registers.`,
+    ...new Set(missed),
+  ]);
+}
 
 function planTable(stages: readonly StageTime[], tick: Omit<StageTime, "stage">): Table {
   return tableOf("Stages", [...stages, { ...tick, stage: "tick" }], [

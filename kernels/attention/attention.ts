@@ -16,9 +16,16 @@
  * queries, or to split the keys of more rows than a few. Private arrays for q and the sums: 5 s to compile.
  */
 import code from "./attention.wgsl" with { type: "text" };
+import {
+  attentionTileChoices,
+  type AttentionTiles,
+  attentionTiles,
+  tileGroups,
+} from "./attention_tiles.ts";
 import mergeCode from "./attention_merge.wgsl" with { type: "text" };
 import type { Gpu } from "../gpu/device.ts";
 import { textureRows, textureSource } from "../gpu/texture.ts";
+import { card, type KernelFacts } from "../card/facts.ts";
 import { type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
 import {
   checkTensors,
@@ -66,6 +73,8 @@ export interface AttentionVariant {
   /** Keys that a subgroup reads at once, each by one of its lanes, which hands it to the others; 1: every
    * lane reads all keys of its own. At most the smallest subgroup. */
   keys: 1 | 4;
+  /** By tiles in workgroup memory (attention_tiles.ts): of the rest only `splits` counts then. */
+  tiles?: AttentionTiles | undefined;
 }
 
 /** What attention's speed depends on. */
@@ -97,11 +106,20 @@ export function attentionVariant(gpu: Gpu, shape: AttentionShape): AttentionVari
 
 /** Everything worth trying for a shape, by name, the static default first. */
 export function attentionVariants(gpu: Gpu, shape: AttentionShape): Map<string, AttentionVariant> {
-  const first = staticVariant(gpu, shape);
+  const chosen = staticVariant(gpu, shape);
+  const first = plainVariant(gpu, shape);
   const { splits, queries } = first;
   const most = Math.max(1, Math.floor(shape.slots / 32));
   const group = shape.heads / shape.kvHeads;
-  const variants = [first];
+  const variants = chosen.tiles ? [chosen, first] : [first];
+  if (!gpu.traits.cpu) {
+    for (const tiles of attentionTileChoices(gpu, shape)) {
+      const splits = tileSplits(tiles, shape);
+      for (const count of new Set([splits, Math.ceil(splits / 2), Math.min(most, 2 * splits)])) {
+        variants.push({ ...first, tiles, splits: count });
+      }
+    }
+  }
   const splitCounts = gpu.traits.cpu
     ? [1, 2, 4]
     : [1, Math.floor(splits / 4), Math.floor(splits / 2), 2 * splits];
@@ -114,13 +132,37 @@ export function attentionVariants(gpu: Gpu, shape: AttentionShape): Map<string, 
   // Accumulators of one lane: 128 floats compile in reasonable time on a CPU.
   if (queries > 1) variants.push({ ...first, queries: 1 });
   else if (group > 1 && group * shape.headDim <= 128) variants.push({ ...first, queries: group });
-  const nameOf = ({ texture, lanes, queries, splits, keys }: AttentionVariant) =>
-    `${texture ? "textures" : "buffers"}, ${lanes} lanes, queries ${queries}, splits ${splits}` +
-    (keys > 1 ? `, keys ${keys}` : "");
+  const nameOf = ({ texture, lanes, queries, splits, keys, tiles }: AttentionVariant) =>
+    tiles
+      ? `tiles ${tiles.pairs} x ${tiles.keys}, sums ${tiles.sums}, splits ${splits}` +
+        (tiles.unpacked ? ", unpacked" : "")
+      : `${
+        texture ? "textures" : "buffers"
+      }, ${lanes} lanes, queries ${queries}, splits ${splits}` +
+        (keys > 1 ? `, keys ${keys}` : "");
   return new Map(variants.map((variant) => [nameOf(variant), variant]));
 }
 
-function staticVariant(
+/** Workgroups that keep a large card busy to the end. */
+const wantedGroups = 4 * card.units;
+
+/** Parts of the keys by which tiles fill a card; of at least 256 keys, which are worth their merging. */
+function tileSplits(tiles: AttentionTiles, shape: AttentionShape): number {
+  const wanted = Math.ceil(wantedGroups / tileGroups(tiles, shape));
+  return Math.max(1, Math.min(wanted, Math.floor(shape.slots / 256)));
+}
+
+/** By rule: a card takes tiles where its rows fill half of one, else a lane for each row and head. */
+function staticVariant(gpu: Gpu, shape: AttentionShape): AttentionVariant {
+  const plain = plainVariant(gpu, shape);
+  const [tiles] = gpu.traits.cpu || shape.rows * (shape.heads / shape.kvHeads) < 32
+    ? []
+    : attentionTileChoices(gpu, shape);
+  return tiles ? { ...plain, tiles, splits: tileSplits(tiles, shape) } : plain;
+}
+
+/** What one lane per row and head takes. */
+function plainVariant(
   gpu: Gpu,
   { rows, slots, heads, kvHeads, headDim, dtype }: AttentionShape,
 ): AttentionVariant {
@@ -167,10 +209,8 @@ export function attention(
   const { label, q, keys, values, ranks, tokenTable, held, out, heads, kvHeads, headDim } = args;
   const shape = checkedShape(args);
   const { rows, slots } = shape;
-  const { texture, lanes, queries, splits, keys: read } = {
-    ...attentionVariant(gpu, shape),
-    ...variant,
-  };
+  const chosen = { ...attentionVariant(gpu, shape), ...variant };
+  const { texture, lanes, queries, splits, keys: read, tiles: inTiles } = chosen;
   const half = keys.dtype === "f16";
   const group = heads / kvHeads;
   const whole = splits === 1;
@@ -178,6 +218,15 @@ export function attention(
   const results = whole
     ? out
     : scratchTensor(gpu, "attention partials", [rows * heads * splits * (headDim + 4)]);
+  const cost = {
+    flops: 4 * rows * heads * slots * headDim,
+    bytes: tensorBytes(keys) + tensorBytes(values) + tensorBytes(q) + tensorBytes(out),
+    tuned: { kernel: "attention", shape },
+  };
+  const joined = () => whole ? [] : [mergeStep(gpu, args, shape, splits, results)];
+  if (inTiles) {
+    return [attentionTiles(gpu, { ...args, results }, shape, inTiles, splits, cost), ...joined()];
+  }
   // Small tensors are read as uniforms where storage buffers are slow.
   const small = (tensor: Tensor, name: string, type: string) =>
     texture && fitsUniform(gpu, tensorBytes(tensor))
@@ -224,7 +273,7 @@ export function attention(
     results: results.offset / 4,
   });
   const caches = copied ? [copied.binding] : [keys, values];
-  const steps: Step[] = [
+  return [
     ...copied?.steps ?? [],
     dispatch(
       gpu,
@@ -232,17 +281,23 @@ export function attention(
       pipeline,
       [constants, tokenTable, held, results, query.binding, rank.binding, ...caches],
       [handed ? groups * splits : Math.ceil((tiles * splits) / lanes), kvHeads, 1],
-      {
-        flops: 4 * rows * heads * slots * headDim,
-        bytes: tensorBytes(keys) + tensorBytes(values) + tensorBytes(q) + tensorBytes(out),
-        tuned: { kernel: "attention", shape },
-      },
+      { ...cost, facts: plainFacts(shape, chosen) },
     ),
+    ...joined(),
   ];
-  if (whole) return steps;
+}
+
+/** Joins the parts of the keys. */
+function mergeStep(
+  gpu: Gpu,
+  { label, out }: AttentionArguments,
+  { rows, heads, headDim }: AttentionShape,
+  splits: number,
+  results: Tensor,
+): Step {
   const merged = { rows: rows * heads, splits, vectors: headDim / 4, results: out.offset / 4 };
   const items = merged.rows * merged.vectors;
-  const merge = dispatch(
+  return dispatch(
     gpu,
     `attention merge ${label}`,
     gpu.pipeline("attention merge", mergeCode, { sizes: mergeSizes }),
@@ -250,7 +305,26 @@ export function attention(
     { items },
     { flops: 8 * items * splits, bytes: 16 * merged.rows * (splits + 1) * (merged.vectors + 1) },
   );
-  return [...steps, merge];
+}
+
+/** Bytes of K and V that a launch asks memory for when every lane reads its own keys. */
+export function plainHistoryBytes(gpu: Gpu, shape: AttentionShape): number {
+  return plainFacts(shape, plainVariant(gpu, shape)).historyBytes ?? 0;
+}
+
+/** The loads of attention.wgsl: neighbouring lanes are heads of a kv head, then rows, and read the same
+ * keys; each lane has its queries and sums in registers. */
+function plainFacts(shape: AttentionShape, { lanes, queries }: AttentionVariant): KernelFacts {
+  const { rows, slots, heads, kvHeads, headDim, dtype } = shape;
+  const inStep = Math.min(card.subgroup, lanes);
+  return {
+    form: `a lane for ${queries} queries`,
+    lanes,
+    registers: 2 * headDim * queries + 8 + 2 * queries + 14,
+    historyBytes: 2 * slots * kvHeads * headDim * elementBytes(dtype) *
+      Math.ceil((rows * heads) / kvHeads / queries / inStep),
+    accesses: [{ what: "K and V", memory: "storage", bytes: 16, at: () => 0 }],
+  };
 }
 
 /** Checks the arguments; gives what their speed depends on. */

@@ -4,6 +4,7 @@
  * lives in buffers. This is the engine's answer to CUDA graphs.
  */
 import type { Gpu } from "./device.ts";
+import type { KernelFacts } from "../card/facts.ts";
 import { defaultLanes } from "./shader.ts";
 import { byteOffset, type Tensor, tensorBytes } from "./tensor.ts";
 
@@ -21,6 +22,8 @@ export interface Dispatch {
   readonly bytes: number;
   /** Where the kernel has variants: what one is chosen by (kernels/measure). */
   readonly tuned?: { readonly kernel: string; readonly shape: object };
+  /** What its kernel's form states for judging it without running it. */
+  readonly facts?: KernelFacts;
 }
 
 /** A copy between two buffers. */
@@ -76,7 +79,7 @@ export function dispatch(
   pipeline: GPUComputePipeline,
   bindings: readonly (Tensor | GPUBufferBinding | GPUTextureView)[],
   grid: readonly [x: number, y: number, z: number] | { items: number; lanes?: number },
-  cost: Partial<Pick<Dispatch, "flops" | "bytes" | "tuned">> = {},
+  cost: Partial<Pick<Dispatch, "flops" | "bytes" | "tuned" | "facts">> = {},
 ): Dispatch {
   const limit = gpu.device.limits.maxComputeWorkgroupsPerDimension;
   const groups = "items" in grid

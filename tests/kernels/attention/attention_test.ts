@@ -5,8 +5,12 @@ import {
   type AttentionArguments,
   type AttentionVariant,
   attentionVariant,
+  attentionVariants,
 } from "../../../kernels/attention/attention.ts";
-import type { Gpu } from "../../../kernels/gpu/device.ts";
+import type { AttentionTiles } from "../../../kernels/attention/attention_tiles.ts";
+import { Gpu } from "../../../kernels/gpu/device.ts";
+import { tune } from "../../../kernels/measure/tune.ts";
+import { attentionProblem } from "../../../kernels/measure/tune_attention.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
 import { room as roomBytes, type Tensor } from "../../../kernels/gpu/tensor.ts";
 import { attention as reference } from "../../reference/attention.ts";
@@ -154,13 +158,92 @@ for (const dtype of ["f32", "f16"] as const) {
       for (const queries of [1, 3]) {
         for (const splits of [1, 2, 7, 400]) {
           for (const keys of gpu.traits.subgroup >= 4 ? [1, 4] as const : [1] as const) {
-            await compare(gpu, problem(gpu, next, given), { texture, queries, splits, keys });
+            await compare(gpu, problem(gpu, next, given), {
+              ...{ texture, queries, splits, keys },
+              tiles: undefined,
+            });
           }
         }
       }
     }
   });
 }
+
+const packed: AttentionTiles = { pairs: 64, keys: 32, sums: 8, unpacked: false };
+const unpacked: AttentionTiles = { pairs: 128, keys: 16, sums: 8, unpacked: true };
+const small: AttentionTiles = { ...packed, keys: 16 };
+const tileForms = [
+  ["f16", nano, packed],
+  ["f16", nano, unpacked],
+  ["f16", { heads: 16, kvHeads: 8, headDim: 128 }, { ...small, pairs: 128 }],
+  ["f16", { heads: 4, kvHeads: 2, headDim: 64 }, { ...small, sums: 4 }],
+  ["f32", nano, { ...small, pairs: 128 }],
+  ["f32", { heads: 5, kvHeads: 5, headDim: 32 }, { ...small, sums: 4 }],
+  ["f32", { heads: 3, kvHeads: 1, headDim: 8 }, small],
+] as const;
+
+for (const [dtype, shape, tiles] of tileForms) {
+  const { heads, kvHeads, headDim } = shape;
+  const form = `${tiles.pairs} x ${tiles.keys}, ${tiles.sums} sums`;
+  withGpu(
+    `attention() by tiles of ${form}, ${heads}/${kvHeads}/${headDim} ${dtype}`,
+    async (gpu) => {
+      const next = random(21);
+      const { window, prefill, pass, noisy } = randomStream(next);
+      const { ranks, used, noisyStart, noisyEnd } = window;
+      const stream = { ...shape, ranks, used, scratch: [noisyStart, noisyEnd] as const, dtype };
+      // Parts of the keys, of which some have none, and rows that end in the middle of a tile.
+      const odd = { ...shape, ranks: plainRanks(next, 131), used: 120, dtype };
+      const oddRows = Array.from({ length: 75 }, (_, slot): Row => ({
+        slot,
+        sight: { limit: slot % 9, own: 20 },
+      }));
+      const nothing = oddRows.map((row, i) =>
+        i % 3 > 0 ? row : { ...row, sight: { limit: -100, own: -100 } }
+      );
+      const cases: [Case, splits: number][] = [
+        [{ ...stream, rows: [...prefill, ...pass, ...noisy] }, 1],
+        [{ ...stream, rows: pass.slice(-1) }, 3],
+        [{ ...odd, rows: nothing, scratch: [123, 130] }, 11],
+        [{ ...odd, rows: oddRows.slice(3, 4), used: 0, scratch: [0, 0] }, 1],
+      ];
+      for (const [given, splits] of cases) {
+        await compare(gpu, problem(gpu, next, given), { tiles, splits });
+      }
+    },
+  );
+}
+
+withGpu("the tuner checks tiles and finds them right", async (gpu) => {
+  const shape = { rows: 71, slots: 300, ...nano, dtype: "f16" } as const;
+  const variants = new Map([packed, unpacked].map((tiles, i) => [
+    JSON.stringify(tiles),
+    { ...attentionVariant(gpu, shape), tiles, splits: 1 + i },
+  ]));
+  const found = await tune(
+    gpu,
+    [() => [{ ...attentionProblem(gpu, shape), variants }]],
+    {},
+    60_000,
+  );
+  const [entries = {}] = Object.values(found.record);
+  const times = Object.values(entries).flatMap((entry) => Object.values(entry.times));
+  assert(
+    times.length === 2 && times.every((time) => typeof time === "number"),
+    JSON.stringify(entries),
+  );
+});
+
+Deno.test("a card's candidates are tiles where rows fill them, lanes by themselves where they don't", () => {
+  const gpu = Gpu.onPaper();
+  const shape = { slots: 20_673, heads: 16, kvHeads: 8, headDim: 128, dtype: "f16" } as const;
+  const solve = attentionVariants(gpu, { ...shape, rows: 256 });
+  const [first] = solve.values();
+  assert(first?.tiles?.pairs === 128 && first.splits > 1);
+  assert([...solve.values()].some(({ tiles }) => tiles === undefined));
+  const [text] = attentionVariants(gpu, { ...shape, rows: 1 }).values();
+  assert(text && text.tiles === undefined);
+});
 
 withGpu("attention() gives zeros for a row that sees nothing", async (gpu) => {
   const next = random(14);
