@@ -43,7 +43,8 @@ const exchanges: Record<string, (unit: number) => boolean> = {
 };
 const { groups, ages, queries } = attentionAxes;
 const { num_hidden_layers: layers, unit_ms } = checkpoint.config;
-const unitOf = (sample: number) => Math.floor(sample / (truthRate * unit_ms / 1000));
+const unitSamples = truthRate * unit_ms / 1000;
+const unitOf = (sample: number) => Math.floor(sample / unitSamples);
 const recordings = await Promise.all(rest.map((path) => openRecording(path)));
 const typed = ({ truth }: typeof recordings[number], unit: number) => {
   const text = truth.timeline[unit]?.typed;
@@ -180,7 +181,8 @@ const pauses = runs.flatMap(({ recording, rows }) =>
       : event.pauses.filter(([, to]) => unitOf(to) < rows.length).map(([from, to]) => {
         const units = rows.slice(unitOf(from) + 1, unitOf(to) + 1);
         const speaks = units.map(({ filler }) => 1 - filler);
-        const past = (from / 2560 - event.start) / (event.end + 1 - event.start);
+        const begun = event.start * unitSamples;
+        const past = (from - begun) / ((event.end + 1) * unitSamples - begun - (to - from));
         return {
           rows,
           event,
@@ -197,12 +199,31 @@ const pauses = runs.flatMap(({ recording, rows }) =>
 const broken = pauses.filter(({ most }) => most > 0.5);
 console.log(`Pauses: ${pauses.length}, of which a word is said in ${broken.length}\n`);
 table(
-  ["recording", "question", "pause, ms", "begins in unit", "P(speaks), most", "units into it"],
-  pauses.filter(({ most }) => most > 0.1).sort((a, b) => b.most - a.most)
-    .map((
-      { name, event, ms, from, most, at },
-    ) => [name, event.text, Math.round(ms), from, most.toFixed(2), at]),
+  ["recording", "question", "heard, %", "pause, ms", "from unit", "P(speaks), most", "units in"],
+  pauses.toSorted((a, b) => b.most - a.most).slice(0, 12).map(
+    ({ name, event, past, ms, from, most, at }) => [
+      ...[name, event.text, percent(past), Math.round(ms), from, most.toFixed(2), at],
+    ],
+  ),
 );
+console.log(
+  "The first silent unit: of pauses by how likely a word was, then after whole questions\n",
+);
+const firstSilent = (of: typeof pauses) => of.map(({ rows, from }) => [rows, from + 1] as const);
+for (
+  const moments of [
+    firstSilent(pauses.filter(({ most }) => most > 0.1)),
+    firstSilent(pauses.filter(({ most }) => most <= 0.1)),
+    runs.flatMap(({ recording: { truth: { events } }, rows }) =>
+      events.flatMap((event) =>
+        event.type === "question" && !event.typed && !event.interrupts &&
+          event.end + 3 < rows.length
+          ? [[rows, event.end + 1] as const]
+          : []
+      )
+    ),
+  ]
+) around(moments, [0, 1]);
 
 /** Says a conversation again from a little before each colour, with some pictures of other cards. */
 async function cuts(recording: typeof recordings[number], path: string) {
