@@ -89,16 +89,16 @@ function meanShare(rows: readonly Row[], query: number, layer: number, group: nu
   return rows.reduce((sum, { shares }) => sum + (shares[at] ?? NaN), 0) / rows.length;
 }
 
+const print = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
 const percent = (share: number) => `${Math.round(100 * share)}`;
 const table = (head: string[], body: (string | number)[][]) =>
-  console.log(
-    [head, head.map(() => "---"), ...body].map((row) => `| ${row.join(" | ")} |`).join("\n"),
-    "\n",
+  print(
+    [head, head.map(() => "---"), ...body].map((row) => `| ${row.join(" | ")} |`).join("\n") + "\n",
   );
 
 /** By layer, in percent: this unit / the last 5 / older. */
 function lookTable(title: string, rows: readonly Row[], query: "language" | "latents"): void {
-  console.log(`${title}: ${query}, ${rows.length} units, % this unit / the last 5 / older\n`);
+  print(`${title}: ${query}, ${rows.length} units, % this unit / the last 5 / older\n`);
   const shown = groups.filter((group) => group !== "prefill");
   table(
     ["layer", ...shown],
@@ -161,7 +161,7 @@ function around(
   );
 }
 
-console.log("Interruptions of an agent that speaks; 0: the unit in which the user begins\n");
+print("Interruptions of an agent that speaks; 0: the unit in which the user begins\n");
 around(
   runs.flatMap(({ recording, rows }) =>
     recording.truth.events.flatMap((event) =>
@@ -197,7 +197,7 @@ const pauses = runs.flatMap(({ recording, rows }) =>
   )
 );
 const broken = pauses.filter(({ most }) => most > 0.5);
-console.log(`Pauses: ${pauses.length}, of which a word is said in ${broken.length}\n`);
+print(`Pauses: ${pauses.length}, of which a word is said in ${broken.length}\n`);
 table(
   ["recording", "question", "heard, %", "pause, ms", "from unit", "P(speaks), most", "units in"],
   pauses.toSorted((a, b) => b.most - a.most).slice(0, 12).map(
@@ -206,7 +206,7 @@ table(
     ],
   ),
 );
-console.log(
+print(
   "The first silent unit: of pauses by how likely a word was, then after whole questions\n",
 );
 const firstSilent = (of: typeof pauses) => of.map(({ rows, from }) => [rows, from + 1] as const);
@@ -266,7 +266,7 @@ if (Deno.args.includes("--cuts")) {
   for (const [i, recording] of recordings.entries()) {
     found.push(...await cuts(recording, rest[i] ?? ""));
   }
-  console.log("Colours said, by whose pictures are those of other cards; 0: the colour's unit\n");
+  print("Colours said, by whose pictures are those of other cards; 0: the colour's unit\n");
   table(
     ["pictures of other cards", "the other card's colour, or a third", "the same colour", "none"],
     Object.keys(exchanges).map((exchanged) => [
