@@ -1,4 +1,6 @@
 /** An agent by its name: a checkpoint, a cascade with its settings, or answers that others recorded. */
+import { type PresetName, presets } from "../../engine/cascade/presets.ts";
+import type { StageTimes } from "../../engine/checkpoint/unit.ts";
 import type { ModelConfig } from "../../engine/config/config.ts";
 import { valueText } from "../../engine/config/error_text.ts";
 import { InputError } from "../../engine/config/errors.ts";
@@ -9,21 +11,23 @@ import type { UnitSession } from "../pace/pump.ts";
 /** What tells when the user's turn is over. */
 export type TurnEnd = { by: "silence"; seconds: number } | { by: "smart" } | { by: "oracle" };
 
-/** A cascade's settings as its name gives them; null: the preset's. */
+/** A cascade's settings as its name gives them. */
 export interface CascadeChoice {
   /** Who tells speech. */
   activity: "silero" | "level";
   /** Whose settings the rest are. */
-  preset: "livekit" | "pipecat";
-  end: TurnEnd | null;
-  /** Seconds of speech that stop the agent. */
+  preset: PresetName;
+  /** As the preset's framework ships it, where the name doesn't say: Smart Turn with Pipecat's. */
+  end: TurnEnd;
+  /** Seconds of speech that stop the agent; null: the preset's. */
   bargeIn: number | null;
 }
 
 /** What a name means. `text` is the name as it was given. */
 export type AgentSpec =
   | { kind: "cascade"; text: string; model: string; choice: CascadeChoice }
-  | { kind: "public"; text: string; choice: CascadeChoice }
+  /** `model` sees the cards and lends its face; null: the modules that come with the program. */
+  | { kind: "public"; text: string; model: string | null; choice: CascadeChoice }
   /** A checkpoint, or a folder of answers; `delay`: seconds by which answers are heard later than
    * their files say, null: as `score` takes it (replays: one unit; others: 0). */
   | { kind: "folder"; text: string; folder: string; delay: number | null };
@@ -57,13 +61,14 @@ export interface OpenedAgent {
 }
 
 const cascadeKeys = ["activity", "preset", "end", "barge-in"] as const;
+const publicKeys = [...cascadeKeys, "model"] as const;
 const folderKeys = ["delay"] as const;
 
 /**
  * Reads an agent's name: `FOLDER` (a checkpoint), `FOLDER[,delay=SECONDS]` (answers),
  * `cascade:FOLDER[,KEY=VALUE...]` or `cascade:public[,KEY=VALUE...]` with the keys
- * `activity=silero|level`, `preset=livekit|pipecat`, `end=silence:SECONDS|smart|oracle` and
- * `barge-in=SECONDS`.
+ * `activity=silero|level`, `preset=livekit|livekit-literal|pipecat`,
+ * `end=silence:SECONDS|smart|oracle` and `barge-in=SECONDS`; the public one also has `model=FOLDER`.
  *
  * @throws InputError when it isn't one.
  */
@@ -77,7 +82,9 @@ export function parseAgent(text: string): AgentSpec {
       }: names no folder; it may be FOLDER, cascade:FOLDER or cascade:public`,
     );
   }
-  const given = settingsOf(text, parts, isCascade ? cascadeKeys : folderKeys);
+  const isPublic = isCascade && folder === "public";
+  const keys = isPublic ? publicKeys : isCascade ? cascadeKeys : folderKeys;
+  const given = settingsOf(text, parts, keys);
   if (!isCascade) {
     const delay = given.get("delay");
     return {
@@ -85,10 +92,9 @@ export function parseAgent(text: string): AgentSpec {
       delay: delay === undefined ? null : seconds(text, "delay", delay, [0, 60]),
     };
   }
-  const isPublic = folder === "public";
-  const choice = choiceOf(text, given, isPublic);
+  const choice = choiceOf(text, given, isPublic ? "pipecat" : "livekit");
   return isPublic
-    ? { kind: "public", text, choice }
+    ? { kind: "public", text, model: given.get("model") ?? null, choice }
     : { kind: "cascade", text, model: folder, choice };
 }
 
@@ -115,7 +121,7 @@ function settingsOf(
 function choiceOf(
   text: string,
   given: ReadonlyMap<string, string>,
-  isPublic: boolean,
+  usual: PresetName,
 ): CascadeChoice {
   const one = <T extends string>(key: string, values: readonly T[], none: T): T => {
     const value = given.get(key);
@@ -124,11 +130,14 @@ function choiceOf(
     if (found === undefined) throw wrong(text, `${key}=${value}`, values.join(", "));
     return found;
   };
+  const names = Object.keys(presets) as PresetName[];
+  const preset = one("preset", names, usual);
   const [end, bargeIn] = [given.get("end"), given.get("barge-in")];
+  const shipped = preset === "pipecat" ? "smart" : `silence:${presets[preset].stop}`;
   return {
     activity: one("activity", ["silero", "level"], "silero"),
-    preset: one("preset", ["livekit", "pipecat"], isPublic ? "pipecat" : "livekit"),
-    end: end === undefined ? isPublic ? { by: "smart" } : null : endOf(text, end),
+    preset,
+    end: endOf(text, end ?? shipped),
     bargeIn: bargeIn === undefined ? null : seconds(text, "barge-in", bargeIn, [0, 10]),
   };
 }
@@ -150,3 +159,9 @@ function seconds(text: string, key: string, value: string, [low, high]: [number,
 
 const wrong = (text: string, what: string, may: string) =>
   new InputError(`agent ${valueText(text)}: ${valueText(what)} may be ${may}`);
+
+/** Stages of a response that no model of ours made. */
+export const noTimes: StageTimes = {
+  ...{ encode: 0, pass: 0, sendSlice: 0, solve: 0, sendLatents: 0, decode: 0 },
+  ...{ queue: 0, wait: 0, total: 0 },
+};

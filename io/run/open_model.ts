@@ -4,6 +4,7 @@ import { InputError } from "../../engine/config/errors.ts";
 import {
   type Checkpoint,
   type Durability,
+  type Model,
   type ModelOptions as EngineModelOptions,
   openCheckpoint,
   openModel as openEngineModel,
@@ -65,7 +66,7 @@ export async function openSharedModel(
   options: ModelOptions & { quiet?: boolean },
   durability: Durability = {},
   cache?: CachedTuning | null,
-): Promise<SharedModel> {
+): Promise<SharedModel & { model: Model }> {
   const { thinker, performer = thinker } = options;
   const placement = options.placement ?? (performer === thinker ? "fused" : "split");
   const given = modelOptions(sessionOptions({ ...options, placement }));
@@ -74,6 +75,7 @@ export async function openSharedModel(
   const model = await openEngineModel(checkpoint, given.model);
   await cache?.keep();
   return {
+    model,
     async open(options, references) {
       const { own } = modelOptions(sessionOptions(options));
       const session = await model.openSession({ ...own, ...references }, durability);

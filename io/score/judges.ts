@@ -22,6 +22,14 @@ export function parseJudges(text: string): string[] {
   throw new InputError(`--judges: '${wrong}' is none of ${judgeNames.join(", ")}, all`);
 }
 
+/** Python with the judges' packages. @param who isn't installed, where it isn't. @throws InputError */
+export async function judgesPython(scripts: string, who: string): Promise<string> {
+  const windows = Deno.build.os === "windows";
+  const python = join(scripts, ".venv", windows ? "Scripts/python.exe" : "bin/python");
+  if (await ifThere(Deno.stat(python)) !== null) return python;
+  throw new InputError(`${who} installed: run 'deno task setup --judges'`);
+}
+
 /** A running child that judges one side after the other. */
 export class Judges implements AsyncDisposable {
   /** What each judge is, with its version. */
@@ -46,11 +54,7 @@ export class Judges implements AsyncDisposable {
    * @throws InputError when they aren't installed, RunError when they don't start.
    */
   static async open(scripts: string, wanted: readonly string[]): Promise<Judges> {
-    const windows = Deno.build.os === "windows";
-    const python = join(scripts, ".venv", windows ? "Scripts/python.exe" : "bin/python");
-    if (await ifThere(Deno.stat(python)) === null) {
-      throw new InputError("--judges: they aren't installed: run 'deno task setup --judges'");
-    }
+    const python = await judgesPython(scripts, "--judges: they aren't");
     const process = new Deno.Command(python, {
       args: [join(scripts, "judge.py"), wanted.join(",")],
       stdin: "piped",

@@ -3,7 +3,10 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { parseAgent } from "../../../io/agents/agent.ts";
 
-const preset = { activity: "silero", preset: "livekit", end: null, bargeIn: null };
+const preset = {
+  ...{ activity: "silero", preset: "livekit", bargeIn: null },
+  end: { by: "silence", seconds: 0.55 },
+};
 
 Deno.test("an agent's name gives its folder and its settings", () => {
   const specs: [string, object][] = [
@@ -11,10 +14,17 @@ Deno.test("an agent's name gives its folder and its settings", () => {
     ["answers,delay=0.16", { kind: "folder", folder: "answers", delay: 0.16 }],
     ["cascade:m", { kind: "cascade", model: "m", choice: preset }],
     ["cascade:./public", { kind: "cascade", model: "./public", choice: preset }],
-    ["cascade:public", {
-      kind: "public",
+    ["cascade:m,preset=pipecat", {
+      kind: "cascade",
+      model: "m",
       choice: { ...preset, preset: "pipecat", end: { by: "smart" } },
     }],
+    ["cascade:public", {
+      kind: "public",
+      model: null,
+      choice: { ...preset, preset: "pipecat", end: { by: "smart" } },
+    }],
+    ["cascade:public,model=m,preset=livekit", { kind: "public", model: "m", choice: preset }],
     ["cascade:m,end=silence:0.25,barge-in=1,activity=level,preset=pipecat", {
       kind: "cascade",
       model: "m",
@@ -44,7 +54,7 @@ Deno.test("a name that means nothing says what it may be, in one line", () => {
     ["cascade:m,activty=level", /activity: did you mean/],
     ["cascade:m,activity", /activity=VALUE/],
     ["cascade:m,activity=loud", /silero, level/],
-    ["cascade:m,preset=none", /livekit, pipecat/],
+    ["cascade:m,preset=none", /livekit, livekit-literal, pipecat/],
     ["cascade:m,end=silence", /silence:SECONDS/],
     ["cascade:m,end=silence:x", /seconds from 0 to 10/],
     ["cascade:m,end=silence:1:2", /silence:SECONDS/],
