@@ -26,7 +26,16 @@ export function parseSeeds(text: string): number[] {
 }
 
 /** What may be harder in made conversations; quiet: nothing. scripts/world/conditions.py has them. */
-export const conditions = ["quiet", "noisy", "voices", "microphones", "pauses", "overlap"] as const;
+export const conditions = [
+  "quiet",
+  "noisy",
+  "voices",
+  "neural-voices",
+  "classic-voices",
+  "microphones",
+  "pauses",
+  "overlap",
+] as const;
 export type Condition = typeof conditions[number];
 
 export interface Wanted {

@@ -4,7 +4,7 @@ Their truth records hold as the quiet one's do: units, words and answers follow 
 seed's conversation is another one under each condition.
 """
 
-from . import microphones, voices
+from . import microphones, synthesizers, voices
 from .conversation import Conversation
 
 
@@ -32,9 +32,20 @@ class Voices(Conversation):
     """The users speak with other synthesizers than espeak-ng."""
 
     condition = "voices"
+    synthesizers = tuple(synthesizers.OTHERS)
 
     def _speaker(self):
-        return voices.other_speaker(self.rng, self.seed)
+        return voices.other_speaker(self.rng, self.seed, self.synthesizers)
+
+
+class NeuralVoices(Voices):
+    condition = "neural-voices"
+    synthesizers = ("kokoro",)
+
+
+class ClassicVoices(Voices):
+    condition = "classic-voices"
+    synthesizers = ("flite", "festival")
 
 
 class Pauses(Conversation):
@@ -55,4 +66,4 @@ class Overlap(Conversation):
     interrupts, distracts, mhms = 0.65, 0.35, 12
 
 
-CONDITIONS = {kind.condition: kind for kind in (Conversation, Noisy, Voices, Microphones, Pauses, Overlap)}
+CONDITIONS = {kind.condition: kind for kind in (Conversation, Noisy, Voices, NeuralVoices, ClassicVoices, Microphones, Pauses, Overlap)}

@@ -81,10 +81,10 @@ def speaker(rng, seed):
     return options[int(rng.integers(len(options)))]
 
 
-def other_speaker(rng, seed):
-    """Draws a user's voice of another synthesizer; which one follows from the seed."""
+def other_speaker(rng, seed, kinds=tuple(synthesizers.OTHERS)):
+    """Draws a user's voice of one of these synthesizers; which one follows from the seed."""
     evaluation = is_evaluation(seed)
-    kinds = [kind for kind in synthesizers.OTHERS if synthesizers.voices(kind, evaluation)]
+    kinds = [kind for kind in kinds if synthesizers.voices(kind, evaluation)]
     options = synthesizers.voices(kinds[seed % len(kinds)], evaluation)
     return options[int(rng.integers(len(options)))], None, int(rng.choice(SPEEDS[1:]))
 

@@ -58,6 +58,8 @@ class Synthesizers(unittest.TestCase):
         for voice, seed in TABLE:
             heard = {voices.other_speaker(rng, seed)[0] for _ in range(300)}
             self.assertEqual(heard, set(synthesizers.voices(voice.split("/")[0], True)))
+        parts = CONDITIONS["classic-voices"].synthesizers + CONDITIONS["neural-voices"].synthesizers
+        self.assertEqual(parts, CONDITIONS["voices"].synthesizers)
         trained = {voices.other_speaker(rng, seed)[0].split("/")[0] for seed in range(10)}
         self.assertEqual(trained, {"flite", "kokoro"})
 
