@@ -42,6 +42,35 @@ export function slotClasses(window: HistoryWindow, unit: number): Int32Array<Arr
   return slots;
 }
 
+/** Parts that so many slots may need, however they are spread over the classes. */
+function partsOf(slots: number): number {
+  return Math.ceil(slots / partKeys) + classes;
+}
+
+/**
+ * Slots sorted by class, [slots], and ranges of them of one class each, [parts, 4] as
+ * {start, end, class, 0}; as many parts as so many slots may need, the last ones empty.
+ */
+export function slotParts(
+  bySlot: Int32Array,
+): { order: Uint32Array<ArrayBuffer>; parts: Uint32Array<ArrayBuffer> } {
+  const order = new Uint32Array(bySlot.length);
+  const parts: number[] = [];
+  let length = 0;
+  for (let of = 0; of < classes; of++) {
+    const start = length;
+    bySlot.forEach((own, slot) => {
+      if (own === of) order[length++] = slot;
+    });
+    for (let from = start; from < length; from += partKeys) {
+      parts.push(from, Math.min(length, from + partKeys), of, 0);
+    }
+  }
+  const table = new Uint32Array(4 * partsOf(bySlot.length));
+  table.set(parts);
+  return { order, parts: table };
+}
+
 /** The rows of a span whose attention is asked for, as the backbone hands them over. */
 export interface Looking {
   /** Rows [first, first + count) of the span. */
@@ -66,29 +95,14 @@ export class AttentionShares {
     this.window = window;
     this.shares = makeTensor(gpu, "attention shares", [config.num_hidden_layers, classes]);
     this.#order = makeTensor(gpu, "slots by class", [window.slots], "u32");
-    const parts = Math.ceil(window.slots / partKeys) + classes;
-    this.#parts = makeTensor(gpu, "parts of slots", [parts, 4], "u32");
+    this.#parts = makeTensor(gpu, "parts of slots", [partsOf(window.slots), 4], "u32");
   }
 
   /** Sorts the slots for the tick of unit `unit`, to which the window has advanced. */
   write(unit: number): void {
-    const bySlot = slotClasses(this.window, unit);
-    const order = new Uint32Array(bySlot.length);
-    const parts: number[] = [];
-    let length = 0;
-    for (let of = 0; of < classes; of++) {
-      const start = length;
-      bySlot.forEach((own, slot) => {
-        if (own === of) order[length++] = slot;
-      });
-      for (let from = start; from < length; from += partKeys) {
-        parts.push(from, Math.min(length, from + partKeys), of, 0);
-      }
-    }
-    const table = new Uint32Array(4 * (this.#parts.shape[0] ?? 0));
-    table.set(parts);
+    const { order, parts } = slotParts(slotClasses(this.window, unit));
     upload(this.gpu, this.#order, order);
-    upload(this.gpu, this.#parts, table);
+    upload(this.gpu, this.#parts, parts);
   }
 
   /** Steps that take one layer's shares, once K of the span is in history. @param q Rotated queries. */
