@@ -62,7 +62,7 @@ const house: Record<string, string[][]> = {
     ["batch"],
     ["eval/figures"],
     ["eval/measures"],
-    ["layouts"],
+    ["layouts", "inspect"],
     ["run"],
     ["ends", "saved"],
     ["ffmpeg", "pace"],

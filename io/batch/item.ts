@@ -193,7 +193,8 @@ async function answer(
   const { "user-text": userText, persona, voice, prompt, units, schedule = "paper" } = options;
   const references = [persona, voice, userText];
   const request: RunRequest = {
-    ...{ run, model: model.path, config, pacing: choosePace(options), schedule, saved: null },
+    ...{ run, model: model.path, config, pacing: choosePace(options), schedule },
+    ...{ saved: null, onlooker: null },
     options: { quiet: true, units, "user-text": userText, persona, voice, prompt },
   };
   const ffmpeg = () => work.ffmpeg().catch(fromMachine);

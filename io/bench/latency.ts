@@ -156,6 +156,7 @@ async function live(
       network: network === null ? null : parseNetwork(network),
     },
     saved: null,
+    onlooker: null,
     options: { quiet: true, units },
   } as const;
   const { signal } = new AbortController();

@@ -8,6 +8,7 @@ import { chooseTracks, trackOptions } from "../media/tracks.ts";
 import { openModel } from "../run/open_model.ts";
 import { startRun } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";
+import { InspectedRun } from "../inspect/inspected_run.ts";
 import { report } from "../run/report.ts";
 import { run as runEnds } from "../run/run.ts";
 import { prepareRun, runOptions } from "../run/run_options.ts";
@@ -37,6 +38,7 @@ const spec = {
     "wanstream replay talk.mp4 -o answer.mkv --seed 7 --side-by-side both.mkv",
     'wanstream replay question.wav -o answer.wav --prompt "You are brief." --events events.jsonl',
     "wanstream replay two_speakers.wav -o answer.mkv --audio-channel left",
+    "wanstream replay talk.mp4 -o answer.mkv --inspect page.html",
     "wanstream replay talk.mp4 -o answer.mkv --save-session saved",
     "wanstream replay talk.mp4 -o answer.mkv --resume saved",
     "wanstream replay talk.mp4 -o other.mkv --resume saved --fork other --seed 8",
@@ -89,15 +91,17 @@ export async function run(args: string[], openWith = openModel): Promise<number>
       firstUnit: saved?.firstUnit ?? 0,
       ffmpeg: ffmpegFinder(options.ffmpeg),
     }, outputs);
+    const page = await InspectedRun.claim(options, request, outputs, ends.ffmpeg);
     const { exitCode, summary, provenance } = await runEnds(request, ends, open, signal);
     if (summary === null || provenance === null) return exitCode;
+    const isWhole = await page?.write(summary, quiet) ?? true;
     await outputs.commit();
     if (!quiet) tell(report(summary));
     if (options.json) {
       const { type: _, run, ...figures } = summary;
       await printResult("replay/1", { ...provenance, run }, figures);
     }
-    return exitCode;
+    return isWhole ? exitCode : exitCode || 3;
   } finally {
     await outputs.discard();
   }

@@ -22,7 +22,9 @@ import { startRun } from "../provenance/provenance.ts";
 import { report } from "../run/report.ts";
 import { run as runEnds } from "../run/run.ts";
 import { prepareRun, runOptions } from "../run/run_options.ts";
+import { InspectedRun } from "../inspect/inspected_run.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
+import { Outputs } from "../system/output_file.ts";
 import { print, tell } from "../system/terminal.ts";
 
 export const summary = "answer a live stream: a container comes in, a container goes out";
@@ -62,6 +64,7 @@ const spec = {
     "wanstream stream -i unix:/tmp/in -o unix:/tmp/out --pace live --late skip",
     "wanstream stream --raw-video video.fifo --raw-audio audio.fifo -o answer.mkv",
     "ffmpeg ... -f nut - | wanstream stream --resume saved | ffplay -",
+    "ffmpeg -re -i talk.mp4 -f nut - | wanstream stream --inspect page.html | ffplay -",
     "python3 scripts/examples/lockstep.py talk.wav answer.wav",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
@@ -92,23 +95,30 @@ export async function run(args: string[], openWith = openModel): Promise<number>
   await using _saved = request.saved;
   const { user, agent } = streamShapes(request.config);
   const ffmpeg = ffmpegFinder(options.ffmpeg);
-  using interrupt = new Interrupt(() => Deno.exit(interruptedCode));
+  const outputs = new Outputs([], options.force);
+  using interrupt = new Interrupt(() => {
+    outputs.discard().finally(() => Deno.exit(interruptedCode));
+  });
   const { signal } = interrupt;
   const sources: ByteSource[] = [];
-  const parts: LiveParts = {
-    ...options.lockstep ? await openLockstep(options, { user, agent }, ffmpeg, sources) : {
-      input: () => openInput(options, user, ffmpeg, sources),
-      output: await openOutput(options, agent, ffmpeg),
-    },
-    files: await openLiveFiles(options, options.force, ffmpeg),
-    ffmpeg,
-  };
   try {
+    const page = await InspectedRun.claim(options, request, outputs, ffmpeg);
+    const parts: LiveParts = {
+      ...options.lockstep ? await openLockstep(options, { user, agent }, ffmpeg, sources) : {
+        input: () => openInput(options, user, ffmpeg, sources),
+        output: await openOutput(options, agent, ffmpeg),
+      },
+      files: await openLiveFiles(options, options.force, ffmpeg),
+      ffmpeg,
+    };
     const ends = new LiveEnds(parts, user.unitMs, signal);
     const { exitCode, summary } = await runEnds(request, ends, open, signal);
+    const isWhole = summary && page ? await page.write(summary, options.quiet) : true;
+    if (summary) await outputs.commit();
     if (summary && !options.quiet) tell(report(summary));
-    return exitCode;
+    return isWhole ? exitCode : exitCode || 3;
   } finally {
+    await outputs.discard();
     for (const source of sources) await source.close();
   }
 }

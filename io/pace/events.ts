@@ -103,7 +103,9 @@ export interface SummaryEvent {
   /** Over the units that were heard. */
   interactionMs: Percentiles;
   /** By stage. */
-  latencyMs: Record<keyof UnitTimes, Percentiles>;
+  latencyMs:
+    & Record<Exclude<keyof UnitTimes, "inspect">, Percentiles>
+    & Partial<Record<"inspect", Percentiles>>;
   /** The header's, at the end. */
   run: RunFacts;
 }

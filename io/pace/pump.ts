@@ -7,8 +7,9 @@ import { InputError } from "../../engine/config/errors.ts";
 import { orAborted } from "../system/interrupt.ts";
 import type { UserText } from "../media/user_text.ts";
 
-/** Milliseconds of one unit by stage; `write` is handing it to the output, and `total` includes it. */
-export type UnitTimes = StageTimes & { write: number };
+/** Milliseconds of one unit by stage; `write` is handing it to the output, and `total` includes it.
+ * `inspect`: keeping it for a page, where there is one; after `total`. */
+export type UnitTimes = StageTimes & { write: number; inspect?: number };
 
 /** What a run needs of a session. */
 export interface UnitSession extends AsyncIterable<Response> {

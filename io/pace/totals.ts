@@ -24,6 +24,8 @@ export class RunTotals {
   /** Of the units that were heard. */
   readonly interaction = new Quantiles();
   readonly #stages = byStage(() => new Quantiles());
+  /** Only where a page is made. */
+  readonly #inspect = new Quantiles();
   #workMs = 0;
   readonly #digest = createHash("sha256");
 
@@ -38,11 +40,13 @@ export class RunTotals {
     if (this.units <= warmUnits) return;
     if (interactionMs !== null) this.interaction.add(interactionMs);
     for (const stage of stages) this.#stages[stage].add(ms[stage] ?? 0);
+    if (ms["inspect"] !== undefined) this.#inspect.add(ms["inspect"]);
   }
 
   /** By stage, in ms. */
-  latency(): Record<Stage, Percentiles> {
-    return byStage((stage) => this.#stages[stage].percentiles());
+  latency(): SummaryEvent["latencyMs"] {
+    const inspect = this.#inspect.bins > 0 ? { inspect: this.#inspect.percentiles() } : {};
+    return { ...byStage((stage) => this.#stages[stage].percentiles()), ...inspect };
   }
 
   /** How the run went, at its end. */

@@ -12,7 +12,7 @@ export interface Plot {
 
 const width = 640;
 /** Middle tones that hold on light and dark ground alike. */
-const palette = ["#3b82c4", "#e0772f", "#2f9e77", "#b35fb0", "#c0a02c", "#7c8a97"];
+export const palette = ["#3b82c4", "#e0772f", "#2f9e77", "#b35fb0", "#c0a02c", "#7c8a97"];
 const legend = { orient: "top", title: null };
 
 /** The colours of a field's values. */

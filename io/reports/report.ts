@@ -75,7 +75,7 @@ export async function writeReport(path: string, report: Report): Promise<void> {
 const folder = fileURLToPath(new URL("./draw/", import.meta.url));
 
 /** Text and lines take the page's colours; the rest of a plot holds on light and dark. */
-const theme = {
+export const theme = {
   background: null,
   font: "system-ui, sans-serif",
   view: { stroke: null },
@@ -196,7 +196,7 @@ ${notes.map((note) => `<p class="note">${escape(note)}</p>`).join("\n")}`;
 }
 
 /** Simple facts as a list, nested ones as JSON behind a click. */
-function factsHtml(facts: Record<string, unknown>): string {
+export function factsHtml(facts: Record<string, unknown>): string {
   const entries = Object.entries(facts).filter(([, value]) => value !== undefined);
   const simple = entries.filter(([, value]) => value === null || typeof value !== "object");
   const nested = entries.filter(([, value]) => value !== null && typeof value === "object");
@@ -215,7 +215,8 @@ ${
   }`;
 }
 
-function escape(text: string): string {
+/** A text as it stands in HTML, in attributes too. */
+export function escape(text: string): string {
   const entities: Record<string, string> = {
     "&": "&amp;",
     "<": "&lt;",
@@ -225,7 +226,8 @@ function escape(text: string): string {
   return text.replace(/[&<>"]/g, (letter) => entities[letter] ?? letter);
 }
 
-const style = `
+/** How pages look. */
+export const style = `
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6673; --ground: #fbfbf9; --line: #dcdfe3; --tint: #f1f2ef; --link: #2a68a3; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e3e7ec; --soft: #9aa5b1; --ground: #15191f; --line: #303843; --tint: #1d232b; --link: #7fb3e2; }

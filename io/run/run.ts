@@ -12,6 +12,7 @@ import { streamShapes } from "../media/stream_shape.ts";
 import type { UserText } from "../media/user_text.ts";
 import {
   type ClockEvent,
+  type Event,
   eventLine,
   headerEvent,
   type RecoveryEvent,
@@ -30,6 +31,7 @@ import { aborted, interruptedCode } from "../system/interrupt.ts";
 import { say } from "../system/terminal.ts";
 import {
   introduce,
+  type Onlooker,
   type OpenedSession,
   provenance,
   readReferences,
@@ -92,7 +94,7 @@ export async function run(
     const made = await provenance(request, opened[1]);
     const command = ends.arriving ? "stream" : "replay INPUT -o OUTPUT";
     ends.tag(madeBy(made, command, input.facts));
-    await ends.writeEvent(eventLine(headerEvent({ user, agent }, made, input.facts, info)));
+    await tell(headerEvent({ user, agent }, made, input.facts, info), request, ends);
     return {
       ...await answer({ request, ends, input, session, info, userText, signal }),
       provenance: made,
@@ -188,8 +190,34 @@ async function answer(work: Work): Promise<Omit<RunResult, "provenance">> {
     outputs: finished.outputs,
     run: runFacts(request.run),
   });
-  await ends.writeEvent(eventLine(summary));
+  await tell(summary, request, ends);
   return { exitCode: exitCodes[ended], summary };
+}
+
+/** Writes an event, and shows it to who looks on. */
+async function tell(event: Event, { onlooker }: RunRequest, ends: Ends): Promise<void> {
+  onlooker?.event(event);
+  await ends.writeEvent(eventLine(event));
+}
+
+/** The observations, each shown before it is given. */
+async function* watched(
+  observations: AsyncIterable<Observation>,
+  firstUnit: number,
+  onlooker: Onlooker,
+): AsyncGenerator<Observation> {
+  let unit = firstUnit;
+  for await (const observation of observations) {
+    onlooker.observe(unit++, observation);
+    yield observation;
+  }
+}
+
+/** Shows a response. @returns What that took, in ms. */
+function inspectMs(onlooker: Onlooker, response: Response): number {
+  const start = performance.now();
+  onlooker.answer(response);
+  return performance.now() - start;
 }
 
 /** Writes again what was answered before the run was resumed. */
@@ -214,7 +242,7 @@ async function pumpUnits(
   { request, ends, input: { reader, facts }, session, info, userText, signal }: Work,
   totals: RunTotals,
 ): Promise<{ wallMs: number; broken: Error | null }> {
-  const { config: { unit_ms: unitMs }, pacing, schedule, saved, options } = request;
+  const { config: { unit_ms: unitMs }, pacing, schedule, saved, onlooker, options } = request;
   const { arriving } = ends;
   const { placement } = info;
   const { quiet, units: maxUnits = Infinity } = options;
@@ -228,7 +256,8 @@ async function pumpUnits(
   );
   const units = arriving ? reader : skipUnits(reader, firstUnit, request, facts.path);
   const typed = typing(pacer.observations(units), userText, firstUnit, maxUnits);
-  const given = saved ? saved.observations(typed, session) : typed;
+  const seen = onlooker ? watched(typed, firstUnit, onlooker) : typed;
+  const given = saved ? saved.observations(seen, session) : seen;
   const progress = new Progress(totalSeconds(facts.seconds, maxUnits, unitMs), quiet);
   // From the first observation to the last answer.
   let [start, end] = [performance.now(), NaN];
@@ -243,7 +272,7 @@ async function pumpUnits(
       if (unit >= end) return;
       joined++;
       const event: ClockEvent = { type: "clock", unit, at: round(seconds, 3), step };
-      await ends.writeEvent(eventLine(event));
+      await tell(event, request, ends);
       if (!quiet) say(clockLine(event, facts.path));
     }
   };
@@ -269,14 +298,15 @@ async function pumpUnits(
     for (const recovery of session.recoveries?.slice(recovered) ?? []) {
       recovered++;
       const event: RecoveryEvent = { type: "recovery", ...recovery, ms: round(recovery.ms, 3) };
-      await ends.writeEvent(eventLine(event));
+      await tell(event, request, ends);
       await saving(saved?.keep(event));
       if (!quiet) say(recoveryLine(event));
     }
     await noteJoins(response.unit + 1);
-    const event = unitEvent(response, times, perceived, unitMs);
+    const kept = onlooker && { inspect: inspectMs(onlooker, response) };
+    const event = unitEvent(response, { ...times, ...kept }, perceived, unitMs);
     totals.add(event);
-    await ends.writeEvent(eventLine(event));
+    await tell(event, request, ends);
     await saving(saved?.keep(event));
     progress.update(totals.units, (totals.units * unitMs) / 1000);
   };

@@ -1,12 +1,13 @@
 /** What every command does that lets a model answer a stream: references, session, header. */
 import { conditionings, type ModelConfig } from "../../engine/config/config.ts";
-import type { Schedule, SessionInfo } from "../../engine/mod.ts";
+import type { Observation, Response, Schedule, SessionInfo } from "../../engine/mod.ts";
 import { type Provenance, provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { aborted } from "../system/interrupt.ts";
 import { say } from "../system/terminal.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { readPicture, readSound } from "../ends/observe.ts";
 import type { PaceChoice } from "../pace/pace_options.ts";
+import type { Event } from "../pace/events.ts";
 import type { UnitSession } from "../pace/pump.ts";
 import type { SavedRun } from "../saved/saved_run.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
@@ -22,6 +23,8 @@ export interface RunRequest {
   schedule: Schedule;
   /** Where the run is saved; null: nowhere. */
   saved: SavedRun | null;
+  /** Who looks on; null: no one does. */
+  onlooker: Onlooker | null;
   /** The command's options that have a meaning here. */
   options: {
     quiet: boolean;
@@ -32,6 +35,16 @@ export interface RunRequest {
     voice?: string | undefined;
     prompt?: string | undefined;
   };
+}
+
+/** Looks on while units are answered. What it is given it must copy: buffers go on to their owners. */
+export interface Onlooker {
+  /** What the engine is given in a unit; in order. */
+  observe(unit: number, observation: Observation): void;
+  /** What it answered; in order, before the unit's event. */
+  answer(response: Response): void;
+  /** What is written to the events, but for what a resumed run repeats. */
+  event(event: Event): void;
 }
 
 /** Reference image and voice, as a session takes them. */

@@ -16,6 +16,18 @@ export const runOptions = {
   ...paceOptions,
   ...savingOptions,
   events: { kind: "text", value: "FILE", help: "what happens, as JSON lines" },
+  inspect: {
+    kind: "text",
+    value: "FILE",
+    help: "a page that shows how each unit was answered (.html)",
+  },
+  "inspect-last": {
+    kind: "whole",
+    min: 1,
+    max: 3600,
+    value: "SECONDS",
+    help: "how much of the stream's end the page holds (120)",
+  },
   ...ffmpegOption,
   force: { kind: "flag", help: "replace files that exist" },
   quiet: { kind: "flag", help: "say nothing but errors" },
@@ -49,9 +61,10 @@ export async function prepareRun<T extends RunOptions>(
   const schedule = options.schedule ?? saving?.origin?.schedule ??
     (command === "stream" ? "eager" : "paper");
   const config = await openConfig(model);
-  const durability = { ...(saved?.durability ?? inMemory), untilExit: true };
+  const inspect = options.inspect !== undefined;
+  const durability = { ...(saved?.durability ?? inMemory), untilExit: true, inspect };
   return {
-    request: { run, model, config, pacing, schedule, saved, options },
+    request: { run, model, config, pacing, schedule, saved, onlooker: null, options },
     options,
     open: (references) => openWith(model, { ...options, schedule }, references, durability),
   };

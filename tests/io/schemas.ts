@@ -27,11 +27,11 @@ export function differences(shape: Shape, value: unknown, at: string): string[] 
   if (any !== undefined) {
     return entries.flatMap(([key, one]) => differences(any, one, `${at}.${key}`));
   }
-  const missing = Object.keys(shape).filter((key) => !(key in value));
+  const missing = Object.keys(shape).filter((key) => !key.endsWith("?") && !(key in value));
   return [
     ...missing.map((key) => `${at}.${key}: missing`),
     ...entries.flatMap(([key, one]) => {
-      const inner = shape[key];
+      const inner = shape[key] ?? shape[`${key}?`];
       return inner === undefined
         ? [`${at}.${key}: not in the schema`]
         : differences(inner, one, `${at}.${key}`);

@@ -1,0 +1,71 @@
+/** Where two runs of the same stream part, unit by unit, and by what. */
+import type { RunData, UnitData } from "./run_data.ts";
+
+/** What may differ in a unit, in the order in which one thing leads to the next. */
+const kinds: Record<string, (unit: UnitData) => unknown> = {
+  "what it was given": ({ input }) => input,
+  "whether that reached it": ({ event }) => event.observation,
+  "probability of speaking": ({ inside }) => inside && 1 - inside.filler,
+  "words": ({ event }) => event.tokens.join(" "),
+  "latents": ({ event }) => event.digest,
+  "sound's level": ({ level }) => level.agent,
+  "who is heard": ({ active, event }) => `${active.user} ${active.agent} ${event.heard}`,
+};
+
+/** Both runs in the first unit in which a kind of thing differs. */
+export interface FirstDifference {
+  what: string;
+  unit: number;
+  /** How it is in each, for people. */
+  of: [string, string];
+}
+
+export interface Differences {
+  /** The first unit in which each kind differs; those that never do are left out. */
+  first: FirstDifference[];
+  /** Every unit in which something differs, with the kinds. */
+  units: [unit: number, kinds: string[]][];
+  /** Units that both runs have. */
+  common: number;
+}
+
+/** Compares the units that both runs have, by their numbers. */
+export function differences(one: RunData, two: RunData): Differences {
+  const others = new Map(two.units.map((unit) => [unit.unit, unit]));
+  const pairs = one.units.flatMap((unit) => {
+    const other = others.get(unit.unit);
+    return other ? [[unit, other] as const] : [];
+  });
+  const units = pairs.map(([a, b]): [number, string[]] => [
+    a.unit,
+    Object.keys(kinds).filter((kind) => kinds[kind]?.(a) !== kinds[kind]?.(b)),
+  ]).filter(([, differ]) => differ.length > 0);
+  const first = Object.keys(kinds).flatMap((what): FirstDifference[] => {
+    const pair = pairs.find(([a, b]) => kinds[what]?.(a) !== kinds[what]?.(b));
+    return pair
+      ? [{ what, unit: pair[0].unit, of: [text(what, pair[0]), text(what, pair[1])] }]
+      : [];
+  });
+  return { first: first.sort((a, b) => a.unit - b.unit), units, common: pairs.length };
+}
+
+/** One kind of thing in a unit, for people. */
+function text(what: string, unit: UnitData): string {
+  const { event, inside, level, active } = unit;
+  switch (what) {
+    case "what it was given":
+      return `${unit.input.slice(0, 8)}${unit.typed === "" ? "" : `, typed '${unit.typed}'`}`;
+    case "whether that reached it":
+      return event.observation;
+    case "probability of speaking":
+      return inside ? (1 - inside.filler).toFixed(4) : "not told";
+    case "words":
+      return `'${event.text}' (token ${event.tokens.join(", ")})`;
+    case "latents":
+      return event.digest.slice(0, 8);
+    case "sound's level":
+      return level.agent === null ? "silence" : `${level.agent.toFixed(1)} dB`;
+    default:
+      return (["user", "agent"] as const).filter((side) => active[side]).join(" and ") || "neither";
+  }
+}

@@ -1,0 +1,123 @@
+/** What a page knows of a run: plain data, which the page holds as JSON. */
+import { InputError } from "../../engine/config/errors.ts";
+import type { ClockEvent, HeaderEvent, RecoveryEvent, UnitEvent } from "../pace/events.ts";
+
+export const runSchema = "wanstream/inspect/1";
+
+/** A side's pictures: JPEG (base64), the unit's frames beside each other. */
+export type UnitPictures = Record<"user" | "agent", string | null>;
+
+/** Why a unit was answered as it was. */
+export interface Inside {
+  /** Probability that nothing is said. */
+  filler: number;
+  /** Of the unit's first word, in nats. */
+  entropy: number;
+  /** The likeliest words, likeliest first. */
+  top: { token: number; text: string; probability: number }[];
+  /** Parts in 10 000 of attention's mass, [queries, layers, groups, ages] of `attentionAxes`. */
+  shares: number[];
+  layers: number;
+  path: {
+    step: number;
+    tau: number;
+    audio: { velocity: number; guidance: number | null };
+    video: { velocity: number; guidance: number | null };
+  }[];
+}
+
+/** What one module of a cascade decided in a unit. */
+export interface Decision {
+  module: string;
+  what: string;
+  words?: readonly string[];
+}
+
+export interface UnitData {
+  unit: number;
+  /** What was typed. */
+  typed: string;
+  /** Of what the engine was given: sound, picture and text. */
+  input: string;
+  /** RMS in dB of full scale; null: digital silence, or no sound. */
+  level: Record<"user" | "agent", number | null>;
+  active: Record<"user" | "agent", boolean>;
+  /** The answer's event. */
+  event: Omit<UnitEvent, "type" | "unit">;
+  /** Milliseconds of the busier role. */
+  busyMs: number;
+  /** Null: the engine doesn't tell (a cascade, recorded answers). */
+  inside: Inside | null;
+  /** Milliseconds by module, of a cascade. */
+  modules: Record<string, number> | null;
+  decisions: Decision[];
+  pictures: UnitPictures;
+}
+
+/** Words of which it is known when they were said. */
+export interface Said {
+  /** Seconds of stream. */
+  start: number;
+  end: number;
+  text: string;
+}
+
+export interface RunData {
+  schema: typeof runSchema;
+  /** What the page calls the run. */
+  name: string;
+  header: Omit<HeaderEvent, "type">;
+  /** What a reader must know. */
+  notes: string[];
+  unitMs: number;
+  /** Frames beside each other in a unit's picture, and the size of one. */
+  pictures: Record<"user" | "agent", { frames: number; width: number; height: number }>;
+  /** WAV (base64): user left, agent right, from the first unit to the last. */
+  wav: string;
+  sampleRate: number;
+  /** Without gaps. */
+  units: UnitData[];
+  happened: (RecoveryEvent | ClockEvent)[];
+  /** The user's words, where they are known. */
+  said: Said[];
+}
+
+const open = '<script type="application/json" id="data">';
+const close = "</script>";
+
+/** Data as a page holds it: no text in it can end the element, or begin another. */
+export function dataElement(data: object): string {
+  const json = JSON.stringify(data).replaceAll("<", "\\u003c");
+  return `${open}${json}${close}`;
+}
+
+/** The run that a page shows. @throws InputError when it is no page of one run. */
+export async function readRun(path: string): Promise<RunData> {
+  const page = await Deno.readTextFile(path).catch((error) => {
+    throw new InputError(`${path}: can't be read (${error.message}): give a page of --inspect`);
+  });
+  const from = page.indexOf(open) + open.length;
+  const runs = page.indexOf(open) < 0 ? null : runsOf(page.slice(from, page.indexOf(close, from)));
+  if (runs === null) {
+    throw new InputError(
+      `${path}: is no page that --inspect of this version wrote: write it again`,
+    );
+  }
+  const [run, other] = runs;
+  if (run === undefined || other !== undefined) {
+    throw new InputError(`${path}: shows ${runs.length} runs: give pages of one run each`);
+  }
+  return run;
+}
+
+/** The runs in a page's data; null where it is something else. What it says is shown, never run. */
+function runsOf(json: string): RunData[] | null {
+  try {
+    const { runs }: { runs: RunData[] } = JSON.parse(json);
+    const isRun = ({ schema, units, header, unitMs }: RunData) =>
+      schema === runSchema && Array.isArray(units) && typeof header === "object" && unitMs > 0;
+    return runs.every(isRun) ? runs : null;
+  } catch {
+    return null;
+  }
+}
