@@ -19,23 +19,43 @@ import { type Table, tableMarkdown, tablesCsv } from "../reports/table.ts";
 import { ownModel } from "../run/open_model.ts";
 import { runCommand } from "../cli/commands.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
-import { print } from "../system/terminal.ts";
+import { partingText } from "../inspect/differences.ts";
+import { inspectPage, plotLibrary } from "../inspect/page.ts";
+import { readRun } from "../inspect/run_data.ts";
+import { outputError } from "../system/errors.ts";
+import { Outputs } from "../system/output_file.ts";
+import { print, say } from "../system/terminal.ts";
 
-export const summary = "show a checkpoint's shape, parameters, cost per unit and memory";
+export const summary =
+  "show what a checkpoint is and costs; or put two pages of --inspect side by side";
 
 const spec = {
   name: "inspect",
   summary,
-  usage: "[MODEL] [options]",
+  usage: "[MODEL] [options], or A.html B.html -o BOTH.html",
   options: {
     ...formOptions,
+    output: {
+      kind: "text",
+      value: "FILE",
+      short: "o",
+      help: "two pages of --inspect side by side, and where their runs part (.html)",
+    },
+    force: { kind: "flag", help: "replace FILE if it exists" },
   },
-  examples: ["wanstream inspect", "wanstream inspect out/big --json"],
+  examples: [
+    "wanstream inspect",
+    "wanstream inspect out/big --json",
+    "wanstream inspect seed7.html seed8.html -o both.html",
+  ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
 export function run(args: string[]): Promise<number> {
   return runCommand(spec, args, async (forms, operands, started) => {
     checkForms(forms);
+    if (forms.output !== undefined || operands.some((path) => /\.html?$/i.test(path))) {
+      return await putSideBySide(operands, forms.output, forms.force);
+    }
     if (operands.length > 1) {
       throw new InputError(
         `inspect takes one MODEL folder, not ${operands.length}: give the folder of a checkpoint`,
@@ -63,6 +83,36 @@ export function run(args: string[]): Promise<number> {
     await printResult("inspect/1", await provenanceOf(started, { checkpoint }), report);
     return 0;
   });
+}
+
+/** Writes a page of two pages' runs. @returns The exit code. */
+async function putSideBySide(
+  pages: readonly string[],
+  output: string | undefined,
+  force: boolean,
+): Promise<number> {
+  const [one, two, surplus] = pages;
+  if (one === undefined || two === undefined || surplus !== undefined || output === undefined) {
+    throw new InputError(
+      `inspect puts 2 pages side by side in a third, not ${pages.length}` +
+        `${output === undefined ? " without -o" : ""}: inspect A.html B.html -o BOTH.html`,
+    );
+  }
+  if (!/\.html?$/i.test(output)) throw new InputError(`-o: '${output}' should end in .html`);
+  const outputs = new Outputs([one, two], force);
+  try {
+    const file = await outputs.claim(output);
+    const runs = [await readRun(one), await readRun(two)] as const;
+    const page = inspectPage(runs, await plotLibrary());
+    await Deno.writeTextFile(file.temporary, page).catch((error) => {
+      throw outputError(output, error);
+    });
+    await outputs.commit();
+    say(partingText(runs));
+  } finally {
+    await outputs.discard();
+  }
+  return 0;
 }
 
 export type Inspection = Awaited<ReturnType<typeof inspect>>;

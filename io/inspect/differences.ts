@@ -49,6 +49,16 @@ export function differences(one: RunData, two: RunData): Differences {
   return { first: first.sort((a, b) => a.unit - b.unit), units, common: pairs.length };
 }
 
+/** Where two runs part, in one line for people. */
+export function partingText([one, two]: readonly [RunData, RunData]): string {
+  const { first, common } = differences(one, two);
+  const [earliest] = first;
+  if (earliest === undefined) return `the ${common} units that both runs have are the same`;
+  const { unit } = earliest;
+  const what = first.filter((other) => other.unit === unit).map(({ what }) => what).join(", ");
+  return `the runs part in unit ${unit}: ${what}`;
+}
+
 /** One kind of thing in a unit, for people. */
 function text(what: string, unit: UnitData): string {
   const { event, inside, level, active } = unit;

@@ -1,7 +1,8 @@
 /** The page of a run: everything that it needs is sure before the run begins, and it is written after it. */
+import type { ModelConfig } from "../../engine/config/config.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import type { Ffmpeg, FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
-import { type StreamShape, streamShapes } from "../media/stream_shape.ts";
+import { streamShapes } from "../media/stream_shape.ts";
 import type { RunRequest } from "../run/run_model.ts";
 import type { SummaryEvent } from "../pace/events.ts";
 import { outputError, RunError } from "../system/errors.ts";
@@ -27,12 +28,13 @@ export class InspectedRun {
   readonly #ffmpeg: Ffmpeg;
 
   private constructor(
-    shapes: Record<"user" | "agent", StreamShape>,
+    config: ModelConfig,
     last: number,
     made: { outputs: Outputs; file: OutputFile; library: PlotLibrary; ffmpeg: Ffmpeg },
   ) {
-    const most = Math.ceil((last * 1000) / shapes.user.unitMs);
-    this.recorder = new RunRecorder({ ...shapes, most });
+    const most = Math.ceil((last * 1000) / config.unit_ms);
+    const filler = config.filler_token_id;
+    this.recorder = new RunRecorder({ ...streamShapes(config), most, filler });
     this.#outputs = made.outputs;
     this.#file = made.file;
     this.#library = made.library;
@@ -60,7 +62,7 @@ export class InspectedRun {
     }
     const file = await outputs.claim(inspect);
     const made = { outputs, file, library: await plotLibrary(), ffmpeg: await finder() };
-    const page = new InspectedRun(streamShapes(request.config), last ?? defaultLast, made);
+    const page = new InspectedRun(request.config, last ?? defaultLast, made);
     request.onlooker = page.recorder;
     return page;
   }

@@ -61,7 +61,7 @@ export async function encodePictures(
   const process = new FfmpegProcess(ffmpeg, [
     ...["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", `${width}x${height}`],
     ...["-framerate", "25", "-i", "pipe:0", "-vf", `tile=${frames}x1`],
-    ...["-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-q:v", "4", "-threads:v", "1"],
+    ...["-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-q:v", "5", "-threads:v", "1"],
     ...["-flags:v", "+bitexact", "-f", "image2pipe", "pipe:1"],
   ], { stdin: true, stdout: true });
   const writer = process.child.stdin.getWriter();

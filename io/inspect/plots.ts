@@ -65,17 +65,17 @@ const wave = (color: string | undefined, height: number) =>
     },
   }]);
 
-/** The stages in the order in which they run, each with its colour. */
-export const stages: readonly (readonly [name: string, colour: string | undefined])[] = [
-  ["encode", palette[0]],
-  ["pass", palette[1]],
-  ["sendSlice", palette[5]],
-  ["solve", palette[2]],
-  ["sendLatents", palette[5]],
-  ["decode", palette[3]],
-  ["write", palette[4]],
-  ["inspect", "#8a8f98"],
-];
+/** The stages in the order in which they run, each with its role and its colour. */
+export const stages:
+  readonly (readonly [name: string, role: string, colour: string | undefined])[] = [
+    ["encode", "thinker", palette[0]],
+    ["pass", "thinker", palette[1]],
+    ["sendSlice", "performer", "#a9b4bd"],
+    ["solve", "performer", palette[2]],
+    ["sendLatents", "performer", "#a9b4bd"],
+    ["decode", "thinker", palette[3]],
+    ["write", "thinker", palette[4]],
+  ];
 
 const lanes = {
   wave_user: wave(colours.user, 44),
@@ -120,7 +120,7 @@ const lanes = {
       color: {
         field: "stage",
         type: "nominal",
-        ...named(stages.map(([name]) => name), stages.map(([, colour]) => colour)),
+        ...named(stages.map(([name]) => name), stages.map(([, , colour]) => colour)),
       },
       tooltip,
     },

@@ -70,6 +70,8 @@ export interface RunData {
   /** What a reader must know. */
   notes: string[];
   unitMs: number;
+  /** Token that says nothing; null: not told. */
+  filler: number | null;
   /** Frames beside each other in a unit's picture, and the size of one. */
   pictures: Record<"user" | "agent", { frames: number; width: number; height: number }>;
   /** WAV (base64): user left, agent right, from the first unit to the last. */

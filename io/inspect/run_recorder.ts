@@ -61,6 +61,8 @@ export interface RecordedRun {
   most: number;
   /** The user's words, where they are known. */
   said?: readonly Said[];
+  /** Token that says nothing. */
+  filler?: number;
 }
 
 export class RunRecorder implements Onlooker {
@@ -126,7 +128,7 @@ export class RunRecorder implements Onlooker {
    * @throws RunError when FFmpeg can't encode the pictures.
    */
   async data(ffmpeg: Ffmpeg): Promise<RunData | null> {
-    const { user, agent, said = [] } = this.#run;
+    const { user, agent, said = [], filler = null } = this.#run;
     const all = [...this.#kept.values()].flatMap(({ agent, event, ...rest }) =>
       agent && event ? [{ ...rest, agent, event }] : []
     );
@@ -172,7 +174,7 @@ export class RunRecorder implements Onlooker {
       track(all.map(({ agent }) => agent.pcm), agent),
     ] as const;
     return {
-      ...{ schema: runSchema, name, header: facts, notes, unitMs: user.unitMs },
+      ...{ schema: runSchema, name, header: facts, notes, unitMs: user.unitMs, filler },
       ...{ pictures: small, sampleRate, units, happened: this.#happened, said: [...said] },
       wav: wavFile(sounds, sampleRate).toBase64(),
     };

@@ -1,7 +1,7 @@
 /** What the units of a run add up to: counts, and percentiles of their stages. */
 import { createHash } from "node:crypto";
 import type { SummaryEvent, UnitEvent } from "./events.ts";
-import { type Percentiles, Quantiles, round } from "./statistics.ts";
+import { Quantiles, round } from "./statistics.ts";
 
 /** What the machine does for a unit, in this order. */
 const work = ["encode", "pass", "sendSlice", "solve", "sendLatents", "decode", "write"] as const;

@@ -24,6 +24,7 @@ export async function rendered(page: string, folder: string, ...args: string[]):
 export class Tab implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #socket: WebSocket;
+  readonly #drained: Promise<void>;
   readonly #answers = new Map<number, PromiseWithResolvers<Record<string, unknown>>>();
   #id = 0;
   #session: string | undefined;
@@ -32,9 +33,10 @@ export class Tab implements AsyncDisposable {
   /** What it said of errors. */
   readonly errors: string[] = [];
 
-  private constructor(child: Deno.ChildProcess, socket: WebSocket) {
+  private constructor(child: Deno.ChildProcess, socket: WebSocket, drained: Promise<void>) {
     this.#child = child;
     this.#socket = socket;
+    this.#drained = drained;
     socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
   }
 
@@ -60,13 +62,13 @@ export class Tab implements AsyncDisposable {
       if (address !== undefined) break;
     }
     if (address === undefined) throw new Error(`Chromium didn't open its port: ${said}`);
-    lines.pipeTo(new WritableStream()).catch(() => {});
+    const drained = lines.pipeTo(new WritableStream()).catch(() => {});
     const socket = new WebSocket(address);
     await new Promise((resolve, reject) => {
       socket.onopen = resolve;
       socket.onerror = reject;
     });
-    const tab = new Tab(child, socket);
+    const tab = new Tab(child, socket, drained);
     const { targetId } = await tab.send("Target.createTarget", { url: "about:blank" });
     const { sessionId } = await tab.send("Target.attachToTarget", { targetId, flatten: true });
     tab.#session = String(sessionId);
@@ -146,15 +148,9 @@ export class Tab implements AsyncDisposable {
     await this.send("Input.dispatchKeyEvent", { type: "keyUp", ...common });
   }
 
-  /** The window as a PNG file. */
-  async picture(): Promise<Uint8Array> {
-    const { data } = await this.send("Page.captureScreenshot", { format: "png" });
-    return Uint8Array.fromBase64(String(data));
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#socket.close();
+    const closed = new Promise((resolve) => this.#socket.onclose = resolve);
     this.#child.kill();
-    await this.#child.status;
+    await Promise.all([closed, this.#child.status, this.#drained]);
   }
 }

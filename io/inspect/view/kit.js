@@ -104,7 +104,10 @@ class Sound {
 
 /** A text that can be seen: white space and emptiness named. */
 const shown = (text) => text === "" ? "∅" : text.replaceAll(" ", "␣").replaceAll("\n", "⏎");
+/** A token for people: the filler is a dot, other marks lose their brackets. */
+const tokenText = ({ text, token }, filler) =>
+  token === filler ? "·" : text.replace(/^<\|(.*)\|>$/, "$1").trim() || shown(text);
 const percent = (part) => `${(100 * part).toFixed(part < 0.1 ? 1 : 0)} %`;
 const jpeg = (base64) => `data:image/jpeg;base64,${base64}`;
 
-globalThis.kit = { data, element, Plot, Sound, shown, percent, jpeg };
+globalThis.kit = { data, element, Plot, Sound, shown, tokenText, percent, jpeg };

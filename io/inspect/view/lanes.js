@@ -1,10 +1,11 @@
 /** The lanes of one run: everything that happens, over stream time. */
-const { data, element, Plot, shown, percent, jpeg } = globalThis.kit;
+const { data, element, Plot, tokenText, percent, jpeg } = globalThis.kit;
 const { gutter, margin, stages, axes } = data;
 /** Pixels of a frame in the strips. */
 const frameHeight = 56;
 
 const laneNames = [
+  ["ruler", "seconds"],
   ["happened", "events"],
   ["user_frames", "user is seen"],
   ["wave_user", "user is heard"],
@@ -30,7 +31,7 @@ function happenings(run, unit) {
   }
   if (!event.heard) signs.push(["lost ↓", "the network lost the answer: the user did not get it"]);
   if (busyMs > run.unitMs) {
-    signs.push(["miss", `deadline missed: ${busyMs.toFixed(0)} ms of work for ${run.unitMs} ms`]);
+    signs.push(["!", `deadline missed: ${busyMs.toFixed(0)} ms of work for ${run.unitMs} ms`]);
   }
   for (const { type, reason, ms, step } of run.happened.filter((one) => one.unit === unit.unit)) {
     signs.push(
@@ -76,7 +77,7 @@ class Lanes {
   #tops() {
     const { units, unitMs } = this.run;
     const most = (of) => units.reduce((top, unit) => Math.max(top, of(unit)), 0);
-    const sorted = units.map((unit) => this.#stack(unit).at(-1)?.high ?? 0).sort((a, b) => a - b);
+    const sorted = units.map(({ busyMs }) => busyMs).sort((a, b) => a - b);
     return {
       entropy: Math.max(0.5, most(({ inside }) => inside?.entropy ?? 0)),
       // The first units compile kernels and would flatten the rest.
@@ -86,19 +87,16 @@ class Lanes {
     };
   }
 
-  /** The stages of a unit on top of each other; a cascade's modules instead where it has them. */
+  /** The stages of a unit on top of each other; two roles' beside each other where they are split. */
   #stack({ unit, event: { ms } }) {
-    let at = 0;
-    return stages.filter(([stage]) => ms[stage] > 0).map(([stage]) => {
-      const [low, high] = [at, at += ms[stage]];
-      return {
-        from: unit + 0.1,
-        to: unit + 0.9,
-        stage,
-        low,
-        high,
-        tip: `${stage} ${ms[stage]} ms`,
-      };
+    const isSplit = this.run.header.session.placement === "split";
+    const tops = { thinker: 0, performer: 0 };
+    return stages.filter(([stage]) => ms[stage] > 0).map(([stage, role]) => {
+      const bar = isSplit ? role : "thinker";
+      const [low, high] = [tops[bar], tops[bar] += ms[stage]];
+      const [from, to] = !isSplit ? [0.1, 0.9] : role === "thinker" ? [0.1, 0.5] : [0.52, 0.92];
+      const tip = `${role}: ${stage} ${ms[stage]} ms`;
+      return { from: unit + from, to: unit + to, stage, low, high, tip };
     });
   }
 
@@ -152,6 +150,7 @@ class Lanes {
       top: this.tops.stages,
       deadline: this.run.unitMs,
     });
+    this.#ruler(from, to);
     this.#words(units);
     this.#frames(units);
     this.#top(told);
@@ -164,6 +163,21 @@ class Lanes {
         return [this.#at(unit.unit, element("span", { className: "sign", title }, text))];
       }),
     );
+  }
+
+  /** Times at round distances, about 100 pixels apart. */
+  #ruler(from, to) {
+    const { unitMs } = this.run;
+    const about = (100 * (to - from) * unitMs) / 1000 / this.view.width;
+    const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30].find((step) => step >= about) ?? 60;
+    const ticks = [];
+    for (let n = Math.ceil((from * unitMs) / 1000 / step); n * step * 1000 < to * unitMs; n++) {
+      const text = (n * step).toFixed(step < 1 ? 1 : 0);
+      ticks.push(
+        this.#at((n * step * 1000) / unitMs, element("span", { className: "tick" }, text)),
+      );
+    }
+    this.tracks.ruler.replaceChildren(...ticks);
   }
 
   x(unit) {
@@ -226,17 +240,15 @@ class Lanes {
   /** The likeliest words of each unit, as far as there is room. */
   #top(units) {
     const across = this.view.width / this.view.count;
-    const filler = (token, i) => i === 0 && token.text === "" ? "·" : token.text.trim() || "·";
     this.tracks.top.replaceChildren(
       ...(across < 16 ? [] : units.map(({ unit, inside }) => {
-        const title = inside.top.map(({ text, probability }) =>
-          `${shown(text)} ${percent(probability)}`
-        ).join("\n");
-        const rows = inside.top.slice(0, 3).map((token, i) =>
+        const title = inside.top.map(({ text, probability }) => `${text} ${percent(probability)}`)
+          .join("\n");
+        const rows = inside.top.slice(0, 3).map((token) =>
           element(
             "span",
             { style: { opacity: 0.25 + 0.75 * token.probability } },
-            filler(token, i),
+            tokenText(token, this.run.filler),
           )
         );
         const style = { width: `${across - 2}px` };

@@ -1,5 +1,5 @@
 /** One unit, opened: what it was given, why it was answered so, and how. */
-const { data, element, Plot, shown, percent, jpeg, happenings } = globalThis.kit;
+const { data, element, Plot, shown, tokenText, percent, jpeg, happenings } = globalThis.kit;
 const { queries, groups, ages } = data.axes;
 const wholes = 10_000;
 
@@ -91,6 +91,14 @@ function media(run, unit, sound) {
   );
 }
 
+/** What the agent says in a unit; a mark that is no word in brackets. */
+function word({ filler }, { event, inside }) {
+  if (event.text !== "") return shown(event.text);
+  const [token] = event.tokens;
+  const chosen = inside?.top.find((one) => one.token === token);
+  return chosen && token !== filler ? `none (${tokenText(chosen, filler)})` : "none";
+}
+
 /** What stands about a unit; `run` may lack it. */
 function openedUnit(run, unit, sound, title) {
   const place = element("article", { className: "unit" });
@@ -102,7 +110,7 @@ function openedUnit(run, unit, sound, title) {
   const { event, inside, modules, decisions } = unit;
   const signs = happenings(run, unit).map(([, means]) => means);
   place.append(facts(
-    ["agent's word", event.text === "" ? "none" : shown(event.text)],
+    ["agent's word", word(run, unit)],
     ...(unit.typed === "" ? [] : [["user typed", unit.typed]]),
     ...(inside
       ? [
@@ -135,7 +143,7 @@ function openedUnit(run, unit, sound, title) {
       table(
         ["word", "token", "probability"],
         inside.top.map(({ token, text, probability }) => [
-          text === "" ? "(says nothing)" : shown(text),
+          token === run.filler ? `${text} (says nothing)` : shown(text),
           `${token}`,
           percent(probability),
         ]),

@@ -262,17 +262,19 @@ function differenceTable() {
   );
 }
 
+const isSplit = runs.some(({ header }) => header.session.placement === "split");
 const legend = element(
   "p",
   { className: "legend" },
+  "P(speaks): orange where a word begins. Stages:",
   ...data.stages.filter(([name]) =>
     runs.some(({ units }) => units.some(({ event }) => event.ms[name] > 0))
-  )
-    .flatMap(([name, color]) => [
-      element("i", { style: { background: color } }),
-      name.replace(/[A-Z]/, (letter) => ` ${letter.toLowerCase()}`),
-    ]),
-  "  The dashed line is a unit's length: what is above it misses its deadline.",
+  ).flatMap(([name, , color]) => [
+    element("i", { style: { background: color } }),
+    name.replace(/[A-Z]/, (letter) => ` ${letter.toLowerCase()}`),
+  ]),
+  `${isSplit ? ". Left the thinker's, right the performer's" : ""}. Dashed: a unit's length; ` +
+    "! marks a unit whose busier role took longer.",
 );
 
 const hear = element(

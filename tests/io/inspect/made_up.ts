@@ -68,15 +68,15 @@ export async function madeUp(
   const provenance = await provenanceOf(startRun("replay", name));
   recorder.event(headerEvent({ user, agent }, provenance, null, {}));
   const next = random(1);
+  const strip = new Uint8Array(250_000).map((_, i) => (i * 7 + 40 * (i % 3)) >> 3);
   for (let unit = 0; unit < units; unit++) {
     const isUsers = unit % 20 < 8;
     const isAgents = unit % 20 >= 10 && unit % 20 < 17;
     const tone = (loud: boolean, rate: number) =>
       new Float32Array(2560).map((_, i) => loud ? 0.4 * Math.sin(i * rate) * next() : 0);
+    // A pattern that moves: pieces of one strip.
     const pictures = ({ frames, width, height }: StreamShape) =>
-      new Uint8Array(frames * width * height * 3).map((_, i) =>
-        (i / 3 % width + unit * 4 + 40 * (i % 3)) % 256
-      );
+      strip.slice(unit * 12, unit * 12 + frames * width * height * 3);
     const parted = unit >= partsAt;
     recorder.observe(unit, {
       audio: unit === 5 ? null : tone(isUsers, parted ? 0.11 : 0.1),
