@@ -57,10 +57,15 @@ export class ModelReader implements Reader {
 }
 
 /** Opens a reader. Voice and picture of its session are of no use, so its solver takes one step without
- * guidance.
+ * guidance, and nothing is decoded.
  *
  * @throws What `Model.openSession` throws. */
 export async function openReader(model: Model, seed = 0): Promise<Reader> {
   const solver = { name: "euler", steps: 1, guidance: 1 } as const;
-  return new ModelReader(await model.openSession({ seed, solver, schedule: "eager" }));
+  return new ModelReader(
+    await model.openSession(
+      { seed, solver, schedule: "eager" },
+      { textOnly: true },
+    ),
+  );
 }

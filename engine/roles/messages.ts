@@ -26,6 +26,8 @@ export interface Build {
   details: boolean;
   /** Responses bring their inspection. */
   inspect: boolean;
+  /** Nothing is decoded. */
+  textOnly: boolean;
   /** Which roles it plays: the thinker, a performer, or both on one device. */
   role: "thinker" | "performer" | "fused";
   /** To the session. */

@@ -162,12 +162,12 @@ const idle: { key: string; parts: Parts }[] = [];
 const mostIdle = 2;
 
 /** What sessions have in common that can take each other's parts over; null: these can't. */
-function idleKey({ role, settings, snapshot, details, inspect }: Build): string | null {
+function idleKey({ role, settings, snapshot, details, inspect, textOnly }: Build): string | null {
   if (role !== "fused" || snapshot || details || inspect) return null;
   const { personaFrame, voice, ...rest } = settings;
   const digest = (values: Uint8Array | Float32Array | null) =>
     values && createHash("sha256").update(new Uint8Array(values.slice().buffer)).digest("hex");
-  return JSON.stringify([rest, digest(personaFrame), digest(voice)]);
+  return JSON.stringify([rest, digest(personaFrame), digest(voice), textOnly]);
 }
 
 /** The parts of a closed session; where none fits, those that wait give their memory back. */
@@ -188,9 +188,9 @@ type Built = Promise<() => Promise<void>>;
 
 async function makeParts(
   model: Model,
-  { snapshot, details, inspect, peer }: Build,
+  { snapshot, details, inspect, textOnly, peer }: Build,
 ): Promise<Parts> {
-  const thinker = await Thinker.create(model, peer !== null, { details, inspect });
+  const thinker = await Thinker.create(model, peer !== null, { details, inspect, textOnly });
   const prefill = snapshot
     ? null
     : await computePrefill(model, peer !== null, (first) => thinker.begin(first));

@@ -54,6 +54,8 @@ export interface Extras {
   details?: boolean;
   /** What its passes looked like. */
   inspect?: boolean;
+  /** Its responses are silent and black: nothing is decoded. */
+  textOnly?: boolean;
 }
 
 /** A unit with the flat f32 latents that it was decoded from. */
@@ -95,7 +97,7 @@ export class Thinker {
   readonly #decoder: UnitDecoder;
   readonly #decode: Plan;
   readonly #passReadback: Readback<readonly [Tensor, ...Tensor[]]>;
-  readonly #mediaReadback: Readback<readonly [Tensor, Tensor, Tensor]>;
+  readonly #mediaReadback: Readback<readonly [Tensor, ...Tensor[]]>;
   readonly #fence: Readback;
   /** Latents of the first frame of the response's pictures, where that comes alone. */
   #first: Tensor | null = null;
@@ -135,7 +137,8 @@ export class Thinker {
     const optional = [this.#slice, this.#allLogits, this.#looking?.shares ?? null]
       .filter((tensor) => tensor !== null);
     this.#passReadback = new Readback(gpu, [this.#textIds, ...optional]);
-    this.#mediaReadback = new Readback(gpu, [...this.#decoder.outputs, this.latents]);
+    const media = extras.textOnly ? [] : this.#decoder.outputs;
+    this.#mediaReadback = new Readback(gpu, [this.latents, ...media]);
     this.#fence = new Readback(gpu, [this.#unit]);
   }
 
@@ -308,8 +311,18 @@ export class Thinker {
 
   /** Decodes `latents` into samples and frames; each response exactly once, in order. */
   async decode(): Promise<DecodedUnit> {
-    const [audio, frames, latents] = await this.#mediaReadback.run(this.#decode);
-    return { ...this.#decoder.media(audio, frames), latents: new Float32Array(latents) };
+    const [read, audio, frames] = await this.#mediaReadback.run(
+      ...this.#extras.textOnly ? [] : [this.#decode],
+    );
+    const latents = new Float32Array(read);
+    if (audio && frames) return { ...this.#decoder.media(audio, frames), latents };
+    const { layout, checkpoint: { config } } = this.model;
+    const { width, height } = config.response.video;
+    return {
+      audio: new Float32Array(layout.agentSamples),
+      frames: new Uint8Array(layout.frames * width * height * 3),
+      latents,
+    };
   }
 
   /** Goes back to before the first unit; prefill stays in history. */

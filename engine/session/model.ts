@@ -36,6 +36,7 @@ const durabilityRules = {
   patience: number(1, 1e9),
   details: { kind: "flag" },
   inspect: { kind: "flag" },
+  textOnly: { kind: "flag" },
   untilExit: { kind: "flag" },
   signal: { kind: "signal" },
 } as const satisfies RulesOf<Durability>;
@@ -176,15 +177,15 @@ function prepare(
   durability: Durability,
 ): Prepared {
   const given = readOptions(durability, durabilityRules, "durability");
-  const { resume, snapshotEvery = 0, patience = 60_000, details = false, inspect = false, signal } =
-    given;
+  const { resume, snapshotEvery = 0, patience = 60_000, signal } = given;
+  const { details = false, inspect = false, textOnly = false } = given;
   const snapshot = resume ? checkSnapshot(resume, checkpoint) : null;
   const settings = snapshot
     ? resumeSettings(checkpoint, options, snapshot, tokenizer)
     : resolveSettings(checkpoint, options, tokenizer);
   return {
     ...{ checkpoint, tokenizer, settings, snapshot, snapshotEvery, patience },
-    ...{ details, inspect, signal },
+    ...{ details, inspect, textOnly, signal },
   };
 }
 

@@ -163,7 +163,7 @@ export class Roles {
    * @throws Error when a role fails, or the session or the Workers are closed meanwhile.
    */
   async openSession(
-    build: Pick<Build, "settings" | "snapshot" | "details" | "inspect">,
+    build: Pick<Build, "settings" | "snapshot" | "details" | "inspect" | "textOnly">,
     receive: (message: FromThinker) => void,
     lost: (error: Error) => void,
   ): Promise<{ session: SessionRoles; infos: RoleInfos }> {

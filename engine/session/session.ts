@@ -95,6 +95,9 @@ export interface Durability {
   /** Each response brings its `inspection` (false): attention shares, the solver's path and the
    * likeliest words. A tick takes longer; what is answered stays the same. */
   inspect?: boolean;
+  /** Nothing is decoded (false): responses bring silence and black pictures. Their text, tokens and
+   * latents stay the same, and a tick is shorter. Decoders begin anew where its snapshot is resumed. */
+  textOnly?: boolean;
   /** The model's Workers stay when the session closes, until the process ends (false). For the last
    * session of a program that leaves by `Deno.exit()`: a driver that is being unloaded while exit
    * handlers run crashes the process, one that stays doesn't. */
@@ -121,6 +124,7 @@ export interface Opening {
   snapshotEvery: number;
   details: boolean;
   inspect: boolean;
+  textOnly: boolean;
   /** The model's Workers, opened anew where they failed. */
   roles(): Promise<Roles>;
   /** Called when the session has closed. */
@@ -203,10 +207,10 @@ export class WorkerSession implements Session {
 
   /** Starts the roles where the newest snapshot says, or anew, and sends them what came since. */
   async #start(): Promise<RoleInfos> {
-    const { settings, details, inspect } = this.opening;
+    const { settings, details, inspect, textOnly } = this.opening;
     const roles = await this.opening.roles();
     const { session, infos } = await roles.openSession(
-      { settings, details, inspect, snapshot: this.#journal.snapshot },
+      { settings, details, inspect, textOnly, snapshot: this.#journal.snapshot },
       (message) => this.#receive(message),
       (error) => this.#recover(error),
     );

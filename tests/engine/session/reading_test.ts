@@ -1,7 +1,7 @@
 /** The ends of a loop: breaking out, stepping, signals, closing, errors of the source. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
-import { openSession } from "../../../engine/session/model.ts";
+import { openModel, openSession } from "../../../engine/session/model.ts";
 import type { SessionOptions } from "../../../engine/model/settings.ts";
 import type { Observation, Response } from "../../../engine/checkpoint/unit.ts";
 import { randomCheckpoint, randomObservations, tinyConfig } from "../support.ts";
@@ -216,6 +216,31 @@ withAdapter("snapshot({ after }) is the one that snapshot() gives at that unit",
   session.end();
   await refused;
 });
+
+withAdapter(
+  "a session for its text alone gives the same text and latents, silent and black",
+  async () => {
+    const { placement, ...rest } = options;
+    await using model = await openModel(checkpoint, placement ? { placement } : {});
+    const replay = async (textOnly: boolean) => {
+      await using session = await model.openSession(rest, { textOnly });
+      return await Array.fromAsync(session.respond(list));
+    };
+    // Parts of a closed session aren't taken over by one of the other kind.
+    const [heard, silent, again] = [await replay(false), await replay(true), await replay(false)];
+    assertEquals(content(again), content(heard));
+    const kept = (responses: Response[]) =>
+      content(responses).map(({ audio: _, frames: __, ...rest }) => rest);
+    assertEquals(kept(silent), kept(heard));
+    for (const [i, { audio, frames }] of silent.entries()) {
+      assertEquals([audio.length, frames.length], [
+        heard[i]?.audio.length,
+        heard[i]?.frames.length,
+      ]);
+      assert(audio.every((sample) => sample === 0) && frames.every((value) => value === 0));
+    }
+  },
+);
 
 withAdapter(
   "details bring latents, probabilities and the typed text that waits, and change nothing",
