@@ -54,7 +54,10 @@ export interface Waited {
 
 /** The waits of a recording. @param withCompute Counts this machine's compute time. */
 export function waits(
-  { live: { turns, onsets, computeMs }, active }: Answered,
+  { live: { turns, onsets, computeMs }, active }: {
+    live: Pick<Answered["live"], "turns" | "onsets" | "computeMs">;
+    active: string;
+  },
   unitMs: number,
   network: Network | null,
   withCompute: boolean,

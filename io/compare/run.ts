@@ -6,27 +6,24 @@ import type { SharedBasis } from "../eval/figures/basis.ts";
 import { EventsFile, eventsSchema, readEvalFile } from "../eval/figures/events_file.ts";
 import { type RecordingResult, unflag } from "../eval/figures/recording_result.ts";
 import type { Job } from "../eval/jobs.ts";
-import { onset as firstOnset, runAt } from "../eval/measures/activity.ts";
-import type { Measured } from "../eval/measurement.ts";
-import type { Recording } from "../eval/recordings.ts";
 import { usable } from "../eval/resume.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { spokenWords } from "../layouts/words.ts";
 import { streamShapes } from "../media/stream_shape.ts";
 import { defaultTracks } from "../media/tracks.ts";
 import { WavWriter } from "../media/wav.ts";
-import { truthRate } from "../eval/measures/truth.ts";
 import { round } from "../pace/statistics.ts";
 import { valueDigest } from "../provenance/digests.ts";
 import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { soundRate } from "../score/activity.ts";
 import { listen } from "../score/listen.ts";
 import { type Detector, scoreSides } from "../score/score.ts";
-import type { Exchange } from "../score/turns.ts";
 import { ifThere } from "../system/errors.ts";
 import type { Condition } from "./conditions.ts";
-import { type Answered, isAnswered, type Turn } from "./result.ts";
+import { isJudged } from "./recordings.ts";
+import { type Answered, isAnswered } from "./result.ts";
 import { Tap } from "./tap.ts";
+import { heardTurns, truthTurns } from "./turns.ts";
 import { WorkMeter } from "./work.ts";
 
 /** What an agent is asked to do. */
@@ -144,8 +141,9 @@ export async function answerAll(asked: Asked): Promise<Answered[]> {
       if (shown.includes(recording.name)) {
         await keepSound(soundPath(folder, agent.name, recording.name), heard.agent.sound);
       }
-      const turns = turnsOf(recording, measured, config.unit_ms) ??
-        heardTurns(score.voice.exchange, measured, config.unit_ms);
+      const turns = isJudged(truth)
+        ? truthTurns(truth, measured.outcomes, unflag(measured.active), config.unit_ms)
+        : heardTurns(score.voice.exchange, measured.active, config.unit_ms);
       const { seconds: cpuSeconds, peakBytes } = work;
       return { live: { ...tap.live, cpuSeconds, peakBytes, turns, truth, userScores, score } };
     },
@@ -180,42 +178,4 @@ async function keepSound(path: string, sound: Float32Array): Promise<void> {
   await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
   const writer = await WavWriter.create(path, soundRate);
   await writer.write(sound).finally(() => writer.close());
-}
-
-/** The judged spoken questions; null: the recording has no truth record of questions. */
-function turnsOf({ truth }: Recording, { outcomes, active }: Measured, unitMs: number) {
-  if (truth.events.length === 0) return null;
-  const voice = unflag(active);
-  return truth.events.flatMap((event): Turn[] => {
-    if (event.type !== "question" || event.typed) return [];
-    const found = (measure: string) =>
-      outcomes.find((one) => one.measure === measure && one.unit === event.start);
-    if (!found("missed")) return [];
-    const { start: turn, end, endSample } = event;
-    const endMs = endSample === null ? (end + 1) * unitMs : (endSample * 1000) / truthRate;
-    const delay = found("delay");
-    if (!delay) return [{ turn, endMs, onset: null, early: false }];
-    const begins = end + delay.value;
-    const onset = runAt(voice, begins)?.first ?? firstOnset(voice, begins, begins + 2) ?? begins;
-    return [{ turn, endMs, onset, early: onset < end }];
-  });
-}
-
-/** The user's turns as the detector hears them, and the agent's responses to them. */
-function heardTurns({ turns }: Exchange, { active }: Measured, unitMs: number): Turn[] {
-  const voice = unflag(active);
-  return turns.flatMap((turn, i): Turn[] => {
-    if (turn.side !== "user") return [];
-    const next = turns[i + 1];
-    const answered = next?.side === "agent" && next.latency !== null;
-    // The agent is heard one unit later than its stream says.
-    const unit = answered ? Math.floor((next.from * 1000) / unitMs - 1 + 1e-6) : 0;
-    const onset = answered ? voice.indexOf(true, Math.max(0, unit)) : -1;
-    return [{
-      turn: Math.floor((turn.from * 1000) / unitMs),
-      endMs: turn.to * 1000,
-      onset: onset < 0 ? null : onset,
-      early: answered && (next.latency ?? 0) < 0,
-    }];
-  });
 }
