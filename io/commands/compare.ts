@@ -1,6 +1,9 @@
 /** `compare`: two agents over the same recordings, on the same machine and network. */
 import { InputError } from "../../engine/config/errors.ts";
+import type { ModelConfig } from "../../engine/config/config.ts";
+import type { StreamShape } from "../../engine/checkpoint/unit.ts";
 import { parseAgent } from "../agents/agent.ts";
+import { smartTurnFile } from "../agents/smart_turn.ts";
 import { openAgent } from "../agents/open.ts";
 import { runCommand } from "../cli/commands.ts";
 import { checkForms } from "../cli/forms.ts";
@@ -15,23 +18,27 @@ import {
   comparedTables,
 } from "../compare/output.ts";
 import { paperWork } from "../compare/paper.ts";
+import { pageSections, sweepTables } from "../compare/page.ts";
+import { protocolOf } from "../compare/protocol.ts";
 import { isJudged, jobsOf } from "../compare/recordings.ts";
 import type { Answered } from "../compare/result.ts";
-import { answerAll } from "../compare/run.ts";
+import { answerAll, othersIn, readSound, soundPath } from "../compare/run.ts";
 import { paired, sideBySide } from "../compare/sides.ts";
+import { type Sweep, sweep, triedSettings } from "../compare/sweep.ts";
 import { defaultDraws, figureOptions } from "../eval/figures/output.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { fullDuplexBench } from "../layouts/full_duplex_bench.ts";
 import { sourceDigest } from "../provenance/digests.ts";
+import { streamShapes } from "../media/stream_shape.ts";
 import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";
-import { checkReport } from "../reports/report.ts";
+import { checkReport, writeReport } from "../reports/report.ts";
 import { tableMarkdown, tableText } from "../reports/table.ts";
 import { sessionOptions } from "../run/open_model.ts";
 import type { Detector } from "../score/score.ts";
 import { Silero } from "../score/silero.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
-import { print, say } from "../system/terminal.ts";
+import { print, say, showStatus } from "../system/terminal.ts";
 import type { Sources } from "./eval.ts";
 import type { Programs } from "./score.ts";
 
@@ -112,6 +119,10 @@ const spec = {
     },
     report: { kind: "text", value: "FILE", help: "write a page with everything (.html)" },
     force: { kind: "flag", help: "replace the report if it exists" },
+    "no-sweep": {
+      kind: "flag",
+      help: "leave out what settings of turn-taking would decide over these recordings",
+    },
     ...ffmpegOption,
     quiet: { kind: "flag", help: "say nothing but errors and the figures" },
     ...figureOptions,
@@ -132,13 +143,15 @@ export interface Handed extends Sources, Programs {}
 export interface Openers {
   agent: typeof openAgent;
   detector: () => Promise<Detector & AsyncDisposable>;
+  /** Smart Turn's network; null: it isn't installed. */
+  smartTurn: (judges: string) => Promise<Pick<Silero, "judge"> & AsyncDisposable | null>;
 }
 
 /** Runs the command. @returns The exit code: 0, or 130 (interrupted). */
 export function run(
   args: string[],
   handed: Handed,
-  open: Openers = { agent: openAgent, detector: Silero.open },
+  open: Openers = { agent: openAgent, detector: () => Silero.open(), smartTurn: openSmartTurn },
 ): Promise<number> {
   return runCommand(
     spec,
@@ -184,7 +197,9 @@ async function comparison(
   const paper = sessionOptions({ ...options, model: undefined, seed: undefined });
   const agents: Agent[] = [];
   const answered: Answered[][][] = [];
-  let [unitMs, wanted] = [0, 0];
+  let config: ModelConfig | null = null;
+  let shown: string[] = [];
+  let wanted = 0;
   await using detector = await open.detector();
   using interrupt = new Interrupt(() => Deno.exit(interruptedCode));
   for (const [at, one] of specs.entries()) {
@@ -194,21 +209,20 @@ async function comparison(
       ...{ ffmpeg, judges: handed.judges },
     });
     try {
-      const { name, line, settings, checkpointDigest, config } = agent;
-      if (unitMs > 0 && unitMs !== config.unit_ms) {
+      const { name, line, settings, checkpointDigest, config: { unit_ms } } = agent;
+      if (config !== null && unit_ms !== config.unit_ms) {
         throw new InputError(
-          `${name}: a unit has ${config.unit_ms} ms, and ${unitMs} ms with ${first}: compare agents ` +
-            "with the same unit",
+          `${name}: a unit has ${unit_ms} ms, and ${config.unit_ms} ms with ${first}: compare ` +
+            "agents with the same unit",
         );
       }
-      unitMs = config.unit_ms;
+      config ??= agent.config;
       agents.push({ name, line, settings, checkpointDigest, paper: await paperWork(one, paper) });
       const own: Answered[][] = [];
       for (const [at, condition] of conditions.entries()) {
-        const jobs = await jobsOf(choice, condition, at === 0, unitMs);
+        const jobs = await jobsOf(choice, condition, at === 0, unit_ms);
         wanted += jobs.length;
-        const shown = options.show?.split(",") ??
-          (at === 0 ? jobs.slice(0, 3).map(({ name }) => name) : []);
+        if (at === 0) shown = options.show?.split(",") ?? jobs.slice(0, 3).map(({ name }) => name);
         own.push(
           await answerAll({
             ...{ agent, jobs, condition, folder: output, shown, noiseSeed, program, detector },
@@ -227,7 +241,8 @@ async function comparison(
     say(`interrupted after ${there} of ${wanted} recordings: the same command goes on`);
     return interruptedCode;
   }
-  if (options.only !== undefined) return 0;
+  if (options.only !== undefined || config === null) return 0;
+  const { unit_ms: unitMs } = config;
 
   const compared = conditions.map((condition, at): Compared => {
     const [all, others] = [answered[0]?.[at] ?? [], answered[1]?.[at] ?? []];
@@ -245,6 +260,17 @@ async function comparison(
         ),
     };
   });
+  const pairs = conditions.map((_, at) => paired(answered[0]?.[at] ?? [], answered[1]?.[at] ?? []));
+  const swept = options["no-sweep"] || !specs.some(({ kind }) => kind !== "folder") ||
+      !pairs[0]?.[0].some(({ live }) => isJudged(live.truth))
+    ? null
+    : await sweepAll(options, handed, open, {
+      folder: output,
+      condition: conditions[0]?.name ?? "",
+      agents: agents.map(({ name }, side) => ({ name, results: pairs[0]?.[side as 0 | 1] ?? [] })),
+      shape: streamShapes(config).user,
+      draws,
+    });
   const provenance = await provenanceOf(started, {
     settings: {
       ...{ agents: agents.map(({ settings }) => settings), draws, swaps: choice.swaps },
@@ -254,13 +280,64 @@ async function comparison(
     seeds: { noise: noiseSeed, recordings: options.seeds ?? null },
   });
   if (options.json) {
-    await printResult("compare/1", provenance, { unitMs, agents, conditions: compared });
+    const result = { unitMs, agents, conditions: compared, sweep: swept };
+    await printResult("compare/1", provenance, result);
   } else if (options.csv) await print(comparedCsv(compared));
   else {
-    const tables = [agentsTable(agents), ...compared.flatMap(comparedTables)];
+    const tables = [
+      agentsTable(agents),
+      ...compared.flatMap(comparedTables),
+      ...(swept ? sweepTables(swept) : []),
+    ];
     await print(tables.map(options.markdown ? tableMarkdown : tableText).join("\n"));
   }
+  if (options.report !== undefined) {
+    const benches = await pageSections({
+      ...{ agents, compared, pairs, sweep: swept, unitMs, shown },
+      sound: (agent, name) => readSound(soundPath(output, agent, name), ffmpeg),
+      protocol: protocolOf({ agents, compared, provenance, config, choice }),
+    });
+    await writeReport(options.report, { provenance, model: { name: "Side by side" }, benches });
+  }
   return 0;
+}
+
+/** What settings of turn-taking would decide over the recordings of the first condition. */
+async function sweepAll(
+  { draws: _, quiet, ffmpeg }: Options,
+  { judges }: Handed,
+  open: Openers,
+  { folder, condition, agents, shape, draws }: {
+    folder: string;
+    condition: string;
+    agents: { name: string; results: Answered[] }[];
+    shape: StreamShape;
+    draws: number;
+  },
+): Promise<Sweep> {
+  const all = [
+    ...agents,
+    ...await othersIn(folder, condition, agents.map(({ name }) => name)),
+  ];
+  await using judge = await open.smartTurn(judges);
+  const found = ffmpegFinder(ffmpeg);
+  const swept = await sweep(
+    ...[all, triedSettings(judge), shape] as const,
+    (name) => readSound(soundPath(folder, null, name), found),
+    draws,
+    (done, count) => quiet || showStatus(`turn-taking: ${done} of ${count} settings`),
+  );
+  if (!quiet) showStatus("");
+  const without = "Smart Turn isn't installed, so it isn't here: 'deno task setup --judges'";
+  return judge ? swept : { ...swept, notes: [without] };
+}
+
+async function openSmartTurn(judges: string): Promise<Silero | null> {
+  const file = await smartTurnFile(judges).catch((error) => {
+    if (error instanceof InputError) return null;
+    throw error;
+  });
+  return file === null ? null : await Silero.open(file);
 }
 
 function checkTogether(options: Options, folder: string | undefined): void {

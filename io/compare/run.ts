@@ -179,3 +179,25 @@ async function keepSound(path: string, sound: Float32Array): Promise<void> {
   const writer = await WavWriter.create(path, soundRate);
   await writer.write(sound).finally(() => writer.close());
 }
+
+/** What other agents answered under a condition, of which this folder holds results: by their names. */
+export async function othersIn(
+  folder: string,
+  condition: string,
+  but: readonly string[],
+): Promise<{ name: string; results: Answered[] }[]> {
+  const others: { name: string; results: Answered[] }[] = [];
+  const known = new Set(but.map((name) => resultsPath(folder, name, condition)));
+  for await (const { name } of Deno.readDir(folder)) {
+    const path = `${folder}/${name}`;
+    if (!name.endsWith(`.${fileName(condition)}.jsonl`) || known.has(path)) continue;
+    const { header, results } = await readEvalFile(path);
+    const agent = header.runs.at(-1)?.checkpoint?.path ?? name;
+    others.push({ name: agent, results: results.filter(isAnswered) });
+  }
+  return others.sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+/** Kept sound. */
+export const readSound = async (path: string, ffmpeg: FfmpegFinder): Promise<Float32Array> =>
+  (await listen({ path, tracks: defaultTracks }, null, ffmpeg)).sound;

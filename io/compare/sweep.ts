@@ -6,8 +6,10 @@
  */
 import { Dialogue } from "../../engine/cascade/dialogue.ts";
 import type { EndOfTurn, Parts } from "../../engine/cascade/parts.ts";
+import { presets } from "../../engine/cascade/presets.ts";
 import type { TurnSettings } from "../../engine/cascade/turns.ts";
 import type { Response, StreamShape } from "../../engine/checkpoint/unit.ts";
+import { oracleEnd, silenceTimer, smartTurn } from "../agents/ears.ts";
 import { type Interval, intervalOf, meanOf, quantileOf } from "../eval/figures/estimates.ts";
 import { conversationOf } from "../eval/figures/parts.ts";
 import { flags, unflag } from "../eval/figures/recording_result.ts";
@@ -17,6 +19,7 @@ import type { Outcome } from "../eval/measures/outcomes.ts";
 import type { Question, Truth } from "../eval/measures/truth.ts";
 import { wordsOf } from "../eval/measures/words.ts";
 import { windowSamples } from "../score/activity.ts";
+import type { Silero } from "../score/silero.ts";
 import { waits } from "./latency.ts";
 import type { Answered, Live, Turn } from "./result.ts";
 import { truthTurns } from "./turns.ts";
@@ -89,11 +92,10 @@ export async function decide(
   const texts: string[] = [];
   for (let unit = 0; unit < truth.units; unit++) {
     script.unit = unit;
-    const text = truth.timeline[unit]?.typed ?? undefined;
     const audio = sound?.slice(unit * shape.samples, (unit + 1) * shape.samples) ?? null;
     const given = {
       audio: audio?.length === shape.samples ? audio : null,
-      ...{ frames: null, ...(text === undefined ? {} : { text }) },
+      ...{ frames: null, text: truth.timeline[unit]?.typed ?? "" },
     };
     texts.push((await dialogue.answer(unit, given, 0)).text);
   }
@@ -107,9 +109,9 @@ export async function decide(
   return { name, swap, active, outcomes, live: { turns, onsets: [], computeMs, truth } };
 }
 
-function scoresOf(scores: readonly number[], unit: number, { samples }: StreamShape): number[] {
+function scoresOf(scores: readonly number[], unit: number, { samples }: StreamShape) {
   const windows = Math.floor(samples / windowSamples);
-  return Array.from({ length: windows }, (_, i) => scores[unit * windows + i] ?? 0);
+  return Float32Array.from({ length: windows }, (_, i) => scores[unit * windows + i] ?? 0);
 }
 
 /** Reader, answerer and speaker that follow the truth record. */
@@ -220,12 +222,20 @@ export function pointOf(
   };
 }
 
-/** Turns that both answered, and those of them whose answers begin in the same unit: does a full run
- * decide as the turn logic alone does? */
+/** How far a full run decides as the turn logic alone does. */
+export interface Agreement {
+  /** The agent, and the settings it is held against. */
+  agent: string;
+  decisions: string;
+  /** Turns that both answered, and those of them whose answers begin in the same unit. */
+  turns: number;
+  same: number;
+}
+
 export function agreement(
   full: readonly Decided[],
   decided: readonly Decided[],
-): { turns: number; same: number } {
+): Pick<Agreement, "turns" | "same"> {
   const others = new Map(decided.map((one) => [one.name, one]));
   const pairs = full.flatMap(({ name, live }) =>
     live.turns.flatMap(({ turn, onset }) => {
@@ -234,4 +244,99 @@ export function agreement(
     })
   );
   return { turns: pairs.length, same: pairs.filter((one) => one).length };
+}
+
+/** Seconds of the silence timers that make the curve. */
+const timers = Array.from({ length: 15 }, (_, i) => (i + 1) / 10);
+
+/** Pipecat's timer without Smart Turn: 0.6 s after the activity's end, which is 0.2 s of silence. */
+const pipecatTimer = 0.8;
+
+/** What is tried: the curve of timers, the frameworks as they are shipped, and the upper bound. All
+ * timers, and the oracle, stand on LiveKit's activity. @param judge Smart Turn's; null: it isn't there. */
+export function triedSettings(judge: Pick<Silero, "judge"> | null): Tried[] {
+  const { livekit, pipecat } = presets;
+  const timer = (
+    name: string,
+    settings: TurnSettings,
+    seconds: number,
+    onCurve: boolean,
+  ): Tried => ({
+    ...{ name, settings, end: () => silenceTimer(seconds), hears: false },
+    silence: onCurve ? seconds : null,
+  });
+  return [
+    ...timers.map((seconds) => timer(`${seconds} s of silence`, livekit, seconds, true)),
+    timer("LiveKit's preset", livekit, livekit.stop, false),
+    timer("Pipecat's preset without Smart Turn", pipecat, pipecatTimer, false),
+    ...(judge
+      ? [{
+        ...{ name: "Pipecat's preset with Smart Turn", settings: pipecat, hears: true },
+        ...{ end: () => smartTurn(judge), silence: null },
+      }]
+      : []),
+    { name: "oracle", settings: livekit, end: oracleEnd, hears: false, silence: null },
+  ];
+}
+
+/** All points, and how far full runs agree with decisions. */
+export interface Sweep {
+  points: SweepPoint[];
+  agreements: Agreement[];
+  /** What isn't in it, and why. */
+  notes: string[];
+}
+
+/**
+ * Sweeps over the recordings of a run.
+ *
+ * @param agents Agents' own answers to these recordings, the first one's for what the user is heard as.
+ * @param sound Reads the user's sound.
+ */
+export async function sweep(
+  agents: readonly { name: string; results: readonly Answered[] }[],
+  tried: readonly Tried[],
+  shape: StreamShape,
+  sound: (name: string) => Promise<Float32Array>,
+  draws: number,
+  progress: (done: number, all: number) => void,
+): Promise<Sweep> {
+  const { unitMs } = shape;
+  const heard = (agents[0]?.results ?? []).filter(({ swap }) => swap === null);
+  const points: SweepPoint[] = [];
+  const decisions: { name: string; decided: Decided[] }[] = [];
+  for (const [at, one] of tried.entries()) {
+    progress(at, tried.length);
+    const decided: Decided[] = [];
+    for (const result of heard) {
+      decided.push(await decide(result, one, shape, one.hears ? await sound(result.name) : null));
+    }
+    const { name, silence } = one;
+    points.push(pointOf({ name, kind: "decisions", silence }, decided, unitMs, draws));
+    decisions.push({ name, decided });
+  }
+  const agreements = agents.flatMap(({ name, results }) =>
+    decisions.map(({ name: other, decided }): Agreement => ({
+      ...{ agent: name, decisions: other },
+      ...agreement(results, decided),
+    }))
+  );
+  return {
+    points: [
+      ...points,
+      ...agents.map(({ name, results }) =>
+        pointOf({ name, kind: "full", silence: null }, results, unitMs, draws)
+      ),
+    ],
+    agreements: bestOf(agreements),
+    notes: [],
+  };
+}
+
+/** Of each agent the settings that it agrees with most. */
+function bestOf(all: readonly Agreement[]): Agreement[] {
+  const share = ({ turns, same }: Agreement) => turns > 0 ? same / turns : -1;
+  return [...Map.groupBy(all, ({ agent }) => agent).values()].map((list) =>
+    list.reduce((best, one) => share(one) > share(best) ? one : best)
+  );
 }

@@ -22,6 +22,8 @@ export interface Bench {
   figures: object;
   tables: readonly Table[];
   plots: readonly Plot[];
+  /** More of the section, as HTML whose texts went through `escape`. */
+  html?: string;
   /** The model's own facts, when there is one. */
   model?: { name: string } & Record<string, unknown>;
   /** What only the bench knows of its provenance. */
@@ -142,6 +144,7 @@ ${
       ).join("\n")
     }
 ${bench.tables.map(tableHtml).join("\n")}
+${bench.html ?? ""}
 </section>`
   );
   const links = benches.length < 2
@@ -155,7 +158,7 @@ ${bench.tables.map(tableHtml).join("\n")}
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; media-src data:">
 <title>${escape(`${command}: ${model?.name ?? "wanstream"}`)}</title>
 <style>${style}</style>
 </head>
@@ -178,7 +181,8 @@ ${factsHtml({ ...provenance, model })}
 `;
 }
 
-function tableHtml({ title, columns, rows, notes = [] }: Table): string {
+/** A table of a page. */
+export function tableHtml({ title, columns, rows, notes = [] }: Table): string {
   const cells = (row: readonly (string | null)[], tag: "td" | "th") =>
     row.map((cell, i) =>
       i === 0 && tag === "td"

@@ -35,6 +35,8 @@ export interface Question {
   pauses: [number, number][];
   /** It interrupts the agent. */
   interrupts: boolean;
+  /** The card that it is about, where the record has it, e.g. ["red", "heart", "2"]. */
+  card: string[] | null;
   /** The right answer, and the unit in which the oracle begins it. */
   words: string[];
   answer: number;
@@ -177,6 +179,7 @@ function readEvent(event: Fields, units: number): TruthEvent | string {
         endSample: isGiven(event, "end_sample") ? event.whole("end_sample", [0, 1e10]) : null,
         pauses: pairs(event, "pauses"),
         interrupts: event.boolean("interrupts"),
+        card: isGiven(event, "card") ? event.list("card", anyLength).map(String) : null,
         words: words(event),
         answer: unit("answer"),
       };

@@ -114,6 +114,7 @@ export function question(
     endSample: null,
     pauses: [],
     interrupts: false,
+    card: null,
     words: ["it", "is", "red"],
     answer,
     ...changes,

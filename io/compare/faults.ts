@@ -1,0 +1,147 @@
+/** What became of each question of a conversation, and which module, unit and word went wrong. */
+import { runAt } from "../eval/measures/activity.ts";
+import { unflag } from "../eval/figures/recording_result.ts";
+import type { Question } from "../eval/measures/truth.ts";
+import { truthRate } from "../eval/measures/truth.ts";
+import type { Answered, Traced } from "./result.ts";
+
+/** The first thing that went wrong. */
+export interface Fault {
+  /** A cascade's module; `model`: there is only one. */
+  module: string;
+  unit: number;
+  what: string;
+}
+
+/** A question as an agent took it. */
+export interface Account {
+  question: Question;
+  /** Words from the question's end on; null: it wasn't judged. */
+  said: string | null;
+  isRight: boolean | null;
+  /** Units from the question's last to the answer's first; null: none came. */
+  delay: number | null;
+  /** A cascade's: what it read, the card that it saw, and its decisions in words. */
+  read: string | null;
+  card: string | null;
+  decisions: string[];
+  fault: Fault | null;
+}
+
+/** The questions of a recording, in order. */
+export function accounts(result: Answered, unitMs: number): Account[] {
+  const questions = result.live.truth.events.filter((event) => event.type === "question");
+  return questions.map((question, i): Account => {
+    const { start: unit, end } = question;
+    const outcome = (measure: string) =>
+      result.outcomes.find((one) => one.measure === measure && one.unit === unit);
+    const right = outcome("right");
+    const until = questions[i + 1]?.start ?? result.units;
+    const trace = result.live.trace.filter((one) => one.unit >= unit && one.unit < until);
+    const words = (module: string, before = until) =>
+      result.live.trace.findLast((one) =>
+        one.module === module && one.words !== undefined && one.unit < before &&
+        (module === "look" || one.unit >= unit)
+      )?.words?.join(" ") ?? null;
+    const answered = trace.find(({ module }) => module === "answer")?.unit ?? until - 1;
+    const account = {
+      ...{ question, said: right?.said ?? null, isRight: right ? right.value === 1 : null },
+      delay: outcome("delay")?.value ?? null,
+      ...{ read: words("read", answered + 1), card: words("look", answered + 1) },
+      decisions: trace.map(({ unit, module, what, words }) =>
+        `${unit} ${module}: ${what}${words?.length ? ` (${words.join(" ")})` : ""}`
+      ),
+    };
+    const isMissed = outcome("missed")?.value === 1;
+    const fault = brokenPause(question, result, trace, unitMs) ??
+      (isMissed || account.isRight === false ? wrong(account, result, trace, isMissed, end) : null);
+    return { ...account, fault };
+  });
+}
+
+/** The agent began to speak in a pause of the question. */
+function brokenPause(
+  { interrupts, pauses }: Question,
+  { active }: Answered,
+  trace: readonly Traced[],
+  unitMs: number,
+): Fault | null {
+  if (interrupts) return null;
+  const voice = unflag(active);
+  const unitOf = (sample: number) => Math.floor((sample * 1000) / truthRate / unitMs);
+  for (const [from, to] of pauses) {
+    for (let unit = unitOf(from) + 1; unit <= unitOf(to); unit++) {
+      if (!voice[unit] || voice[unit - 1]) continue;
+      const over = trace.find((one) => one.module === "endOfTurn" && one.unit >= unitOf(from));
+      return {
+        module: over ? "endOfTurn" : "model",
+        unit: over?.unit ?? unit,
+        what: over ? `${over.what}, in a pause of the question` : "it speaks in a pause",
+      };
+    }
+  }
+  return null;
+}
+
+function wrong(
+  { question, said, read, card }: Pick<Account, "question" | "said" | "read" | "card">,
+  result: Answered,
+  trace: readonly Traced[],
+  isMissed: boolean,
+  end: number,
+): Fault {
+  const { words: wanted, text, typed } = question;
+  const first = (module: string, test = (_: Traced) => true) =>
+    trace.find((one) => one.module === module && test(one));
+  if (result.live.trace.length > 0) {
+    const heard = first("activity");
+    if (!heard && !typed) {
+      return { module: "activity", unit: end, what: "the user's voice was not noticed" };
+    }
+    const over = first("endOfTurn", ({ what }) => what.startsWith("the turn is over"));
+    if (!over && !typed) {
+      return { module: "endOfTurn", unit: end, what: "the turn was not over in its time" };
+    }
+    const at = (module: string) => first(module)?.unit ?? over?.unit ?? end;
+    if (plain(read ?? "") !== plain(text)) {
+      return { module: "read", unit: at("read"), what: difference(text, read ?? "") };
+    }
+    const shown = question.card?.map(numberWord).join(" ");
+    if (shown !== undefined && card !== null && plain(card) !== plain(shown)) {
+      return { module: "look", unit: at("look"), what: difference(shown, card) };
+    }
+    const found = first("answer")?.words?.join(" ") ?? "";
+    if (found !== wanted.join(" ")) {
+      return { module: "answer", unit: at("answer"), what: difference(wanted.join(" "), found) };
+    }
+  }
+  const module = result.live.trace.length > 0 ? "speak" : "model";
+  if (isMissed || said === null || said === "") {
+    return { module, unit: end, what: "no answer was heard in its time" };
+  }
+  const spoken = said.split(" ");
+  const at = wanted.findIndex((word, i) => word !== spoken[i]);
+  const place = at < 0 ? wanted.length : at;
+  return { module, unit: unitOfWord(result, end, place), what: difference(wanted.join(" "), said) };
+}
+
+/** The unit in which the agent says its word of this place after a unit, or should. */
+function unitOfWord({ words, active }: Answered, end: number, place: number): number {
+  const said = words.filter(([unit]) => unit >= end);
+  const run = runAt(unflag(active), end, 1);
+  return said[place]?.[0] ?? said.at(-1)?.[0] ?? run?.end ?? end;
+}
+
+/** The first word that differs, in words. */
+function difference(wanted: string, got: string): string {
+  const [a, b] = [wanted, got].map((text) => plain(text).split(" ").filter((word) => word));
+  const at = (a ?? []).findIndex((word, i) => word !== b?.[i]);
+  if (at < 0) return `more than '${wanted}': '${got}'`;
+  const is = b?.[at];
+  return `word ${at + 1}: '${a?.[at]}' is wanted, ${is === undefined ? "nothing" : `'${is}'`} came`;
+}
+
+const plain = (text: string) => text.toLowerCase().replace(/[^\p{L}\p{N}' ]/gu, "").trim();
+
+const numbers = ["zero", "one", "two", "three", "four", "five", "six"];
+const numberWord = (word: string) => numbers[Number(word)] ?? word;
