@@ -1,0 +1,172 @@
+/** `compare` with agents that play parts: figures, resumption, the page in a browser. */
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { InputError } from "../../../engine/config/errors.ts";
+import { chromium, rendered } from "../chromium.ts";
+import { folderTest } from "../media.ts";
+import { draw } from "../../../io/reports/report.ts";
+import { assertSchema } from "../schemas.ts";
+import { shortenSilent } from "../eval/players.ts";
+import { compared, type Opened, openers, type Role } from "./fakes.ts";
+
+const names = ["100000", "100001"];
+
+/** Units of a recording: its first question and the answer. */
+const units = 40;
+const roles: Record<string, Role> = { quick: { late: 0 }, slow: { late: 2 } };
+
+async function recordings(folder: string): Promise<string> {
+  const set = `${folder}/set`;
+  for (const name of names) await shortenSilent(name, set, units);
+  return set;
+}
+
+interface Figure {
+  key: string;
+  of: string | null;
+  a: { value: number | null; events: number };
+  b: { value: number | null };
+  difference: { value: number | null };
+}
+
+const find = (figures: Figure[], key: string) => figures.find((one) => one.key === key);
+
+folderTest(
+  "two agents stand side by side, and a later answer is heard so much later",
+  async (folder) => {
+    const set = await recordings(folder);
+    const args = ["quick", "slow", set, "-o", `${folder}/out`, "--quiet", "--draws", "20"];
+    const { code, text } = await compared([...args, "--json"], openers(set, roles, new Map()));
+    assertEquals(code, 0);
+    const result = JSON.parse(text);
+    assertSchema(result);
+    const [{ figures, recordings: count, leftOut }] = result.conditions;
+    assertEquals([count, leftOut], [2, []]);
+    const f1 = find(figures, "activityF1");
+    assertEquals(f1?.a.value, 1);
+    assert((f1?.b.value ?? 1) < 1);
+    assertEquals(find(figures, "turns")?.a.value, find(figures, "turns")?.b.value);
+    const late = find(figures, "latencyMean");
+    assert((late?.a.events ?? 0) > 0);
+    // Too few turns for a figure, but the table tells how many.
+    const table = await compared(args, openers(set, roles, new Map()));
+    assertStringIncludes(table.text, `too few (${late?.a.events})`);
+    const csv = await compared([...args, "--csv"], openers(set, roles, new Map()));
+    assertStringIncludes(csv.text, "condition,group,key,of,label,a,aLow,aHigh");
+  },
+);
+
+folderTest(
+  "a comparison that was killed goes on behind its last result, with the same figures",
+  async (folder) => {
+    const set = await recordings(folder);
+    const args = (
+      out: string,
+    ) => ["quick", "slow", set, "-o", `${folder}/${out}`, "--json", "--quiet", "--draws", "0"];
+    const whole = await compared(args("whole"), openers(set, roles, new Map()));
+    const figures = (text: string) =>
+      JSON.parse(text).conditions[0].figures.filter(({ group }: { group: string }) =>
+        group !== "work"
+      );
+    for (let failsAt = 0; failsAt < names.length; failsAt++) {
+      const out = `cut${failsAt}`;
+      const cut = { ...roles, slow: { late: 2, failsAt } };
+      await assertRejects(() => compared(args(out), openers(set, cut, new Map())), Error, "killed");
+      // Killed while it wrote a line.
+      const file = `${folder}/${out}/slow.quiet.jsonl`;
+      const text = await Deno.readTextFile(file);
+      await Deno.writeTextFile(file, `${text}{"type":"recording","na`);
+      const opened: Opened = new Map();
+      const again = await compared(args(out), openers(set, roles, opened));
+      assertEquals(opened.get("quick"), []);
+      assertEquals(opened.get("slow"), names.slice(failsAt));
+      assertEquals(figures(again.text).map(withoutWaits), figures(whole.text).map(withoutWaits));
+    }
+    // Another agent under the same name isn't the same agent.
+    const other = { ...roles, slow: { late: 3 } };
+    await assertRejects(
+      () => compared(args("whole"), openers(set, other, new Map())),
+      InputError,
+      "rests on other settings",
+    );
+    // Each agent in a process of its own.
+    for (const only of ["A", "B"]) {
+      const one = args("parts").filter((arg) => arg !== "--json");
+      const opened: Opened = new Map();
+      const { text } = await compared([...one, "--only", only], openers(set, roles, opened));
+      assertEquals([text, [...opened.keys()]], ["", [only === "A" ? "quick" : "slow"]]);
+    }
+    const opened: Opened = new Map();
+    const both = await compared(args("parts"), openers(set, roles, opened));
+    assertEquals([...opened.values()].flat(), []);
+    assertEquals(figures(both.text).map(withoutWaits), figures(whole.text).map(withoutWaits));
+  },
+);
+
+/** What depends on the machine's speed is left out. */
+function withoutWaits(figure: Figure): Figure | null {
+  return /WithCompute|solverMs/.test(figure.key) ? null : figure;
+}
+
+const why = await draw([]).then(
+  () => chromium ? null : "no Chromium on PATH",
+  (error: Error) => error.message,
+);
+const browserTest = (name: string, fn: (folder: string) => Promise<void>) =>
+  why === null
+    ? folderTest(name, fn)
+    : Deno.test({ name: `${name} (skipped: ${why})`, ignore: true, fn: () => {} });
+
+browserTest(
+  "the page has plots, sound and every conversation's questions, and fetches nothing",
+  async (folder) => {
+    const set = await recordings(folder);
+    const trace = (unit: number) =>
+      unit === 31 ? [{ unit, module: "read", what: "words", words: ["what", "<colour>"] }] : [];
+    const open = openers(set, { quick: { late: 0 }, "cascade:x": { late: 2, trace } }, new Map());
+    const page = `${folder}/page.html`;
+    const args = [
+      "quick",
+      "cascade:x",
+      set,
+      "--report",
+      page,
+      "--quiet",
+      "--draws",
+      "0",
+      "--network",
+      "none;350ms",
+    ];
+    const { code, text } = await compared(args, open);
+    assertEquals(code, 0);
+    assertStringIncludes(text, "Settings and agents");
+    const source = await Deno.readTextFile(page);
+    const links = [...source.matchAll(/(?:src|href|url)\s*[=(]\s*["']?([^"')\s>]+)/g)]
+      .map(([, to = ""]) => to);
+    assertEquals(links.filter((to) => !/^(#|data:audio\/wav;base64,)/.test(to)), []);
+    const dom = await rendered(page, folder, "--proxy-server=127.0.0.1:9");
+    // The sweep, two networks with and without compute time, two conversations of two agents.
+    assertEquals(dom.match(/<figure id="plot-/g)?.length, 1 + 4 + 4);
+    assertEquals(dom.match(/<svg/g)?.length, 1 + 4 + 4);
+    assertEquals(dom.match(/<audio [^>]*src="data:audio\/wav;base64,UklGR/g)?.length, 4);
+    assertEquals(dom.match(/<details class="conversation">/g)?.length, 2);
+    assertStringIncludes(dom, "what &lt;colour&gt;");
+    assertStringIncludes(dom, "what isn't equal");
+  },
+);
+
+folderTest("compare refuses what doesn't go together", async (folder) => {
+  const open = openers(folder, roles, new Map());
+  const refused = (args: string[], message: string) =>
+    assertRejects(() => compared(args, open), InputError, message);
+  await refused(["quick"], "needs two agents");
+  await refused(["quick", "quick"], "given twice");
+  await refused(["quick", "slow", "a", "b"], "'b' is one too many");
+  await refused(["quick", "slow", "a", "--seeds", "1"], "not both");
+  await refused(["quick", "slow", "--conditions", "all"], "give --seeds");
+  await refused(["quick", "slow", "--seeds", "1", "--conditions", "loud"], "it may be");
+  await refused(["quick", "slow", "--network", "none;none"], "given twice");
+  await refused(["quick", "slow", "--network", "fast"], "is no time");
+  await refused(["quick", "slow", "--layout", "full-duplex-bench"], "needs its folder");
+  await refused(["quick", "slow", "--only", "A", "--json"], "--only prints nothing");
+  await refused(["quick", "slow", "--report", "x.pdf"], "should end in .html");
+});

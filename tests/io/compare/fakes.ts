@@ -1,0 +1,79 @@
+/** Agents that play parts, and everything else that `compare` opens. */
+import { openConfig } from "../../../engine/checkpoint/checkpoint.ts";
+import { InputError } from "../../../engine/config/errors.ts";
+import type { AgentSpec, OpenedAgent } from "../../../io/agents/agent.ts";
+import { type Openers, run } from "../../../io/commands/compare.ts";
+import type { Traced } from "../../../io/compare/result.ts";
+import type { UnitSession } from "../../../io/pace/pump.ts";
+import { levelScores } from "../../../io/score/activity.ts";
+import { captured, oraclePart, type Part, play, silence, sources } from "../eval/players.ts";
+
+export const config = await openConfig(new URL("../../../engine/models/nano-1", import.meta.url));
+
+/** How a fake agent plays: the oracle's part, so many units late; with a cascade's trace. */
+export interface Role {
+  late: number;
+  trace?: (unit: number) => Traced[];
+  /** Fails at the recording that it opens as this one (from 0). */
+  failsAt?: number;
+}
+
+/** What was opened: the names of recordings, by agent. */
+export type Opened = Map<string, string[]>;
+
+/** @param folder Of the recordings. */
+export function openers(folder: string, roles: Record<string, Role>, opened: Opened): Openers {
+  return {
+    agent(spec: AgentSpec): Promise<OpenedAgent> {
+      const role = roles[spec.text];
+      if (!role) throw new InputError(`${spec.text}: no such fake`);
+      const names: string[] = opened.get(spec.text) ?? [];
+      opened.set(spec.text, names);
+      return Promise.resolve({
+        ...{ name: spec.text, line: "a player", settings: { late: role.late }, config },
+        checkpointDigest: spec.text,
+        async open({ name }) {
+          if (role.failsAt === names.length) throw new Error(`${spec.text}: killed`);
+          names.push(name);
+          const part = await oraclePart(`${folder}/${name}`, config);
+          return traced(play(delayed(part, role.late)), role.trace);
+        },
+        close: () => Promise.resolve(),
+        processes: () => [],
+      });
+    },
+    detector: () =>
+      Promise.resolve({
+        scores: (sounds) => Promise.resolve(sounds.map(levelScores)),
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      }),
+    smartTurn: () => Promise.resolve(null),
+  };
+}
+
+function delayed({ texts, media }: Part, late: number): Part {
+  const before = Array.from({ length: late }, () => silence(config));
+  return {
+    texts: [...before.map(() => ""), ...texts],
+    media: [...before, ...media].slice(0, media.length),
+  };
+}
+
+function traced(session: UnitSession, trace: Role["trace"]): UnitSession {
+  if (!trace) return session;
+  return {
+    push: (observation) => session.push(observation),
+    end: () => session.end(),
+    close: () => session.close(),
+    async *[Symbol.asyncIterator]() {
+      for await (const response of session) yield { ...response, trace: trace(response.unit) };
+    },
+  };
+}
+
+/** Runs the command with fakes. */
+export async function compared(args: string[], open: Openers) {
+  const handed = { ...sources, judges: "none" };
+  const { result, out, err } = await captured(() => run(args, handed, open));
+  return { code: result, text: out, said: err };
+}
