@@ -20,10 +20,11 @@ import { listen } from "../score/listen.ts";
 import { type Detector, scoreSides } from "../score/score.ts";
 import { ifThere } from "../system/errors.ts";
 import type { Condition } from "./conditions.ts";
+import { heardTurns, truthTurns } from "./latency.ts";
 import { isJudged } from "./recordings.ts";
 import { type Answered, isAnswered } from "./result.ts";
 import { Tap } from "./tap.ts";
-import { heardTurns, truthTurns } from "./turns.ts";
+
 import { WorkMeter } from "./work.ts";
 
 /** What an agent is asked to do. */

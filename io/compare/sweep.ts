@@ -20,9 +20,8 @@ import type { Question, Truth } from "../eval/measures/truth.ts";
 import { wordsOf } from "../eval/measures/words.ts";
 import { windowSamples } from "../score/activity.ts";
 import type { Silero } from "../score/silero.ts";
-import { waits } from "./latency.ts";
+import { truthTurns, waits } from "./latency.ts";
 import type { Answered, Live, Turn } from "./result.ts";
-import { truthTurns } from "./turns.ts";
 
 /** A value with its interval. */
 export interface Known {
