@@ -15,6 +15,7 @@ import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { fileDigest } from "../provenance/digests.ts";
 import { openSharedModel, ownModel, sessionOptions } from "../run/open_model.ts";
 import { soundRate, windowSamples } from "../score/activity.ts";
+import { judgesPython } from "../score/judges.ts";
 import { Silero, sileroVersion } from "../score/silero.ts";
 import { ifThere } from "../system/errors.ts";
 import type { AgentSpec, OpenedAgent, TurnEnd } from "./agent.ts";
@@ -92,15 +93,19 @@ async function openCascade(
   const { activity, preset, end, bargeIn } = spec.choice;
   const turns = { ...presets[preset], ...(bargeIn === null ? {} : { bargeIn }) };
   const folder = spec.model ?? await ownModules();
-  await using closing = new AsyncDisposableStack();
-  const usesChild = activity === "silero" || end.by === "smart";
+  // What is missing shows before anything is opened.
   const network = end.by === "smart" ? await smartTurnFile(options.judges) : undefined;
-  const child = usesChild ? closing.use(await Silero.open(network)) : null;
-  const parts = spec.kind === "public" ? closing.use(await PublicParts.open(options.judges)) : null;
+  if (spec.kind === "public") {
+    await judgesPython(options.judges, "cascade:public: its parts aren't");
+  }
+  await using closing = new AsyncDisposableStack();
   const { shared, checkpoint, own, settings, line } = await openModules(folder, options);
   closing.defer(() => shared.close());
   const layout = unitLayout(checkpoint.config);
   checkHearing(folder, layout.user);
+  const parts = spec.kind === "public" ? closing.use(await PublicParts.open(options.judges)) : null;
+  const usesChild = activity === "silero" || network !== undefined;
+  const child = usesChild ? closing.use(await Silero.open(network)) : null;
   const speaks = (seed: number) =>
     openSpeaker(shared.model, checkpoint, { ...own.solver && { solver: own.solver }, seed });
   const face = parts && await stillFace(speaks(0), layout.agent.frames);
@@ -113,6 +118,8 @@ async function openCascade(
   };
   const by = endText(end);
   const detector = activity === "silero" ? sileroVersion : "-40 dB of full scale";
+  const program = parts &&
+    await fileDigest(...programs.map((name) => `${options.judges}/${name}`));
   const ends = closing.move();
   return {
     name: spec.text,
@@ -120,12 +127,7 @@ async function openCascade(
       `${detector} (${preset}), turn's end by ${by}, barge-in ${turns.bargeIn} s, ${line}`,
     settings: {
       ...{ kind: spec.kind, activity: detector, preset, turns, end: by, ...settings },
-      ...(parts
-        ? {
-          ...{ public: parts.names, face: "still" },
-          program: await fileDigest(...programs.map((name) => `${options.judges}/${name}`)),
-        }
-        : {}),
+      ...(parts ? { public: parts.names, face: "still", program } : {}),
     },
     checkpointDigest: checkpoint.digest,
     config: checkpoint.config,
