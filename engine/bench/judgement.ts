@@ -20,6 +20,9 @@ export const bars = {
 } as const;
 export type Bar = keyof typeof bars;
 
+/** A launch that does less isn't asked to fill a card. */
+const smallWork = { flops: 1e8, bytes: 2e6 };
+
 /** A kernel's form at one size of launch. */
 export interface JudgedKernel {
   kernel: string;
@@ -44,9 +47,12 @@ export interface JudgedKernel {
   misses: { bar: Bar; reason: string | null }[];
 }
 
+/** What is judged of a launch. */
+export type JudgedLaunch = Pick<Dispatch, "label" | "groups" | "flops" | "bytes" | "facts">;
+
 /** Every kind of launch, those with the most operations first. */
-export function judge(launches: readonly Dispatch[]): JudgedKernel[] {
-  const kinds = new Map<string, Dispatch[]>();
+export function judge(launches: readonly JudgedLaunch[]): JudgedKernel[] {
+  const kinds = new Map<string, JudgedLaunch[]>();
   for (const launch of launches) {
     const key = [kernelName(launch), launch.facts?.form, launch.groups, launch.flops, launch.bytes]
       .join();
@@ -57,7 +63,7 @@ export function judge(launches: readonly Dispatch[]): JudgedKernel[] {
   return [...kinds.values()].map(judged).sort((a, b) => b.flops - a.flops);
 }
 
-function judged(kind: readonly Dispatch[]): JudgedKernel {
+function judged(kind: readonly JudgedLaunch[]): JudgedKernel {
   const [launch] = kind;
   if (!launch) throw new RangeError("no launch");
   const { facts } = launch;
@@ -72,7 +78,8 @@ function judged(kind: readonly Dispatch[]): JudgedKernel {
     return { what: access.what, count, used: 1, bad: count };
   });
   const missed: Bar[] = [];
-  if (groupsPerUnit < bars.groups) missed.push("groups");
+  const isSmall = launch.flops < smallWork.flops && launch.bytes < smallWork.bytes;
+  if (groupsPerUnit < bars.groups && !isSmall) missed.push("groups");
   if (loads && loads.bad > bars.sectors) missed.push("sectors");
   if (banks && banks.count > bars.conflicts) missed.push("conflicts");
   if (facts && facts.registers > bars.registers) missed.push("registers");

@@ -324,6 +324,10 @@ function plainFacts(shape: AttentionShape, { lanes, queries }: AttentionVariant)
     historyBytes: 2 * slots * kvHeads * headDim * elementBytes(dtype) *
       Math.ceil((rows * heads) / kvHeads / queries / inStep),
     accesses: [{ what: "K and V", memory: "storage", bytes: 16, at: () => 0 }],
+    reasons: {
+      groups: "one row: its keys are split for the lanes that a kv head has",
+      registers: "a lane holds a whole query and its sums: for rows that don't fill a tile",
+    },
   };
 }
 

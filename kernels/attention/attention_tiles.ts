@@ -123,6 +123,7 @@ export function attentionTiles(
     );
   }
   const half = shape.dtype === "f16";
+  const headTexels = half ? eights : 2 * eights;
   const pipeline = gpu.pipeline("attention tiles", code, {
     sizes,
     half,
@@ -142,8 +143,8 @@ export function attentionTiles(
     row_pairs: made.rowPairs,
     lane_fours: tiles.sums / 4,
     sum_groups: tiles.pairs / tiles.sums,
-    loads: Math.ceil((tiles.keys * eights) / lanes),
-    eight_texels: half ? 1 : 2,
+    loads: Math.ceil((tiles.keys * headTexels) / lanes),
+    head_texels: headTexels,
     cache: half ? "vec4u" : "vec4f",
     kept: packed ? "vec4u" : "vec4f",
     scale: Math.LOG2E / Math.sqrt(headDim),
@@ -183,6 +184,7 @@ function facts(tiles: AttentionTiles, shape: Shape, historyBytes: number): Kerne
   );
   const group = heads / kvHeads;
   const half = dtype === "f16";
+  const headTexels = half ? eights : 2 * eights;
   const keyGroup = (lane: number) => lane % keyGroups;
   const pairGroup = (lane: number) => Math.floor(lane / keyGroups);
   const sumGroup = (lane: number) => Math.floor(lane / eights);
@@ -206,8 +208,7 @@ function facts(tiles: AttentionTiles, shape: Shape, historyBytes: number): Kerne
         memory: "storage",
         bytes: 16,
         at: (lane) =>
-          Math.floor(lane / eights) * kvHeads * headDim * (half ? 2 : 4) +
-          (lane % eights) * (half ? 16 : 32),
+          Math.floor(lane / headTexels) * kvHeads * 16 * headTexels + 16 * (lane % headTexels),
       },
       {
         what: "queries",
@@ -221,7 +222,10 @@ function facts(tiles: AttentionTiles, shape: Shape, historyBytes: number): Kerne
       tile(
         "K and V stored",
         16,
-        (lane) => 16 * (Math.floor(lane / eights) * rowTexels + lane % eights),
+        (lane) => {
+          const [row, x] = [Math.floor(lane / headTexels), lane % headTexels];
+          return 16 * (row * rowTexels + (half ? x : Math.floor(x / 2) + (x % 2) * eights));
+        },
       ),
       tile("keys", 16, (lane) => 16 * keyGroup(lane) * rowTexels),
       tile("weights stored", 16, (lane) => 16 * (keyGroup(lane) * rowPairs + pairGroup(lane))),

@@ -128,38 +128,35 @@ fn main(
 #for i < loads
     {
       let i = local + $iu * {{lanes}}u;
-      let place = i / {{eights}}u;
-      let e = i % {{eights}}u;
+      let place = i / {{head_texels}}u;
+      let x = i % {{head_texels}}u;
       if (place < {{keys}}u) {
         let key = min(tile * {{keys}}u + place, count - 1u);
         let slot = select(key + gap, key, key < slots.x);
-        let at = ((slot * {{kv_heads}}u + group.y) * {{eights}}u + e) * {{eight_texels}}u;
-        let to = place * {{row_texels}}u + e;
-        let is_seen = (mask >> place & 1u) == 1u;
-#for x < eight_texels
-        var k$x = {{cache}}();
-        var v$x = {{cache}}();
-        if (is_seen) {
-          k$x = keys[sizes.keys + at + $xu];
-          v$x = values[sizes.values + at + $xu];
+        let at = (slot * {{kv_heads}}u + group.y) * {{head_texels}}u + x;
+        var k = {{cache}}();
+        var v = {{cache}}();
+        if ((mask >> place & 1u) == 1u) {
+          k = keys[sizes.keys + at];
+          v = values[sizes.values + at];
         }
-#end
 #if packed
-        tile_keys[to] = k0;
-        tile_values[to] = v0;
+        let to = place * {{row_texels}}u + x;
+        tile_keys[to] = k;
+        tile_values[to] = v;
 #else
 #if half
-        let k = unpacked(k0);
-        let v = unpacked(v0);
-        tile_keys[to] = k.a;
-        tile_keys[to + {{eights}}u] = k.b;
-        tile_values[to] = v.a;
-        tile_values[to + {{eights}}u] = v.b;
+        let to = place * {{row_texels}}u + x;
+        let ks = unpacked(k);
+        let vs = unpacked(v);
+        tile_keys[to] = ks.a;
+        tile_keys[to + {{eights}}u] = ks.b;
+        tile_values[to] = vs.a;
+        tile_values[to + {{eights}}u] = vs.b;
 #else
-        tile_keys[to] = k0;
-        tile_keys[to + {{eights}}u] = k1;
-        tile_values[to] = v0;
-        tile_values[to + {{eights}}u] = v1;
+        let to = place * {{row_texels}}u + x / 2u + x % 2u * {{eights}}u;
+        tile_keys[to] = k;
+        tile_values[to] = v;
 #end
 #end
       }

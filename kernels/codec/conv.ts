@@ -31,6 +31,7 @@ import {
 } from "../gpu/texture.ts";
 import { type Activation, activationCode, activationNumber } from "../gpu/activation.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { KernelFacts } from "../card/facts.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import {
   checkTensors,
@@ -302,9 +303,37 @@ export function conv(gpu: Gpu, args: ConvArguments, variant?: ConvVariant): Step
       {
         flops: 2 * rows * weights,
         bytes: tensorBytes(x) + stateBytes + tensorBytes(y) + weights * elementBytes(weight.dtype),
+        facts: textureFacts(weight, lanes, panels, handed),
       },
     ),
   ];
+}
+
+/** The loads of conv.wgsl: neighbours take panels of channels, or (handed) positions. */
+function textureFacts(
+  { columns, dtype, taps, run }: ConvWeight,
+  lanes: number,
+  panels: number,
+  handed: boolean,
+): KernelFacts {
+  const inPanel = taps[0] * taps[1] * taps[2] * Math.ceil(run / 4) * 4 * columns;
+  const panelBytes = 4 * columns + inPanel * elementBytes(dtype);
+  return {
+    form: `${tile} x ${columns} from textures`,
+    lanes,
+    registers: tile * columns + 4 * columns + 4 + 2 * tile + 16,
+    accesses: [{
+      what: "weights",
+      memory: "storage",
+      bytes: 16,
+      at: (lane) => handed ? (lane % 4) * 16 : (lane % panels) * panelBytes,
+    }],
+    reasons: {
+      sectors: "lanes walk panels of their own, as is best on CPUs",
+      groups: "six positions and a panel a lane, as is best on CPUs",
+      registers: "six positions x 16 channels, as is best on CPUs",
+    },
+  };
 }
 
 function checkShapes(name: string, { x, state, weight, y, add }: ConvArguments): void {

@@ -5,6 +5,7 @@
  * they share.
  */
 import type { Gpu } from "../gpu/device.ts";
+import type { KernelFacts } from "../card/facts.ts";
 import type { Step } from "../gpu/plan.ts";
 import { checkTensors } from "../gpu/tensor.ts";
 import { textureSource } from "../gpu/texture.ts";
@@ -19,6 +20,8 @@ import {
   type RegisterVariant,
   type TileVariant,
 } from "./matmul_variant.ts";
+
+import { isQuantized, outputBytes, panelLayout } from "./packed_weight.ts";
 
 export type { MatmulArguments } from "./matmul_parts.ts";
 export { freeWeight, type PackedWeight, type PackOptions, packWeight } from "./packed_weight.ts";
@@ -99,8 +102,44 @@ function matmulRegisters(
       const tiles = Math.ceil(rows / tile);
       return tiles * (handed ? Math.ceil(panels / lanes) * lanes : panels * split);
     },
+    facts: registerFacts(args, { tile, lanes, split, hands }),
   };
   return [...steps, ...productSteps(gpu, args, form)];
+}
+
+/** The loads of matmul_registers.wgsl: neighbours along the inputs (`split`), then along the outputs, of
+ * which each lane walks a panel of its own; all read the same rows. */
+function registerFacts(
+  { weight: { dtype, inputs } }: MatmulArguments,
+  { tile, lanes, split, hands }: Pick<RegisterVariant, "tile" | "lanes" | "split" | "hands">,
+): KernelFacts {
+  const { quadTexels } = panelLayout(dtype);
+  const panelBytes = 8 * outputBytes(dtype, inputs);
+  const shared = split > 1 ? 16 * lanes * tile * 2 + 4 * lanes * tile : 0;
+  return {
+    form: `registers ${tile} x 8${split > 1 ? `, split ${split}` : ""}`,
+    lanes,
+    // Sums, the rows' four inputs (handed round: one at a time), their weights, places.
+    registers: 8 * tile + (hands > 0 ? 4 * hands + 4 : 4 * tile) + Math.min(32, 4 * quadTexels) +
+      12,
+    workgroupBytes: shared,
+    accesses: [
+      {
+        what: "weights",
+        memory: "storage",
+        bytes: 16,
+        at: (lane) =>
+          Math.floor(lane / split) * panelBytes +
+          (lane % split) * 16 * (isQuantized(dtype) ? panelLayout(dtype).blockTexels : quadTexels),
+      },
+      { what: "x", memory: "storage", bytes: 16, at: (lane) => 16 * (lane % split) },
+    ],
+    reasons: {
+      sectors: "lanes walk panels of their own, as is best on CPUs",
+      groups: "few rows, with no split of the inputs",
+      registers: "nine rows a lane, which measured best on llvmpipe",
+    },
+  };
 }
 
 function readX(gpu: Gpu, { label, x }: MatmulArguments, from: RegisterVariant["x"]) {
@@ -132,5 +171,51 @@ function matmulTiles(gpu: Gpu, args: MatmulArguments, { rows }: TileVariant): St
     x: storageSource(args.x, "x", "vec4f"),
     lanes: 64,
     invocations: (outputs) => tiles * Math.ceil(outputs / 64) * 64,
+    facts: tileFacts(args, rows),
   });
+}
+
+/** The loads of matmul_tiles.wgsl. */
+function tileFacts({ weight: { dtype, inputs } }: MatmulArguments, rows: number): KernelFacts {
+  const { quadTexels, blockTexels } = panelLayout(dtype);
+  const tile = rows / 8;
+  const quantized = isQuantized(dtype);
+  return {
+    form: `tiles ${rows} x 64`,
+    lanes: 64,
+    registers: 9 * tile + 32 + 4 + 12,
+    workgroupBytes: 16 * 64 * tile + 128 * 64,
+    accesses: [
+      {
+        what: "weights",
+        memory: "storage",
+        bytes: 16,
+        at: (lane) =>
+          Math.floor(lane / 8) * 8 * outputBytes(dtype, inputs) +
+          (lane % 8) * 16 * quadTexels + (quantized ? 16 * (blockTexels % quadTexels) : 0),
+      },
+      {
+        what: "x",
+        memory: "storage",
+        bytes: 16,
+        at: (lane) => Math.floor(lane / 8) * 4 * inputs + 16 * (lane % 8),
+      },
+      {
+        what: "weights of a panel",
+        memory: "workgroup",
+        bytes: 16,
+        at: (lane) => 128 * (lane % 8),
+      },
+      {
+        what: "rows",
+        memory: "workgroup",
+        bytes: 16,
+        at: (lane) => Math.floor(lane / 8) * tile * 128,
+      },
+    ],
+    reasons: {
+      sectors: "a lane takes all four inputs of its panel",
+      conflicts: "eight panels of 128 bytes lie in the same banks",
+    },
+  };
 }

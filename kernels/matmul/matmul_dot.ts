@@ -15,7 +15,7 @@ import { storageSource, uniformSource } from "../gpu/uniform.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./matmul_dot.wgsl" with { type: "text" };
 import { type MatmulArguments, productSteps } from "./matmul_parts.ts";
-import { isQuantized } from "./packed_weight.ts";
+import { isQuantized, outputBytes } from "./packed_weight.ts";
 import { blockInputs } from "./quantize.ts";
 import quantizeCode from "./quantize_rows.wgsl" with { type: "text" };
 
@@ -83,6 +83,26 @@ export function matmulDot(
       : storageSource(quantized, "x", "vec4u"),
     lanes,
     invocations: (outputs) => Math.ceil(outputs / 8) * Math.ceil(rows / tile),
+    facts: {
+      form: `dot ${tile} x 8`,
+      lanes,
+      registers: 17 * tile + 4 + 8 + 12,
+      // Neighbours lie along the outputs, each with a panel of its own.
+      accesses: [
+        {
+          what: "weights",
+          memory: "storage",
+          bytes: 16,
+          at: (lane) => lane * 8 * outputBytes(dtype, inputs),
+        },
+        { what: "x", memory: "storage", bytes: 16, at: () => 0 },
+      ],
+      reasons: {
+        sectors: "lanes walk panels of their own, as is best on CPUs",
+        groups: "few rows, with no split of the inputs",
+        registers: "nine rows a lane, which measured best on llvmpipe",
+      },
+    },
   });
   return [quantizeRows(gpu, label, args.x, quantized), ...steps];
 }

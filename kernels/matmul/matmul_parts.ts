@@ -1,6 +1,7 @@
 /** What the forms of the matrix product share: what they are asked, their constants, text and cost. */
 import { type Activation, activationCode, activationNumber } from "../gpu/activation.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { KernelFacts } from "../card/facts.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import type { Texts } from "../gpu/shader.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
@@ -78,6 +79,7 @@ export interface ProductForm {
   /** Invocations per workgroup, and in all for as many outputs. */
   lanes: number;
   invocations: (outputs: number) => number;
+  facts: KernelFacts;
 }
 
 /** One dispatch per part of the weight. */
@@ -138,6 +140,7 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
         flops: 2 * rows * part.outputs * inputs,
         bytes: tensorBytes(x) + 4 * rows * width + part.outputs * outputBytes(dtype, inputs),
         tuned: { kernel: "matmul", shape: productShape(args) },
+        facts: form.facts,
       },
     );
   });
