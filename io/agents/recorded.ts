@@ -7,12 +7,17 @@ import type { Response, StreamShape } from "../../engine/checkpoint/unit.ts";
 import { openInput } from "../ends/observe.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { findConversations } from "../layouts/conversations.ts";
+import { findSamples } from "../layouts/full_duplex_bench.ts";
 import type { SpokenWord } from "../layouts/layout.ts";
 import { frameBytes, streamShapes } from "../media/stream_shape.ts";
 import type { UnitSession } from "../pace/pump.ts";
-import { fileDigest, valueDigest } from "../provenance/digests.ts";
+import { sourceDigest } from "../provenance/digests.ts";
+import { readWords } from "../score/full_duplex_bench/samples.ts";
 import { ifThere, readError } from "../system/errors.ts";
 import { noTimes, type OpenedAgent } from "./agent.ts";
+
+/** Files that answers are made of. */
+const answerFile = /(^|\/)((agent|output|response)\.[^/]*|[^/]*\.jsonl)$/;
 
 /** Largest file of words, in bytes. */
 const largestWords = 2 ** 24;
@@ -37,25 +42,27 @@ export async function openRecorded(
   });
   const names = entries.filter(({ name, isDirectory }) => isDirectory && !name.startsWith("."))
     .map(({ name }) => name).sort();
-  const digests: [string, string][] = [];
-  for (const name of names) {
-    const paths = (await Array.fromAsync(Deno.readDir(join(folder, name))))
-      .filter(({ isFile }) => isFile).map(({ name: file }) => join(folder, name, file)).sort();
-    if (paths.length > 0) digests.push([name, await fileDigest(...paths)]);
-  }
-  if (digests.length === 0) {
+  if (names.length === 0) {
     throw new InputError(
       `${folder}: is no agent: it holds neither config.json (a checkpoint) nor folders of answers`,
     );
   }
+  /** Of a recording; of a sample of Full-Duplex-Bench where it lies in its set. */
+  const folderOf = async (name: string): Promise<string> => {
+    if (names.includes(name)) return join(folder, name);
+    const samples = await findSamples(folder).catch(() => []);
+    const sample = samples.find((one) => `${one.set}-${one.name}` === name);
+    if (sample) return sample.folder;
+    throw new InputError(`${folder}: has no folder ${name}: it holds no answer to that recording`);
+  };
   return {
     name: text,
     line: `answers in ${folder}`,
     settings: { kind: "recorded", delay },
-    checkpointDigest: valueDigest(digests),
+    checkpointDigest: await sourceDigest([folder], answerFile),
     config,
     async open({ name }) {
-      const answer = await answerIn(join(folder, name), ffmpeg, config.unit_ms / 1000);
+      const answer = await answerIn(await folderOf(name), ffmpeg, config.unit_ms / 1000);
       return new RecordedSession(
         { ...answer, delay: delay ?? answer.delay },
         streamShapes(config).agent,
@@ -94,22 +101,32 @@ async function answerIn(folder: string, ffmpeg: FfmpegFinder, unit: number): Pro
   return { path: replay.agent.path, words: replay.words ?? [], delay: replay.delay || unit };
 }
 
+/** Words that stand beside an answer: `words.jsonl`, or Full-Duplex-Bench's `output.json`. */
 async function wordsIn(folder: string): Promise<SpokenWord[]> {
-  const path = join(folder, "words.jsonl");
-  const info = await ifThere(Deno.stat(path));
-  if (info === null) return [];
-  if (info.size > largestWords) throw new InputError(`${path}: has ${info.size} bytes: too many`);
-  const lines = (await Deno.readTextFile(path)).split("\n");
-  return lines.flatMap((line, i): SpokenWord[] => {
+  for (const name of ["words.jsonl", "output.json"]) {
+    const path = join(folder, name);
+    const info = await ifThere(Deno.stat(path));
+    if (info === null) continue;
+    if (info.size > largestWords) throw new InputError(`${path}: has ${info.size} bytes: too many`);
+    const text = await Deno.readTextFile(path);
+    return name === "output.json" ? readWords(parsed(text, path), path) : wordLines(text, path);
+  }
+  return [];
+}
+
+function parsed(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InputError(`${where}: this is not JSON: docs/agents.md has the form`);
+  }
+}
+
+function wordLines(text: string, path: string): SpokenWord[] {
+  return text.split("\n").flatMap((line, i): SpokenWord[] => {
     if (line.trim() === "") return [];
     const where = `${path}, line ${i + 1}`;
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      throw new InputError(`${where}: this is not JSON: {"text": ..., "from": ..., "to": ...}`);
-    }
-    const word = new Fields(value, where);
+    const word = new Fields(parsed(line, where), where);
     const text = word.get("text");
     if (typeof text !== "string") throw word.error("text", "text");
     const from = word.number("from", [0, 1e6]);

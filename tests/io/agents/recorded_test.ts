@@ -28,9 +28,9 @@ async function withAnswer(fn: (folder: string, sound: Float32Array) => Promise<v
 }
 
 /** What it answers to so many units. */
-async function answers(folder: string, delay: number | null, count: number) {
+async function answers(folder: string, delay: number | null, count: number, name = "one") {
   const agent = await openRecorded({ text: folder, folder, delay }, config, noFfmpeg);
-  const session = await agent.open({ name: "one", truth: null }, 0);
+  const session = await agent.open({ name, truth: null }, 0);
   async function* given() {
     for (let i = 0; i < count; i++) yield await Promise.resolve({ audio: null, frames: null });
   }
@@ -70,6 +70,20 @@ Deno.test("an answer is heard when its file says, as the response to the unit be
       const size = shape.frames * shape.width * shape.height * 3;
       assert(got.all.every(({ frames }) => frames.length === size));
     }
+  });
+});
+
+Deno.test("a sample of Full-Duplex-Bench is found in its set, with its words", async () => {
+  await withAnswer(async (folder) => {
+    const sample = `${folder}/set/7`;
+    await Deno.mkdir(sample, { recursive: true });
+    await Deno.copyFile(`${folder}/one/agent.wav`, `${sample}/output.wav`);
+    await Deno.copyFile(`${folder}/one/agent.wav`, `${sample}/input.wav`);
+    await Deno.writeTextFile(`${sample}/pause.json`, "[]");
+    const chunks = [{ text: "hello", timestamp: [0.35, 0.4] }];
+    await Deno.writeTextFile(`${sample}/output.json`, JSON.stringify({ text: "hello", chunks }));
+    const { texts } = await answers(folder, null, 3, "set-7");
+    assertEquals(texts, ["", " hello", ""]);
   });
 });
 
