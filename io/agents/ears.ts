@@ -5,17 +5,13 @@ import { levelScores } from "../score/activity.ts";
 import type { Silero } from "../score/silero.ts";
 import { overAbove, whisperFeatures } from "./smart_turn.ts";
 
+export { silenceTimer } from "../../engine/cascade/turns.ts";
+
 /** Silero VAD, a state for each detector. */
 export const sileroActivity = (silero: Silero): ActivityDetector => silero.stream();
 
 /** The floor: whatever is as loud as -40 dB of full scale. */
 export const levelActivity: ActivityDetector = { push: levelScores };
-
-/** The turn is over after so many seconds of silence. */
-export const silenceTimer = (seconds: number): EndOfTurn => ({
-  after: seconds,
-  isOver: () => true,
-});
 
 /** Seconds of silence after which a turn is over, whatever Smart Turn said (Pipecat's STOP_SECS). */
 const patience = 3;
