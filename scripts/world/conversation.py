@@ -96,6 +96,13 @@ class Conversation:
     def _speaker(self):
         return voices.speaker(self.rng, self.seed)
 
+    def heard(self, sound):
+        """The user's side as the agent gets it: float32, as long as `sound`, their voice, noises and noise
+        floor."""
+        if self.microphone is None:
+            return sound
+        return microphones.heard(np.random.default_rng([self.seed, 12]), sound, self.microphone, self.seed)
+
     def _uniform(self, low, high):
         """Samples between low and high seconds."""
         return seconds(self.rng.uniform(low, high))

@@ -16,7 +16,7 @@ import wave
 
 import numpy as np
 
-from . import counterfactual, draw, microphones, synthesizers
+from . import counterfactual, draw, synthesizers
 from .conditions import CONDITIONS
 from .conversation import truth
 from .stream import FPS, FRAME, FRAMES, SAMPLE_RATE, UNIT
@@ -39,9 +39,7 @@ def user_audio(c):
     if rng.random() < 0.6:  # a low rumble rather than a hiss
         noise = np.convolve(noise, np.exp(-np.arange(20) / 4).astype(np.float32), "same") * 0.4
     sound += noise * np.float32(10 ** (rng.uniform(*c.noise_floor) / 20))
-    if c.microphone is not None:
-        sound = microphones.heard(np.random.default_rng([c.seed, 12]), sound, c.microphone, c.seed)
-    return sound.clip(-1, 1)
+    return c.heard(sound).clip(-1, 1)
 
 
 def agent_audio(c, fades=True):
