@@ -38,7 +38,7 @@ const colours = ["red", "green", "blue", "yellow", "purple", "orange", "white"];
 const exchanges: Record<string, (unit: number) => boolean> = {
   "that unit's alone": (unit) => unit === 0,
   "the one before alone": (unit) => unit === -1,
-  "the six before": (unit) => unit >= -6 && unit < 0,
+  "all from four before on": (unit) => unit >= -4,
   "all from the next on": (unit) => unit > 0,
 };
 const { groups, ages, queries } = attentionAxes;

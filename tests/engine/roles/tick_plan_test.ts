@@ -40,6 +40,40 @@ withGpu("a tick on paper has the steps and the memory that it has on the device"
   assertEquals(paper.model.gpu.allocatedBytes, gpu.allocatedBytes);
 });
 
+Deno.test("an inspected tick has the steps of a plain one, and its own between them", async () => {
+  const { num_hidden_layers: layers, ...config } = preset("nano");
+  const stages = async (inspect: boolean) => {
+    const whole = {
+      ...config,
+      num_hidden_layers: layers,
+      solver: { ...config.solver, guidance: 1.5 },
+    };
+    const model = new Model(Gpu.onPaper(), paperCheckpoint(whole), settingsFor(whole));
+    const thinker = await Thinker.create(model, false, { inspect });
+    return stagePlans(thinker, await Performer.create(model, false, inspect));
+  };
+  const [plain, inspected] = [await stages(false), await stages(true)];
+  for (const stage of tickStages) {
+    const added: string[] = [];
+    const rest = stepsOf(inspected, stage).filter(([first, second]) => {
+      const own = /^attention_shares|path$|^logits$/.test(`${first === "copy" ? second : first}`);
+      if (own) added.push(first === "copy" ? "copies" : "launches");
+      return !own;
+    });
+    assertEquals(rest, stepsOf(plain, stage), stage);
+    const counts = ["launches", "copies"].map((kind) => added.filter((one) => one === kind).length);
+    // Three launches a layer for the first word's row, and for the latents in the last of four
+    // evaluations, each of which keeps its velocity and that of the conditional set.
+    const expected = {
+      encode: [0, 0],
+      pass: [3 * layers, 1],
+      solve: [3 * layers, 8],
+      decode: [0, 0],
+    };
+    assertEquals(counts, expected[stage], stage);
+  }
+});
+
 Deno.test("prefill is built on paper like a tick, its slices of the right size", async () => {
   const config = tinyConfig();
   const { width, height } = config.response.video;
