@@ -28,7 +28,10 @@ export const commands: Commands = {
     return { summary, run: (args) => run(args, sources) };
   },
   adapters: () => import("./io/commands/adapters.ts"),
-  inspect: () => import("./io/commands/inspect.ts"),
+  inspect: async () => {
+    const { summary, run } = await import("./io/commands/inspect.ts");
+    return { summary, run: (args) => run(args, programs) };
+  },
   init: () => import("./io/commands/init.ts"),
   bench: async () => {
     const { summary, run } = await import("./io/commands/bench.ts");

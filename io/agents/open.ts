@@ -31,6 +31,8 @@ export interface AgentOptions {
   /** How a checkpoint answers, and where it runs; its seed comes with each recording. */
   model: ModelOptions & { quiet?: boolean };
   ffmpeg: FfmpegFinder;
+  /** A checkpoint's responses bring their `inspection` (false). */
+  inspect?: boolean;
   /** The folder of the judges (scripts/judges), in whose environment public parts lie. */
   judges: string;
 }
@@ -65,13 +67,13 @@ export async function openAgent(spec: AgentSpec, options: AgentOptions): Promise
 }
 
 /** A checkpoint on its adapters, and how its sessions answer. */
-async function openModules(folder: string, { model }: AgentOptions) {
+async function openModules(folder: string, { model, inspect = false }: AgentOptions) {
   const checkpoint: Checkpoint = await openCheckpoint(folder);
   const given = { ...model, model: folder, schedule: "eager" } as const;
   const own = sessionOptions({ ...given, seed: undefined });
   const { solver, sampling, storage, weights, historyUnits } = resolveSettings(checkpoint, own);
   return {
-    ...{ shared: await openSharedModel(checkpoint, given), checkpoint, given, own },
+    ...{ shared: await openSharedModel(checkpoint, given, { inspect }), checkpoint, given, own },
     settings: { solver, sampling, storage, weights, historyUnits },
     line: `${solver.name}, ${solver.steps} steps`,
   };

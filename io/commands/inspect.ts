@@ -10,7 +10,7 @@ import { tokenBytes } from "../../engine/model/history.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { launches, tickOnPaper, tickStages } from "../../engine/roles/tick_plan.ts";
 import { elementBytes, elements } from "../../kernels/gpu/tensor.ts";
-import { provenanceOf } from "../provenance/provenance.ts";
+import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";
 import { checkForms, formOptions } from "../cli/forms.ts";
 import { evaluationsPerUnit } from "../../engine/config/solver.ts";
@@ -18,43 +18,73 @@ import { historyWindow } from "../../engine/model/window.ts";
 import { type Table, tableMarkdown, tablesCsv } from "../reports/table.ts";
 import { ownModel } from "../run/open_model.ts";
 import { runCommand } from "../cli/commands.ts";
-import type { CommandSpec, Option } from "../cli/options.ts";
+import { parseAgent } from "../agents/agent.ts";
+import { openAgent } from "../agents/open.ts";
+import { modelOptions } from "../cli/model_options.ts";
+import { type CommandSpec, ffmpegOption, type Option, type Parsed } from "../cli/options.ts";
+import { openRecording } from "../eval/recordings.ts";
+import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
+import { answered } from "../inspect/answered.ts";
+import { parseNetwork } from "../pace/network.ts";
+import { paceOptions } from "../pace/pace_options.ts";
+import { Interrupt, interruptedCode } from "../system/interrupt.ts";
 import { partingText } from "../inspect/differences.ts";
 import { inspectPage, plotLibrary } from "../inspect/page.ts";
-import { readRun } from "../inspect/run_data.ts";
+import { readRun, type RunData } from "../inspect/run_data.ts";
 import { outputError } from "../system/errors.ts";
 import { Outputs } from "../system/output_file.ts";
 import { print, say } from "../system/terminal.ts";
 
-export const summary =
-  "show what a checkpoint is and costs; or put two pages of --inspect side by side";
+export const summary = "show what a checkpoint is and costs, or how agents came to their answers";
 
 const spec = {
   name: "inspect",
   summary,
-  usage: "[MODEL] [options], or A.html B.html -o BOTH.html",
+  usage:
+    "[MODEL] | A.html B.html -o BOTH.html | AGENT [AGENT] --recording DIR -o PAGE.html [options]",
   options: {
     ...formOptions,
     output: {
       kind: "text",
       value: "FILE",
       short: "o",
-      help: "two pages of --inspect side by side, and where their runs part (.html)",
+      help: "a page: two pages of --inspect side by side, or agents' answers (.html)",
     },
+    recording: {
+      kind: "text",
+      value: "DIR",
+      help: "open up how one or two agents answer it: a folder with truth.json",
+    },
+    seed: { ...modelOptions.seed, help: "of their noise and sampling (0)" },
+    network: paceOptions.network,
+    "no-tune": modelOptions["no-tune"],
+    ...ffmpegOption,
     force: { kind: "flag", help: "replace FILE if it exists" },
   },
   examples: [
     "wanstream inspect",
     "wanstream inspect out/big --json",
     "wanstream inspect seed7.html seed8.html -o both.html",
+    "wanstream inspect engine/models/nano-1 cascade:engine/models/nano-modules " +
+    "--recording samples/eval/100000 -o both.html",
   ],
 } as const satisfies CommandSpec<Record<string, Option>>;
 
-export function run(args: string[]): Promise<number> {
+type PageOptions = Parsed<typeof spec.options>["options"];
+
+/** @param programs The folder of the judges, where public parts of cascades lie. */
+export function run(
+  args: string[],
+  { judges }: { judges: string } = { judges: "scripts/judges/" },
+): Promise<number> {
   return runCommand(spec, args, async (forms, operands, started) => {
     checkForms(forms);
+    const { recording } = forms;
+    if (recording !== undefined) {
+      return await openUp(operands, { ...forms, recording }, judges, started);
+    }
     if (forms.output !== undefined || operands.some((path) => /\.html?$/i.test(path))) {
-      return await putSideBySide(operands, forms.output, forms.force);
+      return await putSideBySide(operands, forms);
     }
     if (operands.length > 1) {
       throw new InputError(
@@ -86,33 +116,78 @@ export function run(args: string[]): Promise<number> {
 }
 
 /** Writes a page of two pages' runs. @returns The exit code. */
-async function putSideBySide(
-  pages: readonly string[],
-  output: string | undefined,
-  force: boolean,
-): Promise<number> {
+async function putSideBySide(pages: readonly string[], options: PageOptions): Promise<number> {
   const [one, two, surplus] = pages;
-  if (one === undefined || two === undefined || surplus !== undefined || output === undefined) {
+  if (one === undefined || two === undefined || surplus !== undefined) {
     throw new InputError(
-      `inspect puts 2 pages side by side in a third, not ${pages.length}` +
-        `${output === undefined ? " without -o" : ""}: inspect A.html B.html -o BOTH.html`,
+      `inspect puts 2 pages side by side in a third, not ${pages.length}: ` +
+        "inspect A.html B.html -o BOTH.html",
     );
   }
+  await writePage([one, two], options, async () => [await readRun(one), await readRun(two)]);
+  return 0;
+}
+
+/** Writes a page of one or two agents' answers to a recording. @returns The exit code. */
+async function openUp(
+  names: readonly string[],
+  options: PageOptions & { recording: string },
+  judges: string,
+  run: StartedRun,
+): Promise<number> {
+  if (names.length < 1 || names.length > 2) {
+    throw new InputError(
+      `inspect --recording: opens up 1 or 2 agents, not ${names.length}: inspect A B --recording ` +
+        "DIR -o PAGE.html",
+    );
+  }
+  const specs = names.map(parseAgent);
+  const { network: asked, seed = 0 } = options;
+  const network = asked === undefined ? null : parseNetwork(asked);
+  const recording = await openRecording(options.recording);
+  const finder = ffmpegFinder(options.ffmpeg);
+  const ffmpeg = await finder();
+  using interrupt = new Interrupt(() => Deno.exit(interruptedCode));
+  const { signal } = interrupt;
+  await writePage([recording.user], options, async () => {
+    const runs: RunData[] = [];
+    for (const spec of specs) {
+      const model = { "no-tune": options["no-tune"] };
+      const agent = await openAgent(spec, { model, ffmpeg: finder, inspect: true, judges });
+      try {
+        say(agent.line);
+        runs.push(await answered({ agent, recording, seed, network, ffmpeg, run, signal }));
+      } finally {
+        await agent.close();
+      }
+    }
+    return runs;
+  });
+  return signal.aborted ? interruptedCode : 0;
+}
+
+/** Writes a page of runs, and says where two of them part. */
+async function writePage(
+  inputs: string[],
+  { output, force }: PageOptions,
+  runsOf: () => Promise<RunData[]>,
+): Promise<void> {
+  if (output === undefined) throw new InputError("inspect: -o PAGE.html is missing: add it");
   if (!/\.html?$/i.test(output)) throw new InputError(`-o: '${output}' should end in .html`);
-  const outputs = new Outputs([one, two], force);
+  const outputs = new Outputs(inputs, force);
   try {
     const file = await outputs.claim(output);
-    const runs = [await readRun(one), await readRun(two)] as const;
-    const page = inspectPage(runs, await plotLibrary());
-    await Deno.writeTextFile(file.temporary, page).catch((error) => {
+    const library = await plotLibrary();
+    const runs = await runsOf();
+    await Deno.writeTextFile(file.temporary, inspectPage(runs, library)).catch((error) => {
       throw outputError(output, error);
     });
     await outputs.commit();
-    say(partingText(runs));
+    const [one, two] = runs;
+    if (one && two) say(partingText([one, two]));
   } finally {
     await outputs.discard();
   }
-  return 0;
 }
 
 export type Inspection = Awaited<ReturnType<typeof inspect>>;

@@ -80,8 +80,9 @@ export interface RunData {
   /** Without gaps. */
   units: UnitData[];
   happened: (RecoveryEvent | ClockEvent)[];
-  /** The user's words, where they are known. */
+  /** What the user says, and what the agent should, where that is known. */
   said: Said[];
+  right: Said[];
 }
 
 const open = '<script type="application/json" id="data">';

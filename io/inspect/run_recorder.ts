@@ -59,8 +59,9 @@ export interface RecordedRun {
   agent: StreamShape;
   /** Most units that it keeps, the last ones. */
   most: number;
-  /** The user's words, where they are known. */
+  /** What the user says, and what the agent should, where that is known. */
   said?: readonly Said[];
+  right?: readonly Said[];
   /** Token that says nothing. */
   filler?: number;
 }
@@ -128,7 +129,7 @@ export class RunRecorder implements Onlooker {
    * @throws RunError when FFmpeg can't encode the pictures.
    */
   async data(ffmpeg: Ffmpeg): Promise<RunData | null> {
-    const { user, agent, said = [], filler = null } = this.#run;
+    const { user, agent, said = [], right = [], filler = null } = this.#run;
     const all = [...this.#kept.values()].flatMap(({ agent, event, ...rest }) =>
       agent && event ? [{ ...rest, agent, event }] : []
     );
@@ -175,7 +176,14 @@ export class RunRecorder implements Onlooker {
     ] as const;
     return {
       ...{ schema: runSchema, name, header: facts, notes, unitMs: user.unitMs, filler },
-      ...{ pictures: small, sampleRate, units, happened: this.#happened, said: [...said] },
+      ...{
+        pictures: small,
+        sampleRate,
+        units,
+        happened: this.#happened,
+        said: [...said],
+        right: [...right],
+      },
       wav: wavFile(sounds, sampleRate).toBase64(),
     };
   }

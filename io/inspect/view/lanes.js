@@ -13,6 +13,7 @@ const laneNames = [
   ["agent_frames", "agent's picture"],
   ["wave_agent", "agent's voice"],
   ["agent_words", "agent's words"],
+  ["right_words", "right answer"],
   ["active", "who is active"],
   ["speak", "P(speaks)"],
   ["top", "likeliest words"],
@@ -65,6 +66,7 @@ class Lanes {
     });
     const isTold = run.units.some(({ inside }) => inside !== null);
     for (const [i, [name]] of laneNames.entries()) {
+      if (name === "right_words" && run.right.length === 0) lanes[i].hidden = true;
       if (!isTold && ["speak", "top", "entropy"].includes(name)) lanes[i].hidden = true;
     }
     this.cursor = element("div", { className: "cursor" });
@@ -189,23 +191,28 @@ class Lanes {
     return made;
   }
 
+  /** Words that begin in what is shown, with their times in units. */
+  #within(words) {
+    const { from, count } = this.view;
+    return words.map(({ start, text }) => ({ at: (start * 1000) / this.run.unitMs, text }))
+      .filter(({ at }) => at >= from && at < from + count);
+  }
+
   #words(units) {
-    const { unitMs } = this.run;
+    const { run } = this;
     const word = (at, text, row, title) =>
       this.#at(
         at,
         element("span", { className: "word", title, style: { top: `${(row % 3) * 15}px` } }, text),
       );
-    const said = this.run.said.map(({ start, end, text }) => ({
-      at: (start * 1000) / unitMs,
-      end,
-      text,
-    }))
-      .filter(({ at }) => at >= this.view.from && at < this.view.from + this.view.count);
+    const said = this.#within(run.said);
     const typed = units.filter(({ typed }) => typed !== "");
     this.tracks.user_words.replaceChildren(
       ...said.map(({ at, text }, i) => word(at, text, i, "said")),
       ...typed.map(({ unit, typed }, i) => word(unit, `⌨ ${typed}`, i, `typed: ${typed}`)),
+    );
+    this.tracks.right_words.replaceChildren(
+      ...this.#within(run.right).map(({ at, text }, i) => word(at, text, i, "the right answer")),
     );
     const answered = units.filter(({ event }) => event.text !== "");
     this.tracks.agent_words.replaceChildren(
