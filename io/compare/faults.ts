@@ -108,7 +108,10 @@ function wrong(
     }
     const shown = question.card?.map(numberWord).join(" ");
     if (shown !== undefined && card !== null && plain(card) !== plain(shown)) {
-      return { module: "look", unit: at("look"), what: difference(shown, card) };
+      const looked = result.live.trace.findLast((one) =>
+        one.module === "look" && one.unit <= at("answer")
+      );
+      return { module: "look", unit: looked?.unit ?? end, what: difference(shown, card) };
     }
     const found = first("answer")?.words?.join(" ") ?? "";
     if (found !== wanted.join(" ")) {

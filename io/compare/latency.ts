@@ -5,7 +5,7 @@
  */
 import { unflag } from "../eval/figures/recording_result.ts";
 import { onset as firstOnset, runAt } from "../eval/measures/activity.ts";
-import type { Outcome } from "../eval/measures/outcomes.ts";
+import { nextTurn } from "../eval/measures/conduct.ts";
 import { type Truth, truthRate } from "../eval/measures/truth.ts";
 import { Link, type Network } from "../pace/network.ts";
 import type { Exchange } from "../score/turns.ts";
@@ -83,28 +83,32 @@ export function waits(
   });
 }
 
-/** The spoken questions that are judged, with what came out of them. */
-export function truthTurns(
-  { events }: Truth,
-  outcomes: readonly Outcome[],
-  active: readonly boolean[],
-  unitMs: number,
-): Turn[] {
-  return events.flatMap((event): Turn[] => {
+/** Milliseconds after a turn in which an answer may begin; later speech is the agent's own. `eval` waits
+ * for 8 units: a fallback of 3 s, as Smart Turn's, would never be heard. */
+const patienceMs = 4000;
+
+/** Units that the user must leave for an answer, or the turn isn't counted; as in `eval`. */
+const leastRoom = 4;
+
+/** The spoken questions that leave room for an answer, and where it begins: by the rules of `eval`
+ * (docs/eval.md), but for how long is waited. */
+export function truthTurns(truth: Truth, active: readonly boolean[], unitMs: number): Turn[] {
+  return truth.events.flatMap((event): Turn[] => {
     if (event.type !== "question" || event.typed) return [];
-    const found = (measure: string) =>
-      outcomes.find((one) => one.measure === measure && one.unit === event.start);
-    if (!found("missed")) return [];
     const { start: turn, end, endSample } = event;
+    const until = nextTurn(truth, end);
+    if (until < end + leastRoom) return [];
     const endMs = endSample === null ? (end + 1) * unitMs : (endSample * 1000) / truthRate;
-    const delay = found("delay");
-    if (!delay) return [{ turn, endMs, onset: null, early: false }];
-    // A delay of 0 may be that of an answer that began inside the question.
-    const begins = end + delay.value;
-    const onset = delay.value === 0
-      ? runAt(active, begins, 1)?.first ?? begins
-      : firstOnset(active, begins, begins + 1) ?? begins;
-    return [{ turn, endMs, onset, early: onset < end }];
+    const running = runAt(active, end, 1);
+    // What the agent said before the question is no answer.
+    const isOld = running !== null && running.first <= turn;
+    if (running !== null && !isOld) {
+      return [{ turn, endMs, onset: running.first, early: running.first < end }];
+    }
+    let silent = end;
+    while (isOld && active[silent]) silent++;
+    const limit = Math.min(until, end + Math.ceil(patienceMs / unitMs) + 1);
+    return [{ turn, endMs, onset: firstOnset(active, silent, limit), early: false }];
   });
 }
 

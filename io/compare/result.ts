@@ -36,7 +36,7 @@ export interface Live {
   lost: number;
   /** Units in which the agent's voice begins, and the ms inside them at which it is audible. */
   onsets: [unit: number, ms: number][];
-  /** By the truth record; without one as the detector hears them. */
+  /** By the truth record; without one as the detector hears them. They aren't kept in the file. */
   turns: Turn[];
   /** Its truth record. */
   truth: Truth;

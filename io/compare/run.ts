@@ -142,18 +142,24 @@ export async function answerAll(asked: Asked): Promise<Answered[]> {
       if (shown.includes(recording.name)) {
         await keepSound(soundPath(folder, agent.name, recording.name), heard.agent.sound);
       }
-      const turns = isJudged(truth)
-        ? truthTurns(truth, measured.outcomes, unflag(measured.active), config.unit_ms)
-        : heardTurns(score.voice.exchange, measured.active, config.unit_ms);
       const { seconds: cpuSeconds, peakBytes } = work;
-      return { live: { ...tap.live, cpuSeconds, peakBytes, turns, truth, userScores, score } };
+      return { live: { ...tap.live, cpuSeconds, peakBytes, truth, userScores, score } };
     },
     ffmpeg: asked.ffmpeg,
     events,
     quiet: asked.quiet,
     signal: asked.signal,
   });
-  return results.filter(isAnswered);
+  return results.filter(isAnswered).map((one) => withTurns(one, config.unit_ms));
+}
+
+/** Turns follow from what is kept, so that they are by today's rules. */
+function withTurns(result: Answered, unitMs: number): Answered {
+  const { active, live } = result;
+  const turns = isJudged(live.truth)
+    ? truthTurns(live.truth, unflag(active), unitMs)
+    : heardTurns(live.score.voice.exchange, active, unitMs);
+  return { ...result, live: { ...live, turns } };
 }
 
 /** Results that can be used: those with the user's sound, and of a recording that is to be shown, with
@@ -194,7 +200,8 @@ export async function othersIn(
     if (!name.endsWith(`.${fileName(condition)}.jsonl`) || known.has(path)) continue;
     const { header, results } = await readEvalFile(path);
     const agent = header.runs.at(-1)?.checkpoint?.path ?? name;
-    others.push({ name: agent, results: results.filter(isAnswered) });
+    const answered = results.filter(isAnswered).map((one) => withTurns(one, header.unitMs));
+    others.push({ name: agent, results: answered });
   }
   return others.sort((a, b) => a.name < b.name ? -1 : 1);
 }

@@ -13,11 +13,8 @@ import { oracleEnd, silenceTimer, smartTurn } from "../agents/ears.ts";
 import { type Interval, intervalOf, meanOf, quantileOf } from "../eval/figures/estimates.ts";
 import { conversationOf } from "../eval/figures/parts.ts";
 import { flags, unflag } from "../eval/figures/recording_result.ts";
-import { runAt } from "../eval/measures/activity.ts";
-import { judgeAll } from "../eval/measurement.ts";
-import type { Outcome } from "../eval/measures/outcomes.ts";
-import type { Question, Truth } from "../eval/measures/truth.ts";
-import { wordsOf } from "../eval/measures/words.ts";
+import { onset, runAt } from "../eval/measures/activity.ts";
+import { type Question, type Truth, truthRate } from "../eval/measures/truth.ts";
 import { windowSamples } from "../score/activity.ts";
 import type { Silero } from "../score/silero.ts";
 import { truthTurns, waits } from "./latency.ts";
@@ -42,7 +39,7 @@ export interface SweepPoint {
   delayP50: Known;
   /** Pauses inside questions in which the agent began to speak, of all. */
   brokenPauses: Known;
-  /** Questions without an answer, of all. */
+  /** Turns without an answer, of all. */
   missed: Known;
 }
 
@@ -58,7 +55,7 @@ export interface Tried {
 }
 
 /** A recording as the turn logic answers it. */
-export type Decided = Pick<Answered, "name" | "swap" | "active" | "outcomes"> & {
+export type Decided = Pick<Answered, "name" | "swap" | "active"> & {
   live: Pick<Live, "turns" | "onsets" | "computeMs" | "truth">;
 };
 
@@ -88,7 +85,6 @@ export async function decide(
     speaker: script,
   };
   const dialogue = new Dialogue(parts, settings, shape);
-  const texts: string[] = [];
   for (let unit = 0; unit < truth.units; unit++) {
     script.unit = unit;
     const audio = sound?.slice(unit * shape.samples, (unit + 1) * shape.samples) ?? null;
@@ -96,16 +92,12 @@ export async function decide(
       audio: audio?.length === shape.samples ? audio : null,
       ...{ frames: null, text: truth.timeline[unit]?.typed ?? "" },
     };
-    texts.push((await dialogue.answer(unit, given, 0)).text);
+    await dialogue.answer(unit, given, 0);
   }
-  const conduct = {
-    ...{ truth, active: script.active, truthActive: oracle, words: wordsOf(texts) },
-  };
-  const outcomes = judgeAll(conduct, shape.unitMs).map((one): Outcome => one);
   const active = flags(script.active);
-  const turns: Turn[] = truthTurns(truth, outcomes, script.active, shape.unitMs);
+  const turns: Turn[] = truthTurns(truth, script.active, shape.unitMs);
   const computeMs = script.active.map(() => 0);
-  return { name, swap, active, outcomes, live: { turns, onsets: [], computeMs, truth } };
+  return { name, swap, active, live: { turns, onsets: [], computeMs, truth } };
 }
 
 function scoresOf(scores: readonly number[], unit: number, { samples }: StreamShape) {
@@ -208,17 +200,32 @@ export function pointOf(
     waits({ ...one, live: { ...one.live, onsets: [] } }, unitMs, null, false)
       .flatMap(({ ms, early }) => ms === null || early ? [] : [ms])
   );
-  const values = (measure: string) =>
-    lists(({ outcomes }) =>
-      outcomes.filter((one) => one.measure === measure).map(({ value }) => value)
-    );
   return {
     ...what,
     delay: known(meanOf(delays)),
     delayP50: known(quantileOf(delays, 0.5)),
-    brokenPauses: known(meanOf(values("pause start"))),
-    missed: known(meanOf(values("missed"))),
+    brokenPauses: known(meanOf(lists(({ active, live }) => broken(live.truth, active, unitMs)))),
+    missed: known(
+      meanOf(lists(({ live }) => live.turns.map(({ onset }) => onset === null ? 1 : 0))),
+    ),
   };
+}
+
+/**
+ * Of each pause inside a question 1 where the agent began to speak in it, from the unit in which it
+ * begins to the one in which the user goes on. `eval` counts from the next unit: but a timer of 0.1 s
+ * is over within the pause's first.
+ */
+function broken({ events }: Truth, active: string, unitMs: number): number[] {
+  const voice = unflag(active);
+  const unitOf = (sample: number) => Math.floor((sample * 1000) / truthRate / unitMs);
+  return events.flatMap((event) =>
+    event.type !== "question" || event.interrupts
+      ? []
+      : event.pauses.map(([from, to]) =>
+        onset(voice, unitOf(from), unitOf(to) + 1) === null ? 0 : 1
+      )
+  );
 }
 
 /** How far a full run decides as the turn logic alone does. */
@@ -314,7 +321,10 @@ export async function sweep(
     points.push(pointOf({ name, kind: "decisions", silence }, decided, unitMs, draws));
     decisions.push({ name, decided });
   }
-  const agreements = agents.flatMap(({ name, results }) =>
+  const cascades = agents.filter(({ results }) =>
+    results.some(({ live }) => live.trace.length > 0)
+  );
+  const agreements = cascades.flatMap(({ name, results }) =>
     decisions.map(({ name: other, decided }): Agreement => ({
       ...{ agent: name, decisions: other },
       ...agreement(results, decided),
