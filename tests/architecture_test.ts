@@ -84,7 +84,14 @@ const house: Record<string, string[][]> = {
     ["weights"],
     ["config"],
   ],
-  kernels: [["measure"], ["attention", "tokens"], ["matmul", "codec", "flow"], ["gpu"], ["card"]],
+  kernels: [
+    ["measure"],
+    ["span"],
+    ["attention", "tokens"],
+    ["matmul", "codec", "flow"],
+    ["gpu"],
+    ["card"],
+  ],
 };
 const floorNames = Object.keys(house);
 

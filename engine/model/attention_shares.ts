@@ -108,11 +108,13 @@ export class AttentionShares {
   /** Steps that take one layer's shares, once K of the span is in history. @param q Rotated queries. */
   steps(label: string, layer: number, q: Tensor, tokenTable: Tensor, history: History): Step[] {
     const c = this.config;
+    const keys = history.layers[layer]?.keys;
+    if (!keys) throw new RangeError(`history has no layer ${layer}`);
     return attentionShares(this.gpu, {
       label,
       q,
       tokenTable,
-      keys: history.layer(layer).keys,
+      keys,
       ranks: history.ranks,
       order: this.#order,
       parts: this.#parts,

@@ -5,30 +5,31 @@ import type { Weights } from "../weights/weights.ts";
 import type { Looking } from "./attention_shares.ts";
 import type { History } from "./history.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import { attention } from "../../kernels/attention/attention.ts";
-import {
-  matmul,
-  type PackedWeight,
-  type PackOptions,
-  packWeight,
-} from "../../kernels/matmul/matmul.ts";
+import { type PackOptions, packWeight } from "../../kernels/matmul/matmul.ts";
 import type { Step } from "../../kernels/gpu/plan.ts";
-import { qkRotary, rotaryTurns } from "../../kernels/attention/qk_rotary.ts";
+import { rotaryTurns } from "../../kernels/attention/qk_rotary.ts";
+import {
+  type EndMatrices,
+  type LaunchedLayer,
+  type LayerMatrices,
+  type SpanEnds,
+  spanKey,
+  spanLaunches,
+  type SpanScratch,
+  type SpanShape,
+  type SpanSizes,
+  spanVariant,
+  spanWhole,
+} from "../../kernels/span/span.ts";
+import { packWhole, type WholeWeights } from "../../kernels/span/whole.ts";
 import { rmsnorm } from "../../kernels/tokens/rmsnorm.ts";
-import { rows, sharedTensor, type Tensor, tensorFrom } from "../../kernels/gpu/tensor.ts";
-
-interface Layer {
-  /** q, k and v rows of one product, the input norm's weight in them. */
-  qkv: PackedWeight;
-  /** Of q, k and v; null where they have none. */
-  bias: Tensor | null;
-  qNorm: Tensor;
-  kNorm: Tensor;
-  output: PackedWeight;
-  /** gate and up rows of one product, the post-attention norm's weight in them. */
-  gateUp: PackedWeight;
-  down: PackedWeight;
-}
+import {
+  type FloatType,
+  rows,
+  sharedTensor,
+  type Tensor,
+  tensorFrom,
+} from "../../kernels/gpu/tensor.ts";
 
 /** A span of tokens to run through the layers. */
 export interface Span {
@@ -42,6 +43,11 @@ export interface Span {
   wanted: { first: number; count: number };
   /** Rows whose attention shares are taken in every layer; they are among the wanted ones. */
   looking?: Looking | undefined;
+  /** Equally many rows after each other that see none of the other sets (1). */
+  sets?: number;
+  /** The rows are embedded latents and become velocities: what makes them so, for spans that take it
+   * along. */
+  ends?: SpanEnds;
 }
 
 /**
@@ -54,87 +60,44 @@ export interface Span {
 export class Backbone {
   private readonly gpu: Gpu;
   private readonly config: BackboneConfig;
-  readonly #layers: Layer[] = [];
+  private readonly channels: readonly [sound: number, pictures: number] | undefined;
+  readonly #weights: Weights;
+  readonly #storage: WeightType;
+  readonly #sizes: SpanSizes;
   readonly #finalNorm: Tensor;
   readonly #turns: Tensor;
   readonly #axes: Tensor;
-  readonly #scratch = new Map<number, Record<"qkv" | "q" | "heads" | "act", Tensor>>();
+  readonly #scratch = new Map<number, SpanScratch>();
+  #launched: LaunchedLayer[] | undefined;
+  #whole: WholeWeights | undefined;
+  /** The shapes of the spans that were asked for, by their names. */
+  readonly spans = new Map<string, SpanShape>();
 
-  /** @param weights The whole model's. */
+  /** @param weights The whole model's. @param channels Of its latents, where it solves any. */
   constructor(
     gpu: Gpu,
     config: BackboneConfig,
     weights: Weights,
     storage: WeightType,
+    channels?: readonly [sound: number, pictures: number],
   ) {
     this.gpu = gpu;
     this.config = config;
+    this.channels = channels;
+    this.#weights = weights;
+    this.#storage = storage;
     const c = config;
-    const [width, inner, head] = [c.hidden_size, c.intermediate_size, c.head_dim];
-    const [qDim, kvDim] = [c.num_attention_heads * head, c.num_key_value_heads * head];
-    for (let i = 0; i < c.num_hidden_layers; i++) {
-      const layer = weights.under("model.layers").under(`${i}`);
-      const attn = layer.under("self_attn");
-      const mlp = layer.under("mlp");
-      const norm = (name: string) => layer.get(`${name}.weight`, [width]);
-      const vector = (name: string, size: number, values: () => Float32Array) =>
-        gpu.shared(
-          attn.prefix + name,
-          (owner) => tensorFrom(owner, attn.prefix + name, [size], values()),
-        );
-      const headNorm = (name: string) =>
-        vector(
-          name,
-          head,
-          () =>
-            c.qk_norm === false
-              ? new Float32Array(head).fill(1)
-              : attn.get(`${name}.weight`, [head]),
-        );
-      const biases = () => {
-        const all = new Float32Array(qDim + 2 * kvDim);
-        all.set(attn.get("q_proj.bias", [qDim]));
-        all.set(attn.get("k_proj.bias", [kvDim]), qDim);
-        all.set(attn.get("v_proj.bias", [kvDim]), qDim + kvDim);
-        return all;
-      };
-      /** One product of the rows of several linear layers. */
-      const weight = (
-        label: string,
-        from: Weights,
-        rows: [name: string, outputs: number][],
-        inputs: number,
-        options: () => PackOptions = () => ({}),
-      ) =>
-        gpu.shared(layer.prefix + label, (owner) => {
-          const matrices = rows.map(([name, count]) => from.get(`${name}.weight`, [count, inputs]));
-          const outputs = rows.reduce((sum, [, count]) => sum + count, 0);
-          const name = layer.prefix + label;
-          return packWeight(owner, name, matrices, outputs, inputs, storage, options());
-        });
-      this.#layers.push({
-        qkv: weight(
-          "qkv",
-          attn,
-          [["q_proj", qDim], ["k_proj", kvDim], ["v_proj", kvDim]],
-          width,
-          () => ({ scale: norm("input_layernorm") }),
-        ),
-        bias: c.qkv_bias ? vector("qkv_bias", qDim + 2 * kvDim, biases) : null,
-        qNorm: headNorm("q_norm"),
-        kNorm: headNorm("k_norm"),
-        output: weight("output", attn, [["o_proj", width]], qDim),
-        gateUp: weight("gate_up", mlp, [["gate_proj", inner], ["up_proj", inner]], width, () => ({
-          scale: norm("post_attention_layernorm"),
-          gated: true,
-        })),
-        down: weight("down", mlp, [["down_proj", width]], inner),
-      });
-    }
+    this.#sizes = {
+      hidden: c.hidden_size,
+      inner: c.intermediate_size,
+      heads: c.num_attention_heads,
+      kvHeads: c.num_key_value_heads,
+      headDim: c.head_dim,
+    };
     const name = "model.norm.weight";
     this.#finalNorm = gpu.shared(
       name,
-      (owner) => tensorFrom(owner, name, [width], weights.get(name, [width])),
+      (owner) => tensorFrom(owner, name, [c.hidden_size], weights.get(name, [c.hidden_size])),
     );
     const { turns, axes } = gpu.shared("rotary", (owner) => {
       const rotary = rotaryTurns(c.head_dim, c.rope_theta, c.rope_scaling?.mrope_section);
@@ -147,87 +110,164 @@ export class Backbone {
     this.#axes = axes;
   }
 
+  /** A layer's weights as they are stored. */
+  #matrices(index: number): LayerMatrices {
+    const { config: c } = this;
+    const { hidden, inner, heads, kvHeads, headDim } = this.#sizes;
+    const [qDim, kvDim] = [heads * headDim, kvHeads * headDim];
+    const layer = this.#weights.under("model.layers").under(`${index}`);
+    const attn = layer.under("self_attn");
+    const mlp = layer.under("mlp");
+    const norm = (name: string) => layer.get(`${name}.weight`, [hidden]);
+    const headNorm = (name: string) =>
+      c.qk_norm === false
+        ? new Float32Array(headDim).fill(1)
+        : attn.get(`${name}.weight`, [headDim]);
+    const matrix = (from: Weights, name: string, outputs: number, inputs: number) =>
+      from.get(`${name}.weight`, [outputs, inputs]);
+    return {
+      qkv: [
+        matrix(attn, "q_proj", qDim, hidden),
+        matrix(attn, "k_proj", kvDim, hidden),
+        matrix(attn, "v_proj", kvDim, hidden),
+      ],
+      output: matrix(attn, "o_proj", hidden, qDim),
+      gateUp: [matrix(mlp, "gate_proj", inner, hidden), matrix(mlp, "up_proj", inner, hidden)],
+      down: matrix(mlp, "down_proj", hidden, inner),
+      inputNorm: norm("input_layernorm"),
+      postNorm: norm("post_attention_layernorm"),
+      qNorm: headNorm("q_norm"),
+      kNorm: headNorm("k_norm"),
+    };
+  }
+
+  #all<T>(make: (index: number) => T): T[] {
+    return Array.from({ length: this.config.num_hidden_layers }, (_, i) => make(i));
+  }
+
+  /** The weights for a launch for each product; packed when the first span asks for them. */
+  #forLaunches(): LaunchedLayer[] {
+    return this.#launched ??= this.gpu.shared(
+      "layers in launches",
+      (owner) => this.#all((i) => this.#launchedLayer(owner, i)),
+    );
+  }
+
+  #launchedLayer(owner: Gpu, index: number): LaunchedLayer {
+    const { hidden, inner, heads, kvHeads, headDim } = this.#sizes;
+    const matrices = this.#matrices(index);
+    const [qDim, kvDim] = [heads * headDim, kvHeads * headDim];
+    const name = (what: string) => `model.layers.${index}.${what}`;
+    const weight = (
+      what: string,
+      matrix: Float32Array | readonly Float32Array[],
+      outputs: number,
+      inputs: number,
+      options?: PackOptions,
+    ) => packWeight(owner, name(what), matrix, outputs, inputs, this.#storage, options);
+    const vector = (what: string, data: Float32Array) =>
+      tensorFrom(owner, name(what), [data.length], data);
+    const biases = () => {
+      const attn = this.#weights.under("model.layers").under(`${index}`).under("self_attn");
+      const all = new Float32Array(qDim + 2 * kvDim);
+      all.set(attn.get("q_proj.bias", [qDim]));
+      all.set(attn.get("k_proj.bias", [kvDim]), qDim);
+      all.set(attn.get("v_proj.bias", [kvDim]), qDim + kvDim);
+      return all;
+    };
+    return {
+      qkv: weight("qkv", matrices.qkv, qDim + 2 * kvDim, hidden, { scale: matrices.inputNorm }),
+      bias: this.config.qkv_bias ? vector("qkv_bias", biases()) : null,
+      qNorm: vector("q_norm", matrices.qNorm),
+      kNorm: vector("k_norm", matrices.kNorm),
+      output: weight("output", matrices.output, hidden, qDim),
+      gateUp: weight("gate_up", matrices.gateUp, 2 * inner, hidden, {
+        scale: matrices.postNorm,
+        gated: true,
+      }),
+      down: weight("down", matrices.down, hidden, inner),
+    };
+  }
+
+  #forWhole(dtype: FloatType): WholeWeights {
+    return this.#whole ??= this.gpu.shared(
+      "whole layers",
+      (owner) => {
+        const layers = this.#all((i) => this.#matrices(i));
+        return packWhole(owner, this.#sizes, dtype, layers, this.#ends());
+      },
+    );
+  }
+
+  /** Weights on both sides of the layers, where the solver's spans can take them along. */
+  #ends(): EndMatrices | null {
+    const { channels } = this;
+    if (!channels || channels.some((count) => count % 8 !== 0)) return null;
+    const { hidden } = this.#sizes;
+    const names = ["audio", "video"] as const;
+    const of = (i: number) => this.#weights.under("response").under(names[i] ?? "");
+    return {
+      channels,
+      inputs: channels.map((count, i) => of(i).get("input.weight", [hidden, count])),
+      outputs: channels.map((count, i) => of(i).get("output.weight", [count, hidden])),
+      outputBiases: channels.map((count, i) => of(i).get("output.bias", [count])),
+      finalNorm: this.#weights.get("model.norm.weight", [hidden]),
+    };
+  }
+
+  /** True where a span of this shape takes its ends along. */
+  takesEnds(history: History, count: number, sets: number): boolean {
+    const variant = spanVariant(this.gpu, this.#shape(history, count, sets));
+    return variant.form === "whole" && this.#ends() !== null;
+  }
+
   /** Steps that run a span: every row's K and V enter its history slot, layer by layer; x becomes
-   * the last layer's output on the wanted rows (the others' x is then undefined). */
-  span(history: History, { label, x, tokenTable, wanted, looking }: Span): Step[] {
-    const c = this.config;
-    const count = x.shape[0] ?? 0;
-    const scratch = this.#scratchFor(count);
-    const steps: Step[] = [];
-    this.#layers.forEach((layer, i) => {
-      const last = i === this.#layers.length - 1;
-      const name = `${label} ${i}`;
-      const { qkv, q } = scratch;
-      const norm = { eps: c.rms_norm_eps };
-      steps.push(
-        ...matmul(this.gpu, {
-          label: `${name} qkv`,
-          x,
-          norm,
-          weight: layer.qkv,
-          y: qkv,
-          ...(layer.bias ? { bias: layer.bias } : {}),
-        }),
-        qkRotary(this.gpu, {
-          label: name,
-          qkv,
-          qNorm: layer.qNorm,
-          kNorm: layer.kNorm,
-          eps: c.qk_norm === false ? null : c.rms_norm_eps,
-          turns: this.#turns,
-          axes: this.#axes,
-          tokenTable,
-          q,
-          ...history.layer(i),
-          heads: c.num_attention_heads,
-          kvHeads: c.num_key_value_heads,
-          headDim: c.head_dim,
-        }),
-      );
-      const { first, count: outputs } = last ? wanted : { first: 0, count };
-      if (outputs === 0) return;
-      const part = (tensor: Tensor) => rows(tensor, first, outputs);
-      if (looking) {
-        const own = (tensor: Tensor) => rows(tensor, looking.first, looking.count);
-        steps.push(...looking.to.steps(name, i, own(q), own(tokenTable), history));
-      }
-      steps.push(
-        ...attention(this.gpu, {
-          label: name,
-          q: part(q),
-          tokenTable: part(tokenTable),
-          ...history.layer(i),
-          ranks: history.ranks,
-          held: history.held,
-          out: part(scratch.heads),
-          heads: c.num_attention_heads,
-          kvHeads: c.num_key_value_heads,
-          headDim: c.head_dim,
-        }),
-        ...matmul(this.gpu, {
-          label: `${name} output`,
-          x: part(scratch.heads),
-          weight: layer.output,
-          y: part(x),
-          accumulate: true,
-        }),
-        ...matmul(this.gpu, {
-          label: `${name} gate_up`,
-          x: part(x),
-          norm,
-          weight: layer.gateUp,
-          y: part(scratch.act),
-        }),
-        ...matmul(this.gpu, {
-          label: `${name} down`,
-          x: part(scratch.act),
-          weight: layer.down,
-          y: part(x),
-          accumulate: true,
-        }),
-      );
-    });
-    return steps;
+   * the last layer's output on the wanted rows (the others' x is then undefined). With `ends`, where it
+   * `takesEnds`, x isn't touched. */
+  span(history: History, { looking, ...span }: Span): Step[] {
+    const { gpu, config: c } = this;
+    const [count = 0] = span.x.shape;
+    const shape = this.#shape(history, count, span.sets ?? 1);
+    this.spans.set(spanKey(shape), shape);
+    const args = {
+      ...span,
+      sizes: this.#sizes,
+      caches: history.layers,
+      ranks: history.ranks,
+      held: history.held,
+      turns: this.#turns,
+      axes: this.#axes,
+      eps: c.rms_norm_eps,
+      headEps: c.qk_norm === false ? null : c.rms_norm_eps,
+      ...(looking ? { look: this.#look(history, span, looking) } : {}),
+    };
+    const variant = spanVariant(gpu, shape);
+    const { stacked } = history;
+    if (variant.form === "launches" || !stacked) {
+      return spanLaunches(gpu, args, this.#forLaunches(), this.#scratchFor(count));
+    }
+    const dtype = this.#storage === "f16" ? "f16" : "f32";
+    return spanWhole(gpu, { ...args, stacked }, this.#forWhole(dtype), variant);
+  }
+
+  #look(history: History, { label, tokenTable }: Span, { first, count, to }: Looking) {
+    const steps = (layer: number, q: Tensor) =>
+      to.steps(`${label} ${layer}`, layer, q, rows(tokenTable, first, count), history);
+    return { first, count, steps };
+  }
+
+  #shape(history: History, count: number, sets: number): SpanShape {
+    const { num_hidden_layers: layers, qkv_bias } = this.config;
+    return {
+      ...this.#sizes,
+      rows: count,
+      sets,
+      layers,
+      slots: history.ranks.shape[0] ?? 0,
+      dtype: this.#storage,
+      storage: history.layers[0]?.keys.dtype === "f16" ? "f16" : "f32",
+      whole: history.stacked !== null && !qkv_bias,
+    };
   }
 
   /** The final RMSNorm: y = norm(x), what every head reads. */
@@ -237,7 +277,7 @@ export class Backbone {
   }
 
   /** Activations for spans of this many rows, shared by all spans and layers of that length. */
-  #scratchFor(count: number) {
+  #scratchFor(count: number): SpanScratch {
     let scratch = this.#scratch.get(count);
     if (!scratch) {
       const c = this.config;

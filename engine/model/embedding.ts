@@ -70,8 +70,8 @@ export class Embedding {
   readonly #absent: Record<Medium, Tensor>;
   readonly #observed: Record<Medium, Projection>;
   readonly #latentIn: Record<Medium, PackedWeight>;
-  /** Input bias + type + tau embedding, one row per tau of `taus`. */
-  readonly #latentBias: Record<Medium, Tensor>;
+  /** Input bias + type + tau embedding: a row per tau of `taus` for sound, then one each for pictures. */
+  readonly #latentBias: Tensor;
   readonly #velocity: Record<Medium, Projection>;
 
   /**
@@ -117,9 +117,7 @@ export class Embedding {
       weight(`response.${medium}.input.weight`, D, channels(medium))
     );
     this.#latentBias = gpu.shared(`latent biases at ${taus}`, (owner) => {
-      const made = perMedium((medium) =>
-        makeTensor(owner, `${medium} latent biases`, [taus.length, D])
-      );
+      const made = makeTensor(owner, "latent biases", [media.length * taus.length, D]);
       const working = gpu.part();
       const biases = this.#biasSteps(
         working,
@@ -137,7 +135,7 @@ export class Embedding {
 
   #biasSteps(
     gpu: Gpu,
-    made: Record<Medium, Tensor>,
+    made: Tensor,
     linear1: Projection,
     linear2: Projection,
     inputBias: Record<Medium, Tensor>,
@@ -170,11 +168,28 @@ export class Embedding {
           label: `${medium} tau ${i}`,
           row: reshape(constant, [D]),
           add: reshape(rows(tauRows, i, 1), [D]),
-          y: rows(made[medium], i, 1),
+          y: rows(made, this.#biasRow(medium, i), 1),
         }));
       }
     }
     return steps;
+  }
+
+  #biasRow(medium: Medium, tau: number): number {
+    return media.indexOf(medium) * this.taus.length + tau;
+  }
+
+  #tauIndex(label: string, tau: number): number {
+    const index = this.taus.indexOf(tau);
+    if (index < 0) throw new RangeError(`${label} at tau ${tau} were not announced`);
+    return index;
+  }
+
+  /** What is added to embedded latents at a tau: rows of one tensor, of sound and of pictures. */
+  latentBiases(tau: number): { biases: Tensor; biasRows: readonly [number, number] } {
+    const index = this.#tauIndex("latents", tau);
+    const biasRows = [this.#biasRow("audio", index), this.#biasRow("video", index)] as const;
+    return { biases: this.#latentBias, biasRows };
   }
 
   #type(type: TokenType): Tensor {
@@ -203,8 +218,7 @@ export class Embedding {
 
   /** Latents at a tau -> rows y: `count` audio rows and then video rows. */
   latents(label: string, z: Record<Medium, Tensor>, tau: number, y: Tensor): Step[] {
-    const index = this.taus.indexOf(tau);
-    if (index < 0) throw new RangeError(`latents at tau ${tau} were not announced`);
+    const index = this.#tauIndex("latents", tau);
     let at = 0;
     return media.flatMap((medium) => {
       const [count = 0] = z[medium].shape;
@@ -215,7 +229,9 @@ export class Embedding {
         label: `${label} ${medium}`,
         x: z[medium],
         weight: this.#latentIn[medium],
-        bias: reshape(rows(this.#latentBias[medium], index, 1), [target.shape[1] ?? 0]),
+        bias: reshape(rows(this.#latentBias, this.#biasRow(medium, index), 1), [
+          target.shape[1] ?? 0,
+        ]),
         y: target,
       });
     });

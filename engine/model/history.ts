@@ -11,6 +11,7 @@ import {
   type FloatType,
   makeTensor,
   reshape,
+  room,
   rows,
   sharedTensor,
   type Tensor,
@@ -41,7 +42,10 @@ export class History {
   readonly ranks: Tensor;
   /** {used, noisyStart, noisyEnd, 0}: the slots that attention walks, i32 [4]. */
   readonly held: Tensor;
-  readonly #layers: { keys: Tensor; values: Tensor }[];
+  /** The caches by layer. */
+  readonly layers: readonly { keys: Tensor; values: Tensor }[];
+  /** The caches of all layers, [layers, slots, K/V heads x head_dim]; null where no binding holds them. */
+  readonly stacked: { keys: Tensor; values: Tensor } | null;
   readonly #kvDim: number;
 
   /** @throws InputError when the adapter has no buffers of that size. */
@@ -66,21 +70,24 @@ export class History {
           "one buffer: allow fewer units, or f16",
       );
     }
-    const cache = (label: string) =>
-      makeTensor(gpu, `history ${label}`, [slots, this.#kvDim], storage, "texture");
-    this.#layers = Array.from(
-      { length: config.num_hidden_layers },
-      (_, i) => ({ keys: cache(`keys ${i}`), values: cache(`values ${i}`) }),
+    const layers = config.num_hidden_layers;
+    const whole = (label: string, count: number) =>
+      makeTensor(gpu, `history ${label}`, [count, slots, this.#kvDim], storage, "texture");
+    const cache = (tensor: Tensor, layer: number) =>
+      reshape(rows(tensor, layer, 1), [slots, this.#kvDim]);
+    // Side by side where they fit into a binding, so that one launch can reach all layers'.
+    this.stacked = layers * bytes + room.texture <= limit
+      ? { keys: whole("keys", layers), values: whole("values", layers) }
+      : null;
+    this.layers = Array.from(
+      { length: layers },
+      (_, i) =>
+        this.stacked
+          ? { keys: cache(this.stacked.keys, i), values: cache(this.stacked.values, i) }
+          : { keys: cache(whole(`keys ${i}`, 1), 0), values: cache(whole(`values ${i}`, 1), 0) },
     );
     this.ranks = makeTensor(gpu, "history ranks", [slots], "i32", "uniform");
     this.held = makeTensor(gpu, "history slots held", [4], "i32");
-  }
-
-  /** The caches of one layer. */
-  layer(index: number): { keys: Tensor; values: Tensor } {
-    const layer = this.#layers[index];
-    if (!layer) throw new RangeError(`history has no layer ${index}`);
-    return layer;
   }
 
   /** Tells the GPU which slots hold what: once per tick, before its plans are submitted. */
@@ -101,17 +108,17 @@ export class History {
   }
 
   #sliceShape(count: number): number[] {
-    return [this.#layers.length, 2, count, this.#kvDim];
+    return [this.layers.length, 2, count, this.#kvDim];
   }
 
   /** Steps that copy the K and V of the tokens' slots into a slice. */
   gather(label: string, tokenTable: Tensor, slice: Tensor): Step[] {
-    return copySlice(this.gpu, "gather", { label, caches: this.#layers, tokenTable, slice });
+    return copySlice(this.gpu, "gather", { label, caches: this.layers, tokenTable, slice });
   }
 
   /** Steps that copy a slice into the tokens' slots. */
   scatter(label: string, tokenTable: Tensor, slice: Tensor): Step[] {
-    return copySlice(this.gpu, "scatter", { label, caches: this.#layers, tokenTable, slice });
+    return copySlice(this.gpu, "scatter", { label, caches: this.layers, tokenTable, slice });
   }
 
   /** Bytes of the K and V of `count` tokens in all layers. */
@@ -132,7 +139,7 @@ export class History {
   /** Writes the K and V of as many slots as `bytes` holds, laid out as a slice, from `start` on. */
   write(start: number, bytes: Uint8Array<ArrayBuffer>): void {
     const count = bytes.length / this.sliceBytes(1);
-    const part = bytes.length / (this.#layers.length * 2);
+    const part = bytes.length / (this.layers.length * 2);
     this.#ordered().forEach((cache, i) => {
       const slots = rows(cache, start, count);
       const { queue } = this.gpu.device;
@@ -142,6 +149,6 @@ export class History {
 
   /** All caches in the order of a slice. */
   #ordered(): Tensor[] {
-    return this.#layers.flatMap(({ keys, values }) => [keys, values]);
+    return this.layers.flatMap(({ keys, values }) => [keys, values]);
   }
 }

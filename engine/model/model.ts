@@ -49,7 +49,9 @@ export class Model {
     for (const step of solverProgram(settings.solver)) {
       if (step.op === "evaluate") taus.add(step.tau);
     }
-    this.backbone = new Backbone(gpu, config, this.weights, settings.weights);
+    const { audio, video } = config.response;
+    const channels = [audio.latent_channels, video.latent_channels] as const;
+    this.backbone = new Backbone(gpu, config, this.weights, settings.weights, channels);
     this.embedding = new Embedding(
       gpu,
       config,

@@ -107,15 +107,18 @@ export class Performer {
     const steps: Step[] = [
       noise(gpu, { label: "z", y: z, unit: this.#unit, seed: settings.seed }),
     ];
-    // Steps of the solver that the head's product takes along.
-    const fused = (index: number) => guided ? undefined : soleUse(program, index);
+    // From latents to velocities in one, where the layers take along what stands at their ends.
+    const whole = backbone.takesEnds(history, noisyRows, sets);
+    // A step of the solver that one evaluation alone makes is taken along: by guidance, else by the head's
+    // product.
+    const taken = (index: number) => guided || !whole ? soleUse(program, index) : undefined;
     const { looking, path } = this.#observed ?? {};
     const last = program.findLastIndex(({ op }) => op === "evaluate");
     let evaluation = 0;
     program.forEach((op, index) => {
       const label = `solve ${index}`;
       if (op.op === "combine") {
-        if (fused(index - 1) !== undefined) return;
+        if (taken(index - 1) !== undefined) return;
         const terms = op.terms.map(({ slot, coefficient }) => ({
           v: velocities[slot] as Tensor,
           coefficient,
@@ -124,47 +127,66 @@ export class Performer {
         steps.push(integrate(gpu, { label, z, terms, y }));
         return;
       }
-      const point = latentParts(op.point === "z" ? z : trial, model.latents);
+      const point = op.point === "z" ? z : trial;
       const velocity = velocities[op.slot] as Tensor;
-      for (let set = 0; set < sets; set++) {
-        const target = rows(x, set * layout.response, layout.response);
-        steps.push(...embedding.latents(label, point, op.tau, target));
-      }
-      steps.push(
-        ...backbone.span(history, {
-          label,
-          x,
-          tokenTable: this.#tokenTable,
-          wanted: { first: 0, count: noisyRows },
-          looking: looking && index === last
-            ? { first: 0, count: layout.response, to: looking }
-            : undefined,
-        }),
-        backbone.finalNorm(label, x, normed),
-      );
-      for (let set = 0; set < sets; set++) {
-        const coefficient = fused(index);
-        const y = guided
-          ? rows(guided, set * length, length)
-          : coefficient === undefined
-          ? velocity
-          : z;
-        const from = rows(normed, set * layout.response, layout.response);
-        // The product that takes a step leaves no velocity to look at.
-        if (path && coefficient !== undefined) {
-          steps.push(...embedding.velocity(`${label} path`, from, velocity));
+      const coefficient = taken(index);
+      const span = {
+        label,
+        x,
+        tokenTable: this.#tokenTable,
+        wanted: { first: 0, count: noisyRows },
+        sets,
+        looking: looking && index === last
+          ? { first: 0, count: layout.response, to: looking }
+          : undefined,
+      };
+      if (whole) {
+        const ends = {
+          z: point,
+          velocities: guided ?? velocity,
+          soundRows: layout.agentAudio,
+          ...embedding.latentBiases(op.tau),
+        };
+        steps.push(...backbone.span(history, { ...span, ends }));
+      } else {
+        for (let set = 0; set < sets; set++) {
+          const target = rows(x, set * layout.response, layout.response);
+          const parts = latentParts(point, model.latents);
+          steps.push(...embedding.latents(label, parts, op.tau, target));
         }
-        steps.push(...embedding.velocity(`${label} set ${set}`, from, y, coefficient));
+        steps.push(
+          ...backbone.span(history, span),
+          backbone.finalNorm(label, x, normed),
+        );
+        for (let set = 0; set < sets; set++) {
+          const from = rows(normed, set * layout.response, layout.response);
+          const y = guided
+            ? rows(guided, set * length, length)
+            : coefficient === undefined
+            ? velocity
+            : z;
+          const step = guided ? undefined : coefficient;
+          // The product that takes a step leaves no velocity to look at.
+          if (path && step !== undefined) {
+            steps.push(...embedding.velocity(`${label} path`, from, velocity));
+          }
+          steps.push(...embedding.velocity(`${label} set ${set}`, from, y, step));
+        }
       }
       if (guided) {
         // v = v_uncond + g (v_cond - v_uncond) = g v_cond + (1 - g) v_uncond
         const g = settings.solver.guidance;
-        const [cond, uncond] = [rows(guided, 0, length), rows(guided, length, length)];
-        steps.push(integrate(gpu, {
-          label: `${label} guidance`,
-          terms: [{ v: cond, coefficient: g }, { v: uncond, coefficient: 1 - g }],
-          y: velocity,
-        }));
+        const combine = (step: number, to: { z?: Tensor; y: Tensor }) =>
+          integrate(gpu, {
+            label: `${label} guidance`,
+            terms: [
+              { v: rows(guided, 0, length), coefficient: step * g },
+              { v: rows(guided, length, length), coefficient: step * (1 - g) },
+            ],
+            ...to,
+          });
+        if (coefficient !== undefined) steps.push(combine(coefficient, { z, y: z }));
+        if (coefficient === undefined || path) steps.push(combine(1, { y: velocity }));
       }
       if (path) {
         const seen = guided ? [velocity, rows(guided, 0, length)] : [velocity];

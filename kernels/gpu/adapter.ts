@@ -178,14 +178,17 @@ export interface Traits {
   readonly texturesFaster: boolean;
   /** Lanes of the smallest subgroup that the device may run; 0 where it has no subgroup operations. */
   readonly subgroup: number;
+  /** It has a barrier for subgroups. */
+  readonly subgroupBarrier: boolean;
 }
 
 /** The traits that an adapter's own description tells. */
 export function traitsOf(
   { isFallbackAdapter: cpu }: { isFallbackAdapter: boolean },
   subgroup = 0,
+  subgroupBarrier = false,
 ): Traits {
-  return { cpu, lanes: cpu ? 8 : 64, texturesFaster: cpu, subgroup };
+  return { cpu, lanes: cpu ? 8 : 64, texturesFaster: cpu, subgroup, subgroupBarrier };
 }
 
 /** The choice by which measuring overrules `texturesFaster`: "textures" or "buffers". */

@@ -24,23 +24,27 @@ export const mapRead = 0x1;
 const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = bufferUsage;
 const storage = STORAGE | UNIFORM | COPY_SRC | COPY_DST;
 
-/** TypeScript's library may lack its name. */
+/** TypeScript's library may lack their names. */
 const subgroups = "subgroups" as GPUFeatureName;
+const subgroupBarrier = "wgpu-subgroup-barrier" as GPUFeatureName;
 
-/** Opens a device with subgroup operations where they can be had. Deno doesn't list the feature, but
- * grants it (denoland/deno, 2.9.6). */
+/** Opens a device with subgroup operations where they can be had. Deno doesn't list the features, but
+ * grants them (denoland/deno, 2.9.6). */
 async function withSubgroups(
   adapter: GPUAdapter,
   { requiredFeatures, ...rest }: { requiredFeatures: GPUFeatureName[] } & GPUDeviceDescriptor,
 ): Promise<GPUDevice> {
-  try {
-    return await adapter.requestDevice({
-      ...rest,
-      requiredFeatures: [...requiredFeatures, subgroups],
-    });
-  } catch {
-    return await adapter.requestDevice({ ...rest, requiredFeatures });
+  for (const more of [[subgroups, subgroupBarrier], [subgroups]]) {
+    try {
+      return await adapter.requestDevice({
+        ...rest,
+        requiredFeatures: [...requiredFeatures, ...more],
+      });
+    } catch {
+      // The next with less.
+    }
   }
+  return await adapter.requestDevice({ ...rest, requiredFeatures });
 }
 
 export class Gpu {
@@ -115,7 +119,11 @@ export class Gpu {
       device,
       description || id || "unnamed adapter",
       identity,
-      traitsOf(adapter.info, device.features.has(subgroups) ? adapter.info.subgroupMinSize : 0),
+      traitsOf(
+        adapter.info,
+        device.features.has(subgroups) ? adapter.info.subgroupMinSize : 0,
+        device.features.has(subgroupBarrier),
+      ),
     );
   }
 

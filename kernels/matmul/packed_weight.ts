@@ -115,28 +115,51 @@ export function packWeight(
   const panelBytes = 8 * outputBytes(dtype, inputs);
   const partOutputs = 8 * Math.floor(limit / panelBytes);
   if (partOutputs === 0) throw new RangeError(`${label}: ${inputs} inputs are too many for a part`);
-  // Gated: a panel holds four gates and the four outputs that they gate.
-  const half = outputs / 2;
-  const rowOf = (n: number) => gated ? (n >> 3) * 4 + (n & 3) + (n & 4 ? half : 0) : n;
   const parts: WeightPart[] = [];
   for (let first = 0; first < outputs; first += partOutputs) {
     const count = Math.min(partOutputs, outputs - first);
-    const part = new Float32Array(gpu.isPaper ? 0 : count * inputs);
-    for (let n = 0; n < part.length / inputs; n++) {
-      const row = rowAt(matrices, inputs, rowOf(first + n));
-      part.set(scale ? row.map((value, k) => value * (scale[k] ?? 1)) : row, n * inputs);
-    }
-    const words = gpu.isPaper
-      ? new Uint32Array((Math.ceil(count / 8) * panelBytes) / 4)
-      : isQuantized(dtype)
-      ? quantizedPanels(part, count, inputs, dtype)
-      : floatPanels(part, count, inputs, dtype);
+    const words = panelWords(matrices, first, count, inputs, dtype, {
+      ...options,
+      outputs,
+      isPaper: gpu.isPaper,
+    });
     const panels = texture
       ? textureFrom(gpu, label, texelFormat(dtype), words)
       : tensorFrom(gpu, label, [words.length], words);
     parts.push({ first, outputs: count, panels });
   }
   return { label, outputs, inputs, dtype, texture, gated, parts };
+}
+
+/**
+ * Panels of the outputs [first, first + count) of matrices [outputs, inputs] that stand one below the
+ * other, as `packWeight` lays them out; on paper only as long.
+ */
+export function panelWords(
+  matrices: readonly Float32Array[],
+  first: number,
+  count: number,
+  inputs: number,
+  dtype: WeightType,
+  { outputs, scale, gated = false, isPaper }: Pick<PackOptions, "scale" | "gated"> & {
+    outputs: number;
+    isPaper: boolean;
+  },
+): Words {
+  if (isPaper) {
+    return new Uint32Array((Math.ceil(count / 8) * 8 * outputBytes(dtype, inputs)) / 4);
+  }
+  // Gated: a panel holds four gates and the four outputs that they gate.
+  const half = outputs / 2;
+  const rowOf = (n: number) => gated ? (n >> 3) * 4 + (n & 3) + (n & 4 ? half : 0) : n;
+  const part = new Float32Array(count * inputs);
+  for (let n = 0; n < count; n++) {
+    const row = rowAt(matrices, inputs, rowOf(first + n));
+    part.set(scale ? row.map((value, k) => value * (scale[k] ?? 1)) : row, n * inputs);
+  }
+  return isQuantized(dtype)
+    ? quantizedPanels(part, count, inputs, dtype)
+    : floatPanels(part, count, inputs, dtype);
 }
 
 /** A row of matrices that stand one below the other. */
