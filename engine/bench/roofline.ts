@@ -15,13 +15,13 @@ export type WorkKind = typeof workKinds[number];
 /** What a launch needs at least. */
 export type Work = Pick<Dispatch, "label" | "flops" | "bytes" | "tuned">;
 
-/** The class of a launch's kernel. A product of one row does two operations per weight that it reads. */
+/** The class of a launch's kernel; whole layers are products most of all. A product of one row does two operations per weight that it reads. */
 export function workKind(work: Work): WorkKind {
   const product = productOf(work);
   if (product) return product.rows === 1 ? "row product" : "product";
   const kernel = kernelName(work);
   if (kernel.startsWith("attention")) return "attention";
-  return kernel === "conv" ? "convolution" : "other";
+  return kernel === "conv" ? "convolution" : kernel === "layers" ? "product" : "other";
 }
 
 /** What a machine does per second, and what part of it a class of kernels reaches. */

@@ -12,7 +12,9 @@ import { productOf, type ProductShape } from "../../kernels/matmul/matmul_parts.
 import { productKey } from "../../kernels/matmul/matmul_variant.ts";
 import { type Problem, tune, type Tuning } from "../../kernels/measure/tune.ts";
 import { attentionProblem } from "../../kernels/measure/tune_attention.ts";
+import { spanProblem } from "../../kernels/measure/tune_span.ts";
 import { operandsProblem, productProblem } from "../../kernels/measure/tune_matmul.ts";
+import type { SpanShape } from "../../kernels/span/span.ts";
 import { allLaunches, tickOnPaper } from "./tick_plan.ts";
 
 export const defaultBudgetMs = 10_000;
@@ -25,31 +27,42 @@ export async function tuneDevice(
   { record, budgetMs = defaultBudgetMs }: Pick<TuningRequest, "record" | "budgetMs">,
   begin: () => void,
 ): Promise<Tuning> {
-  const { products, attentions } = await tickShapes(config, settings, gpu);
-  const [heaviest] = products;
-  // Where operands lie is chosen first: it is part of every product's shape.
-  const stages: (() => Problem[])[] = [
+  const { products, spans } = await tickShapes(config, settings, gpu);
+  const [span] = spans;
+  const heaviest = span?.whole
+    ? { ...span, outputs: 2 * span.inner, inputs: span.hidden, gated: true, normed: true }
+    : products[0];
+  // What is chosen first decides what the rest is: where operands lie is part of every product's shape, and
+  // whole layers need no product or attention of their own.
+  const rest = { attentions: [] as AttentionShape[], products: [] as ProductShape[] };
+  const stages: (() => Problem[] | Promise<Problem[]>)[] = [
     () => heaviest ? [operandsProblem(gpu, heaviest)] : [],
-    () => attentions.map((shape) => attentionProblem(gpu, shape)),
+    () => spans.map((shape) => spanProblem(gpu, shape)).filter(({ variants }) => variants.size > 1),
+    async () => {
+      Object.assign(rest, await tickShapes(config, settings, gpu));
+      return rest.attentions.map((shape) => attentionProblem(gpu, shape));
+    },
     () => {
       const texture = gpu.traits.texturesFaster;
-      return products.map((shape) => productProblem(gpu, { ...shape, texture }));
+      return rest.products.map((shape) => productProblem(gpu, { ...shape, texture }));
     },
   ];
   return await tune(gpu, stages, record, budgetMs, begin);
 }
 
-/** The products and attentions of a tick, each once, those with the most operations first. */
+/** The products and attentions of a tick, each once, those with the most operations first, and the spans
+ * that go through the layers. */
 export async function tickShapes(
   config: ModelConfig,
   settings: Settings,
   gpu: Gpu,
-): Promise<{ products: ProductShape[]; attentions: AttentionShape[] }> {
-  const { stages } = await tickOnPaper(config, settings, Gpu.onPaper(gpu));
+): Promise<{ products: ProductShape[]; attentions: AttentionShape[]; spans: SpanShape[] }> {
+  const { stages, model } = await tickOnPaper(config, settings, Gpu.onPaper(gpu));
   const all = allLaunches(stages);
   return {
     products: heaviestFirst(all, productOf, productKey),
     attentions: heaviestFirst(all, attentionOf, attentionKey),
+    spans: [...model.backbone.spans.values()].sort((a, b) => b.rows - a.rows),
   };
 }
 

@@ -17,7 +17,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
 /** Count it up when kernels change so much that old measurements mislead. */
-const kernelsVersion = 2;
+const kernelsVersion = 3;
 
 /** A kernel at a shape. */
 export interface Problem<Variant = unknown> {
@@ -116,7 +116,7 @@ export interface Tuning {
  */
 export async function tune(
   gpu: Gpu,
-  stages: readonly (() => readonly Problem[])[],
+  stages: readonly (() => readonly Problem[] | Promise<readonly Problem[]>)[],
   record: TuneRecord,
   budgetMs: number,
   begin: () => void = () => {},
@@ -130,7 +130,7 @@ export async function tune(
   let measured = 0;
   let skipped = 0;
   for (const stage of stages) {
-    for (const problem of stage()) {
+    for (const problem of await stage()) {
       let entry = entries.get(problem.key);
       if (!entry && isOver()) {
         skipped++;

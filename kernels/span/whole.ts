@@ -38,7 +38,7 @@ import type {
   SpanEnds,
   SpanSizes,
   WholeVariant,
-} from "./span.ts";
+} from "./arguments.ts";
 import code from "./whole.wgsl" with { type: "text" };
 
 /** All layers' weights, one layer after the other. */

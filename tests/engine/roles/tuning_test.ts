@@ -55,7 +55,7 @@ Deno.test({
     const first = await replay({ placement: "fused" }, {});
     assertEquals(first.said.length, 2, "it says that it measures, and that it did");
     const [kernels = {}] = first.kernels;
-    assert(Object.keys(kernels).length > 10 && kernels["operands"] !== undefined);
+    assert(Object.keys(kernels).length > 5 && kernels["operands"] !== undefined);
     for (const placement of ["fused", "split"] as const) {
       const again = await replay({ placement }, first.found);
       assertEquals(again.said, []);

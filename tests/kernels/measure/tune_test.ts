@@ -10,6 +10,7 @@ import { copy } from "../../../kernels/gpu/plan.ts";
 import { makeTensor, tensorFrom } from "../../../kernels/gpu/tensor.ts";
 import { adapterKey, parseTuneRecord, type Problem, tune } from "../../../kernels/measure/tune.ts";
 import { attentionProblem } from "../../../kernels/measure/tune_attention.ts";
+import { spanProblem } from "../../../kernels/measure/tune_span.ts";
 import { operandsProblem, productProblem } from "../../../kernels/measure/tune_matmul.ts";
 import { withGpu } from "../support.ts";
 
@@ -95,6 +96,10 @@ withGpu("every candidate of the real problems is right on this adapter", async (
     ...(["f32", "f16"] as const).map((dtype) =>
       attentionProblem(gpu, { rows: 3, slots: 130, heads: 6, kvHeads: 2, headDim: 32, dtype })
     ),
+    spanProblem(gpu, {
+      ...{ hidden: 32, inner: 24, heads: 4, kvHeads: 2, headDim: 16, layers: 2, slots: 40 },
+      ...{ rows: 10, sets: 2, dtype: "f32", storage: "f32", whole: true },
+    }),
   ];
   const { record } = await tune(gpu, [() => problems], {}, 1e9);
   const entries = Object.values(record[adapterKey(gpu)] ?? {});
