@@ -23,7 +23,7 @@ export function sweepPlot(points: readonly SweepPoint[]): Plot {
   });
   const y = (field: string) => ({
     ...{ field, type: "quantitative", title: "pauses in which the agent begins to speak" },
-    ...{ axis: { format: ".0%" }, scale: { zero: true } },
+    ...{ axis: { format: ".0%" }, scale: { domainMin: 0 } },
   });
   const color = {
     ...{ field: "missed", type: "quantitative", title: "questions missed" },

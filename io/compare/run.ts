@@ -74,7 +74,7 @@ export async function answerAll(asked: Asked): Promise<Answered[]> {
   const there = await ifThere(Deno.stat(path)) !== null;
   const before = there ? await readEvalFile(path) : null;
   const { asked: known, others } = before
-    ? usable(before, jobs, [noiseSeed], basis, settings)
+    ? usable(before, jobs, [noiseSeed], basis, settings, "another folder to --output")
     : { asked: [], others: [] };
   const earlier = lossy === null
     ? await withSound(known, folder, agent.name, shown)

@@ -16,7 +16,7 @@ export interface Usable {
 /**
  * Sorts a file's results, and says which recordings have changed since and are run again.
  *
- * @param settings The settings now, for the message.
+ * @param settings The settings now, for the message. @param elsewhere What else may be given, for it.
  * @throws InputError that says what differs, where the results can't stand in one file.
  */
 export function usable(
@@ -25,6 +25,7 @@ export function usable(
   noiseSeeds: readonly number[],
   basis: Omit<SharedBasis, "generator">,
   settings: object,
+  elsewhere = "another file to --events",
 ): Usable {
   const byName = new Map(jobs.map((job) => [job.name, job]));
   const generator = jobs[0]?.generator ?? null;
@@ -37,8 +38,7 @@ export function usable(
         ? ""
         : changes(header.runs.at(-1)?.settings ?? {}, settings);
       throw new InputError(
-        `${path}: ${name} rests on ${other}${which}: give the same again, or another file ` +
-          "to --events",
+        `${path}: ${name} rests on ${other}${which}: give the same again, or ${elsewhere}`,
       );
     }
     const job = byName.get(name);

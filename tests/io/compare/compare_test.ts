@@ -5,8 +5,10 @@ import { chromium, rendered } from "../chromium.ts";
 import { folderTest } from "../media.ts";
 import { draw } from "../../../io/reports/report.ts";
 import { assertSchema } from "../schemas.ts";
-import { shortenSilent } from "../eval/players.ts";
-import { compared, type Opened, openers, type Role } from "./fakes.ts";
+import { heardTurns, waits } from "../../../io/compare/latency.ts";
+import { WavWriter } from "../../../io/media/wav.ts";
+import { play, shortenSilent, silence } from "../eval/players.ts";
+import { compared, config, type Opened, openers, type Role } from "./fakes.ts";
 
 const names = ["100000", "100001"];
 
@@ -153,6 +155,46 @@ browserTest(
     assertStringIncludes(dom, "what isn't equal");
   },
 );
+
+folderTest("of a benchmark's folders turns are told by what is heard", async (folder) => {
+  // The user speaks up to the end of a window of 32 ms, the agent from 2.4 s of its stream on, which is
+  // heard a unit later.
+  await Deno.mkdir(`${folder}/set/1`, { recursive: true });
+  await Deno.writeTextFile(`${folder}/set/1/turn_taking.json`, "[]");
+  const wav = await WavWriter.create(`${folder}/set/1/input.wav`, 16000);
+  await wav.write(new Float32Array(64000).map((_, i) => i >= 16000 && i < 31744 ? 0.1 : 0));
+  await wav.close();
+  const tone = new Float32Array(2560).fill(0.1);
+  const part = (from: number) => ({
+    texts: new Array(25).fill(""),
+    media: Array.from(
+      { length: 25 },
+      (_, unit) =>
+        unit >= from && unit < from + 6 ? { ...silence(config), audio: tone } : silence(config),
+    ),
+  });
+  const fakes = openers(folder, { 15: { late: 0 }, 17: { late: 0 } }, new Map());
+  const open: typeof fakes = {
+    ...fakes,
+    agent: async (spec, options) => ({
+      ...await fakes.agent(spec, options),
+      open: () => Promise.resolve(play(part(Number(spec.text)))),
+    }),
+  };
+  const args = ["15", "17", `${folder}/set`, "--layout", "full-duplex-bench", "--quiet"];
+  const { text } = await compared([...args, "-o", `${folder}/out`, "--json"], open);
+  const [{ figures }] = JSON.parse(text).conditions;
+  assertEquals(figures.some(({ group }: { group: string }) => group === "eval"), false);
+  const results = await Promise.all(["15", "17"].map(async (name) => {
+    const lines = (await Deno.readTextFile(`${folder}/out/${name}.quiet.jsonl`)).split("\n");
+    return JSON.parse(lines[1] ?? "");
+  }));
+  const waited = results.map(({ live, active }) => {
+    const turns = heardTurns(live.score.voice.exchange, active, 160);
+    return waits({ active, live: { ...live, turns } }, 160, null, false).map(({ ms }) => ms);
+  });
+  assertEquals(waited, [[16 * 160 - 1984], [18 * 160 - 1984]]);
+});
 
 folderTest("compare refuses what doesn't go together", async (folder) => {
   const open = openers(folder, roles, new Map());
