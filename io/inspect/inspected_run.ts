@@ -8,7 +8,8 @@ import type { SummaryEvent } from "../pace/events.ts";
 import { outputError, RunError } from "../system/errors.ts";
 import type { OutputFile, Outputs } from "../system/output_file.ts";
 import { say } from "../system/terminal.ts";
-import { inspectPage, type PlotLibrary, plotLibrary } from "./page.ts";
+import { plotLibrary } from "../reports/report.ts";
+import { inspectPage } from "./page.ts";
 import { RunRecorder } from "./run_recorder.ts";
 
 /** Seconds of stream in a page where `--inspect-last` isn't given. */
@@ -24,13 +25,13 @@ export class InspectedRun {
   readonly recorder: RunRecorder;
   readonly #outputs: Outputs;
   readonly #file: OutputFile;
-  readonly #library: PlotLibrary;
+  readonly #library: readonly string[];
   readonly #ffmpeg: Ffmpeg;
 
   private constructor(
     config: ModelConfig,
     last: number,
-    made: { outputs: Outputs; file: OutputFile; library: PlotLibrary; ffmpeg: Ffmpeg },
+    made: { outputs: Outputs; file: OutputFile; library: readonly string[]; ffmpeg: Ffmpeg },
   ) {
     const most = Math.ceil((last * 1000) / config.unit_ms);
     const filler = config.filler_token_id;

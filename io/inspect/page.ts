@@ -3,10 +3,7 @@
  * policy lets nothing in: the browser runs the scripts that are listed by their digests, and no other.
  */
 import { createHash } from "node:crypto";
-import { findPackageJSON } from "node:module";
-import { dirname, join } from "node:path";
 import { escape, style, theme } from "../reports/report.ts";
-import { RunError } from "../system/errors.ts";
 import { differences } from "./differences.ts";
 import { axes, colours, gutter, margin, specs, stages } from "./plots.ts";
 import { dataElement, type RunData } from "./run_data.ts";
@@ -16,32 +13,8 @@ import opened from "./view/opened.js" with { type: "text" };
 import view from "./view/view.js" with { type: "text" };
 import look from "./view/view.css" with { type: "text" };
 
-/** Vega and Vega-Lite as a page takes them. */
-export type PlotLibrary = readonly string[];
-
-/**
- * Reads the library from npm's packages.
- *
- * @throws RunError when they can't be had.
- */
-export async function plotLibrary(): Promise<PlotLibrary> {
-  // In templates, so that Deno fetches the packages only where a page is made.
-  const packages = [["vega", "6.4.0"], ["vega-lite", "6.5.0"]] as const;
-  try {
-    return await Promise.all(packages.map(async ([name, version]) => {
-      // What a package lets be imported; the file for browsers lies beside it.
-      await import(`npm:/${name}@${version}/${name}-schema.json`, { with: { type: "json" } });
-      const found = findPackageJSON(name, import.meta.url);
-      return await Deno.readTextFile(join(dirname(found ?? ""), "build", `${name}.min.js`));
-    }));
-  } catch (error) {
-    const why = error instanceof Error ? error.message.split("\n")[0] : error;
-    throw new RunError(`the page's plots can't be had (${why}): is npm's registry reachable?`);
-  }
-}
-
-/** The page of one run, or of two side by side. */
-export function inspectPage(runs: readonly RunData[], library: PlotLibrary): string {
+/** The page of one run, or of two side by side. @param library The scripts of `plotLibrary()`. */
+export function inspectPage(runs: readonly RunData[], library: readonly string[]): string {
   const [one, two] = runs;
   const data = {
     ...{ runs, specs, theme, stages, colours, gutter, margin, axes },

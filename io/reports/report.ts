@@ -105,22 +105,35 @@ export const theme = {
 /** SVG of each plot. @throws RunError when none can be drawn. */
 export async function draw(plots: readonly Plot[]): Promise<string[]> {
   const specs = plots.map(({ spec }) => ({ ...spec, config: theme, padding: 6 }));
+  return await drawn("draw.ts", [], JSON.stringify(specs));
+}
+
+/** The scripts with which a page draws plots itself. @throws RunError when they can't be had. */
+export async function plotLibrary(): Promise<string[]> {
+  return await drawn("library.ts", ["--allow-read"]);
+}
+
+/** The texts that a program of draw/ prints. */
+async function drawn(program: string, permissions: string[], input = ""): Promise<string[]> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-q", "--frozen", "--config", `${folder}deno.json`, `${folder}draw.ts`],
+    args: [
+      ...["run", "-q", "--no-prompt", "--frozen", "--config", `${folder}deno.json`],
+      ...[...permissions, `${folder}${program}`],
+    ],
     cwd: folder,
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
   const writer = child.stdin.getWriter();
-  const writing = writer.write(new TextEncoder().encode(JSON.stringify(specs)))
+  const writing = writer.write(new TextEncoder().encode(input))
     .then(() => writer.close()).catch(() => {});
   const { success, stdout, stderr } = await child.output();
   await writing;
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   if (!success) {
     const why = text(stderr).trim().split("\n").find((line) => /error/i.test(line)) ?? "no reason";
-    throw new RunError(`--report: plots can't be drawn (${why}): is npm's registry reachable?`);
+    throw new RunError(`plots can't be drawn (${why}): is npm's registry reachable?`);
   }
   return JSON.parse(text(stdout));
 }

@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { run as inspectCommand } from "../../../io/commands/inspect.ts";
 import { run as replay } from "../../../io/commands/replay.ts";
-import { inspectPage, plotLibrary } from "../../../io/inspect/page.ts";
+import { run as stream } from "../../../io/commands/stream.ts";
+import { inspectPage } from "../../../io/inspect/page.ts";
+import { plotLibrary } from "../../../io/reports/report.ts";
 import { readRun, type RunData } from "../../../io/inspect/run_data.ts";
 import { assertInputError } from "../../engine/tiny_checkpoint.ts";
 import { chromium, Tab } from "../chromium.ts";
@@ -183,3 +185,16 @@ pageTest(
     await assertInputError(() => answer("d", "--inspect-last", "0"), "--inspect-last");
   },
 );
+
+pageTest("stream --inspect holds the end of a stream, and no more", async (folder) => {
+  const mkv = ["-c:v", "mpeg4", "-c:a", "pcm_s16le"];
+  await make(...picture(4, "64x64"), ...tone(4), ...mkv, `${folder}/in.mkv`);
+  const page = `${folder}/page.html`;
+  const args = ["-i", `${folder}/in.mkv`, "-o", `${folder}/out.mkv`, "--quiet"];
+  await assertInputError(() => stream([...args, "--inspect-last", "1"], echo().open), "--inspect");
+  await assertInputError(() => stream([...args, "--inspect", "a.txt"], echo().open), ".html");
+  assertEquals(await stream([...args, "--inspect", page, "--inspect-last", "1"], echo().open), 0);
+  const { units, notes } = await readRun(page);
+  assertEquals([units.length, units.at(-1)?.unit], [7, 24]);
+  assertStringIncludes(notes.join(), "it holds the last 1.12 s of the run");
+});
