@@ -5,7 +5,7 @@ import type { RunData, UnitData } from "./run_data.ts";
 const kinds: Record<string, (unit: UnitData) => unknown> = {
   "what it was given": ({ input }) => input,
   "whether that reached it": ({ event }) => event.observation,
-  "probability of speaking": ({ inside }) => inside && 1 - inside.filler,
+  "probability of speaking": ({ inside }) => inside ? 1 - inside.filler : undefined,
   "words": ({ event }) => event.tokens.join(" "),
   "latents": ({ event }) => event.digest,
   "sound's level": ({ level }) => level.agent,
@@ -29,6 +29,12 @@ export interface Differences {
   common: number;
 }
 
+/** Whether a kind of thing differs; where one run doesn't tell it, it does not. */
+function differ(kind: string, a: UnitData, b: UnitData): boolean {
+  const [one, two] = [kinds[kind]?.(a), kinds[kind]?.(b)];
+  return one !== undefined && two !== undefined && one !== two;
+}
+
 /** Compares the units that both runs have, by their numbers. */
 export function differences(one: RunData, two: RunData): Differences {
   const others = new Map(two.units.map((unit) => [unit.unit, unit]));
@@ -38,10 +44,10 @@ export function differences(one: RunData, two: RunData): Differences {
   });
   const units = pairs.map(([a, b]): [number, string[]] => [
     a.unit,
-    Object.keys(kinds).filter((kind) => kinds[kind]?.(a) !== kinds[kind]?.(b)),
-  ]).filter(([, differ]) => differ.length > 0);
+    Object.keys(kinds).filter((kind) => differ(kind, a, b)),
+  ]).filter(([, found]) => found.length > 0);
   const first = Object.keys(kinds).flatMap((what): FirstDifference[] => {
-    const pair = pairs.find(([a, b]) => kinds[what]?.(a) !== kinds[what]?.(b));
+    const pair = pairs.find(([a, b]) => differ(what, a, b));
     return pair
       ? [{ what, unit: pair[0].unit, of: [text(what, pair[0]), text(what, pair[1])] }]
       : [];

@@ -65,7 +65,7 @@ const wave = (color: string | undefined, height: number) =>
     },
   }]);
 
-/** The stages in the order in which they run, each with its role and its colour. */
+/** The stages in the order in which they run, each with its role and its colour; a cascade's modules. */
 export const stages:
   readonly (readonly [name: string, role: string, colour: string | undefined])[] = [
     ["encode", "thinker", palette[0]],
@@ -75,6 +75,12 @@ export const stages:
     ["sendLatents", "performer", "#a9b4bd"],
     ["decode", "thinker", palette[3]],
     ["write", "thinker", palette[4]],
+    ["activity", "module", palette[0]],
+    ["endOfTurn", "module", palette[5]],
+    ["read", "module", palette[1]],
+    ["look", "module", palette[3]],
+    ["answer", "module", palette[4]],
+    ["speak", "module", palette[2]],
   ];
 
 const lanes = {

@@ -44,7 +44,7 @@ export interface UnitData {
   active: Record<"user" | "agent", boolean>;
   /** The answer's event. */
   event: Omit<UnitEvent, "type" | "unit">;
-  /** Milliseconds of the busier role. */
+  /** Milliseconds of the busier role, or of all modules. */
   busyMs: number;
   /** Null: the engine doesn't tell (a cascade, recorded answers). */
   inside: Inside | null;

@@ -150,7 +150,7 @@ export class RunRecorder implements Onlooker {
       ...kept,
       level: { user: decibels(user.level), agent: decibels(agent.level) },
       active: { user: isActive(user.level), agent: kept.event.audioActive },
-      busyMs: busy(kept.event.ms, isSplit),
+      busyMs: kept.modules ? sum(Object.values(kept.modules)) : busy(kept.event.ms, isSplit),
       pictures: { user: encoded.user[i] ?? null, agent: encoded.agent[i] ?? null },
     }));
     const seconds = (units: number) => ((units * user.unitMs) / 1000).toFixed(2);
@@ -220,11 +220,13 @@ function insideOf({ attention, path, top, filler, entropy }: Inspection): Inside
 
 const decibels = (level: number) => level > 0 ? round(20 * Math.log10(level), 1) : null;
 
+const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
+
 /** What the busier role worked on a unit: over a unit's length, it can't keep up. */
 function busy(ms: Record<string, number>, isSplit: boolean): number {
-  const sum = (...stages: string[]) => stages.reduce((all, stage) => all + (ms[stage] ?? 0), 0);
-  const thinker = sum("encode", "pass", "decode", "write");
-  const performer = sum("sendSlice", "solve", "sendLatents");
+  const of = (...stages: string[]) => sum(stages.map((stage) => ms[stage] ?? 0));
+  const thinker = of("encode", "pass", "decode", "write");
+  const performer = of("sendSlice", "solve", "sendLatents");
   return round(isSplit ? Math.max(thinker, performer) : thinker + performer, 3);
 }
 

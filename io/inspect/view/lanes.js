@@ -90,11 +90,13 @@ class Lanes {
   }
 
   /** The stages of a unit on top of each other; two roles' beside each other where they are split. */
-  #stack({ unit, event: { ms } }) {
+  #stack({ unit, event, modules }) {
+    const ms = modules ?? event.ms;
     const isSplit = this.run.header.session.placement === "split";
     const tops = { thinker: 0, performer: 0 };
-    return stages.filter(([stage]) => ms[stage] > 0).map(([stage, role]) => {
-      const bar = isSplit ? role : "thinker";
+    const own = stages.filter(([, role]) => (role === "module") === (modules !== null));
+    return own.filter(([stage]) => ms[stage] > 0).map(([stage, role]) => {
+      const bar = isSplit && role === "performer" ? role : "thinker";
       const [low, high] = [tops[bar], tops[bar] += ms[stage]];
       const [from, to] = !isSplit ? [0.1, 0.9] : role === "thinker" ? [0.1, 0.5] : [0.52, 0.92];
       const tip = `${role}: ${stage} ${ms[stage]} ms`;

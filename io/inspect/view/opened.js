@@ -120,7 +120,7 @@ function openedUnit(run, unit, sound, title) {
       : []),
     ["observation", event.observation],
     ["latency", event.interactionMs === null ? "not heard" : `${event.interactionMs} ms`],
-    ["busier role", `${unit.busyMs} ms of ${run.unitMs} ms`],
+    [modules ? "all modules" : "busier role", `${unit.busyMs} ms of ${run.unitMs} ms`],
     ["history", `${event.historyTokens} tokens`],
     ["latents' digest", event.digest.slice(0, 16)],
     ...(signs.length > 0 ? [["events", signs.join("; ")]] : []),

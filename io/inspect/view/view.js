@@ -268,7 +268,7 @@ const legend = element(
   { className: "legend" },
   "P(speaks): orange where a word begins. Stages:",
   ...data.stages.filter(([name]) =>
-    runs.some(({ units }) => units.some(({ event }) => event.ms[name] > 0))
+    runs.some(({ units }) => units.some(({ event, modules }) => (modules ?? event.ms)[name] > 0))
   ).flatMap(([name, , color]) => [
     element("i", { style: { background: color } }),
     name.replace(/[A-Z]/, (letter) => ` ${letter.toLowerCase()}`),

@@ -8,7 +8,8 @@ import { dirname, join } from "node:path";
 
 const scripts = ["vega", "vega-lite"].map(async (name) => {
   // What a package lets be imported brings it here; the file for browsers lies beside it.
-  await import(`${name}/${name}-schema.json`, { with: { type: "json" } });
+  const schema = `${name}/${name}-schema.json`;
+  await import(schema, { with: { type: "json" } });
   const found = findPackageJSON(name, import.meta.url);
   return await Deno.readTextFile(join(dirname(found ?? ""), "build", `${name}.min.js`));
 });

@@ -57,6 +57,11 @@ ffmpegTest("differences() finds the first unit of each kind", async () => {
     ["what it was given", 20],
   ]);
   assertEquals(partingText([one, two]), "the runs part in unit 13: latents");
+  // What a cascade doesn't tell is no difference.
+  const cascade = await (await madeUp({ units: 25, cascade: true })).data(finding);
+  const kinds = cascade && differences(one, cascade).first.map(({ what }) => what);
+  assertEquals(kinds?.includes("probability of speaking"), false);
+  assertEquals(cascade?.units[12]?.busyMs, 1 + 30 + 60);
   // A run that begins later is compared by the units' numbers.
   const later = { ...two, units: two.units.slice(16) };
   assertEquals(differences(one, later).common, 9);
