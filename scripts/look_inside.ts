@@ -266,7 +266,7 @@ if (Deno.args.includes("--cuts")) {
   for (const [i, recording] of recordings.entries()) {
     found.push(...await cuts(recording, rest[i] ?? ""));
   }
-  print("Colours said, by whose pictures are those of other cards; 0: the colour's unit\n");
+  print("Colours said again, with some pictures of other cards\n");
   table(
     ["pictures of other cards", "the other card's colour, or a third", "the same colour", "none"],
     Object.keys(exchanges).map((exchanged) => [
