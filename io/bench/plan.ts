@@ -206,8 +206,10 @@ const ms = (seconds: number) => figure(1000 * seconds);
 const mostKernels = 24;
 
 function kernelTable(kernels: readonly JudgedKernel[]): Table {
-  const missed = kernels.flatMap(({ misses, label }) =>
-    misses.flatMap(({ bar, reason }) => reason === null ? [] : [`${label}: ${bar}: ${reason}.`])
+  const missed = kernels.slice(0, mostKernels).flatMap(({ misses, form }) =>
+    misses.flatMap(({ bar, reason }) =>
+      reason === null ? [] : [`${form} misses ${bar}: ${reason}.`]
+    )
   );
   return tableOf("Kernels on a card, judged by their code", kernels.slice(0, mostKernels), [
     ["first launch", ({ label }) => label],

@@ -1,7 +1,7 @@
 /**
  * The matrix product of every linear layer: y[M, N] = x[M, K] W^T, with the norm before it and the
- * bias, activation and sum after it. There are three forms: in registers and by tiles (here), and in
- * whole numbers (matmul_dot.ts); matmul_variant.ts chooses the form for a shape, matmul_parts.ts has what
+ * bias, activation and sum after it. There are four forms: in registers and by tiles (here), by
+ * large tiles (matmul_blocks.ts) and in whole numbers (matmul_dot.ts); matmul_variant.ts chooses the form for a shape, matmul_parts.ts has what
  * they share.
  */
 import type { Gpu } from "../gpu/device.ts";
@@ -10,6 +10,7 @@ import type { Step } from "../gpu/plan.ts";
 import { checkTensors } from "../gpu/tensor.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { storageSource, uniformSource } from "../gpu/uniform.ts";
+import { matmulBlocks } from "./matmul_blocks.ts";
 import { matmulDot } from "./matmul_dot.ts";
 import { type MatmulArguments, productShape, productSteps } from "./matmul_parts.ts";
 import registersCode from "./matmul_registers.wgsl" with { type: "text" };
@@ -55,6 +56,8 @@ export function matmul(gpu: Gpu, args: MatmulArguments, variant?: MatmulVariant)
       return matmulRegisters(gpu, args, chosen);
     case "tiles":
       return matmulTiles(gpu, args, chosen);
+    case "blocks":
+      return matmulBlocks(gpu, args, chosen);
     case "dot":
       return matmulDot(gpu, args, chosen);
   }

@@ -4,8 +4,10 @@ import type { Gpu } from "../gpu/device.ts";
 import type { KernelFacts } from "../card/facts.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import type { Texts } from "../gpu/shader.ts";
-import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
+import { scratchTensor, type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
+import endCode from "./matmul_end.wgsl" with { type: "text" };
+import joinCode from "./matmul_join.wgsl" with { type: "text" };
 import partsCode from "./matmul_parts.wgsl" with { type: "text" };
 import {
   isQuantized,
@@ -40,7 +42,7 @@ export interface MatmulArguments {
 /** `quads`: groups of four inputs; `outputs`: columns of y in this dispatch; x starts in texels, y and
  * bias start in elements or vec4, as does the length of y's rows, `stride`. */
 const sizes = new UniformStruct("Sizes", {
-  u32: "rows panels quads outputs x y stride bias has_bias accumulate activation gated",
+  u32: "rows panels quads outputs x y stride bias has_bias accumulate activation gated parts",
   f32: "eps factor",
 });
 
@@ -80,6 +82,8 @@ export interface ProductForm {
   lanes: number;
   invocations: (outputs: number) => number;
   facts: KernelFacts;
+  /** Parts of the inputs that workgroups sum apart (1), each with its invocations; a launch joins them. */
+  parts?: number;
 }
 
 /** One dispatch per part of the weight. */
@@ -92,7 +96,7 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
   const yType = scalar ? "f32" : "vec4f";
   const reader = weightReader(weight, "weight");
   const quantized = isQuantized(dtype);
-  const pipeline = gpu.pipeline(form.kernel, partsCode + form.code, {
+  const pipeline = gpu.pipeline(form.kernel, `${partsCode}\n${endCode}\n${form.code}`, {
     ...form.texts,
     sizes,
     scalar,
@@ -110,7 +114,8 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
     y_type: yType,
     activate: activationCode(yType),
   });
-  return weight.parts.map((part) => {
+  const { parts = 1 } = form;
+  return weight.parts.flatMap((part) => {
     const halved = gated ? 2 : 1;
     const [first, width] = [part.first / halved, part.outputs / halved];
     const constants = sizes.bind(gpu, {
@@ -128,13 +133,18 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
       gated,
       eps: norm?.eps ?? 0,
       factor: factor ?? 1,
+      parts,
     });
-    return dispatch(
+    const panels = Math.ceil(part.outputs / 8);
+    const partials = parts === 1
+      ? undefined
+      : scratchTensor(gpu, "product partials", [4 * parts * rows * (2 * panels + 1)]);
+    const product = dispatch(
       gpu,
       `matmul ${label}`,
       pipeline,
       // Where there is no bias, something has to be bound.
-      [constants, form.x.binding, panelBinding(part.panels), y, bias ?? x],
+      [constants, form.x.binding, panelBinding(part.panels), partials ?? y, bias ?? x],
       { items: form.invocations(part.outputs), lanes: form.lanes },
       {
         flops: 2 * rows * part.outputs * inputs,
@@ -143,5 +153,17 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
         facts: form.facts,
       },
     );
+    if (!partials) return [product];
+    const texts = { sizes, scalar, sums: 2, normed: norm !== undefined, y_type: yType };
+    const join = gpu.pipeline("matmul join", joinCode.replace("{{end}}", () => endCode), {
+      ...texts,
+      activate: activationCode(yType),
+    });
+    return [
+      product,
+      dispatch(gpu, `matmul join ${label}`, join, [constants, partials, y, bias ?? x], {
+        items: rows * panels,
+      }, { bytes: 16 * parts * rows * (2 * panels + 1) + 4 * rows * width }),
+    ];
   });
 }

@@ -1,5 +1,6 @@
 /** Which form of the matrix product serves a shape: by measurement (tune.ts), else by a rule. */
 import type { Gpu } from "../gpu/device.ts";
+import { type BlockVariant, blockVariants } from "./matmul_blocks.ts";
 import { type DotVariant, quantizedBytes } from "./matmul_dot.ts";
 import type { ProductShape } from "./matmul_parts.ts";
 import { isQuantized } from "./packed_weight.ts";
@@ -25,7 +26,7 @@ export interface TileVariant {
   rows: 16 | 32 | 64;
 }
 
-export type MatmulVariant = RegisterVariant | TileVariant | DotVariant;
+export type MatmulVariant = RegisterVariant | TileVariant | DotVariant | BlockVariant;
 
 const maxTile = 9;
 
@@ -37,7 +38,8 @@ export function rowTile(rows: number, most = maxTile): number {
 /** The variant that a product of this shape takes: what was chosen, else the static default. */
 export function matmulVariant(gpu: Gpu, shape: ProductShape): MatmulVariant {
   const chosen = gpu.choices[productKey(shape)] ?? "";
-  return matmulVariants(gpu, shape).get(chosen) ?? staticVariant(gpu, shape);
+  const variants = matmulVariants(gpu, shape);
+  return variants.get(chosen) ?? [...variants.values()][0] ?? staticVariant(gpu, shape);
 }
 
 /** The name of a product's shape among the choices. */
@@ -56,6 +58,8 @@ function variantName(variant: MatmulVariant): string {
     }
     case "tiles":
       return `tiles ${variant.rows}x64`;
+    case "blocks":
+      return `blocks ${variant.rows}x${variant.columns}, parts ${variant.parts}`;
     case "dot":
       return `dot ${variant.tile}x8, ${variant.lanes} lanes, x ${variant.x}`;
   }
@@ -90,7 +94,9 @@ function handedTiles(rows: number, subgroup: number): Pick<RegisterVariant, "til
 export function matmulVariants(gpu: Gpu, shape: ProductShape): Map<string, MatmulVariant> {
   const { rows, inputs } = shape;
   const first = staticVariant(gpu, shape);
-  const all: MatmulVariant[] = [first];
+  // By rule, a card takes blocks where rows fill a third of one.
+  const blocks = gpu.traits.cpu || shape.texture ? [] : blockVariants(shape);
+  const all: MatmulVariant[] = rows > 20 ? [...blocks, first] : [first];
   const uniform = fitsUniform(gpu, 4 * rows * inputs);
   if (gpu.traits.cpu) {
     const sources = shape.texture ? ["texture"] as const : ["buffer"] as const;

@@ -1,8 +1,8 @@
 /** Every form of the matrix product passes the same comparisons as the plain one. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { Gpu } from "../../../kernels/gpu/device.ts";
+import { Gpu } from "../../../kernels/gpu/device.ts";
 import { matmul, packWeight } from "../../../kernels/matmul/matmul.ts";
-import type { MatmulVariant } from "../../../kernels/matmul/matmul_variant.ts";
+import { type MatmulVariant, matmulVariants } from "../../../kernels/matmul/matmul_variant.ts";
 import type { WeightType } from "../../../kernels/matmul/packed_weight.ts";
 import { dequantize, quantize, quantizedLimit } from "../../../kernels/matmul/quantize.ts";
 import { makeTensor } from "../../../kernels/gpu/tensor.ts";
@@ -66,6 +66,51 @@ for (const dtype of ["f32", "f16", "int8", "int4"] as const) {
     });
   }
 }
+
+/** Large tiles: the widths that lanes sum, parts of the inputs of which one has none, and each way to
+ * read weights. Compiling takes long where lanes wait for each other, so each is tried once. */
+const blocks = [
+  ["f16", { form: "blocks", rows: 128, columns: 64, parts: 1 }, { norm: true, gated: true }],
+  ["f32", { form: "blocks", rows: 64, columns: 32, parts: 1 }, { bias: true, activation: "silu" }],
+  ["f16", { form: "blocks", rows: 64, columns: 32, parts: 3 }, { bias: true, norm: true }],
+  ["int8", { form: "blocks", rows: 64, columns: 64, parts: 5 }, { norm: true, gated: true }],
+  ["int4", { form: "blocks", rows: 64, columns: 64, parts: 1 }, { factor: -0.5 }],
+] as const;
+for (const [dtype, variant, options] of blocks) {
+  const { rows, columns, parts } = variant;
+  withGpu(`blocks of ${rows} x ${columns} in ${parts} parts, ${dtype}`, async (gpu) => {
+    const shape = {
+      rows: 133,
+      outputs: 72,
+      inputs: 100,
+      dtype,
+      texture: false,
+      variant,
+      ...options,
+    };
+    await checkProduct(gpu, { ...shape, accumulate: true }, 31);
+    await checkProduct(gpu, { ...shape, rows: 1, outputs: 8, inputs: 16 }, 32);
+    if (parts === 1 && !("gated" in options)) {
+      await checkProduct(gpu, { ...shape, rows: 65, outputs: 7, inputs: 4 }, 33);
+    }
+    if (parts > 1) await checkProduct(gpu, { ...shape, partBytes: 20_000 }, 34);
+  });
+}
+
+Deno.test("a card's candidates are blocks where rows are many; they fill it, and none is gated by halves", () => {
+  const gpu = Gpu.onPaper();
+  const shape = { rows: 256, outputs: 1024, inputs: 2048, dtype: "f16", texture: false } as const;
+  for (const gated of [false, true]) {
+    const all = [...matmulVariants(gpu, { ...shape, gated, normed: false }).values()];
+    const [first] = all;
+    assert(first?.form === "blocks");
+    const tiles = Math.ceil(256 / first.rows) * Math.ceil(1024 / first.columns);
+    assert(tiles * first.parts >= 2 * 132, JSON.stringify(first));
+    const found = all.filter(({ form }) => form === "blocks");
+    assertEquals(found.some((one) => one.form === "blocks" && one.columns === 32), !gated);
+    assert(all.some(({ form }) => form === "registers"));
+  }
+});
 
 Deno.test("quantize() stays within half a step of the largest magnitude of a block", () => {
   const inputs = 70;
