@@ -176,6 +176,7 @@ function workRows(pair: Pair, unitMs: number, draws: number): SideBySide[] {
       ([sum = 0, seconds = 0]) => ({ value: sum / seconds, events: seconds }),
     );
   const texts = (key: string, label: string) => ({ group: "work" as const, key, of: null, label });
+  const modules = new Set(pair.flat().flatMap(({ live }) => Object.keys(live.modules)));
   const total = (list: readonly number[]) => list.reduce((sum, value) => sum + value, 0);
   return [
     row(
@@ -203,6 +204,18 @@ function workRows(pair: Pair, unitMs: number, draws: number): SideBySide[] {
       texts("longerThanUnit", " units that take longer than a unit"),
       (results) =>
         meanOf(results.map(({ live }) => live.computeMs.map((ms) => ms > unitMs ? 1 : 0))),
+    ),
+    ...[...modules].map((name) =>
+      row(
+        pair,
+        draws,
+        { group: "work", key: "modulePerSecond", of: name, label: " of a module, s" },
+        ratio(({ modules }) => {
+          const ms = modules[name];
+          return ms === undefined ? null : ms / 1000;
+        }),
+        0,
+      )
     ),
     row(
       pair,
