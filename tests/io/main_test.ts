@@ -27,6 +27,7 @@ Deno.test("main lists its commands, and each command its options with an example
     "init",
     "bench",
     "eval",
+    "compare",
     "export",
     "codec",
     "figures",
