@@ -1,7 +1,7 @@
 /**
  * Configs to start from: the one of `nano`, the trained checkpoint beside this file, which two CPU cores
- * run in real time; and two at the scale of the paper (Qwen3-0.6B's backbone, its v0.1 and v0.2 picture
- * sizes) to measure speed with. The paper's codecs are unpublished: these are plain causal
+ * run in real time; and others at the scale of the paper (Qwen3-0.6B's and -1.7B's backbone, its v0.1 and
+ * v0.2 picture sizes, latents of a 16th or a 32nd) to measure speed with. The paper's codecs are unpublished: these are plain causal
  * convolutional ones.
  */
 import { validateConfig } from "../checkpoint/config_check.ts";
@@ -11,7 +11,17 @@ import { byteFiller } from "./byte_tokenizer.ts";
 import { conv, double, halve, overlapAdd, residual, shuffle, silu, unshuffle } from "./layers.ts";
 import nano from "./nano-1/config.json" with { type: "json" };
 
-export const presetNames = ["nano", "v0.1-0.6b", "v0.2-0.6b"] as const;
+export const presetNames = [
+  "nano",
+  "v0.1-0.6b",
+  "v0.1-0.6b-32x",
+  "v0.1-1.7b",
+  "v0.1-1.7b-32x",
+  "v0.2-0.6b",
+  "v0.2-0.6b-32x",
+  "v0.2-1.7b",
+  "v0.2-1.7b-32x",
+] as const;
 export type PresetName = typeof presetNames[number];
 
 /** The config of a preset, a fresh copy. */
@@ -29,14 +39,41 @@ export function preset(name: PresetName): ModelConfig {
         "nano/config.json",
       );
     case "v0.1-0.6b":
-      return qwen06b(192, 336, 64);
+      return paperScale("0.6b", 192, 336, 16, 64);
+    case "v0.1-0.6b-32x":
+      return paperScale("0.6b", 192, 352, 32, 64);
+    case "v0.1-1.7b":
+      return paperScale("1.7b", 192, 336, 16, 64);
+    case "v0.1-1.7b-32x":
+      return paperScale("1.7b", 192, 352, 32, 64);
     case "v0.2-0.6b":
-      return qwen06b(640, 368, 32);
+      return paperScale("0.6b", 640, 368, 16, 32);
+    case "v0.2-0.6b-32x":
+      return paperScale("0.6b", 640, 384, 32, 32);
+    case "v0.2-1.7b":
+      return paperScale("1.7b", 640, 368, 16, 32);
+    case "v0.2-1.7b-32x":
+      return paperScale("1.7b", 640, 384, 32, 32);
   }
 }
 
-/** Qwen3-0.6B's backbone with a picture of width x height and latents a 16th of that. */
-function qwen06b(width: number, height: number, historyUnits: number): ModelConfig {
+/** Widths of Qwen3's backbones; their layers, heads and tokenizer are the same. */
+const widths = {
+  "0.6b": { hidden_size: 1024, intermediate_size: 3072 },
+  "1.7b": { hidden_size: 2048, intermediate_size: 6144 },
+} as const;
+
+/** Qwen3's backbone with a picture of width x height and latents a 16th or a 32nd of that, which deeper
+ * coders make. The paper's pictures are no whole 32nds: those presets have the next larger ones. */
+function paperScale(
+  backbone: keyof typeof widths,
+  width: number,
+  height: number,
+  compression: 16 | 32,
+  historyUnits: number,
+): ModelConfig {
+  const deep = compression === 32;
+  const channels = deep ? 128 : 64;
   return {
     model_type: "wanstream",
     architectures: ["Wanstream"],
@@ -46,8 +83,7 @@ function qwen06b(width: number, height: number, historyUnits: number): ModelConf
     filler_token_id: byteFiller,
     sink_units: 2,
     solver: defaultSolver,
-    hidden_size: 1024,
-    intermediate_size: 3072,
+    ...widths[backbone],
     num_hidden_layers: 28,
     num_attention_heads: 16,
     num_key_value_heads: 8,
@@ -100,14 +136,16 @@ function qwen06b(width: number, height: number, historyUnits: number): ModelConf
       video: {
         width,
         height,
-        latent_channels: 64,
+        latent_channels: channels,
         encoder: [
           unshuffle(4, 8, 8),
           ...[conv(256), residual([1, 3, 3]), residual([2, 3, 3]), silu],
           ...[halve(512), residual([1, 3, 3]), residual([2, 3, 3])],
-          conv(64),
+          ...(deep ? [halve(768), residual([2, 3, 3])] : []),
+          conv(channels),
         ],
         decoder: [
+          ...(deep ? [conv(768, [2, 3, 3]), residual([2, 3, 3]), ...double(512)] : []),
           ...[conv(512, [2, 3, 3]), residual([1, 3, 3]), residual([2, 3, 3])],
           ...[...double(256), residual([1, 3, 3]), residual([2, 3, 3]), silu],
           ...[conv(768), shuffle(4, 8, 8)],

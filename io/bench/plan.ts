@@ -21,9 +21,10 @@ import { allLaunches, tickOnPaper } from "../../engine/roles/tick_plan.ts";
 import { ownModel } from "../run/open_model.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
 import { askedSettings, benchModelOptions, checkChoice, modelFacts } from "./model.ts";
-import { outputOptions, runBench } from "./output.ts";
+import { outputOptions, runBench, type Status } from "./output.ts";
 import type { Bench } from "../reports/report.ts";
 import { benchPlanCheck } from "./plan_check.ts";
+import { presetNeeds, presetTable } from "./presets.ts";
 import { bytesText, type Cell, figure, percent, type Table, tableOf } from "../reports/table.ts";
 
 export const summary = "what a tick would cost on a machine that isn't here";
@@ -31,7 +32,7 @@ export const summary = "what a tick would cost on a machine that isn't here";
 const spec = {
   name: "bench plan",
   summary,
-  usage: "--flops X --bandwidth Y [--link Z] [options], or --check",
+  usage: "[--presets] --flops X --bandwidth Y [--link Z] [options], or --check",
   options: {
     ...benchModelOptions,
     flops: { kind: "text", value: "X", help: "multiply-adds per second x 2, as 67T" },
@@ -45,6 +46,10 @@ const spec = {
       help: "part of these rates that kernels reach (1: the roof)",
     },
     "launch-us": { kind: "number", value: "N", min: 0, help: "microseconds of a launch (0)" },
+    presets: {
+      kind: "flag",
+      help: "all presets side by side, in half precision, as their configs have them",
+    },
     check: {
       kind: "flag",
       help: "plan for this machine, with its own ceilings, and compare with the tick it has",
@@ -84,6 +89,12 @@ export function run(args: string[]): Promise<number> {
     const { efficiency } = options;
     if (efficiency !== undefined) {
       machine.efficiency = Object.fromEntries(workKinds.map((kind) => [kind, efficiency]));
+    }
+    if (options.presets) {
+      if (options.model !== undefined || options.preset !== undefined) {
+        throw new InputError("--presets plans for all of them: leave --model and --preset out");
+      }
+      return await planPresets(machine, status);
     }
     const config = options.preset === undefined
       ? await openConfig(options.model ?? await ownModel())
@@ -185,6 +196,22 @@ export async function plan(
     plots: [],
     model: modelFacts(name, config, settings),
     origin: { settings: { ...answering, machine } },
+  };
+}
+
+/** All presets' needs. */
+async function planPresets(machine: Machine, status: Status): Promise<Bench> {
+  const presets = await presetNeeds(machine, status);
+  return {
+    name: "plan",
+    schema: "bench-plan-presets/1",
+    headline: `every preset in f16 at ${rate(machine.flops)}FLOP/s, ${
+      rate(machine.bytesPerSecond)
+    }B/s`,
+    figures: { machine: { ...machine, efficiency: machine.efficiency ?? null }, presets },
+    tables: [presetTable(presets)],
+    plots: [],
+    origin: { settings: { machine } },
   };
 }
 

@@ -15,7 +15,9 @@ import { printResult } from "../provenance/result.ts";
 import { checkForms, formOptions } from "../cli/forms.ts";
 import { evaluationsPerUnit } from "../../engine/config/solver.ts";
 import { historyWindow } from "../../engine/model/window.ts";
-import { type Table, tableMarkdown, tablesCsv } from "../reports/table.ts";
+import { type Table, tableMarkdown, tablesCsv, tableText } from "../reports/table.ts";
+import { presetNeeds, presetTable } from "../bench/presets.ts";
+import { cardRates } from "../../kernels/card/facts.ts";
 import { ownModel } from "../run/open_model.ts";
 import { runCommand } from "../cli/commands.ts";
 import { parseAgent } from "../agents/agent.ts";
@@ -44,6 +46,10 @@ const spec = {
   usage:
     "[MODEL] | A.html B.html -o BOTH.html | AGENT [AGENT] --recording DIR -o PAGE.html [options]",
   options: {
+    presets: {
+      kind: "flag",
+      help: "all presets side by side, and what each needs of a large graphics card",
+    },
     ...formOptions,
     output: {
       kind: "text",
@@ -91,6 +97,21 @@ export function run(
       throw new InputError(
         `inspect takes one MODEL folder, not ${operands.length}: give the folder of a checkpoint`,
       );
+    }
+    if (forms.presets) {
+      if (operands.length > 0) {
+        throw new InputError("inspect --presets shows all presets: leave MODEL out");
+      }
+      const presets = await presetNeeds(cardRates);
+      const table = presetTable(presets);
+      if (forms.json) {
+        await printResult("inspect-presets/1", await provenanceOf(started, {}), { presets });
+      } else {
+        await print(
+          forms.csv ? tablesCsv([table]) : forms.markdown ? tableMarkdown(table) : tableText(table),
+        );
+      }
+      return 0;
     }
     const model = operands[0] ?? await ownModel();
     const report = await inspect(model);

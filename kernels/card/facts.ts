@@ -8,6 +8,14 @@
  * workgroup memory (of 4 bytes), bytes of a sector. */
 export const card = { units: 132, subgroup: 32, banks: 32, sectorBytes: 32 } as const;
 
+/** The H200's published rates in f32, a fast link, and what a launch is taken to cost. */
+export const cardRates = {
+  flops: 67e12,
+  bytesPerSecond: 4.8e12,
+  linkBytesPerSecond: 50e9,
+  launchSeconds: 3e-6,
+} as const;
+
 /** A load or store in a kernel's inner loop. */
 export interface Access {
   what: string;

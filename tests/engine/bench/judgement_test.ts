@@ -10,6 +10,7 @@ const ticks = [
   ["v0.1-0.6b", "int8"],
   ["v0.1-0.6b", "f32"],
   ["v0.2-0.6b", "f16"],
+  ["v0.1-1.7b-32x", "f16"],
 ] as const;
 
 for (const [name, weights] of ticks) {
