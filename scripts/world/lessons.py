@@ -8,7 +8,7 @@ in which it is typed; where 'stop' is typed it falls silent in that unit. A less
 
 from . import voices, words
 from .conversation import Conversation
-from .stream import UNIT, seconds
+from .stream import FRAME, UNIT, seconds
 
 READ, LOOK, STOP = "read", "card", "stop"
 
@@ -35,26 +35,45 @@ class Lesson(Conversation):
     # Reading
 
     def _reads(self):
-        self.presence = [(0, self._chance(0.9))]
-        if self._chance(0.85):
+        self.presence = [(0, self._chance(0.8))]
+        if self._chance(0.7):
             self._set_card(0)
         t = self._uniform(0.1, 1.0)
+        if self._chance(0.3):
+            t = self._written(self._uniform(0.0, 0.5), LOOK, self._shown)
         while t < self.total - seconds(1.5):
             kind = self.rng.random()
             if kind < 0.7:
                 t = self._utterance(t)
             elif kind < 0.82:
-                t = self._no_words(t)
+                t = self._no_words(t) if self._chance(0.8) else t
+                t = self._written(t + self._uniform(0.05, 1.0), READ, list)
+                t = self._written(t, LOOK, self._shown) if self._chance(0.5) else t
             elif kind < 0.94:
                 t = self._written(t + self._uniform(0.1, 1.0), LOOK, self._shown)
             else:
                 t += self._uniform(0.5, 2.5)
             if self._chance(0.4):
                 t = self._show(t)
+                if self._chance(0.4):
+                    t = self._written(t + self._uniform(0.0, 0.3), LOOK, self._shown)
+            elif self._chance(0.12):
+                t = self._takes_away(t)
             t += self._uniform(0.1, 0.8)
 
+    def _takes_away(self, t):
+        """The card goes, and sometimes the user too, or they come back."""
+        t += -t % FRAME
+        self.card = None
+        self.cards.append((t, None))
+        self.presence.append((t, self._chance(0.5)))
+        return t + self._uniform(0.1, 0.5)
+
     def _utterance(self, t):
-        """Something is said, perhaps in two pieces, and read at its end, or after each of them."""
+        """Something is said, perhaps in two pieces, and read at its end, or after each of them. Before it
+        and behind it there may be sounds without words, which belong to the same reading."""
+        if self._chance(0.15):
+            t = self._no_words(t) + self._uniform(0.05, 0.6)
         kind, together = self.rng.random(), []
         if kind < 0.78:
             options = words.QUESTIONS[self._pick(list(words.QUESTIONS))]
@@ -72,6 +91,8 @@ class Lesson(Conversation):
             last = i == len(spoken) - 1
             t = self._user_says(t, piece + (final if last else ","), slower=1 if last else 0.75)
             together.append(piece)
+            if last and self._chance(0.3):
+                t = self._no_words(t + self._uniform(0.05, 0.55))
             if last or self._chance(0.6):
                 said = " ".join(together).split()
                 t = self._written(t + self._uniform(0.05, 1.2 if last else 0.8), READ, lambda: said)
@@ -83,18 +104,17 @@ class Lesson(Conversation):
         return t
 
     def _no_words(self, t):
-        """What sounds like speech, or nearly so, and has no words to read."""
-        kind = self._pick(["cough", "knock", "talk", "mhm", "mhm", "nothing"])
+        """What sounds like speech, or nearly so, and has no words to read. Returns its end."""
+        kind = self._pick(["cough", "knock", "talk", "talk", "mhm", "mhm"])
         if kind == "talk":
-            clip = (t, voices.say(self._pick(words.BACKGROUND) + ".", *self._speaker()), 0.1, False)
+            samples, gain = voices.say(self._pick(words.BACKGROUND) + ".", *self._speaker()), 0.1
         elif kind == "mhm":
-            clip = (t, voices.say(self._pick(words.MHM) + ".", *self.voice), 0.6, True)
+            samples, gain = voices.say(self._pick(words.MHM) + ".", *self.voice), 0.6
         else:
-            make = voices.cough if kind == "cough" else voices.knock
-            clip = (t, make(self.rng), float(self.rng.uniform(0.5, 1.2)) * (kind != "nothing"), False)
-        self.user_clips.append(clip)
-        t = self._written(t + len(clip[1]) + self._uniform(0.05, 1.0), READ, list)
-        return self._written(t, LOOK, self._shown) if self._chance(0.5) else t
+            samples = (voices.cough if kind == "cough" else voices.knock)(self.rng)
+            gain = float(self.rng.uniform(0.5, 1.2))
+        self.user_clips.append((t, samples, gain, kind == "mhm"))
+        return t + len(samples)
 
     def _shown(self):
         if self.card is None:
