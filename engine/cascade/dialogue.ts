@@ -9,6 +9,8 @@ import { type Signs, type Turn, Turns, type TurnSettings, windowSeconds } from "
 /** Mean absolute difference of two frames, of 255, from which on the picture has changed. Another card
  * makes 13 or more, a face that moves 5, seldom 10: a look too many costs its time only. */
 const changed = 8;
+/** Units for which a new picture holds before it is looked at: the reader sees cards better by then. */
+const settling = 3;
 /** Seconds of sound that the end of a turn is decided by, and what belongs to them before its speech. */
 const longestSound = 8, beforeSpeech = 0.5;
 
@@ -64,13 +66,15 @@ export class Dialogue {
   /** The newest frame, and the one that was looked at last. */
   #frame: Uint8Array | null = null;
   #looked: Uint8Array | null = null;
+  /** Units for which the picture has been another than that one. */
+  #newFor = 0;
   #card: string[] = [];
   /** The newest card that was seen, and the one before it. */
   #shown: string[] | null = null;
   #previous: string[] | null = null;
   /** The card was talked about. */
   #isDiscussed = true;
-  /** Whole units since somebody spoke or another card was seen. */
+  /** Whole units since somebody spoke or the picture changed. */
   #quiet = 0;
 
   constructor(parts: Parts, settings: TurnSettings, user: StreamShape) {
@@ -109,11 +113,13 @@ export class Dialogue {
     await this.#type(unit, text);
 
     const isSilent = !this.#turns.isOpen && !signs.isSpeaking;
-    const isNew = isSilent && isSettled && this.#hasChanged && await this.#look(unit);
+    this.#newFor = isSettled && this.#hasChanged ? this.#newFor + 1 : 0;
+    const isNew = isSilent && this.#newFor >= settling && await this.#look(unit);
     const isQuiet = isSilent && !text && signs.silence >= scores.length * windowSeconds;
     if (isQuiet && !isNew && !speaker.isSpeaking) await this.#goOn(unit, signs.silence);
     const response = await unit.run("speak", () => speaker.next());
-    this.#quiet = isQuiet && !isNew && !speaker.isSpeaking ? this.#quiet + 1 : 0;
+    // A new picture is so from the unit on in which it came, though it is looked at later.
+    this.#quiet = isQuiet && this.#newFor !== 1 && !speaker.isSpeaking ? this.#quiet + 1 : 0;
     const { encode, pass, sendSlice, solve, sendLatents, decode } = response.stages;
     const total = performance.now() - start;
     const wait = Math.max(0, total - (encode + pass + sendSlice + solve + sendLatents + decode));
@@ -177,7 +183,7 @@ export class Dialogue {
   async #answer(unit: Unit, words: string[]): Promise<void> {
     this.#stop(unit, "words stop the agent");
     this.#unsaid = [];
-    if (this.#hasChanged) await this.#look(unit);
+    await this.#look(unit);
     const { answerer } = this.#parts;
     const said = await unit.run(
       "answer",
@@ -212,7 +218,9 @@ export class Dialogue {
     } else if (
       unasked > 0 && this.#quiet + 1 >= unasked && !this.#isDiscussed && this.#card.length
     ) {
+      await this.#look(unit);
       this.#isDiscussed = true;
+      if (this.#card.length === 0) return;
       const card = [...this.#card];
       const said = await unit.run("answer", () => this.#parts.answerer.unasked(card));
       unit.note("answer", said?.length ? "names the card" : "nothing to say", said ?? []);
@@ -234,19 +242,23 @@ export class Dialogue {
     return !this.#looked || difference(this.#frame, this.#looked) > changed;
   }
 
-  /** @returns Whether another card is seen. */
+  /** Looks again where the picture is the one that was looked at last, too: what is read otherwise then
+   * corrects what was read before.
+   *
+   * @returns Whether another card is seen. */
   async #look(unit: Unit): Promise<boolean> {
+    const isAnother = this.#hasChanged;
     this.#looked = this.#frame;
     const card = await unit.run("look", () => this.#parts.reader.look());
     if (isSame(card, this.#card)) return false;
     unit.note("look", card.length ? "a card" : "no card", card);
     this.#card = card;
-    this.#isDiscussed = false;
+    if (isAnother) this.#isDiscussed = false;
     if (card.length > 0 && !isSame(card, this.#shown ?? [])) {
-      this.#previous = this.#shown;
+      if (isAnother) this.#previous = this.#shown;
       this.#shown = card;
     }
-    return true;
+    return isAnother;
   }
 }
 
