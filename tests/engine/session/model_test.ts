@@ -152,8 +152,9 @@ Deno.test("what a session has of its own is its history and its states", async (
       before = device.allocatedBytes;
 
       const { window: { slots }, layout, latents } = model;
-      const cache = round(4 * slots * config.num_key_value_heads * config.head_dim + room.texture);
-      const history = 2 * config.num_hidden_layers * cache + round(4 * slots + room.uniform) + 16;
+      const width = config.num_hidden_layers * config.num_key_value_heads * config.head_dim;
+      const cache = round(4 * slots * width + room.texture);
+      const history = 2 * cache + round(4 * slots + room.uniform) + 16;
       const states = Object.values(thinker.coders).flatMap(({ states }) => [...states.values()])
         .reduce(
           (sum, { shape }) => sum + round(4 * shape.reduce((a, b) => a * b) + room.texture),
