@@ -3,16 +3,20 @@
  * before the convolutions of codecs and observation encoders.
  *
  * Many short rows (thousands of positions of 50 to 500 channels), so an invocation takes a whole row
- * and needs no workgroup memory. x and the weight are read through a texture (kernels/gpu/texture.ts):
- * twice, which is cheaper than to keep a row.
+ * and needs no workgroup memory. x is read twice, which is cheaper than to keep a row, and where it is large
+ * through a texture (kernels/gpu/texture.ts).
  */
 import { type Activation, activationCode, activationNumber } from "../gpu/activation.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { elements, type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
+import { arrayReader, uniformSource } from "../gpu/uniform.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./channel_norm.wgsl" with { type: "text" };
+
+/** Bytes of x up to which llvmpipe read a buffer faster than it copied it into a texture. */
+const smallBytes = 64 << 10;
 
 const sizes = new UniformStruct("Sizes", {
   u32: "positions units channels x weight y",
@@ -45,7 +49,16 @@ export function channelNorm(
   const values = vector ? 4 : 1;
   const format = vector ? "rgba32float" : "r32float";
   const type = vector ? "vec4f" : "f32";
-  const source = textureSource(gpu, name, "x", format, weight ? [x, weight] : [x]);
+  // Small ones are read where they are: a copy costs more.
+  const isLarge = gpu.traits.texturesFaster && tensorBytes(x) > smallBytes;
+  const source = isLarge || x.buffer === y.buffer
+    ? textureSource(gpu, name, "x", format, [x])
+    : { steps: [], binding: x, starts: [x.offset / values], ...arrayReader("x", type) };
+  const scales = !weight
+    ? null
+    : vector
+    ? uniformSource(gpu, weight, "weight", "vec4f")
+    : { binding: weight, start: weight.offset, ...arrayReader("weight", "f32") };
   const { lanes } = gpu.traits;
   const pipeline = gpu.pipeline(name, code, {
     sizes,
@@ -57,7 +70,8 @@ export function channelNorm(
     activate: activationCode(type),
     type,
     x: source.declaration,
-    reader: source.code,
+    weight: scales?.declaration ?? "",
+    readers: `${source.code}\n${scales?.code ?? ""}`,
   });
   const positions = count / channels;
   const constants = sizes.bind(gpu, {
@@ -65,7 +79,7 @@ export function channelNorm(
     units: channels / values,
     channels,
     x: source.starts[0] ?? 0,
-    weight: source.starts[1] ?? 0,
+    weight: scales?.start ?? 0,
     y: y.offset / values,
     eps,
   });
@@ -75,7 +89,7 @@ export function channelNorm(
       gpu,
       name,
       pipeline,
-      [constants, source.binding, y],
+      [constants, source.binding, y, ...(scales ? [scales.binding] : [])],
       { items: positions, lanes },
       { flops: 4 * count, bytes: 2 * tensorBytes(x) },
     ),

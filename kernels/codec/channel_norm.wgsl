@@ -1,12 +1,15 @@
 // RMSNorm over channels at every position, or nothing, and then an activation, or nothing (see channel_norm.ts).
-// In units of {{values}} values: x texture [positions][units],
-// weight in the same texture [units], y [positions][units]; each from where `sizes` says.
+// In units of {{values}} values: x [positions][units],
+// weight [units], y [positions][units]; each from where `sizes` says.
 
 {{sizes}}
 @group(0) @binding(1) {{x}}
 @group(0) @binding(2) var<storage, read_write> y: array<{{type}}>;
+#if normed
+@group(0) @binding(3) {{weight}}
+#end
 
-{{reader}}
+{{readers}}
 
 {{activate}}
 
@@ -28,7 +31,7 @@
   for (var c = 0u; c < sizes.units; c++) {
     var v = x_at(from_x + c);
 #if normed
-    v = v * scale * x_at(sizes.weight + c);
+    v = v * scale * weight_at(sizes.weight + c);
 #end
     v = activate(v, {{activation}}u);
     y[to + c] = v;

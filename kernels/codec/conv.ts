@@ -33,6 +33,7 @@ import { type Activation, activationCode, activationNumber } from "../gpu/activa
 import type { Gpu } from "../gpu/device.ts";
 import type { KernelFacts } from "../card/facts.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
+import { arrayReader } from "../gpu/uniform.ts";
 import {
   checkTensors,
   elementBytes,
@@ -56,7 +57,7 @@ const tile = 6;
  */
 const shape = new UniformStruct("Shape", {
   u32: `rows panels outputs y_offset plane line height width dilation steps run frame_texels
-    line_texels position_texels origin add adds_first adds_last activation`,
+    line_texels position_texels origin add adds_first adds_last activation past x before`,
   vec3u: "taps stride",
   vec2u: "pad upsample",
 });
@@ -175,6 +176,10 @@ export interface ConvVariant {
   /** They take neighbouring positions and hand the weights round (in subgroups of at least 4 lanes);
    * otherwise they take neighbouring channels and read all weights themselves. */
   handed: boolean;
+  /** They take neighbouring channels of the same positions, of which each reads one and hands it round,
+   * straight from the buffers: no copies into a texture (in subgroups of a workgroup's lanes, of whole
+   * vectors; else as without). */
+  together?: boolean;
 }
 
 type ConvArguments = Tensors<"x" | "y"> & {
@@ -226,14 +231,22 @@ export function conv(gpu: Gpu, args: ConvArguments, variant?: ConvVariant): Step
   const values = vector ? 4 : 1;
   const storesVectors = outputs % 4 === 0 && y.offset % 4 === 0;
 
+  const { lanes, cpu, subgroup } = gpu.traits;
+  const tiles = Math.ceil(rows / tile);
+  // Where positions are few, lanes would lie idle: on llvmpipe it was worth it from some 40 tiles on.
+  const handed = variant?.handed ?? (cpu && subgroup >= 4 && tiles >= 4 * lanes);
+  const canShare = subgroup >= lanes && lanes >= tile && vector && storesVectors &&
+    add?.buffer !== y.buffer && x.buffer !== y.buffer;
+  const together = canShare && (variant ? variant.together ?? false : cpu && !handed);
+
   // The texture: row 0 zero; state up to the end of a row; x from the next one on; what is added.
   const texel = texelBytes(format);
   const stateBytes = state ? tensorBytes(state) : 0;
   const xAt = (1 + textureRows(stateBytes)) * rowBytes;
   const addAt = xAt + textureRows(tensorBytes(x)) * rowBytes;
   const bytes = addAt - rowBytes + (add ? textureRows(tensorBytes(add)) * rowBytes : 0);
-  const texture = scratchTexture(gpu, format, bytes);
-  const copies = [
+  const texture = together ? null : scratchTexture(gpu, format, bytes);
+  const copies = !texture ? [] : [
     ...(state ? copyToTexture(`${name} state`, state, texture, xAt - stateBytes) : []),
     ...copyToTexture(`${name} x`, x, texture, xAt),
     ...(add ? copyToTexture(`${name} add`, add, texture, addAt) : []),
@@ -255,22 +268,21 @@ export function conv(gpu: Gpu, args: ConvArguments, variant?: ConvVariant): Step
     frame_texels: frameStep / values,
     line_texels: lineStep / values,
     position_texels: positionStep / values,
-    origin: (xAt - stateBytes) / texel,
-    add: add ? addAt / texel : 0,
+    origin: together ? 0 : (xAt - stateBytes) / texel,
+    add: !add ? 0 : together ? add.offset / 4 : addAt / texel,
     adds_first: add !== undefined && addsFirst,
     adds_last: add !== undefined && !addsFirst,
     activation: activationNumber(activation),
+    past: together ? stateBytes / 16 : 0,
+    x: together ? x.offset / 4 : 0,
+    before: together ? (state?.offset ?? 0) / 4 : 0,
     taps,
     stride: [taps[0] > 1 ? stride[0] : 1, stride[1], taps[2] > 1 ? stride[2] : 1],
     pad: weight.zeros ?? [(kernel[1] - stride[1]) / 2, (kernel[2] - stride[2]) / 2],
     upsample,
   });
-  const { lanes, cpu, subgroup } = gpu.traits;
-  const tiles = Math.ceil(rows / tile);
-  // Where positions are few, lanes would lie idle: on llvmpipe it was worth it from some 40 tiles on.
-  const { handed } = variant ?? { handed: cpu && subgroup >= 4 && tiles >= 4 * lanes };
   const half = weight.dtype === "f16";
-  const xReader = textureReader("x", format);
+  const xReader = together ? arrayReader("x", "vec4f") : textureReader("x", format);
   const weightReader = textureReader("weight", texelFormat(weight.dtype));
   const pipeline = gpu.pipeline(name, code, {
     shape,
@@ -280,6 +292,12 @@ export function conv(gpu: Gpu, args: ConvArguments, variant?: ConvVariant): Step
     half,
     upsample: upsample.some((times) => times > 1),
     handed,
+    together,
+    subgroups: handed || together,
+    states: Number(state !== undefined),
+    has_state: together && state !== undefined,
+    reads_added: together && add !== undefined,
+    owns: together ? 1 : tile,
     texels: half ? 1 : 2,
     octets: columns / 8,
     step_texels: half ? columns / 2 : columns,
@@ -290,7 +308,10 @@ export function conv(gpu: Gpu, args: ConvArguments, variant?: ConvVariant): Step
     weight: weightReader.declaration,
     readers: `${xReader.code}\n${weightReader.code}`,
   });
-  const items = (handed ? Math.ceil(tiles / lanes) * lanes : tiles) * panels;
+  const items = handed
+    ? Math.ceil(tiles / lanes) * lanes * panels
+    : tiles * (together ? Math.ceil(panels / lanes) * lanes : panels);
+  const more = together ? [state, add].filter((tensor) => tensor !== undefined) : [];
   const weights = outputs * inputs * kernel[0] * kernel[1] * kernel[2];
   return [
     ...copies,
@@ -298,12 +319,12 @@ export function conv(gpu: Gpu, args: ConvArguments, variant?: ConvVariant): Step
       gpu,
       name,
       pipeline,
-      [constants, texture.createView(), weight.texture.createView(), y],
+      [constants, texture?.createView() ?? x, weight.texture.createView(), y, ...more],
       { items, lanes },
       {
         flops: 2 * rows * weights,
         bytes: tensorBytes(x) + stateBytes + tensorBytes(y) + weights * elementBytes(weight.dtype),
-        facts: textureFacts(weight, lanes, panels, handed),
+        facts: textureFacts(weight, lanes, panels, handed, together),
       },
     ),
   ];
@@ -315,11 +336,12 @@ function textureFacts(
   lanes: number,
   panels: number,
   handed: boolean,
+  together: boolean,
 ): KernelFacts {
   const inPanel = taps[0] * taps[1] * taps[2] * Math.ceil(run / 4) * 4 * columns;
   const panelBytes = 4 * columns + inPanel * elementBytes(dtype);
   return {
-    form: `${tile} x ${columns} from textures`,
+    form: `${tile} x ${columns} from ${together ? "buffers" : "textures"}`,
     lanes,
     registers: tile * columns + 4 * columns + 4 + 2 * tile + 16,
     accesses: [{

@@ -5,7 +5,10 @@
 // instead: each lane reads one texel of the weights and gives it to its subgroup. Offsets and strides into `x` are in texels: 4 values, or 1 where runs are no whole
 // texels.
 //
-//   x       texture: [state ++ x] flat from texel `origin`, and the tensor to add from `add`
+// Where positions are read together, a workgroup's lanes are panels of one tile: each reads one of its positions,
+// straight from the buffers of x and state, and gives it to its subgroup.
+//
+//   x       texture: [state ++ x] flat from texel `origin`, and the tensor to add from `add`; or buffers
 //   weight  texture: by panel: bias, then [taps][steps][4 inputs][panel]
 //   y       [rows][outputs]
 
@@ -13,9 +16,27 @@
 @group(0) @binding(1) {{x}}
 @group(0) @binding(2) {{weight}}
 @group(0) @binding(3) var<storage, read_write> y: array<{{y_type}}>;
+#if has_state
+@group(0) @binding(4) var<storage, read> before: array<vec4f>;
+#end
+#if reads_added
+@group(0) @binding(4 + {{states}}) var<storage, read> added: array<vec4f>;
+#end
 
 {{readers}}
 
+#if together
+// Four values of [state ++ x].
+fn values_at(at: u32, step: u32) -> vec4f {
+  let i = at + step;
+#if has_state
+  if (i < shape.past) {
+    return before[shape.before + i];
+  }
+#end
+  return x[shape.x + i - shape.past];
+}
+#else
 // Four values of a run, zeros past its end.
 fn values_at(at: u32, step: u32) -> vec4f {
 #if vector
@@ -26,13 +47,22 @@ fn values_at(at: u32, step: u32) -> vec4f {
   return select(vec4f(), v, c < vec4u(shape.run));
 #end
 }
+#end
 
 // Four values of the tensor to add, from element `at` on.
 fn added_at(at: u32) -> vec4f {
+#if reads_added
+  return added[shape.add + at / 4u];
+#else
+#if together
+  return vec4f();
+#else
 #if vector
   return x_at(shape.add + at / 4u);
 #else
   return vec4f({{list i < 4: x_at(shape.add + at + $iu)}});
+#end
+#end
 #end
 }
 
@@ -63,7 +93,7 @@ fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
-#if handed
+#if subgroups
   @builtin(subgroup_invocation_id) lane: u32,
 #end
 ) {
@@ -72,24 +102,38 @@ fn main(
   let panel = index % shape.panels;
   let first = (index / shape.panels * {{lanes}}u + local) * {{tile}}u;
 #else
+#if together
+  // Lanes past the last panel compute it again and store nothing: every lane gives positions to the others.
+  let sets = (shape.panels + {{lanes}}u - 1u) / {{lanes}}u;
+  let place = index % sets * {{lanes}}u + local;
+  let panel = min(place, shape.panels - 1u);
+  let first = index / sets * {{tile}}u;
+#else
   let item = index * {{lanes}}u + local;
   let panel = item % shape.panels;
   let first = item / shape.panels * {{tile}}u;
+#end
 #end
   // Positions past the end compute the last one again and store nothing.
   let last = shape.rows - 1u;
   let taps = shape.taps.x * shape.taps.y * shape.taps.z;
   var w = panel * ({{octets}}u * 2u + taps * shape.steps * {{step_texels}}u);
-#for r < tile
-  // Time, line and column in the input where the taps of a position start.
-  let m$r = min(first + $ru, last);
-  let t$r = m$r / shape.plane * shape.stride.x;
-  let h$r = m$r % shape.plane / shape.line * shape.stride.y;
-  let v$r = m$r % shape.line * shape.stride.z;
 #for o < octets
+#for r < tile
   var a$r_$o = bitcast<vec4f>(weight_at(w + 2u * $ou));
   var b$r_$o = bitcast<vec4f>(weight_at(w + 2u * $ou + 1u));
 #end
+#end
+#for r < owns
+  // Time, line and column in the input where the taps of a position start.
+#if together
+  let m$r = min(first + lane % {{tile}}u, last);
+#else
+  let m$r = min(first + $ru, last);
+#end
+  let t$r = m$r / shape.plane * shape.stride.x;
+  let h$r = m$r % shape.plane / shape.line * shape.stride.y;
+  let v$r = m$r % shape.line * shape.stride.z;
 #end
   w += {{octets}}u * 2u;
   for (var dt = 0u; dt < shape.taps.x; dt++) {
@@ -97,7 +141,7 @@ fn main(
       for (var dw = 0u; dw < shape.taps.z; dw++) {
         // Where the tap's run starts. What lies outside the picture is read in row 0 of the texture, which
         // is zero: unsigned numbers wrap where the padding reaches over the edge, and fail the comparison.
-#for r < tile
+#for r < owns
         let y$r = h$r + dh - shape.pad.x;
         let x$r = v$r + dw - shape.pad.y;
         let frame$r = (t$r + dt * shape.dilation) * shape.frame_texels;
@@ -108,13 +152,20 @@ fn main(
         let line$r = y$r * shape.line_texels;
         let position$r = x$r * shape.position_texels;
 #end
+        let inside$r = y$r < shape.height && x$r < shape.width;
         let at$r = select(
           0u,
           shape.origin + frame$r + line$r + position$r,
-          y$r < shape.height && x$r < shape.width,
+          inside$r,
         );
 #end
         for (var step = 0u; step < shape.steps; step++) {
+#if together
+          var mine = vec4f();
+          if (inside0) {
+            mine = values_at(at0, step);
+          }
+#end
 #for k < 4
 #if handed
           let mine$k = weight_at(w + ($ku * {{octets}}u * {{texels}}u) + lane % ({{octets}}u * {{texels}}u));
@@ -141,7 +192,11 @@ fn main(
 #end
           // A sum changes once per four inputs: there are more sums than a CPU has registers.
 #for r < tile
+#if together
+          let s$r = subgroupBroadcast(mine, $ru);
+#else
           let s$r = values_at(at$r, step);
+#end
 #for o < octets
           a$r_$o += {{sum k < 4: p$k_$o * s$r[$k]}};
           b$r_$o += {{sum k < 4: q$k_$o * s$r[$k]}};
@@ -163,7 +218,12 @@ fn main(
   for (var i = 0u; i < {{tile}}u * {{octets}}u * 2u; i++) {
     let m = first + i / ({{octets}}u * 2u);
     let n = (panel * {{octets}}u * 2u + i % ({{octets}}u * 2u)) * 4u;
-    if (m < shape.rows && n < shape.outputs) {
+#if together
+    let stores = place < shape.panels;
+#else
+    let stores = true;
+#end
+    if (stores && m < shape.rows && n < shape.outputs) {
       finish(m, n, sums[i]);
     }
   }

@@ -11,6 +11,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
 import { type Tensor, tensorBytes, type Tensors } from "../gpu/tensor.ts";
+import { arrayReader } from "../gpu/uniform.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
 import code from "./shuffle.wgsl" with { type: "text" };
 
@@ -22,6 +23,9 @@ const sizes = new UniformStruct("Sizes", {
   vec3u: "steps",
   vec4u: "outer strides",
 });
+
+/** Bytes of x up to which llvmpipe read a buffer faster than it copied it into a texture. */
+const smallBytes = 64 << 10;
 
 type Triple = readonly [time: number, height: number, width: number];
 type Five = [number, number, number, number, number];
@@ -81,7 +85,12 @@ function stridedCopy(gpu: Gpu, name: string, x: Tensor, y: Tensor, copy: {
   const run = inner[0] * inner[1] * inner[2];
   const runs = outer.reduce((a, b) => a * b);
   const vector = run % 4 === 0 && y.offset % 4 === 0;
-  const source = textureSource(gpu, name, "x", "r32float", [x]);
+  // A small one is read where it is, unless y takes its place: a copy costs more.
+  const isCopied = x.buffer === y.buffer ||
+    (gpu.traits.texturesFaster && tensorBytes(x) > smallBytes);
+  const source = isCopied
+    ? textureSource(gpu, name, "x", "r32float", [x])
+    : { steps: [], binding: x, starts: [x.offset], ...arrayReader("x", "f32") };
   const values = vector ? 4 : 1;
   const { lanes } = gpu.traits;
   const pipeline = gpu.pipeline(name, code, {

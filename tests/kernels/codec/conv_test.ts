@@ -85,7 +85,13 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
     dilation,
     ...space,
   });
-  for (const handed of gpu.traits.subgroup >= 4 ? [false, true] : [false]) {
+  const { subgroup } = gpu.traits;
+  const variants = [
+    { handed: false },
+    ...(subgroup >= 4 ? [{ handed: true }] : []),
+    ...(subgroup >= 8 ? [{ handed: false, together: true }] : []),
+  ];
+  for (const variant of variants) {
     const y = test.add === "self"
       ? surrounded(gpu, "y", yShape, added, { offset })
       : poisoned(gpu, "y", yShape, { offset });
@@ -100,7 +106,7 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
         ...(test.activation ? { activation: test.activation } : {}),
         ...(test.add ? { add: test.add === "self" ? y : other } : {}),
         ...(test.addsFirst ? { addsFirst: true } : {}),
-      }, { handed }),
+      }, variant),
     );
     assertClose(await readTensor(gpu, y), values.data, {
       absolute: 2e-5,

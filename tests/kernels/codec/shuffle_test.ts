@@ -41,6 +41,7 @@ withGpu("shuffle() equals the reference, as the presets use it", async (gpu) => 
     [[2, 1, 1, 512], [4, 1, 1]],
     [[1, 4, 4, 384], [1, 2, 2]],
     [[1, 4, 4, 768], [4, 8, 8]],
+    [[1, 8, 8, 384], [1, 2, 2]],
     [[3, 2, 5, 18], [3, 2, 1]],
   ];
   for (const [shape, factor] of cases) {
