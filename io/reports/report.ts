@@ -267,6 +267,7 @@ th, td { padding: 0.28rem 0.6rem; text-align: right; white-space: nowrap; }
 th:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-weight: 500; border-bottom: 1px solid var(--line); }
 tbody th { font-weight: 400; white-space: pre; }
+.conversation td, .conversation th { white-space: normal; text-align: left; }
 tbody tr:nth-child(even) { background: var(--tint); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.5rem; font-size: 0.92rem; }
 dt { color: var(--soft); }
