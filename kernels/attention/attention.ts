@@ -314,17 +314,28 @@ export function plainHistoryBytes(gpu: Gpu, shape: AttentionShape): number {
 
 /** The loads of attention.wgsl: neighbouring lanes are heads of a kv head, then rows, and read the same
  * keys; each lane has its queries and sums in registers. */
-function plainFacts(shape: AttentionShape, { lanes, queries }: AttentionVariant): KernelFacts {
+function plainFacts(
+  shape: AttentionShape,
+  { lanes, queries, splits }: AttentionVariant,
+): KernelFacts {
   const { rows, slots, heads, kvHeads, headDim, dtype } = shape;
   const inStep = Math.min(card.subgroup, lanes);
+  const tiles = (rows * heads) / kvHeads / queries;
+  const rowBytes = kvHeads * headDim * elementBytes(dtype);
   return {
     form: `a lane for ${queries} queries`,
     lanes,
     registers: 2 * headDim * queries + 8 + 2 * queries + 14,
-    historyBytes: 2 * slots * kvHeads * headDim * elementBytes(dtype) *
-      Math.ceil((rows * heads) / kvHeads / queries / inStep),
-    accesses: [{ what: "K and V", memory: "storage", bytes: 16, at: () => 0 }],
+    historyBytes: 2 * slots * rowBytes * Math.ceil(tiles / inStep),
+    accesses: [{
+      what: "K and V",
+      memory: "storage",
+      bytes: 16,
+      // Few rows: then neighbours have parts of the keys of their own.
+      at: (lane) => Math.floor(lane / tiles) * Math.ceil(slots / splits) * rowBytes,
+    }],
     reasons: {
+      sectors: "lanes walk keys of their own, whose next load uses the rest of a sector",
       groups: "one row: its keys are split for the lanes that a kv head has",
       registers: "a lane holds a whole query and its sums: for rows that don't fill a tile",
     },

@@ -1,5 +1,6 @@
 /** One GPU device: buffers, pipelines and small constants, all counted and all freed by `destroy`. */
 import { type AdapterSpec, operandsKey, requestAdapter, type Traits, traitsOf } from "./adapter.ts";
+import { card } from "../card/facts.ts";
 import { InputError } from "./errors.ts";
 import { paperDevice } from "./paper.ts";
 import { fill, type Texts } from "./shader.ts";
@@ -129,7 +130,7 @@ export class Gpu {
 
   /** A device on paper: like an open one (with its choices), or like a large GPU. */
   static onPaper(like?: Gpu): Gpu {
-    const traits = like?.traits ?? traitsOf({ isFallbackAdapter: false });
+    const traits = like?.traits ?? traitsOf({ isFallbackAdapter: false }, card.subgroup);
     const gpu = new Gpu(paperDevice(like?.device.limits), "paper", "", traits, true);
     gpu.choices = like?.choices ?? {};
     return gpu;

@@ -2,6 +2,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { type BlockVariant, blockVariants } from "./matmul_blocks.ts";
 import { type DotVariant, quantizedBytes } from "./matmul_dot.ts";
+import { type RowVariant, rowVariants } from "./matmul_rows.ts";
 import type { ProductShape } from "./matmul_parts.ts";
 import { isQuantized } from "./packed_weight.ts";
 import { fitsUniform } from "../gpu/uniform.ts";
@@ -26,7 +27,7 @@ export interface TileVariant {
   rows: 16 | 32 | 64;
 }
 
-export type MatmulVariant = RegisterVariant | TileVariant | DotVariant | BlockVariant;
+export type MatmulVariant = RegisterVariant | TileVariant | DotVariant | BlockVariant | RowVariant;
 
 const maxTile = 9;
 
@@ -60,6 +61,8 @@ function variantName(variant: MatmulVariant): string {
       return `tiles ${variant.rows}x64`;
     case "blocks":
       return `blocks ${variant.rows}x${variant.columns}, parts ${variant.parts}`;
+    case "rows":
+      return `rows, parts ${variant.parts}`;
     case "dot":
       return `dot ${variant.tile}x8, ${variant.lanes} lanes, x ${variant.x}`;
   }
@@ -94,9 +97,13 @@ function handedTiles(rows: number, subgroup: number): Pick<RegisterVariant, "til
 export function matmulVariants(gpu: Gpu, shape: ProductShape): Map<string, MatmulVariant> {
   const { rows, inputs } = shape;
   const first = staticVariant(gpu, shape);
-  // By rule, a card takes blocks where rows fill a third of one.
-  const blocks = gpu.traits.cpu || shape.texture ? [] : blockVariants(shape);
-  const all: MatmulVariant[] = rows > 20 ? [...blocks, first] : [first];
+  // By rule, a card takes blocks where rows fill a third of one, and subgroups' sums where they are few.
+  const forCards = gpu.traits.cpu || shape.texture
+    ? []
+    : rows > 20
+    ? blockVariants(shape)
+    : rowVariants(gpu, shape);
+  const all: MatmulVariant[] = [...forCards, first];
   const uniform = fitsUniform(gpu, 4 * rows * inputs);
   if (gpu.traits.cpu) {
     const sources = shape.texture ? ["texture"] as const : ["buffer"] as const;

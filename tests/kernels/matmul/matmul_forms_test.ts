@@ -97,6 +97,25 @@ for (const [dtype, variant, options] of blocks) {
   });
 }
 
+/** Few rows, added up by subgroups: every way to read weights, parts of which one has no inputs. */
+for (const dtype of ["f16", "f32", "int8", "int4"] as const) {
+  withGpu(`rows added up by subgroups equal float64, weights in ${dtype}`, async (gpu, context) => {
+    if (gpu.traits.subgroup < 4) {
+      const name = "skipped: the adapter has no subgroups";
+      return void await context.step({ name, ignore: true, fn: () => {} });
+    }
+    const variant = (parts: number) => ({ form: "rows", parts } as const);
+    const shape = { rows: 1, outputs: 72, inputs: 100, dtype, texture: false };
+    const cases: Case[] = [
+      { ...shape, variant: variant(1), bias: true, activation: "silu", accumulate: true },
+      { ...shape, variant: variant(3), norm: true, gated: true },
+      { ...shape, rows: 3, outputs: 7, inputs: 4, variant: variant(1), bias: true, norm: true },
+      { ...shape, rows: 6, variant: variant(60), partBytes: 20_000, bias: true, factor: -0.5 },
+    ];
+    for (const [i, c] of cases.entries()) await checkProduct(gpu, c, 41 + i);
+  });
+}
+
 Deno.test("a card's candidates are blocks where rows are many; they fill it, and none is gated by halves", () => {
   const gpu = Gpu.onPaper();
   const shape = { rows: 256, outputs: 1024, inputs: 2048, dtype: "f16", texture: false } as const;
@@ -109,6 +128,8 @@ Deno.test("a card's candidates are blocks where rows are many; they fill it, and
     const found = all.filter(({ form }) => form === "blocks");
     assertEquals(found.some((one) => one.form === "blocks" && one.columns === 32), !gated);
     assert(all.some(({ form }) => form === "registers"));
+    const [few] = matmulVariants(gpu, { ...shape, rows: 1, gated, normed: false }).values();
+    assert(few?.form === "rows" && 128 * few.parts >= 2 * 132);
   }
 });
 
