@@ -36,10 +36,11 @@ class Material:
 
     Every step adds `fresh` new conversations to a pool of the last `pool`, which are kept in memory,
     and takes its crops from it. All of it follows from the step's number, so a resumed run meets the
-    same batches. Of several workers each has conversations of its own.
+    same batches. Of several workers each has conversations of its own. Conversations begin with that of
+    `first_seed`: what is trained on should meet others than before.
     """
 
-    def __init__(self, base, codecs, kind=Practice, units=64, fresh=0.5, pool=192, worker=0, workers=1):
+    def __init__(self, base, codecs, kind=Practice, units=64, fresh=0.5, pool=192, worker=0, workers=1, first_seed=0):
         self.config, self.tokens = base.config, base.tokens
         self.codecs, self.kind, self.units = codecs, kind, units
         self.user, self.agent = Fit(self.config, "observation"), Fit(self.config, "response")
@@ -49,7 +50,7 @@ class Material:
             layer["kernel"][0] > layer.get("stride", [1])[0] for layer in layers if "kernel" in layer
         )
         self.fresh, self.pool = fresh, pool
-        self.worker, self.workers = worker, workers
+        self.worker, self.workers, self.first_seed = worker, workers, first_seed
         self.video_latents, self.kept = {}, {}
 
     def batch(self, step, size, seed=0):
@@ -69,7 +70,8 @@ class Material:
     def conversation(self, number):
         """A whole conversation as tensors, 12-24 s long."""
         if number not in self.kept:
-            seed = TRAINING_SEEDS.start + (number * self.workers + self.worker) % (HELD_OUT - TRAINING_SEEDS.start)
+            at = self.first_seed + number * self.workers + self.worker
+            seed = TRAINING_SEEDS.start + at % (HELD_OUT - TRAINING_SEEDS.start)
             self.kept[number] = self.made(seed, number)
         return self.kept[number]
 

@@ -23,6 +23,7 @@ from world.practice import Practice
 from .adapt import adapt, shares
 from .adapt import settings as adapt_settings
 from .base import (
+    above_0,
     add_arguments,
     add_model_arguments,
     add_run_arguments,
@@ -236,11 +237,12 @@ def initial_probe(c, seed=0):
     return torch.randn(guessed, c["hidden_size"]) * 0.02
 
 
-def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, validate=0, validate_on=None, recordings=None, loaders=0, compile=False, recompute=False, **options):
+def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, validate=0, validate_on=None, recordings=None, first_seed=0, fresh=0.5, loaders=0, compile=False, recompute=False, **options):
     """One stage; writes all weights of a checkpoint. own: share of steps whose history is the model's own.
     held_out: minutes from one look at conversations that training never meets to the next; validate: the
     same in closed loop by the engine, on recordings of the folder validate_on where it is given.
-    recordings: a folder to learn from in place of the world. loaders: processes that make batches."""
+    recordings: a folder to learn from in place of the world, whose conversations begin with first_seed;
+    fresh: how many new ones a step adds. loaders: processes that make batches."""
     if done(out, stage, steps, minutes):
         return
     if units <= UNJUDGED:
@@ -257,7 +259,7 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
     worker, count = workers()
     source = {"worker": worker, "workers": count}
     if recordings is None:
-        material = Material(base, codecs, KINDS[stage], units, **source)
+        material = Material(base, codecs, KINDS[stage], units, fresh, first_seed=first_seed, **source)
         others = Material(base, codecs, KINDS[stage], units)
     else:
         material = others = Recordings(base, codecs, recordings, units, **source)
@@ -265,6 +267,8 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
     encoders = {m: {n: w for n, w in codecs.items() if f".{m}.encoder." in n} for m in ("audio", "video")}
     settings = {"batch": size, "units": units, "own": own, "probe": probe_weight, "loaders": loaders, **adapt_settings(base), **compile_settings(compile)}
     settings |= {"recordings": os.path.abspath(recordings)} if recordings else {}
+    settings |= {"first_seed": first_seed} if first_seed else {}
+    settings |= {"fresh": fresh} if fresh != 0.5 else {}
     options |= {"seed": seed, "minutes": minutes, "settings": settings}
     options |= {"made_of": {**others.digest(), **{f"{medium} encoder": digest(part) for medium, part in encoders.items()}}}
     if held_out:
@@ -337,6 +341,8 @@ def main():
     )
     parser.add_argument("--loaders", type=int, default=0, help="processes that make batches, each of about 0.5 GB and its share of the pool's 1 GB")
     parser.add_argument("--recordings", metavar="FOLDER", help="learn from a folder of recordings, not from the world")
+    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="of the world's conversations: others than those that --init has learned from")
+    parser.add_argument("--fresh", type=above_0, default=0.5, help="new conversations of the world that a step adds to the pool")
     parser.add_argument("--no-probe", action="store_true", help="without the auxiliary card probe")
     parser.add_argument("--held-out", type=float, default=15, metavar="MINUTES", help="from one validation to the next")
     args = parser.parse_args()
@@ -354,6 +360,8 @@ def run(args):
         units=args.units,
         own=args.own,
         recordings=args.recordings,
+        first_seed=args.first_seed,
+        fresh=args.fresh,
         loaders=args.loaders,
         held_out=args.held_out,
         validate=args.validate,
