@@ -176,17 +176,21 @@ export class Performer {
       if (guided) {
         // v = v_uncond + g (v_cond - v_uncond) = g v_cond + (1 - g) v_uncond
         const g = settings.solver.guidance;
-        const combine = (step: number, to: { z?: Tensor; y: Tensor }) =>
+        const combine = (what: string, step: number, to: { z?: Tensor; y: Tensor }) =>
           integrate(gpu, {
-            label: `${label} guidance`,
+            label: `${label} ${what}`,
             terms: [
               { v: rows(guided, 0, length), coefficient: step * g },
               { v: rows(guided, length, length), coefficient: step * (1 - g) },
             ],
             ...to,
           });
-        if (coefficient !== undefined) steps.push(combine(coefficient, { z, y: z }));
-        if (coefficient === undefined || path) steps.push(combine(1, { y: velocity }));
+        if (coefficient === undefined) steps.push(combine("guidance", 1, { y: velocity }));
+        else {
+          steps.push(combine("guidance", coefficient, { z, y: z }));
+          // What takes a step leaves no velocity to look at.
+          if (path) steps.push(combine("path", 1, { y: velocity }));
+        }
       }
       if (path) {
         const seen = guided ? [velocity, rows(guided, 0, length)] : [velocity];

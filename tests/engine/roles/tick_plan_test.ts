@@ -63,11 +63,12 @@ Deno.test("an inspected tick has the steps of a plain one, and its own between t
     assertEquals(rest, stepsOf(plain, stage), stage);
     const counts = ["launches", "copies"].map((kind) => added.filter((one) => one === kind).length);
     // Three launches a layer for the first word's row, and for the latents in the last of four
-    // evaluations, each of which keeps its velocity and that of the conditional set.
+    // evaluations, each of which makes its velocity once more, without a step, and keeps it and that of
+    // the conditional set.
     const expected = {
       encode: [0, 0],
       pass: [3 * layers, 1],
-      solve: [3 * layers, 8],
+      solve: [3 * layers + 4, 8],
       decode: [0, 0],
     };
     assertEquals(counts, expected[stage], stage);
