@@ -88,11 +88,14 @@ export function run(
     checkForms(forms);
     const { recording } = forms;
     if (recording !== undefined) {
+      refuse(forms, "--recording", [...described, "presets"]);
       return await openUp(operands, { ...forms, recording }, judges, started);
     }
     if (forms.output !== undefined || operands.some((path) => /\.html?$/i.test(path))) {
+      refuse(forms, "two pages side by side", [...described, "presets", ...answering]);
       return await putSideBySide(operands, forms);
     }
+    refuse(forms, "what a checkpoint is", [...answering, "force"]);
     if (operands.length > 1) {
       throw new InputError(
         `inspect takes one MODEL folder, not ${operands.length}: give the folder of a checkpoint`,
@@ -137,6 +140,18 @@ export function run(
   });
 }
 
+/** Options of a description of checkpoints, and of agents' answers. */
+const described = ["json", "csv", "markdown"] as const;
+const answering = ["seed", "network", "no-tune", "ffmpeg"] as const;
+
+/** @throws InputError when an option is given that has no meaning there. */
+function refuse(given: PageOptions, what: string, names: readonly (keyof PageOptions)[]): void {
+  const name = names.find((name) => given[name] !== undefined && given[name] !== false);
+  if (name !== undefined) {
+    throw new InputError(`inspect: --${name} means nothing for ${what}: leave it out`);
+  }
+}
+
 /** Writes a page of two pages' runs. @returns The exit code. */
 async function putSideBySide(pages: readonly string[], options: PageOptions): Promise<number> {
   const [one, two, surplus] = pages;
@@ -146,7 +161,8 @@ async function putSideBySide(pages: readonly string[], options: PageOptions): Pr
         "inspect A.html B.html -o BOTH.html",
     );
   }
-  await writePage([one, two], options, async () => [await readRun(one), await readRun(two)]);
+  const outputs = new Outputs([one, two], options.force);
+  await writePage(outputs, options, async () => [await readRun(one), await readRun(two)]);
   return 0;
 }
 
@@ -169,16 +185,21 @@ async function openUp(
   const recording = await openRecording(options.recording);
   const finder = ffmpegFinder(options.ffmpeg);
   const ffmpeg = await finder();
-  using interrupt = new Interrupt(() => Deno.exit(interruptedCode));
+  const outputs = new Outputs([recording.user], options.force);
+  using interrupt = new Interrupt(() => {
+    outputs.discard().finally(() => Deno.exit(interruptedCode));
+  });
   const { signal } = interrupt;
-  await writePage([recording.user], options, async () => {
+  await writePage(outputs, options, async () => {
     const runs: RunData[] = [];
     for (const spec of specs) {
+      if (signal.aborted) break;
       const model = { "no-tune": options["no-tune"] };
       const agent = await openAgent(spec, { model, ffmpeg: finder, inspect: true, judges });
       try {
         say(agent.line);
-        runs.push(await answered({ agent, recording, seed, network, ffmpeg, run, signal }));
+        const data = await answered({ agent, recording, seed, network, ffmpeg, run, signal });
+        if (data !== null) runs.push(data);
       } finally {
         await agent.close();
       }
@@ -188,19 +209,19 @@ async function openUp(
   return signal.aborted ? interruptedCode : 0;
 }
 
-/** Writes a page of runs, and says where two of them part. */
+/** Writes a page of runs, where there is one, and says where two of them part. */
 async function writePage(
-  inputs: string[],
-  { output, force }: PageOptions,
+  outputs: Outputs,
+  { output }: PageOptions,
   runsOf: () => Promise<RunData[]>,
 ): Promise<void> {
   if (output === undefined) throw new InputError("inspect: -o PAGE.html is missing: add it");
   if (!/\.html?$/i.test(output)) throw new InputError(`-o: '${output}' should end in .html`);
-  const outputs = new Outputs(inputs, force);
   try {
     const file = await outputs.claim(output);
     const library = await plotLibrary();
     const runs = await runsOf();
+    if (runs.length === 0) return say("interrupted before the first unit: nothing was written");
     await Deno.writeTextFile(file.temporary, inspectPage(runs, library)).catch((error) => {
       throw outputError(output, error);
     });

@@ -28,8 +28,12 @@ export interface Answered {
   signal: AbortSignal;
 }
 
-/** Answers a recording as fast as possible. @throws RunError when not one unit was answered. */
-export async function answered(asked: Answered): Promise<RunData> {
+/**
+ * Answers a recording as fast as possible; null: it was interrupted before the first answer.
+ *
+ * @throws RunError when not one unit was answered.
+ */
+export async function answered(asked: Answered): Promise<RunData | null> {
   const { agent, recording, seed, network, ffmpeg, signal } = asked;
   const { config, settings, checkpointDigest } = agent;
   const { truth } = recording;
@@ -54,6 +58,7 @@ export async function answered(asked: Answered): Promise<RunData> {
   });
   await run(request, recordingEnds(asked), open, signal);
   const data = await recorder.data(ffmpeg);
+  if (data === null && signal.aborted) return null;
   if (data === null) throw new RunError(`${recording.name}: ${agent.name} answered no unit of it`);
   return { ...data, notes: [`${agent.line}; noise seed ${seed}`, ...data.notes] };
 }

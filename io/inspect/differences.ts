@@ -59,6 +59,7 @@ export function differences(one: RunData, two: RunData): Differences {
 export function partingText([one, two]: readonly [RunData, RunData]): string {
   const { first, common } = differences(one, two);
   const [earliest] = first;
+  if (common === 0) return "the runs have no unit in common";
   if (earliest === undefined) return `the ${common} units that both runs have are the same`;
   const { unit } = earliest;
   const what = first.filter((other) => other.unit === unit).map(({ what }) => what).join(", ");

@@ -5,7 +5,7 @@ import type { Ffmpeg, FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { streamShapes } from "../media/stream_shape.ts";
 import type { RunRequest } from "../run/run_model.ts";
 import type { SummaryEvent } from "../pace/events.ts";
-import { outputError, RunError } from "../system/errors.ts";
+import { explain, outputError } from "../system/errors.ts";
 import type { OutputFile, Outputs } from "../system/output_file.ts";
 import { say } from "../system/terminal.ts";
 import { plotLibrary } from "../reports/report.ts";
@@ -87,9 +87,9 @@ export class InspectedRun {
       summary.outputs["inspect"] = path;
       return true;
     } catch (reason) {
-      const error = outputError(path, reason);
-      if (!(error instanceof RunError)) throw error;
-      say(`${error.message}; ${path} was not written, the response is whole`);
+      // Whatever it is: a page is no reason to lose the answers.
+      const { text } = explain(outputError(path, reason));
+      say(`${text}; ${path} was not written, the response is whole`);
       await this.#outputs.drop(this.#file);
       return false;
     }

@@ -3,7 +3,9 @@
  * policy lets nothing in: the browser runs the scripts that are listed by their digests, and no other.
  */
 import { createHash } from "node:crypto";
+import { InputError } from "../../engine/config/errors.ts";
 import { escape, style, theme } from "../reports/report.ts";
+import { RunError } from "../system/errors.ts";
 import { differences } from "./differences.ts";
 import { axes, colours, gutter, margin, specs, stages } from "./plots.ts";
 import { dataElement, type RunData } from "./run_data.ts";
@@ -13,8 +15,32 @@ import opened from "./view/opened.js" with { type: "text" };
 import view from "./view/view.js" with { type: "text" };
 import look from "./view/view.css" with { type: "text" };
 
-/** The page of one run, or of two side by side. @param library The scripts of `plotLibrary()`. */
+/**
+ * The page of one run, or of two side by side.
+ *
+ * @param library The scripts of `plotLibrary()`.
+ * @throws InputError when two runs' units last differently, RunError when a page can't hold so much.
+ */
 export function inspectPage(runs: readonly RunData[], library: readonly string[]): string {
+  const [one, two] = runs;
+  if (one && two && one.unitMs !== two.unitMs) {
+    throw new InputError(
+      `units of ${one.unitMs} ms (${one.name}) and of ${two.unitMs} ms (${two.name}) don't stand ` +
+        "on one timeline: look at each page by itself",
+    );
+  }
+  try {
+    return pageText(runs, library);
+  } catch (error) {
+    // The longest text that JavaScript holds, 512 MB.
+    if (!(error instanceof RangeError)) throw error;
+    throw new RunError(
+      "the page would be too long: --inspect-last with fewer seconds makes it short",
+    );
+  }
+}
+
+function pageText(runs: readonly RunData[], library: readonly string[]): string {
   const [one, two] = runs;
   const data = {
     ...{ runs, specs, theme, stages, colours, gutter, margin, axes },

@@ -117,10 +117,71 @@ export async function readRun(path: string): Promise<RunData> {
 function runsOf(json: string): RunData[] | null {
   try {
     const { runs }: { runs: RunData[] } = JSON.parse(json);
-    const isRun = ({ schema, units, header, unitMs }: RunData) =>
-      schema === runSchema && Array.isArray(units) && typeof header === "object" && unitMs > 0;
     return runs.every(isRun) ? runs : null;
   } catch {
     return null;
   }
+}
+
+type Check = (value: unknown) => boolean;
+
+const text: Check = (value) => typeof value === "string";
+const yesNo: Check = (value) => typeof value === "boolean";
+const number: Check = Number.isFinite;
+const positive: Check = (value) => number(value) && Number(value) > 0;
+const base64: Check = (value) =>
+  typeof value === "string" && value.length % 4 === 0 &&
+  !/[^A-Za-z0-9+/]/.test(value.replace(/={1,2}$/, ""));
+/** A header of 44 bytes and samples of two channels, 16 bits each. */
+const sound: Check = (value) =>
+  base64(value) && typeof value === "string" &&
+  ((value.length / 4) * 3 - (/=*$/.exec(value.slice(-2))?.[0].length ?? 0)) % 4 === 0;
+const orNull = (of: Check): Check => (value) => value === null || of(value);
+const listOf = (of: Check): Check => (value) => Array.isArray(value) && value.every(of);
+const valuesOf = (of: Check): Check => (value) =>
+  typeof value === "object" && value !== null && Object.values(value).every(of);
+const fields = (checks: Record<string, Check>): Check => (value) =>
+  typeof value === "object" && value !== null &&
+  Object.entries(checks).every(([name, of]) => of(Reflect.get(value, name)));
+const sides = (of: Check): Check => fields({ user: of, agent: of });
+
+const speed = fields({ velocity: number, guidance: orNull(number) });
+const words = listOf(fields({ start: number, end: number, text }));
+const unitChecks = fields({
+  ...{ unit: Number.isSafeInteger, typed: text, input: text },
+  ...{ level: sides(orNull(number)), active: sides(yesNo), pictures: sides(orNull(base64)) },
+  event: fields({
+    ...{ text, digest: text, observation: text, heard: yesNo, tokens: listOf(number) },
+    ...{ historyTokens: number, interactionMs: orNull(number), ms: valuesOf(number) },
+  }),
+  busyMs: number,
+  modules: orNull(valuesOf(number)),
+  decisions: listOf(fields({
+    ...{ module: text, what: text },
+    words: (value) => value === undefined || listOf(text)(value),
+  })),
+  inside: orNull(fields({
+    ...{ filler: number, entropy: number, layers: positive, shares: listOf(number) },
+    top: listOf(fields({ token: number, text, probability: number })),
+    path: listOf(fields({ tau: number, audio: speed, video: speed })),
+  })),
+});
+const runChecks = fields({
+  ...{ schema: (value) => value === runSchema, name: text, notes: listOf(text) },
+  header: fields({ session: fields({}), provenance: fields({ seeds: fields({}) }) }),
+  ...{ unitMs: positive, sampleRate: positive, filler: orNull(number), wav: sound },
+  pictures: sides(fields({ frames: positive, width: positive, height: positive })),
+  units: listOf(unitChecks),
+  happened: listOf((value) =>
+    fields({ type: text, unit: number })(value) &&
+    (fields({ type: (type) => type !== "recovery" })(value) || fields({ ms: number })(value))
+  ),
+  ...{ said: words, right: words },
+});
+
+/** Whether a page can draw this: a page that somebody edited may hold anything. */
+function isRun(run: RunData): boolean {
+  if (!runChecks(run)) return false;
+  const [first] = run.units;
+  return first !== undefined && run.units.every(({ unit }, i) => unit === first.unit + i);
 }

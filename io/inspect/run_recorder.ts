@@ -90,17 +90,18 @@ export class RunRecorder implements Onlooker {
       user: side(audio, frames, this.#run.user),
       ...{ agent: null, event: null, inside: null, modules: null, decisions: [] },
     });
-    for (const old of this.#kept.keys()) {
-      if (this.#kept.size <= this.#run.most) break;
-      this.#kept.delete(old);
-      this.#dropped++;
-    }
   }
 
   answer(response: Answered): void {
     const kept = this.#kept.get(response.unit);
     if (kept === undefined) return;
     const { audio, frames, inspection, modules, trace } = response;
+    // What is answered ends what is kept: of an interrupted run some units stay unanswered.
+    for (const old of this.#kept.keys()) {
+      if (old > response.unit - this.#run.most) break;
+      this.#kept.delete(old);
+      this.#dropped++;
+    }
     kept.agent = side(audio, frames, this.#run.agent);
     kept.inside = inspection === undefined ? null : insideOf(inspection);
     kept.modules = modules ?? null;

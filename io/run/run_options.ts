@@ -24,7 +24,7 @@ export const runOptions = {
   "inspect-last": {
     kind: "whole",
     min: 1,
-    max: 3600,
+    max: 900,
     value: "SECONDS",
     help: "how much of the stream's end the page holds (120)",
   },

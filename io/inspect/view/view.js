@@ -73,7 +73,7 @@ function follow() {
 
 function zoom(factor) {
   const count = Math.round(state.count * factor);
-  state.count = Math.max(8, Math.min(end - first, 750, count));
+  state.count = Math.min(end - first, 750, Math.max(8, count));
   const from = Math.floor(state.at - state.count / 2);
   state.from = Math.max(first, Math.min(end - state.count, from));
   draw();
@@ -234,7 +234,9 @@ function differenceTable() {
     element(
       "p",
       {},
-      found.length === 0
+      common === 0
+        ? "The runs have no unit in common."
+        : found.length === 0
         ? `The ${common} units that both runs have are the same.`
         : `Both runs have ${common} units. The first one in which they differ is unit ` +
           `${found[0].unit}: ${
@@ -269,11 +271,15 @@ const legend = element(
   "P(speaks): orange where a word begins. Stages:",
   ...data.stages.filter(([name]) =>
     runs.some(({ units }) => units.some(({ event, modules }) => (modules ?? event.ms)[name] > 0))
-  ).flatMap(([name, , color]) => [
-    element("i", { style: { background: color } }),
-    name.replace(/[A-Z]/, (letter) => ` ${letter.toLowerCase()}`),
-  ]),
-  `${isSplit ? ". Left the thinker's, right the performer's" : ""}. Dashed: a unit's length; ` +
+  ).map(([name, , color]) =>
+    element(
+      "span",
+      {},
+      element("i", { style: { background: color } }),
+      name.replace(/[A-Z]/, (letter) => ` ${letter.toLowerCase()}`),
+    )
+  ),
+  `${isSplit ? "Left the thinker's, right the performer's. " : ""}Dashed: a unit's length; ` +
     "! marks a unit whose busier role took longer.",
 );
 

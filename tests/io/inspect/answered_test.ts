@@ -27,6 +27,7 @@ ffmpegTest(
       ...{ agent, recording, seed: 3, network: null, ffmpeg: await finder() },
       ...{ run: startRun("inspect"), signal: new AbortController().signal },
     });
+    assert(data);
     assertEquals([data.units.length, data.name], [recording.truth.units, "an echo, 100000"]);
     assertEquals(data.said[0]?.text, "what shape is this");
     assertEquals(data.said[0]?.start, 17 * 0.16);

@@ -1,10 +1,12 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { run as inspectCommand } from "../../../io/commands/inspect.ts";
 import { run as replay } from "../../../io/commands/replay.ts";
 import { run as stream } from "../../../io/commands/stream.ts";
+import { partingText } from "../../../io/inspect/differences.ts";
 import { inspectPage } from "../../../io/inspect/page.ts";
 import { plotLibrary } from "../../../io/reports/report.ts";
 import { readRun, type RunData } from "../../../io/inspect/run_data.ts";
+import { RunError } from "../../../io/system/errors.ts";
 import { assertInputError } from "../../engine/tiny_checkpoint.ts";
 import { chromium, Tab } from "../chromium.ts";
 import { echo } from "../echo_replay.ts";
@@ -185,6 +187,68 @@ pageTest(
     await assertInputError(() => answer("d", "--inspect-last", "0"), "--inspect-last");
   },
 );
+
+pageTest("a page that was edited or cut off is refused in one line", async (folder) => {
+  const path = `${folder}/page.html`;
+  const whole = pageOf(await dataOf({ units: 4 }));
+  await Deno.writeTextFile(path, whole);
+  await readRun(path);
+  const edits: [string | RegExp, string][] = [
+    [/\{"unit":0,/, '{"unit":7,'],
+    [/"units":\[\{"unit.*?,"happened"/s, '"units":[],"happened"'],
+    ['"session":{', '"session":null,"was":{'],
+    ['"seeds":{', '"seeds":null,"was":{'],
+    [/"digest":"0[^"]*"/, '"digest":12'],
+    [/"level":\{[^}]*\}/, '"level":null'],
+    [/"inside":\{/, '"inside":[],"was":{'],
+    [/"wav":"...../, '"wav":"<img>'],
+    [/"wav":"..../, '"wav":"'],
+    [/"velocity":[0-9.]+/, '"velocity":"fast"'],
+    ['"unitMs":160,"filler"', '"unitMs":-1,"filler"'],
+    ['"runs":[', '"runs":[null,'],
+    [/"happened":\[/, '"happened":[{"type":"recovery","unit":1},'],
+  ];
+  for (const [from, to] of edits) {
+    const edited = whole.replace(from, to);
+    assert(edited !== whole, `${from}`);
+    await Deno.writeTextFile(path, edited);
+    await assertInputError(() => readRun(path), "no page").catch((error) => {
+      throw new Error(`${from}: ${error.message}`);
+    });
+  }
+  for (const part of [0, 0.2, 0.8]) {
+    const length = whole.indexOf('<script type="application/json"') + 2000 * part;
+    await Deno.writeTextFile(path, whole.slice(0, length));
+    await assertInputError(() => readRun(path), "no page");
+  }
+});
+
+pageTest("what doesn't stand on one timeline, or is too long for a page, is said", async () => {
+  const one = await dataOf({ units: 4 });
+  await assertInputError(async () => await pageOf(one, { ...one, unitMs: 320 }), "320 ms");
+  const far = { ...one, units: one.units.map((unit) => ({ ...unit, unit: unit.unit + 100 })) };
+  assertEquals(partingText([one, far]), "the runs have no unit in common");
+  assertStringIncludes(pageOf(one, far), '"common":0');
+  const long = {
+    ...one,
+    toJSON: () => {
+      throw new RangeError("Invalid string length");
+    },
+  };
+  assertThrows(() => pageOf(long), RunError, "--inspect-last");
+});
+
+Deno.test("inspect refuses options that mean nothing for what it shows", async () => {
+  for (
+    const [args, name] of [
+      [["--seed", "3"], "--seed"],
+      [["--force"], "--force"],
+      [["a.html", "b.html", "-o", "c.html", "--network", "350ms"], "--network"],
+      [["a.html", "b.html", "-o", "c.html", "--json"], "--json"],
+      [["a", "--recording", "r", "-o", "c.html", "--presets"], "--presets"],
+    ] as const
+  ) await assertInputError(() => inspectCommand([...args]), `inspect: ${name} means nothing`);
+});
 
 pageTest("stream --inspect holds the end of a stream, and no more", async (folder) => {
   const mkv = ["-c:v", "mpeg4", "-c:a", "pcm_s16le"];

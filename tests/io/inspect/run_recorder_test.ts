@@ -43,6 +43,13 @@ ffmpegTest(
   },
 );
 
+ffmpegTest("units that were heard and not answered push nothing out", async () => {
+  const recorder = await madeUp({ units: 10, most: 2 });
+  for (const unit of [10, 11, 12]) recorder.observe(unit, { audio: null, frames: null });
+  const data = await recorder.data(await finder());
+  assertEquals(data?.units.map(({ unit }) => unit), [8, 9]);
+});
+
 ffmpegTest("differences() finds the first unit of each kind", async () => {
   const finding = await finder();
   const of = async (partsAt: number) => await (await madeUp({ units: 25, partsAt })).data(finding);
