@@ -9,8 +9,6 @@ import {
 } from "../../engine/bench/tick_bench.ts";
 import { allLaunches, type StagePlans, tickStages } from "../../engine/roles/tick_plan.ts";
 import type { Response } from "../../engine/checkpoint/unit.ts";
-import { attentionOf } from "../../kernels/attention/attention.ts";
-import { elementBytes } from "../../kernels/gpu/tensor.ts";
 import { sleepCost } from "../../kernels/measure/ceilings.ts";
 import { modelOptions } from "../cli/model_options.ts";
 import type { CommandSpec, Option, Parsed } from "../cli/options.ts";
@@ -242,10 +240,7 @@ interface GrowthFigure {
 
 /** Bytes of K and V that a tick's launches read for each token of history. */
 function historyReads(stages: StagePlans): number {
-  return allLaunches(stages).reduce((sum, launch) => {
-    const shape = attentionOf(launch);
-    return shape ? sum + 2 * shape.kvHeads * shape.headDim * elementBytes(shape.dtype) : sum;
-  }, 0);
+  return allLaunches(stages).reduce((sum, { bytesPerToken = 0 }) => sum + bytesPerToken, 0);
 }
 
 function describeGrowth(

@@ -221,6 +221,7 @@ export function attention(
   const cost = {
     flops: 4 * rows * heads * slots * headDim,
     bytes: tensorBytes(keys) + tensorBytes(values) + tensorBytes(q) + tensorBytes(out),
+    bytesPerToken: 2 * shape.kvHeads * shape.headDim * elementBytes(shape.dtype),
     tuned: { kernel: "attention", shape },
   };
   const joined = () => whole ? [] : [mergeStep(gpu, args, shape, splits, results)];

@@ -20,6 +20,8 @@ export interface Dispatch {
   /** Floating-point operations and bytes that the launch needs at least, for benchmarks. */
   readonly flops: number;
   readonly bytes: number;
+  /** Of these, K and V that it reads for each token of history. */
+  readonly bytesPerToken?: number;
   /** Where the kernel has variants: what one is chosen by (kernels/measure). */
   readonly tuned?: { readonly kernel: string; readonly shape: object };
   /** What its kernel's form states for judging it without running it. */
@@ -79,7 +81,7 @@ export function dispatch(
   pipeline: GPUComputePipeline,
   bindings: readonly (Tensor | GPUBufferBinding | GPUTextureView)[],
   grid: readonly [x: number, y: number, z: number] | { items: number; lanes?: number },
-  cost: Partial<Pick<Dispatch, "flops" | "bytes" | "tuned" | "facts">> = {},
+  cost: Partial<Pick<Dispatch, "flops" | "bytes" | "bytesPerToken" | "tuned" | "facts">> = {},
 ): Dispatch {
   const limit = gpu.device.limits.maxComputeWorkgroupsPerDimension;
   const groups = "items" in grid

@@ -367,8 +367,10 @@ function costOf(
   const [qkv, output, gateUp, down] = products(sizes);
   const extra = ends ? endPhases : 0;
   const ofEnds = endProducts(hidden, channels ?? [0, 0]);
+  const perToken = 2 * kvHeads * headDim * elementBytes(keys.dtype === "f16" ? "f16" : "f32");
   let flops = 0;
   let bytes = 8 * rows * hidden;
+  let bytesPerToken = 0;
   const all = extra + phases * layers;
   for (let phase = start; phase < end; phase++) {
     const kind = (phase - extra) % phases;
@@ -382,10 +384,11 @@ function costOf(
       bytes += product[0] * outputBytes(dtype, product[1]);
     } else if (kind === beforeAttention) {
       flops += 4 * rows * heads * slots * headDim;
-      bytes += 2 * slots * kvHeads * headDim * elementBytes(keys.dtype === "f16" ? "f16" : "f32");
+      bytes += slots * perToken;
+      bytesPerToken += perToken;
     } else flops += 10 * rows * (heads + kvHeads) * headDim;
   }
-  return { flops, bytes };
+  return { flops, bytes, bytesPerToken };
 }
 
 function uniform(tensor: Tensor): GPUBufferBinding {

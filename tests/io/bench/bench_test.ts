@@ -59,9 +59,10 @@ adapterTest("bench kernels measures every kernel of a tick beside the ceilings",
     sum += ms * launches;
   }
   assert(Math.abs(found.tickMs - sum) < 1e-6 * sum);
-  for (const name of ["attention", "matmul", "conv", "qk rotary"]) {
-    assert(found.kernels.some(({ kernel }: { kernel: string }) => kernel === name), name);
-  }
+  // On a CPU the layers run whole.
+  const names = new Set(found.kernels.map(({ kernel }: { kernel: string }) => kernel));
+  const apart = ["attention", "matmul", "qk rotary"].every((name) => names.has(name));
+  assert((apart || names.has("layers")) && names.has("conv"), [...names].join());
 });
 
 adapterTest("bench measures what the model's options ask for, and says so", async (model) => {
