@@ -1,6 +1,7 @@
 /** What a page knows of a run: plain data, which the page holds as JSON. */
 import { InputError } from "../../engine/config/errors.ts";
 import type { ClockEvent, HeaderEvent, RecoveryEvent, UnitEvent } from "../pace/events.ts";
+import { readError } from "../system/errors.ts";
 
 export const runSchema = "wanstream/inspect/1";
 
@@ -97,7 +98,7 @@ export function dataElement(data: object): string {
 /** The run that a page shows. @throws InputError when it is no page of one run. */
 export async function readRun(path: string): Promise<RunData> {
   const page = await Deno.readTextFile(path).catch((error) => {
-    throw new InputError(`${path}: can't be read (${error.message}): give a page of --inspect`);
+    throw readError(path, error);
   });
   const from = page.indexOf(open) + open.length;
   const runs = page.indexOf(open) < 0 ? null : runsOf(page.slice(from, page.indexOf(close, from)));

@@ -37,7 +37,10 @@ function go(kind) {
   const found = runs.flatMap((run) =>
     run.units.filter((unit) => unit.unit > after && wanted[kind](run, unit))
   ).map(({ unit }) => unit);
-  if (found.length > 0) move(Math.min(...found));
+  if (found.length === 0) return;
+  const unit = Math.min(...found);
+  if (state.opened === null) move(unit);
+  else open(unit);
 }
 
 /** Moves the cursor, and what is shown with it. */

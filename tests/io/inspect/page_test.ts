@@ -90,6 +90,9 @@ browserTest(
     await tab.press("ArrowRight");
     await tab.press("Enter");
     assertEquals(await opened(), "12");
+    await tab.press("w");
+    assertEquals(await opened(), "14");
+    for (let i = 0; i < 2; i++) await tab.press("ArrowLeft");
     await tab.press("ArrowLeft");
     assertEquals(await opened(), "11");
 
@@ -221,6 +224,7 @@ pageTest("a page that was edited or cut off is refused in one line", async (fold
     await Deno.writeTextFile(path, whole.slice(0, length));
     await assertInputError(() => readRun(path), "no page");
   }
+  await assertInputError(() => readRun(`${path}.html`), "there is no such file");
 });
 
 pageTest("what doesn't stand on one timeline, or is too long for a page, is said", async () => {
