@@ -1,8 +1,9 @@
 /** `compare`: two agents over the same recordings, on the same machine and network. */
 import { InputError } from "../../engine/config/errors.ts";
+import { nearest } from "../../engine/config/nearest.ts";
 import type { ModelConfig } from "../../engine/config/config.ts";
 import type { StreamShape } from "../../engine/checkpoint/unit.ts";
-import { parseAgent } from "../agents/agent.ts";
+import { type AgentSpec, parseAgent } from "../agents/agent.ts";
 import { smartTurnFile } from "../agents/smart_turn.ts";
 import { openAgent } from "../agents/open.ts";
 import { runCommand } from "../cli/commands.ts";
@@ -22,9 +23,17 @@ import { pageSections, sweepTables } from "../compare/page.ts";
 import { protocolOf } from "../compare/protocol.ts";
 import { isJudged, jobsOf } from "../compare/recordings.ts";
 import type { Answered } from "../compare/result.ts";
-import { answerAll, othersIn, readSound, soundPath } from "../compare/run.ts";
+import {
+  agentSound,
+  answerAll,
+  othersIn,
+  readSound,
+  resultsPath,
+  userSound,
+} from "../compare/run.ts";
 import { paired, sideBySide } from "../compare/sides.ts";
 import { type Sweep, sweep, triedSettings } from "../compare/sweep.ts";
+import type { Job } from "../eval/jobs.ts";
 import { defaultDraws, figureOptions } from "../eval/figures/output.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { fullDuplexBench } from "../layouts/full_duplex_bench.ts";
@@ -185,7 +194,17 @@ async function comparison(
     parseNetworks(options.network ?? "none"),
   );
   const { draws = defaultDraws, seed: noiseSeed = 0 } = options;
-  const output = options.output ?? options.report?.replace(/\.html?$/i, "") ?? "out/compare";
+  const output = options.output ?? (options.report?.replace(/\.html?$/i, "") || "out/compare");
+  if (output === "") throw new InputError("--output: '' names no folder");
+  const [main] = conditions;
+  const mainName = main?.name ?? "";
+  if (resultsPath(output, first, mainName) === resultsPath(output, second, mainName)) {
+    throw new InputError(
+      `${first} and ${second} would write the same file, ${
+        resultsPath(output, first, mainName)
+      }: give one of them another name`,
+    );
+  }
   const ffmpeg = ffmpegFinder(options.ffmpeg);
   const program = await sourceDigest(shaping(handed.floors), /\.(ts|wgsl)$/);
   const choice = {
@@ -202,30 +221,46 @@ async function comparison(
   let wanted = 0;
   await using detector = await open.detector();
   using interrupt = new Interrupt(() => Deno.exit(interruptedCode));
-  for (const [at, one] of specs.entries()) {
-    if (options.only !== undefined && options.only !== (at === 0 ? "A" : "B")) continue;
-    const agent = await open.agent(one, {
+  const opened = (one: AgentSpec) =>
+    open.agent(one, {
       model: { ...options, seed: undefined, model: undefined },
       ...{ ffmpeg, judges: handed.judges },
     });
+  // What is wrong with the second shows before the first one works for hours.
+  if (options.only === undefined) {
+    for (const one of specs.slice(1)) {
+      const agent = await opened(one);
+      config = agent.config;
+      await agent.close();
+    }
+  }
+  for (const [at, one] of specs.entries()) {
+    if (options.only !== undefined && options.only !== (at === 0 ? "A" : "B")) continue;
+    const agent = await opened(one);
     try {
       const { name, line, settings, checkpointDigest, config: { unit_ms } } = agent;
       if (config !== null && unit_ms !== config.unit_ms) {
         throw new InputError(
-          `${name}: a unit has ${unit_ms} ms, and ${config.unit_ms} ms with ${first}: compare ` +
+          `${name}: a unit has ${unit_ms} ms, and ${config.unit_ms} ms with ${second}: compare ` +
             "agents with the same unit",
         );
       }
-      config ??= agent.config;
+      config = agent.config;
       agents.push({ name, line, settings, checkpointDigest, paper: await paperWork(one, paper) });
       const own: Answered[][] = [];
+      const lists: Job[][] = [];
       for (const [at, condition] of conditions.entries()) {
-        const jobs = await jobsOf(choice, condition, at === 0, unit_ms);
+        lists.push(await jobsOf(choice, condition, at === 0, unit_ms));
+      }
+      shown = shownOf(options.show, lists.map((jobs) => jobs.map(({ name }) => name)));
+      for (const [at, condition] of conditions.entries()) {
+        const jobs = lists[at] ?? [];
         wanted += jobs.length;
-        if (at === 0) shown = options.show?.split(",") ?? jobs.slice(0, 3).map(({ name }) => name);
+        const ofThese = at === 0 || condition.lossy === null ? shown : [];
         own.push(
           await answerAll({
-            ...{ agent, jobs, condition, folder: output, shown, noiseSeed, program, detector },
+            ...{ agent, jobs, condition, folder: output, shown: ofThese, noiseSeed, program },
+            detector,
             ...{ seeds: options.seeds ?? null, ffmpeg, started, quiet: options.quiet },
             signal: interrupt.signal,
           }),
@@ -266,7 +301,7 @@ async function comparison(
     ? null
     : await sweepAll(options, handed, open, {
       folder: output,
-      condition: conditions[0]?.name ?? "",
+      condition: mainName,
       agents: agents.map(({ name }, side) => ({ name, results: pairs[0]?.[side as 0 | 1] ?? [] })),
       shape: streamShapes(config).user,
       draws,
@@ -294,7 +329,13 @@ async function comparison(
   if (options.report !== undefined) {
     const benches = await pageSections({
       ...{ agents, compared, pairs, sweep: swept, unitMs, shown },
-      sound: (agent, name) => readSound(soundPath(output, agent, name), ffmpeg),
+      sound: (agent, name) =>
+        readSound(
+          agent === null || main === undefined
+            ? userSound(output, name)
+            : agentSound(output, agent, main, noiseSeed, name),
+          ffmpeg,
+        ),
       protocol: protocolOf({ agents, compared, provenance, config, choice }),
     });
     await writeReport(options.report, { provenance, model: { name: "Side by side" }, benches });
@@ -315,21 +356,21 @@ async function sweepAll(
     draws: number;
   },
 ): Promise<Sweep> {
-  const all = [
-    ...agents,
-    ...await othersIn(folder, condition, agents.map(({ name }) => name)),
-  ];
+  const names = agents.map(({ name }) => name);
+  const others = await othersIn(folder, condition, names, agents[0]?.results ?? []);
+  const all = [...agents, ...others.agents];
   await using judge = await open.smartTurn(judges);
   const found = ffmpegFinder(ffmpeg);
   const swept = await sweep(
     ...[all, triedSettings(judge), shape] as const,
-    (name) => readSound(soundPath(folder, null, name), found),
+    (name) => readSound(userSound(folder, name), found),
     draws,
     (done, count) => quiet || showStatus(`turn-taking: ${done} of ${count} settings`),
+    others.leftOut,
   );
   if (!quiet) showStatus("");
   const without = "Smart Turn isn't installed, so it isn't here: 'deno task setup --judges'";
-  return judge ? swept : { ...swept, notes: [without] };
+  return judge ? swept : { ...swept, notes: [without, ...swept.notes] };
 }
 
 async function openSmartTurn(judges: string): Promise<Silero | null> {
@@ -338,6 +379,16 @@ async function openSmartTurn(judges: string): Promise<Silero | null> {
     throw error;
   });
   return file === null ? null : await Silero.open(file);
+}
+
+/** Names of the recordings that stand in the page. @param names By condition. @throws InputError */
+function shownOf(list: string | undefined, names: readonly (readonly string[])[]): string[] {
+  const shown = list?.split(",") ?? (names[0] ?? []).slice(0, 3);
+  const all = names.flat();
+  const unknown = shown.find((name) => !all.includes(name));
+  if (unknown === undefined) return [...new Set(shown)];
+  const near = nearest(unknown, all) ?? all.slice(0, 3).join(", ");
+  throw new InputError(`--show: '${unknown}' is no recording of this run; it may be ${near}`);
 }
 
 function checkTogether(options: Options, folder: string | undefined): void {

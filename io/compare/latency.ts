@@ -120,8 +120,13 @@ export function heardTurns({ turns }: Exchange, active: string, unitMs: number):
     if (turn.side !== "user") return [];
     const next = turns[i + 1];
     const answered = next?.side === "agent" && next.latency !== null;
-    const unit = answered ? Math.floor((next.from * 1000) / unitMs - 1 + 1e-6) : 0;
-    const onset = answered ? voice.indexOf(true, Math.max(0, unit)) : -1;
+    const unitAt = (seconds: number) => (seconds * 1000) / unitMs - 1;
+    const from = answered ? Math.max(0, Math.floor(unitAt(next.from) + 1e-6)) : Infinity;
+    // Speech too soft for the level is none, and a later answer isn't this one.
+    const first = voice.findIndex((on, unit) => on && unit >= from && unit < unitAt(next?.to ?? 0));
+    let onset = first;
+    // The detector may notice a voice late that begins after the turn.
+    while (first >= 0 && voice[onset - 1] && onset - 1 >= unitAt(turn.to)) onset--;
     return [{
       turn: Math.floor((turn.from * 1000) / unitMs),
       endMs: turn.to * 1000,

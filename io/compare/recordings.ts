@@ -43,6 +43,9 @@ export async function jobsOf(
   }, unitMs);
 }
 
+/** The digest of a truth record that isn't there. */
+export const noRecord = "none";
+
 /** Recordings that have no truth record of ours: nothing of them is judged but what is heard. */
 async function layoutJobs(folder: string, unitMs: number): Promise<Job[]> {
   const jobs: Job[] = [];
@@ -52,7 +55,7 @@ async function layoutJobs(folder: string, unitMs: number): Promise<Job[]> {
     if (!format) throw new InputError(`${user}: isn't PCM or float: convert it`);
     const seconds = format.length / format.frame / format.sampleRate;
     const units = wholeUnits(seconds, unitMs);
-    const digests = { recording: await fileDigest(user), truth: "none" };
+    const digests = { recording: await fileDigest(user), truth: noRecord };
     const recording: Recording = {
       ...{ name: `${set}-${name}`, truth: noTruth(units), user, agent: null, digests },
       dispose: () => Promise.resolve(),

@@ -55,6 +55,34 @@ export interface Answered extends RecordingResult {
   live: Live;
 }
 
-/** Whether a line of an events file has what `compare` keeps. */
-export const isAnswered = (result: RecordingResult): result is Answered =>
-  typeof (result as Partial<Answered>).live === "object";
+/** Whether a line of an events file has what `compare` keeps: one of `eval`, or one that was changed by
+ * hand, hasn't. */
+export function isAnswered(result: RecordingResult): result is Answered {
+  const { live } = result as { live?: unknown };
+  const {
+    computeMs,
+    cpuSeconds,
+    peakBytes,
+    lost,
+    onsets,
+    userScores,
+    trace,
+    modules,
+    truth,
+    score,
+  } = fieldsOf(live);
+  const { events, timeline, units } = fieldsOf(truth);
+  const list = (value: unknown): unknown[] => Array.isArray(value) ? value : [null];
+  const times = list(computeMs);
+  return times.length === result.units && list(timeline).length === units &&
+    [...times, ...list(onsets).flatMap(list), ...list(userScores), cpuSeconds ?? 0, peakBytes, lost]
+      .every(Number.isFinite) &&
+    Object.values(fieldsOf(modules)).every(Number.isFinite) && isObject(modules) &&
+    [...list(trace), ...list(events), ...list(timeline)].every(isObject) &&
+    ["voice", "level"].every((key) => isObject(fieldsOf(fieldsOf(score)[key])["exchange"]));
+}
+
+const isObject = (value: unknown) => typeof value === "object" && value !== null;
+
+/** The fields of what may be an object. */
+const fieldsOf = (value: unknown): Record<string, unknown> => ({ ...value as object });

@@ -1,5 +1,7 @@
 /** Lets one agent answer all recordings of a condition, and keeps what came out as JSON lines: a run
  * that was killed goes on where it was. */
+import { createHash } from "node:crypto";
+import { InputError } from "../../engine/config/errors.ts";
 import type { OpenedAgent } from "../agents/agent.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import type { SharedBasis } from "../eval/figures/basis.ts";
@@ -18,13 +20,15 @@ import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { soundRate } from "../score/activity.ts";
 import { listen } from "../score/listen.ts";
 import { type Detector, scoreSides } from "../score/score.ts";
-import { ifThere } from "../system/errors.ts";
+import { errorText } from "../../engine/config/error_text.ts";
+import { ifThere, outputError } from "../system/errors.ts";
+import { Lock } from "../system/lock.ts";
 import type { Condition } from "./conditions.ts";
 import { heardTurns, truthTurns } from "./latency.ts";
-import { isJudged } from "./recordings.ts";
+import { isJudged, noRecord } from "./recordings.ts";
 import { type Answered, isAnswered } from "./result.ts";
+import { paired } from "./sides.ts";
 import { Tap } from "./tap.ts";
-
 import { WorkMeter } from "./work.ts";
 
 /** What an agent is asked to do. */
@@ -48,24 +52,61 @@ export interface Asked {
   signal: AbortSignal;
 }
 
-/** A name as a file's. */
-export const fileName = (name: string) => name.replace(/[^\w.=+-]+/g, "_").slice(-120);
+/** A name as a file's. Where the signs that a file's name has don't tell it, a digest does. */
+export function fileName(name: string): string {
+  const plain = name.replace(/[^\w.=+-]+/g, "_");
+  const isTold = /^[\w.=+,:;%/ ±-]{1,120}$/.test(name) && !/^(user|\.+)$/.test(plain);
+  if (isTold) return plain;
+  return `${plain.slice(-100)}-${createHash("sha256").update(name).digest("hex").slice(0, 12)}`;
+}
 
 /** The file of an agent's results. */
 export const resultsPath = (folder: string, agent: string, condition: string) =>
   `${folder}/${fileName(agent)}.${fileName(condition)}.jsonl`;
 
-/** The kept sound of a side: 16 kHz, mono. `agent` null: the user's. */
-export const soundPath = (folder: string, agent: string | null, name: string) =>
-  `${folder}/sound/${agent === null ? "user" : fileName(agent)}/${name}.wav`;
+/** The kept sound of the user: 16 kHz, mono. */
+export const userSound = (folder: string, name: string) => `${folder}/sound/user/${name}.wav`;
 
-/** @returns Results in the order of the jobs; those not reached before the signal are missing. */
+/** The same of an agent, under the losses of a condition and with a seed of the noise. */
+export function agentSound(
+  folder: string,
+  agent: string,
+  { lossy, name: condition }: Condition,
+  noiseSeed: number,
+  name: string,
+): string {
+  const parts = [agent, ...(lossy ? [condition] : []), ...(noiseSeed ? [`${noiseSeed}`] : [])];
+  return `${folder}/sound/${parts.map(fileName).join(".")}/${name}.wav`;
+}
+
+/**
+ * @returns Results in the order of the jobs; those not reached before the signal are missing.
+ * @throws InputError when the results can't be written, or another run writes them.
+ */
 export async function answerAll(asked: Asked): Promise<Answered[]> {
-  const { agent, jobs, condition, folder, noiseSeed } = asked;
+  const { agent: { name }, condition, folder } = asked;
+  const path = resultsPath(folder, name, condition.name);
+  const lock = await Deno.mkdir(folder, { recursive: true }).then(() => Lock.take(path))
+    .catch((error) => {
+      throw outputError(path, error);
+    });
+  if (lock === null) {
+    throw new InputError(
+      `${path}: another run is writing it: wait for its end, or give another folder to --output`,
+    );
+  }
+  try {
+    return await answerInto(path, asked);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function answerInto(path: string, asked: Asked): Promise<Answered[]> {
+  const { agent, jobs, condition, folder, noiseSeed, shown } = asked;
   const { config, settings } = agent;
-  const path = resultsPath(folder, agent.name, condition.name);
   const lossy = condition.lossy?.network ?? null;
-  const shown = lossy === null ? asked.shown : [];
+  const soundOf = (name: string) => agentSound(folder, agent.name, condition, noiseSeed, name);
   const basis: Omit<SharedBasis, "generator"> = {
     checkpoint: agent.checkpointDigest,
     settings: valueDigest({ ...settings, lossy }),
@@ -76,10 +117,10 @@ export async function answerAll(asked: Asked): Promise<Answered[]> {
   const { asked: known, others } = before
     ? usable(before, jobs, [noiseSeed], basis, settings, "another folder to --output")
     : { asked: [], others: [] };
-  const earlier = lossy === null
-    ? await withSound(known, folder, agent.name, shown)
-    : known.filter(isAnswered);
-  await Deno.mkdir(folder, { recursive: true });
+  const earlier = await withSound(
+    known.filter(isAnswered),
+    (name) => [userSound(folder, name), ...(shown.includes(name) ? [soundOf(name)] : [])],
+  );
   const isNew = earlier.length < jobs.length;
   const runs = [
     ...before?.header.runs ?? [],
@@ -106,7 +147,9 @@ export async function answerAll(asked: Asked): Promise<Answered[]> {
     earlier,
     config,
     async open(seed, recording) {
-      const session = await agent.open(recording, seed);
+      // An oracle can't know what isn't written down.
+      const truth = recording.digests.truth === noRecord ? null : recording.truth;
+      const session = await agent.open({ name: recording.name, truth }, seed);
       work = new WorkMeter(() => agent.processes());
       tap = new Tap(session, shape, work, lossy);
       return {
@@ -138,9 +181,9 @@ export async function answerAll(asked: Asked): Promise<Answered[]> {
         heard,
         detector,
       );
-      if (lossy === null) await keepSound(soundPath(folder, null, recording.name), user.sound);
+      await keepSound(userSound(folder, recording.name), user.sound);
       if (shown.includes(recording.name)) {
-        await keepSound(soundPath(folder, agent.name, recording.name), heard.agent.sound);
+        await keepSound(soundOf(recording.name), heard.agent.sound);
       }
       const { seconds: cpuSeconds, peakBytes } = work;
       return { live: { ...tap.live, cpuSeconds, peakBytes, truth, userScores, score } };
@@ -162,20 +205,14 @@ function withTurns(result: Answered, unitMs: number): Answered {
   return { ...result, live: { ...live, turns } };
 }
 
-/** Results that can be used: those with the user's sound, and of a recording that is to be shown, with
- * the agent's. */
+/** Results whose sounds are there: the user's, and of a recording that is shown, the agent's. */
 async function withSound(
-  results: readonly RecordingResult[],
-  folder: string,
-  agent: string,
-  shown: readonly string[],
+  results: readonly Answered[],
+  sounds: (name: string) => string[],
 ): Promise<Answered[]> {
   const kept: Answered[] = [];
   for (const result of results) {
-    if (!isAnswered(result)) continue;
-    const sides = [null, ...(shown.includes(result.name) ? [agent] : [])];
-    const paths = sides.map((side) => soundPath(folder, side, result.name));
-    const there = await Promise.all(paths.map((path) => ifThere(Deno.stat(path))));
+    const there = await Promise.all(sounds(result.name).map((path) => ifThere(Deno.stat(path))));
     if (!there.includes(null)) kept.push(result);
   }
   return kept;
@@ -187,23 +224,49 @@ async function keepSound(path: string, sound: Float32Array): Promise<void> {
   await writer.write(sound).finally(() => writer.close());
 }
 
-/** What other agents answered under a condition, of which this folder holds results: by their names. */
+/**
+ * What other agents answered under a condition, of which this folder holds results.
+ *
+ * @param but Agents that are left out. @param like Results of another agent: who didn't answer all of
+ * these recordings, with the same seed and under the same version of the program, doesn't count.
+ * @returns The others, and what is left out with why, in words.
+ */
 export async function othersIn(
   folder: string,
   condition: string,
   but: readonly string[],
-): Promise<{ name: string; results: Answered[] }[]> {
-  const others: { name: string; results: Answered[] }[] = [];
-  const known = new Set(but.map((name) => resultsPath(folder, name, condition)));
-  for await (const { name } of Deno.readDir(folder)) {
-    const path = `${folder}/${name}`;
-    if (!name.endsWith(`.${fileName(condition)}.jsonl`) || known.has(path)) continue;
-    const { header, results } = await readEvalFile(path);
-    const agent = header.runs.at(-1)?.checkpoint?.path ?? name;
-    const answered = results.filter(isAnswered).map((one) => withTurns(one, header.unitMs));
-    others.push({ name: agent, results: answered });
+  like: readonly Answered[],
+): Promise<{ agents: { name: string; results: Answered[] }[]; leftOut: string[] }> {
+  const agents: { name: string; results: Answered[] }[] = [];
+  const leftOut: string[] = [];
+  const own = new Set(but.map((name) => resultsPath(folder, name, condition)));
+  const isLike = ({ noiseSeed, basis }: RecordingResult) =>
+    noiseSeed === like[0]?.noiseSeed && basis.program === like[0].basis.program;
+  const entries = await Array.fromAsync(Deno.readDir(folder));
+  for (const file of entries.map(({ name }) => name).sort()) {
+    const path = `${folder}/${file}`;
+    if (!file.endsWith(`.${fileName(condition)}.jsonl`) || own.has(path)) continue;
+    const read = await readEvalFile(path).catch((error) =>
+      `${file} isn't here: ${errorText(error)}`
+    );
+    if (typeof read === "string") {
+      leftOut.push(read);
+      continue;
+    }
+    const { header: { runs, unitMs }, results } = read;
+    const { path: given } = { ...runs.at(-1)?.checkpoint };
+    const name = typeof given === "string" ? given : file;
+    const [, theirs] = paired(like, results.filter(isAnswered).filter(isLike));
+    if (theirs.length === like.length) {
+      agents.push({ name, results: theirs.map((one) => withTurns(one, unitMs)) });
+    } else {
+      leftOut.push(
+        `${name} isn't here: it answered ${theirs.length} of these ${like.length} recordings under ` +
+          "this version of the program",
+      );
+    }
   }
-  return others.sort((a, b) => a.name < b.name ? -1 : 1);
+  return { agents, leftOut };
 }
 
 /** Kept sound. */

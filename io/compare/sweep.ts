@@ -297,7 +297,7 @@ export interface Sweep {
  * Sweeps over the recordings of a run.
  *
  * @param agents Agents' own answers to these recordings, the first one's for what the user is heard as.
- * @param sound Reads the user's sound.
+ * @param sound Reads the user's sound. @param notes What isn't in it.
  */
 export async function sweep(
   agents: readonly { name: string; results: readonly Answered[] }[],
@@ -306,6 +306,7 @@ export async function sweep(
   sound: (name: string) => Promise<Float32Array>,
   draws: number,
   progress: (done: number, all: number) => void,
+  notes: readonly string[] = [],
 ): Promise<Sweep> {
   const { unitMs } = shape;
   const heard = (agents[0]?.results ?? []).filter(({ swap }) => swap === null);
@@ -338,7 +339,7 @@ export async function sweep(
       ),
     ],
     agreements: bestOf(agreements),
-    notes: [],
+    notes: [...notes],
   };
 }
 

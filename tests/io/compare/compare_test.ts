@@ -6,6 +6,8 @@ import { folderTest } from "../media.ts";
 import { draw } from "../../../io/reports/report.ts";
 import { assertSchema } from "../schemas.ts";
 import { heardTurns, waits } from "../../../io/compare/latency.ts";
+import { fileName, resultsPath } from "../../../io/compare/run.ts";
+import { Lock } from "../../../io/system/lock.ts";
 import { WavWriter } from "../../../io/media/wav.ts";
 import { play, shortenSilent, silence } from "../eval/players.ts";
 import { compared, config, type Opened, openers, type Role } from "./fakes.ts";
@@ -104,6 +106,77 @@ folderTest(
   },
 );
 
+Deno.test("different agents have different files, none of which is the user's or leads elsewhere", () => {
+  const long = "x".repeat(200);
+  const names = [
+    "a",
+    "user",
+    ".",
+    "..",
+    "/",
+    "агент",
+    "модель",
+    `${long}1`,
+    `${long}2`,
+    `1${long}`,
+  ];
+  assertEquals(new Set(names.map(fileName)).size, names.length);
+  for (const name of names) {
+    assert(fileName(name).length < 200);
+    assert(!["user", ".", ".."].includes(fileName(name)), name);
+  }
+  assertEquals(fileName("cascade:a/b,end=silence:0.5"), "cascade_a_b_end=silence_0.5");
+});
+
+folderTest(
+  "results that were changed are made anew, and what others left doesn't end a comparison",
+  async (folder) => {
+    const set = await recordings(folder);
+    const out = `${folder}/out`;
+    const both: Record<string, Role> = { user: { late: 0 }, "cascade:x": { late: 2 } };
+    const args = ["user", "cascade:x", set, "-o", out, "--json", "--quiet", "--draws", "0"];
+    const first = await compared(args, openers(set, both, new Map()));
+    // Another agent that answered all, one that answered some, and no events file at all.
+    const all = await Deno.readTextFile(resultsPath(out, "user", "quiet"));
+    const [head = "", one = ""] = all.split("\n");
+    const other = all.replace('"path":"user"', '"path":"third"');
+    await Deno.writeTextFile(`${out}/third.quiet.jsonl`, other);
+    await Deno.writeTextFile(
+      `${out}/some.quiet.jsonl`,
+      `${head.replace(':"user"', ':"some"')}\n${one}\n`,
+    );
+    await Deno.writeTextFile(`${out}/none.quiet.jsonl`, "?\n");
+    for (
+      const live of [
+        "null",
+        "{}",
+        one.replace(/^.*"live":/, "").replace('"computeMs":[', '"computeMs":[1,'),
+      ]
+    ) {
+      const changed = all.replace(/"live":.*/, `"live":${live.replace(/}$/, "")}}`);
+      await Deno.writeTextFile(resultsPath(out, "user", "quiet"), changed);
+      const opened: Opened = new Map();
+      const { text, said } = await compared(args, openers(set, both, opened));
+      assertEquals([opened.get("user"), opened.get("cascade:x")], [[names[0]], []], said);
+      const { points, notes } = JSON.parse(text).sweep;
+      const full = points.filter(({ kind }: { kind: string }) => kind === "full");
+      assertEquals(full.map(({ name }: { name: string }) => name), ["user", "cascade:x", "third"]);
+      assertEquals(full[2].delay, full[0].delay);
+      assertStringIncludes(notes.join("\n"), "some isn't here: it answered 1 of these 2");
+      assertStringIncludes(notes.join("\n"), "none.quiet.jsonl isn't here");
+      assertEquals(full[0], JSON.parse(first.text).sweep.points.at(-2));
+    }
+    // Another process has the file.
+    const lock = await Lock.take(resultsPath(out, "user", "quiet"));
+    await assertRejects(
+      () => compared(args, openers(set, both, new Map())),
+      InputError,
+      "another run is writing it",
+    );
+    await lock?.release();
+  },
+);
+
 /** What depends on the machine's speed is left out. */
 function withoutWaits(figure: Figure): Figure | null {
   return /WithCompute|solverMs/.test(figure.key) ? null : figure;
@@ -126,6 +199,14 @@ browserTest(
       unit === 31 ? [{ unit, module: "read", what: "words", words: ["what", "<colour>"] }] : [];
     const open = openers(set, { quick: { late: 0 }, "cascade:x": { late: 2, trace } }, new Map());
     const page = `${folder}/page.html`;
+    // Sound is there where every network loses units, too.
+    const lossy = `${folder}/lossy.html`;
+    await compared(
+      ["quick", "cascade:x", set, "--report", lossy, "--quiet", "--network", "0ms,loss=20%"],
+      open,
+    );
+    assertEquals((await Deno.readTextFile(lossy)).match(/<audio /g)?.length, 4);
+    const network = "none;350ms";
     const args = [
       "quick",
       "cascade:x",
@@ -136,7 +217,7 @@ browserTest(
       "--draws",
       "0",
       "--network",
-      "none;350ms",
+      network,
     ];
     const { code, text } = await compared(args, open);
     assertEquals(code, 0);
@@ -211,4 +292,17 @@ folderTest("compare refuses what doesn't go together", async (folder) => {
   await refused(["quick", "slow", "--layout", "full-duplex-bench"], "needs its folder");
   await refused(["quick", "slow", "--only", "A", "--json"], "--only prints nothing");
   await refused(["quick", "slow", "--report", "x.pdf"], "should end in .html");
+  await refused(["quick", "slow", "-o", ""], "names no folder");
+  await refused(["a/b", "a_b"], "would write the same file");
+  const set = await recordings(folder);
+  await refused(["quick", "slow", set, "-o", `${folder}/o`, "--show", "10000"], "may be 100000");
+  // Nothing is answered by the first where the second isn't there.
+  const opened: Opened = new Map();
+  const late = openers(set, roles, opened);
+  await assertRejects(
+    () => compared(["quick", "slwo", set, "-o", `${folder}/o`], late),
+    InputError,
+    "slwo",
+  );
+  assertEquals([...opened.values()].flat(), []);
 });

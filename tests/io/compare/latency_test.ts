@@ -1,6 +1,6 @@
 /** The queue by which answers are heard, as properties over random units and networks. */
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { heardAt, waits } from "../../../io/compare/latency.ts";
+import { heardAt, heardTurns, waits } from "../../../io/compare/latency.ts";
 import type { Network } from "../../../io/pace/network.ts";
 
 const unitMs = 160;
@@ -89,4 +89,23 @@ Deno.test("an answer is heard at its first audible sample, and where that is los
   // Everything lost: it was not heard.
   const gone = { delay: 100, jitter: 0, loss: 1, seed: 0 };
   assertEquals(waits(one, unitMs, gone, false)[0]?.ms, null);
+});
+
+Deno.test("a heard answer begins where its voice does, and no later answer stands for it", () => {
+  // The user speaks to 1 s; the detector hears the agent from `from` on, its voice is active in `active`.
+  const onset = (from: number, to: number, active: string) => {
+    const turns = [
+      { side: "user" as const, from: 0.2, to: 1, latency: null },
+      { side: "agent" as const, from, to, latency: from - 1 },
+    ];
+    const exchange = { turns, bargeIns: [], backchannels: [], overlap: 0, silence: 0 };
+    return heardTurns(exchange, active, unitMs)[0]?.onset;
+  };
+  // Unit 8 is heard from 1.44 s on.
+  assertEquals(onset(1.45, 2, "0000000011100000"), 8);
+  assertEquals(onset(1.65, 2, "0000000011100000"), 8);
+  // Too soft to be a voice; the voice in unit 14 is another answer.
+  assertEquals(onset(1.45, 2, "0000000000000011"), null);
+  // What the agent said while the user still spoke isn't the answer's beginning.
+  assertEquals(onset(1.45, 2, "0000111111100000"), 6);
 });
