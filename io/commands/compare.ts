@@ -1,6 +1,5 @@
 /** `compare`: two agents over the same recordings, on the same machine and network. */
 import { InputError } from "../../engine/config/errors.ts";
-import { nearest } from "../../engine/config/nearest.ts";
 import type { ModelConfig } from "../../engine/config/config.ts";
 import type { StreamShape } from "../../engine/checkpoint/unit.ts";
 import { type AgentSpec, parseAgent } from "../agents/agent.ts";
@@ -21,7 +20,7 @@ import {
 import { paperWork } from "../compare/paper.ts";
 import { pageSections, sweepTables } from "../compare/page.ts";
 import { protocolOf } from "../compare/protocol.ts";
-import { isJudged, jobsOf } from "../compare/recordings.ts";
+import { isJudged, jobsOf, shownOf } from "../compare/recordings.ts";
 import type { Answered } from "../compare/result.ts";
 import {
   agentSound,
@@ -195,7 +194,6 @@ async function comparison(
   );
   const { draws = defaultDraws, seed: noiseSeed = 0 } = options;
   const output = options.output ?? (options.report?.replace(/\.html?$/i, "") || "out/compare");
-  if (output === "") throw new InputError("--output: '' names no folder");
   const [main] = conditions;
   const mainName = main?.name ?? "";
   if (resultsPath(output, first, mainName) === resultsPath(output, second, mainName)) {
@@ -379,16 +377,6 @@ async function openSmartTurn(judges: string): Promise<Silero | null> {
     throw error;
   });
   return file === null ? null : await Silero.open(file);
-}
-
-/** Names of the recordings that stand in the page. @param names By condition. @throws InputError */
-function shownOf(list: string | undefined, names: readonly (readonly string[])[]): string[] {
-  const shown = list?.split(",") ?? (names[0] ?? []).slice(0, 3);
-  const all = names.flat();
-  const unknown = shown.find((name) => !all.includes(name));
-  if (unknown === undefined) return [...new Set(shown)];
-  const near = nearest(unknown, all) ?? all.slice(0, 3).join(", ");
-  throw new InputError(`--show: '${unknown}' is no recording of this run; it may be ${near}`);
 }
 
 function checkTogether(options: Options, folder: string | undefined): void {

@@ -1,5 +1,6 @@
 /** The recordings of a comparison: of a seed range, of a folder, of a benchmark's folders. */
 import { InputError } from "../../engine/config/errors.ts";
+import { nearest } from "../../engine/config/nearest.ts";
 import { chooseJobs, type Job } from "../eval/jobs.ts";
 import type { Truth } from "../eval/measures/truth.ts";
 import type { Recording } from "../eval/recordings.ts";
@@ -41,6 +42,19 @@ export async function jobsOf(
     limit: Number.isFinite(limit) ? limit : undefined,
     swaps: isFirst ? choice.swaps : 0,
   }, unitMs);
+}
+
+/** Names of the recordings that stand in the page. @param names By condition. @throws InputError */
+export function shownOf(
+  list: string | undefined,
+  names: readonly (readonly string[])[],
+): string[] {
+  const shown = list?.split(",") ?? (names[0] ?? []).slice(0, 3);
+  const all = names.flat();
+  const unknown = shown.find((name) => !all.includes(name));
+  if (unknown === undefined) return [...new Set(shown)];
+  const near = nearest(unknown, all) ?? all.slice(0, 3).join(", ");
+  throw new InputError(`--show: '${unknown}' is no recording of this run; it may be ${near}`);
 }
 
 /** The digest of a truth record that isn't there. */
