@@ -19,13 +19,14 @@ import { allLaunches, tickOnPaper } from "./tick_plan.ts";
 
 export const defaultBudgetMs = 10_000;
 
-/** Measures what the record doesn't have, and sets the device's choices. */
+/** Measures what the record doesn't have, and sets the device's choices. @param isWrong As `tune` has it. */
 export async function tuneDevice(
   gpu: Gpu,
   config: ModelConfig,
   settings: Settings,
   { record, budgetMs = defaultBudgetMs }: Pick<TuningRequest, "record" | "budgetMs">,
   begin: () => void,
+  isWrong?: (name: string) => boolean,
 ): Promise<Tuning> {
   const { products, spans } = await tickShapes(config, settings, gpu);
   const [span] = spans;
@@ -47,7 +48,7 @@ export async function tuneDevice(
       return rest.products.map((shape) => productProblem(gpu, { ...shape, texture }));
     },
   ];
-  return await tune(gpu, stages, record, budgetMs, begin);
+  return await tune(gpu, stages, record, budgetMs, begin, isWrong);
 }
 
 /** The products and attentions of a tick, each once, those with the most operations first, and the spans

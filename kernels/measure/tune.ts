@@ -113,6 +113,7 @@ export interface Tuning {
  * choices of the earlier ones are on the device.
  * @param budgetMs After this time no further variant is begun.
  * @param begin Called once, before the first measurement.
+ * @param isWrong Variants that are known to be wrong on this adapter (`variantName`): never chosen.
  */
 export async function tune(
   gpu: Gpu,
@@ -120,6 +121,7 @@ export async function tune(
   record: TuneRecord,
   budgetMs: number,
   begin: () => void = () => {},
+  isWrong: (name: string) => boolean = () => false,
 ): Promise<Tuning> {
   const start = performance.now();
   const isOver = () => performance.now() - start >= budgetMs;
@@ -130,7 +132,8 @@ export async function tune(
   let measured = 0;
   let skipped = 0;
   for (const stage of stages) {
-    for (const problem of await stage()) {
+    for (const whole of await stage()) {
+      const problem = withoutVariants(whole, isWrong);
       let entry = entries.get(problem.key);
       if (!entry && isOver()) {
         skipped++;
@@ -162,10 +165,48 @@ const hopeless = 4;
 
 const noTime = "no time was left";
 
-async function choose(
+/** A variant's name among all shapes of its kernel and storage type: what is wrong at one shape isn't
+ * trusted at another. */
+export function variantName({ key }: Pick<Problem, "key">, variant: string): string {
+  const dtype = /\b(f32|f16|int8|int4)\b/.exec(key)?.[0];
+  return `${key.split(" ", 1)[0]}${dtype ? ` ${dtype}` : ""}: ${variant}`;
+}
+
+/** A problem without the variants that are known to be wrong. @throws Error when none is left. */
+export function withoutVariants<P extends Problem>(
+  problem: P,
+  isWrong: (name: string) => boolean,
+): P {
+  const variants = new Map(
+    [...problem.variants].filter(([name]) => !isWrong(variantName(problem, name))),
+  );
+  if (variants.size === 0) throw new Error(`${problem.key}: every variant is known to be wrong`);
+  return { ...problem, variants };
+}
+
+/** Runs every variant of a problem once. @returns Why it is wrong, null where it is right. */
+export async function* checkVariants(
   gpu: Gpu,
   problem: Problem,
-  isOver: () => boolean,
+  begin: (variant: string) => void,
+): AsyncGenerator<{ variant: string; wrong: string | null }> {
+  const trial = problem.open();
+  try {
+    for (const [name, variant] of problem.variants) {
+      begin(name);
+      const steps = trial.steps(variant);
+      yield { variant: name, wrong: await reasonAgainst(gpu, trial, variant, steps) };
+    }
+  } finally {
+    trial.close();
+  }
+}
+
+/** Checks and times every variant of a problem. @param isOver No further one is begun when it is so. */
+export async function choose(
+  gpu: Gpu,
+  problem: Problem,
+  isOver: () => boolean = () => false,
 ): Promise<TuneEntry> {
   const times: TuneEntry["times"] = {};
   const right: { name: string; repeats: number; steps: readonly Step[]; best: number }[] = [];
