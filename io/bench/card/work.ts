@@ -169,7 +169,8 @@ async function* ceilings(gpu: Gpu): AsyncGenerator<Message> {
 const settingsOf = (name: PresetName, precision: StorageOption) =>
   resolveSettings(paperCheckpoint(preset(name)), { precision });
 
-/** The two heaviest products and the heaviest attention of each preset's tick, every form's time. */
+/** The two heaviest products and the heaviest attention, or the layers, of each preset's tick: every form's
+ * time. */
 async function* shapes(
   gpu: Gpu,
   presets: readonly PresetName[],
@@ -178,7 +179,7 @@ async function* shapes(
   known: ReadonlySet<string>,
 ): AsyncGenerator<Message> {
   for (const name of presets) {
-    const { products, attentions } = await tickShapes(
+    const { products, attentions, spans } = await tickShapes(
       preset(name),
       settingsOf(name, precision),
       gpu,
@@ -186,7 +187,10 @@ async function* shapes(
     const texture = gpu.traits.texturesFaster;
     const problems = [
       ...products.slice(0, 2).map((shape) => productProblem(gpu, { ...shape, texture })),
-      ...attentions.slice(0, 1).map((shape) => attentionProblem(gpu, shape)),
+      // A tick in whole layers has no attention of its own.
+      ...(attentions.length > 0
+        ? attentions.slice(0, 1).map((shape) => attentionProblem(gpu, shape))
+        : spans.slice(0, 1).map((shape) => spanProblem(gpu, shape))),
     ];
     for (const problem of problems) {
       const item = `${name}: ${problem.key}`;
