@@ -138,6 +138,8 @@ Deno.test("parseTruth names what is wrong in a record", async () => {
   assertEquals([read.timeline[0]?.word, read.events], ["red", [{
     ...asked,
     words: ["it's", "red"],
+    endSample: null,
+    card: null,
   }]]);
   const cases: [changes: Record<string, unknown>, message: string][] = [
     [
