@@ -34,6 +34,7 @@ import { paired, sideBySide } from "../compare/sides.ts";
 import { type Sweep, sweep, triedSettings } from "../compare/sweep.ts";
 import type { Job } from "../eval/jobs.ts";
 import { defaultDraws, figureOptions } from "../eval/figures/output.ts";
+import { defaultSeconds, madeOptions } from "../eval/generate.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { fullDuplexBench } from "../layouts/full_duplex_bench.ts";
 import { sourceDigest } from "../provenance/digests.ts";
@@ -63,27 +64,17 @@ const {
   ...answering
 } = modelOptions;
 
-/** Length of made conversations where --seconds isn't given. */
-const defaultSeconds = 24;
-
 const spec = {
   name: "compare",
   summary,
   usage: "A B [FOLDER | --seeds FIRST..LAST] [options]",
   options: {
-    seeds: {
-      kind: "text",
-      value: "FIRST..LAST",
-      help: "conversations of these seeds, made when needed (needs Python)",
-    },
-    world: { kind: "choice", choices: ["1"], help: "the world that they are made in (1)" },
-    seconds: { kind: "number", value: "N", min: 10, max: 3600, help: "their length (24)" },
+    ...madeOptions,
     swaps: {
       kind: "whole",
       min: 0,
       help: "how many also run with cards and questions swapped (0)",
     },
-    keep: { kind: "text", value: "DIR", help: "keep them here, and use those that are there" },
     layout: {
       kind: "choice",
       choices: [fullDuplexBench.name],

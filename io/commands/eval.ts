@@ -15,7 +15,7 @@ import {
   readEvalFile,
 } from "../eval/figures/events_file.ts";
 import { defaultDraws, factsOf, figureOptions, printFigures } from "../eval/figures/output.ts";
-import { conditions } from "../eval/generate.ts";
+import { conditions, defaultSeconds, madeOptions } from "../eval/generate.ts";
 import { chooseJobs, parseNoiseSeeds } from "../eval/jobs.ts";
 import { type Usable, usable } from "../eval/resume.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
@@ -35,21 +35,12 @@ export const summary = "measure answers, timing, voice, lips and picture on conv
 const { prompt: _, persona: _p, voice: _v, "user-text": _u, schedule: _s, seed: _n, ...answering } =
   modelOptions;
 
-/** Length of made conversations where --seconds isn't given. */
-const defaultSeconds = 24;
-
 const spec = {
   name: "eval",
   summary,
   usage: "[FOLDER | --seeds FIRST..LAST] [options]",
   options: {
-    seeds: {
-      kind: "text",
-      value: "FIRST..LAST",
-      help: "conversations of these seeds, made when needed (needs Python)",
-    },
-    world: { kind: "choice", choices: ["1"], help: "the world that they are made in (1)" },
-    seconds: { kind: "number", value: "N", min: 10, max: 3600, help: "their length (24)" },
+    ...madeOptions,
     condition: {
       kind: "choice",
       choices: conditions,
@@ -60,7 +51,6 @@ const spec = {
       min: 0,
       help: "how many also run with cards and questions swapped (a third)",
     },
-    keep: { kind: "text", value: "DIR", help: "keep them here, and use those that are there" },
     check: {
       kind: "flag",
       help: "run nothing: say what will be measured of FOLDER, and why something won't be",

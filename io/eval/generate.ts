@@ -1,5 +1,6 @@
 /** Makes conversations by the world's generator (a Python package) when they are needed. */
 import { basename, dirname } from "node:path";
+import type { Option } from "../cli/options.ts";
 import { InputError } from "../../engine/config/errors.ts";
 import { valueText } from "../../engine/config/error_text.ts";
 import { ifThere, RunError } from "../system/errors.ts";
@@ -9,6 +10,21 @@ import type { Swap } from "./measures/truth.ts";
 const python = "/usr/bin/python3";
 const remedy =
   "'apt-get install python3-numpy espeak-ng ffmpeg', or leave --seeds out: the small set needs no Python";
+
+/** The options of commands that make conversations. */
+export const madeOptions = {
+  seeds: {
+    kind: "text",
+    value: "FIRST..LAST",
+    help: "conversations of these seeds, made when needed (needs Python)",
+  },
+  world: { kind: "choice", choices: ["1"], help: "the world that they are made in (1)" },
+  seconds: { kind: "number", value: "N", min: 10, max: 3600, help: "their length (24)" },
+  keep: { kind: "text", value: "DIR", help: "keep them here, and use those that are there" },
+} as const satisfies Record<string, Option>;
+
+/** Their length in seconds where it isn't given. */
+export const defaultSeconds = 24;
 
 /** The last seed of the world. */
 const lastSeed = 199_999;
