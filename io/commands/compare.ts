@@ -19,6 +19,7 @@ import {
 } from "../compare/output.ts";
 import { paperWork } from "../compare/paper.ts";
 import { pageSections, sweepTables } from "../compare/page.ts";
+import { sweepPlot } from "../compare/plots.ts";
 import { protocolOf } from "../compare/protocol.ts";
 import { isJudged, jobsOf, shownOf } from "../compare/recordings.ts";
 import type { Answered } from "../compare/result.ts";
@@ -34,14 +35,14 @@ import { paired, sideBySide } from "../compare/sides.ts";
 import { type Sweep, sweep, triedSettings } from "../compare/sweep.ts";
 import type { Job } from "../eval/jobs.ts";
 import { defaultDraws, figureOptions } from "../eval/figures/output.ts";
-import { defaultSeconds, madeOptions } from "../eval/generate.ts";
+import { conditions as kinds, madeOptions } from "../eval/generate.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { fullDuplexBench } from "../layouts/full_duplex_bench.ts";
 import { sourceDigest } from "../provenance/digests.ts";
 import { streamShapes } from "../media/stream_shape.ts";
 import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";
-import { checkReport, writeReport } from "../reports/report.ts";
+import { checkPicture, checkReport, writePicture, writeReport } from "../reports/report.ts";
 import { tableMarkdown, tableText } from "../reports/table.ts";
 import { sessionOptions } from "../run/open_model.ts";
 import type { Detector } from "../score/score.ts";
@@ -64,12 +65,16 @@ const {
   ...answering
 } = modelOptions;
 
+/** Of conversations: intervals are over conversations, so many short ones say more than few long ones. */
+const defaultSeconds = 10;
+
 const spec = {
   name: "compare",
   summary,
   usage: "A B [FOLDER | --seeds FIRST..LAST] [options]",
   options: {
     ...madeOptions,
+    seconds: { ...madeOptions.seconds, help: `their length (${defaultSeconds})` },
     swaps: {
       kind: "whole",
       min: 0,
@@ -83,7 +88,7 @@ const spec = {
     conditions: {
       kind: "text",
       value: "LIST",
-      help: "of made conversations: quiet, noisy, voices, pauses, overlap; or all (quiet)",
+      help: `of made conversations: ${kinds.join(", ")}; or all (quiet)`,
     },
     each: {
       kind: "whole",
@@ -117,7 +122,8 @@ const spec = {
         "(beside the report, or out/compare)",
     },
     report: { kind: "text", value: "FILE", help: "write a page with everything (.html)" },
-    force: { kind: "flag", help: "replace the report if it exists" },
+    picture: { kind: "text", value: "FILE", help: "draw the sweep alone (.svg)" },
+    force: { kind: "flag", help: "replace the report and the picture if they exist" },
     "no-sweep": {
       kind: "flag",
       help: "leave out what settings of turn-taking would decide over these recordings",
@@ -178,6 +184,7 @@ async function comparison(
   checkTogether(options, folder);
   checkForms(options);
   if (options.report !== undefined) await checkReport(options.report, options.force);
+  if (options.picture !== undefined) await checkPicture(options.picture, options.force);
   const specs = [first, second].map(parseAgent);
   const conditions = conditionsOf(
     parseConditions(options.conditions ?? "quiet"),
@@ -315,6 +322,9 @@ async function comparison(
     ];
     await print(tables.map(options.markdown ? tableMarkdown : tableText).join("\n"));
   }
+  if (options.picture !== undefined && swept) {
+    await writePicture(options.picture, sweepPlot(swept.points));
+  }
   if (options.report !== undefined) {
     const benches = await pageSections({
       ...{ agents, compared, pairs, sweep: swept, unitMs, shown },
@@ -382,7 +392,13 @@ function checkTogether(options: Options, folder: string | undefined): void {
   if (options.layout !== undefined && folder === undefined) {
     throw new InputError(`--layout ${options.layout} needs its folder: compare A B FOLDER`);
   }
-  for (const name of ["report", "json", "csv", "markdown"] as const) {
+  if (options.each !== undefined && options.conditions === undefined) {
+    throw new InputError("--each is about the conditions after the first: give --conditions LIST");
+  }
+  if (options.picture !== undefined && options["no-sweep"]) {
+    throw new InputError("--picture draws the sweep: leave --no-sweep out");
+  }
+  for (const name of ["report", "picture", "json", "csv", "markdown"] as const) {
     if (options.only !== undefined && options[name]) {
       throw new InputError(`--only prints nothing: leave --${name} out`);
     }

@@ -238,6 +238,29 @@ const peak = (results: readonly Answered[]): SideFigure => ({
 });
 
 function evalRows([a, b]: Pair, unitMs: number, draws: number): SideBySide[] {
+  return [...judgedRows([a, b], unitMs, draws), rightAsFar([a, b], draws)]
+    .filter((one) => one.a.value !== null || one.b.value !== null);
+}
+
+/** Answers whose words are right up to where the user's next turn, or the recording's end, cut them off:
+ * what an agent knows, apart from when it begins. */
+export function rightAsFar(pair: Pair, draws: number): SideBySide {
+  const isRight = ({ said, wanted }: Answered["outcomes"][number]) =>
+    Boolean(said) && `${wanted ?? ""} `.startsWith(`${said} `);
+  return row(
+    pair,
+    draws,
+    { group: "eval", key: "rightAsFar", of: null, label: "answers right as far as they were said" },
+    (results) =>
+      meanOf(
+        results.map(({ outcomes }) =>
+          outcomes.flatMap((one) => one.measure === "right" ? [isRight(one) ? 1 : 0] : [])
+        ),
+      ),
+  );
+}
+
+function judgedRows([a, b]: Pair, unitMs: number, draws: number): SideBySide[] {
   const [own, other] = [rowsOf(a, unitMs, draws), rowsOf(b, unitMs, draws)];
   const { differences } = compare(a, b, unitMs, draws);
   const side = (rows: typeof own, key: string, kind: string | null): SideFigure => {
@@ -257,7 +280,7 @@ function evalRows([a, b]: Pair, unitMs: number, draws: number): SideBySide[] {
       difference: { value: difference, interval },
       differs: isDifference,
     }];
-  }).filter(({ a, b }) => a.value !== null || b.value !== null);
+  });
 }
 
 function scoreRows(pair: Pair, { network }: NamedNetwork, draws: number): SideBySide[] {

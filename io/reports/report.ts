@@ -47,19 +47,39 @@ export interface Report {
 }
 
 /** @throws InputError before any work, when the page could not be written. */
-export async function checkReport(path: string, force: boolean): Promise<void> {
-  if (!/\.html?$/i.test(path)) {
-    throw new InputError(`--report: '${path}' should end in .html`);
+export const checkReport = (path: string, force: boolean): Promise<void> =>
+  checkFile("--report", path, ".html", force);
+
+/** @throws InputError before any work, when the picture could not be written. */
+export const checkPicture = (path: string, force: boolean): Promise<void> =>
+  checkFile("--picture", path, ".svg", force);
+
+async function checkFile(
+  option: string,
+  path: string,
+  ending: string,
+  force: boolean,
+): Promise<void> {
+  if (!path.replace(/\.htm$/i, ".html").toLowerCase().endsWith(ending)) {
+    throw new InputError(`${option}: '${path}' should end in ${ending}`);
   }
   const folder = dirname(path);
   if (!(await Deno.stat(folder).catch(() => null))?.isDirectory) {
-    throw new InputError(`--report: ${path}: ${folder} is no folder: make it first`);
+    throw new InputError(`${option}: ${path}: ${folder} is no folder: make it first`);
   }
   const info = await Deno.stat(path).catch(() => null);
-  if (info?.isDirectory) throw new InputError(`--report: ${path} is a folder: name a file`);
+  if (info?.isDirectory) throw new InputError(`${option}: ${path} is a folder: name a file`);
   if (info && !force) {
-    throw new InputError(`--report: ${path} exists: add --force to replace it`);
+    throw new InputError(`${option}: ${path} exists: add --force to replace it`);
   }
+}
+
+/** Writes one plot as SVG, on white. @throws RunError when it can't be drawn or written. */
+export async function writePicture(path: string, plot: Plot): Promise<void> {
+  const [drawn = ""] = await draw([{ ...plot, spec: { background: "white", ...plot.spec } }]);
+  await Deno.writeTextFile(path, drawn).catch((error) => {
+    throw outputError(path, error);
+  });
 }
 
 /** Writes the page. @throws RunError when plots can't be drawn, or the page can't be written. */

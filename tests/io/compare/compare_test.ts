@@ -1,12 +1,20 @@
 /** `compare` with agents that play parts: figures, resumption, the page in a browser. */
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
 import { chromium, rendered } from "../chromium.ts";
 import { folderTest } from "../media.ts";
 import { draw } from "../../../io/reports/report.ts";
 import { assertSchema } from "../schemas.ts";
 import { heardTurns, waits } from "../../../io/compare/latency.ts";
+import type { Answered } from "../../../io/compare/result.ts";
 import { fileName, resultsPath } from "../../../io/compare/run.ts";
+import { rightAsFar } from "../../../io/compare/sides.ts";
 import { Lock } from "../../../io/system/lock.ts";
 import { WavWriter } from "../../../io/media/wav.ts";
 import { play, shortenSilent, silence } from "../eval/players.ts";
@@ -105,6 +113,20 @@ folderTest(
     assertEquals(figures(both.text).map(withoutWaits), figures(whole.text).map(withoutWaits));
   },
 );
+
+Deno.test("an answer that is cut off is right as far as it was said", () => {
+  const said = ["it is red", "it is", "it", "", "it is blue", "it i"];
+  const answered = (words: string[]) =>
+    words.map((said, i) => ({
+      ...{ name: `${i}`, seed: i, swap: null, units: 10, active: "0000000000", rms: [] },
+      outcomes: Array.from({ length: 2 }, () => ({
+        ...{ measure: "right", unit: 1, kind: "colour", said, wanted: "it is red" },
+        value: said === "it is red" ? 1 : 0,
+      })),
+    })) as unknown as Answered[];
+  const { a, b } = rightAsFar([answered(said), answered(said.map(() => "it is red"))], 0);
+  assertEquals([a.value, a.events, b.value], [0.5, 12, 1]);
+});
 
 Deno.test("different agents have different files, none of which is the user's or leads elsewhere", () => {
   const long = "x".repeat(200);
@@ -208,6 +230,8 @@ browserTest(
       set,
       "--report",
       page,
+      "--picture",
+      `${folder}/sweep.svg`,
       "--quiet",
       "--draws",
       "0",
@@ -217,6 +241,7 @@ browserTest(
     const { code, text } = await compared(args, open);
     assertEquals(code, 0);
     assertStringIncludes(text, "Settings and agents");
+    assertMatch(await Deno.readTextFile(`${folder}/sweep.svg`), /^<svg .*response delay/s);
     const source = await Deno.readTextFile(page);
     const links = [...source.matchAll(/(?:src|href|url)\s*[=(]\s*["']?([^"')\s>]+)/g)]
       .map(([, to = ""]) => to);
@@ -287,6 +312,9 @@ folderTest("compare refuses what doesn't go together", async (folder) => {
   await refused(["quick", "slow", "--layout", "full-duplex-bench"], "needs its folder");
   await refused(["quick", "slow", "--only", "A", "--json"], "--only prints nothing");
   await refused(["quick", "slow", "--report", "x.pdf"], "should end in .html");
+  await refused(["quick", "slow", "--picture", "x.png"], "should end in .svg");
+  await refused(["quick", "slow", "--picture", "x.svg", "--no-sweep"], "draws the sweep");
+  await refused(["quick", "slow", "--each", "3"], "give --conditions");
   await refused(["a/b", "a_b"], "would write the same file");
   const set = await recordings(folder);
   await refused(["quick", "slow", set, "-o", `${folder}/o`, "--show", "10000"], "may be 100000");
