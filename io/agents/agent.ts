@@ -1,5 +1,6 @@
 /** An agent by its name: a checkpoint, a cascade with its settings, or answers that others recorded. */
 import { type PresetName, presets } from "../../engine/cascade/presets.ts";
+import type { ProgramWork } from "../score/silero.ts";
 import type { StageTimes } from "../../engine/checkpoint/unit.ts";
 import type { ModelConfig } from "../../engine/config/config.ts";
 import { valueText } from "../../engine/config/error_text.ts";
@@ -56,8 +57,8 @@ export interface OpenedAgent {
   open(recording: AgentRecording, seed: number): Promise<UnitSession>;
   /** Ends its sessions and programs. */
   close(): Promise<void>;
-  /** Processes whose work and memory count beside this one's. */
-  processes(): number[];
+  /** The work of its own programs, which counts beside this one's. @throws RunError when one has ended. */
+  programs(): Promise<ProgramWork[]>;
 }
 
 const cascadeKeys = ["activity", "preset", "end", "barge-in"] as const;

@@ -62,7 +62,7 @@ export async function openAgent(spec: AgentSpec, options: AgentOptions): Promise
     config: checkpoint.config,
     open: async (_, seed) => (await shared.open({ ...given, seed }, {})).session,
     close: () => shared.close(),
-    processes: () => [],
+    programs: () => Promise.resolve([]),
   };
 }
 
@@ -154,7 +154,7 @@ async function openCascade(
       );
     },
     close: () => ends.disposeAsync(),
-    processes: () => [child, parts].flatMap((one) => one ? [one.pid] : []),
+    programs: () => Promise.all([child, parts].flatMap((one) => one ? [one.work()] : [])),
   };
 }
 

@@ -1,11 +1,12 @@
 /** Whisper's ears and Kokoro's voice, in a Python child process (scripts/judges/cascade.py). */
 import { join } from "node:path";
+import type { ProgramWork } from "../score/silero.ts";
 import { judgesPython } from "../score/judges.ts";
 import { ByteQueue } from "../system/byte_queue.ts";
 import { RunError } from "../system/errors.ts";
 
 /** What is asked of the child. */
-const hear = 0, say = 1, failed = 9;
+const hear = 0, say = 1, work = 2, failed = 9;
 
 /** The ears and the voice; asked one after the other. */
 export class PublicParts implements AsyncDisposable {
@@ -50,9 +51,11 @@ export class PublicParts implements AsyncDisposable {
     }
   }
 
-  /** The child's process. */
-  get pid(): number {
-    return this.#child.pid;
+  /** What the child has worked, and holds. @throws RunError */
+  async work(): Promise<ProgramWork> {
+    const told = await this.#ask(work, new Uint8Array());
+    const [seconds = 0, bytes = 0] = new Float64Array(told.buffer);
+    return { seconds, bytes };
   }
 
   /** The words of a sound. @param sound Mono samples at 16 kHz. @throws RunError */

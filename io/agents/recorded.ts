@@ -70,7 +70,7 @@ export async function openRecorded(
       );
     },
     close: () => Promise.resolve(),
-    processes: () => [],
+    programs: () => Promise.resolve([]),
   };
 }
 

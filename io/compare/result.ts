@@ -27,8 +27,8 @@ export interface Traced {
 export interface Live {
   /** Milliseconds of each unit, from its observation to its response, nothing else under way. */
   computeMs: number[];
-  /** Processor seconds within these, of all threads and of the agent's own processes; null: the
-   * system doesn't tell. */
+  /** Processor seconds within these, of all threads and of the agent's own processes; null: an
+   * earlier version couldn't tell. */
   cpuSeconds: number | null;
   /** Most memory held at the end of a unit, in bytes; of the agent's processes too. */
   peakBytes: number;

@@ -139,7 +139,7 @@ async function answerInto(path: string, asked: Asked): Promise<Answered[]> {
 
   const { agent: shape } = streamShapes(config);
   let tap: Tap | null = null;
-  let work = new WorkMeter(() => agent.processes());
+  let work = new WorkMeter(() => agent.programs());
   const results = await evaluate({
     jobs,
     noiseSeeds: [noiseSeed],
@@ -150,7 +150,7 @@ async function answerInto(path: string, asked: Asked): Promise<Answered[]> {
       // An oracle can't know what isn't written down.
       const truth = recording.digests.truth === noRecord ? null : recording.truth;
       const session = await agent.open({ name: recording.name, truth }, seed);
-      work = new WorkMeter(() => agent.processes());
+      work = new WorkMeter(() => agent.programs());
       tap = new Tap(session, shape, work, lossy);
       return {
         ...{ session: tap, info: { placement: "fused" }, line: `${condition.name}: ${agent.line}` },

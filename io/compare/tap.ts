@@ -76,7 +76,7 @@ export class Tap implements UnitSession {
     const unit = this.#given++;
     const { lost } = this.#up.send(unit, (unit + 1) * this.#shape.unitMs);
     if (lost) this.live.lost++;
-    this.#work.begin();
+    await this.#work.begin();
     this.#began = performance.now();
     await this.#session.push(lost ? { ...observation, audio: null, frames: null } : observation);
   }
@@ -98,15 +98,15 @@ export class Tap implements UnitSession {
       this.#wake();
       const { value, done } = await responses.next();
       if (done) return;
-      this.#keep(value);
+      await this.#keep(value);
       yield value;
     }
   }
 
-  #keep({ unit, audio, frames, trace = [], modules = {} }: Told): void {
+  async #keep({ unit, audio, frames, trace = [], modules = {} }: Told): Promise<void> {
     const { live } = this;
     live.computeMs.push(round(performance.now() - this.#began, 2));
-    this.#work.end();
+    await this.#work.end();
     live.trace.push(...trace);
     for (const [name, ms] of Object.entries(modules)) {
       live.modules[name] = (live.modules[name] ?? 0) + ms;

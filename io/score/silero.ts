@@ -12,6 +12,14 @@ const lock = import.meta.resolve("./silero/deno.lock");
 /** Sounds that are scored together, about. */
 const mostRows = 8;
 
+/** The work of a program so far. */
+export interface ProgramWork {
+  /** Of processors. */
+  seconds: number;
+  /** In memory now. */
+  bytes: number;
+}
+
 /** What is asked of it: scores of sounds, or something of its own. */
 interface Asked {
   sounds: readonly Float32Array[];
@@ -84,9 +92,15 @@ export class Silero implements AsyncDisposable {
     return this.#ask({ sounds });
   }
 
-  /** The child's process. */
-  get pid(): number {
-    return this.#child.pid;
+  /** What the child has worked, and holds. @throws RunError when it has ended. */
+  async work(): Promise<ProgramWork> {
+    let [seconds, bytes]: Iterable<number | undefined> = [];
+    await this.#own(async () => {
+      this.#write(Uint32Array.of(4, 0));
+      [seconds, bytes] = new Float64Array((await this.#read(16)).buffer);
+      return new Float32Array();
+    });
+    return { seconds: seconds ?? 0, bytes: bytes ?? 0 };
   }
 
   /**

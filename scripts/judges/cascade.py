@@ -7,6 +7,7 @@ so many bytes. Each message on standard input is answered by one on standard out
 
 0: sound (f32, mono, 16 kHz). Answer: the words that are heard, UTF-8.
 1: words, UTF-8. Answer: how they sound (f32, mono, 24 kHz).
+2: nothing. Answer (two f64): processor seconds of this program so far, and bytes that it holds.
 
 An answer has the message's number, or 9 and what went wrong. The first message, before anything is asked, is
 0 with the parts' names and versions. It ends with standard input.
@@ -14,6 +15,7 @@ An answer has the message's number, or 9 and what went wrong. The first message,
 
 import contextlib
 import os
+import resource
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -52,6 +54,12 @@ def mouth(voice):
     return say
 
 
+def work():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return np.array([used.ru_utime + used.ru_stime, pages * resource.getpagesize()], "<f8")
+
+
 def main():
     answers = sys.stdout.buffer
 
@@ -69,8 +77,10 @@ def main():
             try:
                 if what == 0:
                     write(0, hear(np.frombuffer(data, "<f4")).encode())
-                else:
+                elif what == 1:
                     write(1, say(data.decode()).tobytes())
+                else:
+                    write(2, work().tobytes())
             except Exception as error:
                 write(9, str(error).split("\n")[0].encode())
 

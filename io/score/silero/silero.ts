@@ -13,6 +13,7 @@
  *   whole now and weren't before (u32), and their scores.
  * - 2, n: stream n is over. No answer.
  * - 3, n: n features for the network whose file is the program's argument. Answer: its first output.
+ * - 4, 0: Answer (two f64): processor seconds of this program so far, and bytes that it holds.
  *
  * It ends with standard input, also where it is at work.
  *
@@ -21,6 +22,7 @@
  */
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { cpuUsage } from "node:process";
 
 const windowSamples = 512;
 /** Samples before a window that the model sees with it. */
@@ -159,7 +161,7 @@ const samplesOf = async (count: number) => {
   const bytes = await read(4 * count);
   return new Float32Array(bytes?.buffer ?? new ArrayBuffer(0));
 };
-const say = (list: Float32Array | Uint32Array<ArrayBuffer>) =>
+const say = (list: Float32Array | Float64Array | Uint32Array<ArrayBuffer>) =>
   write(new Uint8Array(list.buffer, list.byteOffset, list.byteLength));
 
 await write(Uint8Array.of(1));
@@ -168,6 +170,12 @@ for (let next = numbers(2);;) {
   if (what === undefined) break;
   if (what === 2) {
     streams.delete(n);
+    next = numbers(2);
+    continue;
+  }
+  if (what === 4) {
+    const { user, system } = cpuUsage();
+    await say(Float64Array.of((user + system) / 1e6, Deno.memoryUsage().rss));
     next = numbers(2);
     continue;
   }

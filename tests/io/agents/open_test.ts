@@ -48,7 +48,7 @@ Deno.test({
           const sounds = (all: CascadeResponse[]) => all.map(({ audio, text }) => [audio, text]);
           assertEquals(sounds(one), sounds(again));
           assert(JSON.stringify(sounds(one)) !== JSON.stringify(sounds(other)), name);
-          assertEquals([agent.name, agent.processes()], [name, []]);
+          assertEquals([agent.name, await agent.programs()], [name, []]);
           assert(agent.checkpointDigest.length === 64 && !agent.line.includes("\n"), agent.line);
           if (name === folder) continue;
           const ended = one.flatMap(({ trace }) => trace ?? []).filter(({ module }) =>

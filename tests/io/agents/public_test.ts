@@ -108,5 +108,7 @@ Deno.test({
     const words = await parts.hear(resampler.push(made));
     assert(/blue heart/i.test(words.join(" ")), words.join(" "));
     assertEquals(none, []);
+    const { seconds, bytes } = await parts.work();
+    assert(seconds > 0.5 && bytes > 1e8, `${seconds} s, ${bytes} bytes`);
   },
 });

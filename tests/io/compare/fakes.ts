@@ -39,7 +39,7 @@ export function openers(folder: string, roles: Record<string, Role>, opened: Ope
           return traced(play(delayed(part, role.late)), role.trace);
         },
         close: () => Promise.resolve(),
-        processes: () => [],
+        programs: () => Promise.resolve([]),
       });
     },
     detector: () =>

@@ -194,3 +194,10 @@ sileroTest("Silero ends with its input, in the middle of a sound", async () => {
   const { success, stdout } = await child.output();
   assertEquals([success, stdout.length], [true, 1]);
 });
+
+sileroTest("what it has worked is told, and grows with what is asked of it", async (silero) => {
+  const before = await silero.work();
+  await silero.scores([new Float32Array(60 * rate)]);
+  const after = await silero.work();
+  assert(after.seconds > before.seconds && after.bytes > 1e7, `${after.seconds}, ${after.bytes}`);
+});
