@@ -87,8 +87,10 @@ export function waits(
  * for 8 units: a fallback of 3 s, as Smart Turn's, would never be heard. */
 const patienceMs = 4000;
 
-/** Units that the user must leave for an answer, or the turn isn't counted; as in `eval`. */
-const leastRoom = 4;
+/** Units that the user must leave for an answer, or the turn isn't counted. `eval` counts from 4 on: an
+ * agent that begins later than the one the recordings were made for would miss turns that the user, or
+ * the recording's end, took away from it. 11 hold the longest timer of the sweep, and the unit after it. */
+const leastRoom = 11;
 
 /** The spoken questions that leave room for an answer, and where it begins: by the rules of `eval`
  * (docs/eval.md), but for how long is waited. */

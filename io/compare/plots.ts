@@ -10,13 +10,15 @@ export function sweepPlot(points: readonly SweepPoint[]): Plot {
   const values = points.flatMap(({ name, kind, silence, delay, brokenPauses, missed }) =>
     delay.value === null || brokenPauses.value === null ? [] : [{
       ...{ kind, onCurve: silence !== null, silence },
-      name: silence === null ? name : "",
+      name: silence === null ? shortName(name) : "",
       timer: silence !== null && Math.round(silence * 10) % 2 === 1 ? `${silence} s` : "",
       ...{ delay: delay.value, broken: brokenPauses.value, missed: missed.value ?? 0 },
       ...{ low: brokenPauses.interval?.[0], high: brokenPauses.interval?.[1] },
       ...{ early: delay.interval?.[0], late: delay.interval?.[1] },
+      lift: 0,
     }]
   );
+  spread(values);
   const x = (field: string) => ({
     ...{ field, type: "quantitative", title: "response delay, mean, ms" },
     scale: { zero: true },
@@ -73,11 +75,29 @@ export function sweepPlot(points: readonly SweepPoint[]): Plot {
             },
           },
         },
-        label("name", { fontWeight: 600 }),
+        label("name", { fontWeight: 600, dy: { expr: "datum.lift" } }),
         label("timer", { dy: -8, dx: 4 }),
       ],
     },
   };
+}
+
+/** An agent's name without its folders. */
+const shortName = (name: string) => name.replace(/^(cascade:|)(?:[^ ,]*\/)(?=[^ ,/])/, "$1");
+
+/** Labels of points that lie close together stand one above the other. */
+function spread(values: { name: string; delay: number; broken: number; lift: number }[]): void {
+  const named = values.filter(({ name }) => name !== "").sort((a, b) => b.delay - a.delay);
+  const [wide, high] = ["delay", "broken"].map((key) =>
+    Math.max(...values.map((value) => value[key as "delay" | "broken"]), 1e-9)
+  ) as [number, number];
+  for (const [i, value] of named.entries()) {
+    const taken = named.slice(0, i).filter((other) =>
+      Math.abs(other.delay - value.delay) < 0.35 * wide &&
+      Math.abs(other.broken - value.broken) < 0.12 * high
+    ).map(({ lift }) => lift);
+    while (taken.includes(value.lift)) value.lift -= 14;
+  }
 }
 
 /** What part of all turns had been answered after a time: turns without an answer never are. */

@@ -242,8 +242,9 @@ function evalRows([a, b]: Pair, unitMs: number, draws: number): SideBySide[] {
     .filter((one) => one.a.value !== null || one.b.value !== null);
 }
 
-/** Answers whose words are right up to where the user's next turn, or the recording's end, cut them off:
- * what an agent knows, apart from when it begins. */
+/** Spoken questions that leave room for a late answer, and in which what was said is right up to where
+ * the user's next turn, or the recording's end, cut it off: what an agent knows, apart from when it
+ * begins. */
 export function rightAsFar(pair: Pair, draws: number): SideBySide {
   const isRight = ({ said, wanted }: Answered["outcomes"][number]) =>
     Boolean(said) && `${wanted ?? ""} `.startsWith(`${said} `);
@@ -253,8 +254,12 @@ export function rightAsFar(pair: Pair, draws: number): SideBySide {
     { group: "eval", key: "rightAsFar", of: null, label: "answers right as far as they were said" },
     (results) =>
       meanOf(
-        results.map(({ outcomes }) =>
-          outcomes.flatMap((one) => one.measure === "right" ? [isRight(one) ? 1 : 0] : [])
+        results.map(({ outcomes, live }) =>
+          outcomes.flatMap((one) =>
+            one.measure === "right" && live.turns.some(({ turn }) => turn === one.unit)
+              ? [isRight(one) ? 1 : 0]
+              : []
+          )
         ),
       ),
   );

@@ -22,8 +22,8 @@ import { compared, config, type Opened, openers, type Role } from "./fakes.ts";
 
 const names = ["100000", "100001"];
 
-/** Units of a recording: its first question and the answer. */
-const units = 40;
+/** Units of a recording: its first question, the answer, and room for a late one. */
+const units = 46;
 const roles: Record<string, Role> = { quick: { late: 0 }, slow: { late: 2 } };
 
 async function recordings(folder: string): Promise<string> {
@@ -119,8 +119,10 @@ Deno.test("an answer that is cut off is right as far as it was said", () => {
   const answered = (words: string[]) =>
     words.map((said, i) => ({
       ...{ name: `${i}`, seed: i, swap: null, units: 10, active: "0000000000", rms: [] },
-      outcomes: Array.from({ length: 2 }, () => ({
-        ...{ measure: "right", unit: 1, kind: "colour", said, wanted: "it is red" },
+      live: { turns: [{ turn: 1 }] },
+      // The question of unit 5 leaves a late answer no room.
+      outcomes: [1, 1, 5].map((unit) => ({
+        ...{ measure: "right", unit, kind: "colour", said, wanted: "it is red" },
         value: said === "it is red" ? 1 : 0,
       })),
     })) as unknown as Answered[];

@@ -20,7 +20,7 @@ ffmpegTest(
         return Promise.resolve(new EchoSession(config, 0, seen));
       },
       close: () => Promise.resolve(),
-      processes: () => [],
+      programs: () => Promise.resolve([]),
     };
     const recording = await openRecording("samples/eval/100000");
     const data = await answered({
