@@ -2,6 +2,9 @@
 layers, and the shape of one unit of its input."""
 
 import dataclasses
+import math
+
+import torch
 
 from . import stacks
 from .run import InputError
@@ -95,3 +98,30 @@ def encode(c, weights, medium, x):
 
 def decode(c, weights, medium, z):
     return response_decoder(c, medium).run(weights, z)
+
+
+class Encoders:
+    """What the response's encoders make of sound and pictures. weights: theirs."""
+
+    def __init__(self, c, weights):
+        self.c, self.weights = c, weights
+
+    def shapes(self):
+        """[tokens, channels] of a unit's latents, of sound and of pictures."""
+        for medium in MEDIA:
+            *grid, channels = response_encoder(self.c, medium).output()
+            yield math.prod(grid), channels
+
+    def sound(self, samples, units):
+        """Samples of `units` units of the config -> latents [units, tokens, channels]."""
+        x = torch.from_numpy(samples)[None, None, :, None, None]
+        with torch.no_grad():
+            z = encode(self.c, self.weights, "audio", x)[0, :, :, 0, 0].T
+        return z.reshape(units, len(z) // units, -1)
+
+    def pictures(self, frames, units):
+        """uint8 [B, frames of `units` units, height, width, 3] -> latents [B, units, tokens, channels]."""
+        x = torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+        with torch.no_grad():
+            z = encode(self.c, self.weights, "video", x)
+        return z.permute(0, 2, 3, 4, 1).unflatten(1, (units, -1)).flatten(2, 4)

@@ -37,7 +37,25 @@ class Fit:
         """Samples [n] at 16 kHz -> [`units` units of the config] at its rate."""
         if self.rate != SAMPLE_RATE:
             samples = resampled(samples, SAMPLE_RATE, self.rate)
-        return samples[: units * self.unit_ms * self.rate // 1000]
+        return samples[: units * self.samples]
+
+    @property
+    def samples(self):
+        """Of a unit of the config."""
+        return self.unit_ms * self.rate // 1000
+
+    def filled(self, samples, longest):
+        """Samples [n] at 16 kHz -> whole units of the config at its rate, the last one filled with silence,
+        at most `longest`."""
+        if self.rate != SAMPLE_RATE:
+            samples = resampled(samples, SAMPLE_RATE, self.rate)
+        samples = samples[: longest * self.samples]
+        return np.pad(samples, (0, -len(samples) % self.samples)).astype(np.float32)
+
+    def still(self, picture):
+        """uint8 [h, w, 3] -> the pictures of a unit of the config, all alike."""
+        count = int(self.unit_ms * self.fps) // 1000
+        return np.repeat(resized(picture[None], self.height, self.width), count, 0)
 
     def frames(self, frames, units):
         """uint8 [n, height, width, 3] at 25 pictures a second -> [`units` units of the config] in its

@@ -33,13 +33,16 @@ class Layout:
     def positions(self, span):
         """[rows, 3] of unit 0: time, height, width (engine/checkpoint/unit.ts)."""
         line = lambda count: [[i * span // max(count, 1)] * 3 for i in range(count)]
-        def grid(extents):
-            t, h, w = extents
-            start = lambda i: i * span // t
-            return [[start(i), start(i) + y, start(i) + x] for i in range(t) for y in range(h) for x in range(w)]
-        response = line(self.agent_audio) + grid(self.agent_grid)
-        observation = line(self.user_text) + line(self.user_audio) + grid(self.user_grid)
+        response = line(self.agent_audio) + self.grid(self.agent_grid, span)
+        observation = line(self.user_text) + line(self.user_audio) + self.grid(self.user_grid, span)
         return torch.tensor(observation + line(self.agent_text) + response + response)
+
+    @staticmethod
+    def grid(extents, span):
+        """Positions of a grid [time, height, width] of tokens that begins at 0."""
+        t, h, w = extents
+        start = lambda i: i * span // t
+        return [[start(i), start(i) + y, start(i) + x] for i in range(t) for y in range(h) for x in range(w)]
 
     def ranks(self):
         """[rows] rank within the unit: observation 0, text 1.., response last; noisy rows have the

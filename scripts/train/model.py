@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-from . import stacks
+from . import given, stacks
 from .coders import log_mel, observation_encoder
 from .layout import Layout
 from .solver import solve
 from .tensors import TAU_FEATURES
 
-TYPES = {"userText": 0, "userAudio": 1, "userVideo": 2, "agentText": 3, "agentAudio": 4, "agentVideo": 5}
+TYPES = {"userText": 0, "userAudio": 1, "userVideo": 2, "agentText": 3, "agentAudio": 4, "agentVideo": 5, "prompt": 6}
 CHUNK = 16  # units per attention chunk
 
 
@@ -186,9 +186,10 @@ class Model:
         start = max(0, first - (window - self.c["sink_units"]) + 1)
         return [*range(min(self.c["sink_units"], start)), *range(start, last)]
 
-    def spans(self, typed, rows, used, noisy_context, dtype):
+    def spans(self, typed, rows, used, noisy_context, dtype, before=None):
         """What each chunk of units needs to attend: its units (first, last), the units that it sees, and
-        additive masks [B or 1, 1, group x queries, keys] of all its rows and of the rows `used`."""
+        additive masks [B or 1, 1, group x queries, keys] of all its rows and of the rows `used`. before:
+        what is seen of the rows that were given before unit 0, additive [B, n]: they are the first keys."""
         lay, c = self.layout, self.c
         units, window, device = typed.shape[1], c["history_units"], typed.device
         group = c["num_attention_heads"] // c["num_key_value_heads"]
@@ -205,22 +206,25 @@ class Model:
             if lay.user_text:
                 hidden = empty[:, seen].flatten(1)[:, None]
                 bias = bias + F.pad(hidden, (0, bias.shape[2] - hidden.shape[2]))
+            if before is not None:
+                b, queries = len(before), bias.shape[1]
+                bias = torch.cat([before[:, None].expand(b, queries, -1), bias.expand(b, -1, -1)], 2)
             bias = bias.to(dtype).unflatten(1, (last - first, rows))
             both = (part.flatten(1, 2).repeat(1, group, 1)[:, None] for part in (bias, bias[:, :, used]))
             result.append((first, last, seen, *both))
         return result
 
-    def attend(self, q, k, v, spans):
+    def attend(self, q, k, v, spans, before=()):
         """q [B, L, rows, H, d], k and v [B, L, all rows, KV, d] -> [B, L, rows, H, d]. Heads that share
-        keys are rows of one product."""
+        keys are rows of one product. before: keys and values [B, n, KV, d] of the rows before unit 0."""
         clean, kv = self.layout.clean, k.shape[3]
         _, _, rows, heads, d = q.shape
         out = []
         for first, last, seen, whole, used in spans:
             part = q[:, first:last].unflatten(3, (kv, -1)).permute(0, 3, 4, 1, 2, 5).flatten(2, 4)
             keys, values = (
-                torch.cat([x[:, seen, :clean].flatten(1, 2), x[:, first:last, clean:].flatten(1, 2)], 1).transpose(1, 2)
-                for x in (k, v)
+                torch.cat([*ahead, x[:, seen, :clean].flatten(1, 2), x[:, first:last, clean:].flatten(1, 2)], 1).transpose(1, 2)
+                for x, ahead in zip((k, v), [[part] for part in before] or [[], []])
             )
             bias = whole if rows == k.shape[2] else used
             y = F.scaled_dot_product_attention(part.to(v.dtype), keys.to(v.dtype), values, attn_mask=bias)
@@ -233,7 +237,7 @@ class Model:
 
         batch: typed [B, L, slots] (-1: nothing), text [B, L, slots], audio and video observations as
         `observe` takes them, latents audio [B, L, tokens, channels] and video, the
-        clean (history's) ones. z: the noisy latents, at tau [B, L]. Returns the normed rows of use
+        clean (history's) ones, perhaps what was given before (given.KEYS). z: the noisy latents, at tau [B, L]. Returns the normed rows of use
         [B, L, rows, hidden], as heads() takes them: those before each text token, and the noisy ones.
         """
         lay, c = self.layout, self.c
@@ -260,18 +264,37 @@ class Model:
         used = [*text_rows, *range(lay.clean, x.shape[2])]
         # Products may be in bfloat16, and what attention takes is then too.
         dtype = self.linear(0, x[:1, :1, :1], "self_attn.v")[0].dtype
-        spans = self.spans(typed, x.shape[2], used, noisy_context, dtype)
+        y = turned = sees = seen = None
+        if "given_prompt" in batch:
+            y, places, sees, seen = given.rows(self, batch)
+            turned = self.angles(places)
+        spans = self.spans(typed, x.shape[2], used, noisy_context, dtype, seen)
         layer = self.layer
         if self.recompute:
             layer = functools.partial(checkpoint, self.layer, use_reentrant=False, preserve_rng_state=False)
         for i in range(c["num_hidden_layers"]):
             # Of the last layer's rows only those of use ask.
-            x = layer(i, x, turns, used if i + 1 == c["num_hidden_layers"] else slice(None), spans)
+            asking = used if i + 1 == c["num_hidden_layers"] else slice(None)
+            x, y = layer(i, x, turns, asking, spans, y, turned, sees)
         return self.final_norm(x)
 
-    def layer(self, i, x, turns, asking, spans):
+    def layer(self, i, x, turns, asking, spans, y=None, turned=None, sees=None):
+        """Rows x of units, and y of what was given before, which see each other alone."""
         q, k, v = self.qkv(i, x, turns, asking)
-        return self.finish(i, x[:, :, asking], self.attend(q, k, v, spans))
+        before = ()
+        if y is not None:
+            y, before = self.before(i, y, turned, sees)
+        return self.finish(i, x[:, :, asking], self.attend(q, k, v, spans, before)), y
+
+    def before(self, i, y, turned, sees):
+        """Layer i of the rows y [B, n, hidden] before unit 0: what it makes of them, their keys and values."""
+        q, k, v = self.qkv(i, y, turned)
+        kv = k.shape[2]
+        part = q.unflatten(2, (kv, -1)).permute(0, 2, 3, 1, 4).to(v.dtype)  # [B, KV, group, n, d]
+        bias = sees.to(v.dtype).repeat(1, part.shape[2], 1)[:, None]
+        keys, values = (x.to(v.dtype).transpose(1, 2) for x in (k, v))
+        z = F.scaled_dot_product_attention(part.flatten(2, 3), keys, values, attn_mask=bias)
+        return self.finish(i, y, z.unflatten(2, part.shape[2:4]).permute(0, 3, 1, 2, 4).flatten(2, 3)), (k, v)
 
     def observe(self, batch, units):
         """Rows of the user's audio (batch["mel"], as coders.heard gives it) and video (batch["frames"], levels
@@ -308,22 +331,46 @@ class Stream:
 
     Keys and values have their places from the start, `clean` rows for each unit of the window (of `units`
     that will come, where these are fewer); a unit that finds the window full takes the place of the
-    oldest one that isn't a sink. Noisy rows lie where their unit's clean ones will be."""
+    oldest one that isn't a sink. Noisy rows lie where their unit's clean ones will be. given: what was given
+    before unit 0, as a batch has it (given.KEYS): its keys and values are the first, and stay."""
 
-    def __init__(self, model, batch, device="cpu", units=None):
+    def __init__(self, model, batch, device="cpu", units=None, given=None):
         self.model, self.b, self.device = model, batch, device
         window = model.c["history_units"]
         self.places = window if units is None else min(window, units)
-        self.kept: tuple | None = None  # keys and values, each [layers, B, KV, places x clean, d]
+        self.kept: tuple | None = None  # keys and values, each [layers, B, KV, given + places x clean, d]
         # What is added to scores: 0 for rows that are there, -inf for others.
         self.bias = torch.full((batch, self.places * model.layout.clean), -math.inf, device=device)
         self.unit = 0  # the next one
+        self.given = 0  # rows before unit 0
+        if given:
+            self.begin(given)
+
+    def begin(self, batch):
+        """Puts what is given into history."""
+        m = self.model
+        y, places, sees, seen = given.rows(m, batch)
+        self.given, self.bias = y.shape[1], torch.cat([seen, self.bias], 1)
+        turned = m.angles(places)
+        for i in range(m.c["num_hidden_layers"]):
+            y, new = m.before(i, y, turned, sees)
+            self.put(i, slice(0, self.given), new)
+
+    def put(self, i, here, new):
+        """Keeps keys and values [B, n, KV, d] of layer i in the places `here`; returns those of all places."""
+        if self.kept is None:  # products may be in bfloat16
+            c = self.model.c
+            shape = (c["num_hidden_layers"], self.b, c["num_key_value_heads"], self.bias.shape[1], c["head_dim"])
+            self.kept = tuple(torch.zeros(shape, dtype=new[1].dtype, device=self.device) for _ in range(2))
+        for all_, part in zip(self.kept, new):
+            all_[i, :, :, here] = part.transpose(1, 2)
+        return self.kept[0][i], self.kept[1][i]
 
     def first_row(self, unit):
         """Of a unit's place."""
         sinks = self.model.c["sink_units"]
         place = unit if unit < self.places else sinks + (unit - sinks) % (self.places - sinks)
-        return place * self.model.layout.clean
+        return self.given + place * self.model.layout.clean
 
     def span(self, x, kinds, unit, hidden=None, without=0):
         """Runs rows x [B, n, hidden], which are `kinds` (a range of the layout's rows) of a unit: they see
@@ -334,18 +381,13 @@ class Stream:
         turns = m.angles((lay.positions(span)[kinds.start : kinds.stop] + unit * span).to(x.device))
         own = self.first_row(unit)
         first = own + kinds.start - (lay.response if kinds.start >= lay.clean else 0)
-        here, end = slice(first, first + len(kinds)), min(unit + 1, self.places) * lay.clean
+        here, end = slice(first, first + len(kinds)), self.given + min(unit + 1, self.places) * lay.clean
         self.bias[:, here] = 0 if hidden is None else torch.where(hidden, -math.inf, 0.0)
         bias = self.bias[:, None, None, :end].clone()
         bias[..., own : own + without] = -math.inf
         for i in range(c["num_hidden_layers"]):
             q, k, v = m.qkv(i, x, turns)
-            if self.kept is None:  # products may be in bfloat16
-                shape = (c["num_hidden_layers"], self.b, c["num_key_value_heads"], self.bias.shape[1], c["head_dim"])
-                self.kept = tuple(torch.zeros(shape, dtype=v.dtype, device=x.device) for _ in range(2))
-            for all_, new in zip(self.kept, (k, v)):
-                all_[i, :, :, here] = new.transpose(1, 2)
-            keys, values = (all_[i, :, :, :end] for all_ in self.kept)
+            keys, values = (part[:, :, :end] for part in self.put(i, here, (k, v)))
             q = q.to(v.dtype).unflatten(2, (keys.shape[1], -1)).permute(0, 2, 3, 1, 4)  # [B, KV, group, n, d]
             y = F.scaled_dot_product_attention(q.flatten(2, 3), keys, values, attn_mask=bias.to(v.dtype))
             x = m.finish(i, x, y.unflatten(2, q.shape[2:4]).permute(0, 3, 1, 2, 4).flatten(2, 3))

@@ -10,6 +10,7 @@
 import { openCheckpoint } from "../../engine/checkpoint/checkpoint.ts";
 import { Model } from "../../engine/model/model.ts";
 import { Performer } from "../../engine/roles/performer.ts";
+import { computePrefill } from "../../engine/roles/prefill.ts";
 import { Queue } from "../../engine/roles/queue.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { Thinker } from "../../engine/roles/thinker.ts";
@@ -29,12 +30,14 @@ interface Record {
   /** Ids that are typed in each unit, and ids that PyTorch chose. */
   typed: number[][];
   tokens: number[][];
+  /** System prompt; "": none. */
+  prompt: string;
 }
 
 async function compare(gpu: Gpu, folder: string, out: string) {
   const floats = async (name: string) =>
     new Float32Array((await Deno.readFile(`${out}/${name}`)).buffer);
-  const { units, steps, typed, tokens }: Record = JSON.parse(
+  const { units, steps, typed, tokens, prompt }: Record = JSON.parse(
     await Deno.readTextFile(`${out}/units.json`),
   );
   const user = { audio: await floats("user.f32"), frames: await Deno.readFile(`${out}/user.rgb`) };
@@ -48,9 +51,16 @@ async function compare(gpu: Gpu, folder: string, out: string) {
     latents: await floats("latents.f32"),
   };
   const checkpoint = await openCheckpoint(folder);
-  const settings = resolveSettings(checkpoint, { precision: "f32", solver: { steps } });
+  const [voice, frame] = [await floats("voice.f32"), await Deno.readFile(`${out}/picture.rgb`)];
+  const settings = resolveSettings(checkpoint, {
+    ...{ precision: "f32", solver: { steps } },
+    ...(prompt ? { prompt } : {}),
+    ...(voice.length > 0 ? { voice } : {}),
+    ...(frame.length > 0 ? { persona: { frame } } : {}),
+  });
   const model = new Model(gpu, checkpoint, settings);
   const thinker = await Thinker.create(model, false);
+  await computePrefill(model, false, (first) => thinker.begin(first));
   const performer = await Performer.create(model, false);
   const local = localPerformer(performer);
 

@@ -7,6 +7,7 @@ import unittest
 
 import torch
 
+from train import given
 from train.base import nano
 from train.coders import MEDIA, heard, response_encoder
 from train.layout import Layout
@@ -37,16 +38,28 @@ def random_batch(c, batch, units):
     }
 
 
+def random_given(c):
+    """Of two conversations, of another length each: one without a picture."""
+    lay = Layout(c)
+    torch.manual_seed(4)
+    each = lambda words, units, pictures: {
+        "prompt": torch.randint(0, c["vocab_size"], (words,)),
+        "voice": torch.randn(units, *lay.latents[0]),
+        "picture": torch.randn(pictures, *lay.latents[1]),
+    }
+    return given.padded([each(3, 4, 0), each(7, 2, 1)], [0, 11])
+
+
 class TrainingPass(unittest.TestCase):
-    def check(self, c, units):
+    def check(self, c, units, more=None):
         model = Model(c, initial_weights(c, 1))
-        batch = random_batch(c, 2, units)
+        batch = {**random_batch(c, 2, units), **(more or {})}
         z = tuple(torch.randn_like(batch[f"{m}_latents"]) for m in ("audio", "video"))
         tau = torch.linspace(0.1, 1, 2 * units).view(2, units)
         with torch.no_grad():
             logits, velocities, _ = model.heads(model.forward(batch, z, tau))
             free = model.heads(model.forward(batch, z, tau, noisy_context=False))[1]
-            stream = Stream(model, 2, units=units)
+            stream = Stream(model, 2, units=units, given=more)
             audio, video = model.observe(batch, units)
             previous, places = None, set()
             for unit in range(units):
@@ -65,7 +78,7 @@ class TrainingPass(unittest.TestCase):
                 places.add(tuple((part.data_ptr(), part.shape[3]) for part in stream.kept))
         # Keys and values lie in the same places from the first unit to the last.
         ((keys, values),) = places
-        room = min(units, c["history_units"]) * model.layout.clean
+        room = stream.given + min(units, c["history_units"]) * model.layout.clean
         self.assertEqual((keys[1], values[1]), (room, room))
 
     def test_parallel_pass_gives_the_velocities_of_unit_by_unit(self):
@@ -82,6 +95,25 @@ class TrainingPass(unittest.TestCase):
             with self.subTest(name):
                 # One of them goes on into a second chunk of attention.
                 self.check(c, 18 if c["sink_units"] else 7)
+
+    def test_so_it_does_after_what_was_given_before(self):
+        for c in (small(), odd_configs()["sinks, slots, heun"]):
+            self.check(c, 18, random_given(c))
+
+    def test_what_is_given_is_seen_where_it_is_there(self):
+        c = small()
+        model, batch, more = Model(c, initial_weights(c, 1)), random_batch(c, 2, 3), random_given(c)
+        changes = {"given_prompt": (0, 2), "given_voice": (0, 3), "given_picture": (1, slice(None))}
+        padding = {"given_voice": (1, 2), "given_picture": (0, slice(None))}
+        with torch.no_grad():
+            before = model.forward({**batch, **more})
+            for places, seen in ((changes, True), (padding, False)):
+                for key, (row, at) in places.items():
+                    other = {**more, key: more[key].clone()}
+                    other[key][row, at] = 5
+                    after = model.forward({**batch, **other})
+                    self.assertEqual(bool((after[row] - before[row]).abs().max() > 1e-6), seen, key)
+                    torch.testing.assert_close(after[1 - row], before[1 - row])
 
     def test_guidance_leads_on_from_the_unconditional_velocity(self):
         c = small()

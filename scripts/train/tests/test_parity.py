@@ -13,7 +13,7 @@ import unittest
 import torch
 
 from train import parity
-from train.base import NANO, REPOSITORY
+from train.base import NANO, REPOSITORY, read_json
 from train.tests.odd import odd_configs, write_checkpoint, write_qwen
 
 UNITS = 7  # more than the odd configs' history holds
@@ -58,10 +58,21 @@ class Parity(unittest.TestCase):
         for i, c in enumerate(odd_configs().values()):
             checkpoint, out = (os.path.join(self.folder, f"{part}{i}") for part in ("checkpoint", "out"))
             write_checkpoint(checkpoint, c)
-            parity.run(checkpoint, out, units=UNITS)
+            # Some are given something before: one of these, or all.
+            names = [(), ("prompt",), ("voice",), ("picture",), ("prompt", "voice", "picture")][i % 5]
+            given = parity.drawn(c)
+            parity.run(checkpoint, out, units=UNITS, references={name: given[name] for name in names})
             pairs.append((checkpoint, out))
         for name, figures in zip(odd_configs(), compared(pairs), strict=True):
             self.same(name, figures, UNITS)
+
+    def test_on_the_shape_of_nano_2_with_all_that_is_given_before(self):
+        c = read_json(os.path.join(REPOSITORY, "scripts/train/shapes/nano_2.json"))
+        checkpoint, out = (os.path.join(self.folder, name) for name in ("checkpoint", "out"))
+        write_checkpoint(checkpoint, {**c, "history_units": 3})
+        parity.run(checkpoint, out, units=4, steps=2, references=parity.drawn(c))
+        (figures,) = compared([(checkpoint, out)])
+        self.same("nano 2", figures, 4)
 
     def test_on_a_qwen3_backbone(self):
         qwen, checkpoint, out = (os.path.join(self.folder, name) for name in ("qwen", "checkpoint", "out"))
