@@ -180,6 +180,8 @@ export interface Traits {
   readonly subgroup: number;
   /** It has a barrier for subgroups. */
   readonly subgroupBarrier: boolean;
+  /** Kernels may compute in half precision. */
+  readonly halves: boolean;
 }
 
 /** The traits that an adapter's own description tells. */
@@ -187,8 +189,9 @@ export function traitsOf(
   { isFallbackAdapter: cpu }: { isFallbackAdapter: boolean },
   subgroup = 0,
   subgroupBarrier = false,
+  halves = false,
 ): Traits {
-  return { cpu, lanes: cpu ? 8 : 64, texturesFaster: cpu, subgroup, subgroupBarrier };
+  return { cpu, lanes: cpu ? 8 : 64, texturesFaster: cpu, subgroup, subgroupBarrier, halves };
 }
 
 /** The choice by which measuring overrules `texturesFaster`: "textures" or "buffers". */

@@ -124,13 +124,15 @@ export class Gpu {
         adapter.info,
         device.features.has(subgroups) ? adapter.info.subgroupMinSize : 0,
         device.features.has(subgroupBarrier),
+        device.features.has("shader-f16"),
       ),
     );
   }
 
   /** A device on paper: like an open one (with its choices), or like a large GPU. */
   static onPaper(like?: Gpu): Gpu {
-    const traits = like?.traits ?? traitsOf({ isFallbackAdapter: false }, card.subgroup);
+    const traits = like?.traits ??
+      traitsOf({ isFallbackAdapter: false }, card.subgroup, false, true);
     const gpu = new Gpu(paperDevice(like?.device.limits), "paper", "", traits, true);
     gpu.choices = like?.choices ?? {};
     return gpu;

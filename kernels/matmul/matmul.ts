@@ -1,8 +1,9 @@
 /**
  * The matrix product of every linear layer: y[M, N] = x[M, K] W^T, with the norm before it and the
- * bias, activation and sum after it. There are five forms: in registers and by tiles (here), by
- * large tiles (matmul_blocks.ts), of few rows (matmul_rows.ts) and in whole numbers (matmul_dot.ts); matmul_variant.ts chooses the form for a shape, matmul_parts.ts has what
- * they share.
+ * bias, activation and sum after it. There are six forms: in registers and by tiles (here), by large
+ * tiles (matmul_blocks.ts), by such tiles in words of two halves or four whole numbers
+ * (matmul_words.ts), of few rows (matmul_rows.ts) and in whole numbers in registers (matmul_dot.ts);
+ * matmul_variant.ts chooses the form for a shape, matmul_parts.ts has what they share.
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { KernelFacts } from "../card/facts.ts";
@@ -14,6 +15,7 @@ import { matmulBlocks } from "./matmul_blocks.ts";
 import { matmulDot } from "./matmul_dot.ts";
 import { type MatmulArguments, productShape, productSteps } from "./matmul_parts.ts";
 import { matmulRows } from "./matmul_rows.ts";
+import { matmulWords } from "./matmul_words.ts";
 import registersCode from "./matmul_registers.wgsl" with { type: "text" };
 import tilesCode from "./matmul_tiles.wgsl" with { type: "text" };
 import {
@@ -59,6 +61,8 @@ export function matmul(gpu: Gpu, args: MatmulArguments, variant?: MatmulVariant)
       return matmulTiles(gpu, args, chosen);
     case "blocks":
       return matmulBlocks(gpu, args, chosen);
+    case "words":
+      return matmulWords(gpu, args, chosen);
     case "rows":
       return matmulRows(gpu, args, chosen);
     case "dot":

@@ -37,24 +37,33 @@ function reasonAgainst(
   return null;
 }
 
-/** Blocks worth trying for a product on a GPU, the likeliest first: as large as the rows allow, and in as
- * many parts as give the card two workgroups a unit; parts are of four stages at least. */
-export function blockVariants(shape: ProductShape): BlockVariant[] {
-  const most = Math.max(1, Math.floor(shape.inputs / stageInputs / 4));
-  const filled = ({ rows, columns }: Pick<BlockVariant, "rows" | "columns">): BlockVariant => {
+/** Tiles worth trying for a product on a GPU, the likeliest first: as large as the rows allow, and in as
+ * many parts as give the card two workgroups a unit. @param leastInputs Of a part. */
+export function largeTiles(
+  shape: Pick<ProductShape, "rows" | "outputs" | "inputs">,
+  leastInputs: number,
+): Omit<BlockVariant, "form">[] {
+  const most = Math.max(1, Math.floor(shape.inputs / leastInputs));
+  const filled = ({ rows, columns }: Pick<BlockVariant, "rows" | "columns">) => {
     const tiles = Math.ceil(shape.rows / rows) * Math.ceil(shape.outputs / columns);
     const parts = Math.min(most, 8, Math.ceil((2 * card.units) / tiles));
-    return { form: "blocks", rows, columns, parts: shape.outputs % 4 === 0 ? parts : 1 };
+    return { rows, columns, parts: shape.outputs % 4 === 0 ? parts : 1 };
   };
   // Large tiles read least: the first that fills a card, in few parts rather than in many.
-  const doubts = ({ rows, columns, parts }: BlockVariant) => {
+  const doubts = ({ rows, columns, parts }: Omit<BlockVariant, "form">) => {
     const tiles = Math.ceil(shape.rows / rows) * Math.ceil(shape.outputs / columns);
     return (tiles * parts < 2 * card.units ? 4 : 0) + (parts > 2 ? 2 : 0) + (parts > 1 ? 1 : 0);
   };
-  const all = ([[128, 64], [64, 64], [64, 32]] as const)
+  return ([[128, 64], [64, 64], [64, 32]] as const)
     .map(([rows, columns]) => filled({ rows, columns }))
     .sort((a, b) => doubts(a) - doubts(b) || b.rows * b.columns - a.rows * a.columns);
-  return all.flatMap((one) => one.parts > 1 ? [one, { ...one, parts: 1 }] : [one])
+}
+
+/** Blocks worth trying for a product on a GPU, the likeliest first; parts are of four stages at least. */
+export function blockVariants(shape: ProductShape): BlockVariant[] {
+  return largeTiles(shape, 4 * stageInputs)
+    .map((tile): BlockVariant => ({ form: "blocks", ...tile }))
+    .flatMap((one) => one.parts > 1 ? [one, { ...one, parts: 1 }] : [one])
     .filter((one) => reasonAgainst(one, shape) === null);
 }
 

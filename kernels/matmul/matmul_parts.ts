@@ -65,6 +65,8 @@ export function productOf({ tuned }: Pick<Dispatch, "tuned">): ProductShape | un
 /** A form of the product: its kernel and how much one invocation or workgroup makes of y. */
 export interface ProductForm {
   kernel: string;
+  /** What stands before everything else: WGSL's directives. */
+  directives?: string;
   /** Its WGSL, to follow matmul_parts.wgsl, and what only it names. */
   code: string;
   texts: Texts;
@@ -96,7 +98,8 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
   const yType = scalar ? "f32" : "vec4f";
   const reader = weightReader(weight, "weight");
   const quantized = isQuantized(dtype);
-  const pipeline = gpu.pipeline(form.kernel, `${partsCode}\n${endCode}\n${form.code}`, {
+  const template = `${form.directives ?? ""}${partsCode}\n${endCode}\n${form.code}`;
+  const pipeline = gpu.pipeline(form.kernel, template, {
     ...form.texts,
     sizes,
     scalar,

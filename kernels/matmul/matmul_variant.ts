@@ -3,6 +3,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { type BlockVariant, blockVariants } from "./matmul_blocks.ts";
 import { type DotVariant, quantizedBytes } from "./matmul_dot.ts";
 import { type RowVariant, rowVariants } from "./matmul_rows.ts";
+import { type WordVariant, wordVariants } from "./matmul_words.ts";
 import type { ProductShape } from "./matmul_parts.ts";
 import { isQuantized } from "./packed_weight.ts";
 import { fitsUniform } from "../gpu/uniform.ts";
@@ -27,7 +28,13 @@ export interface TileVariant {
   rows: 16 | 32 | 64;
 }
 
-export type MatmulVariant = RegisterVariant | TileVariant | DotVariant | BlockVariant | RowVariant;
+export type MatmulVariant =
+  | RegisterVariant
+  | TileVariant
+  | DotVariant
+  | BlockVariant
+  | WordVariant
+  | RowVariant;
 
 const maxTile = 9;
 
@@ -60,7 +67,8 @@ function variantName(variant: MatmulVariant): string {
     case "tiles":
       return `tiles ${variant.rows}x64`;
     case "blocks":
-      return `blocks ${variant.rows}x${variant.columns}, parts ${variant.parts}`;
+    case "words":
+      return `${variant.form} ${variant.rows}x${variant.columns}, parts ${variant.parts}`;
     case "rows":
       return `rows, parts ${variant.parts}`;
     case "dot":
@@ -126,6 +134,7 @@ export function matmulVariants(gpu: Gpu, shape: ProductShape): Map<string, Matmu
     for (const tileRows of [16, 32, 64] as const) {
       if (rows > tileRows / 2) all.push({ form: "tiles", rows: tileRows });
     }
+    if (rows > 20 && !shape.texture) all.push(...wordVariants(gpu, shape));
   }
   if (isQuantized(shape.dtype)) {
     const small = fitsUniform(gpu, quantizedBytes(rows, inputs));

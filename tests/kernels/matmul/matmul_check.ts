@@ -4,6 +4,7 @@ import type { Activation } from "../../../kernels/gpu/activation.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { freeWeight, matmul, packWeight } from "../../../kernels/matmul/matmul.ts";
 import { quantizeRows } from "../../../kernels/matmul/matmul_dot.ts";
+import { wordLayout, wordRows } from "../../../kernels/matmul/matmul_words.ts";
 import type { MatmulVariant } from "../../../kernels/matmul/matmul_variant.ts";
 import type { WeightType } from "../../../kernels/matmul/packed_weight.ts";
 import { dequantize, quantize } from "../../../kernels/matmul/quantize.ts";
@@ -29,16 +30,29 @@ export interface Case {
   gated?: boolean;
   factor?: number;
   variant?: MatmulVariant;
+  /** Whole numbers from -range to range times 2^20, which halves hold by their scale only. */
+  range?: number;
 }
 
 /** Runs a product on random data, its output poisoned, and compares with float64 over what is stored:
- * half-precision or dequantized weights, and for the integer product quantized rows. */
+ * half-precision or dequantized weights, and rows in words or quantized as the GPU has them. Sums in
+ * half precision round at each of 32 inputs, unless they are whole numbers. */
 export async function checkProduct(gpu: Gpu, c: Case, seed = 1): Promise<void> {
   const next = random(seed);
   const { rows: M, inputs: K } = c;
   const N = c.gated ? c.outputs / 2 : c.outputs;
-  const xs = normal(next, M * K);
-  const weights = normal(next, c.outputs * K, 1 / Math.sqrt(K));
+  // Each block's largest is the range, so that its scale is exact.
+  const integers = (length: number, range: number) =>
+    Float32Array.from(
+      { length },
+      (_, i) => (i % K) % 32 === 0 ? range : integer(next, -range, range),
+    );
+  const xs = c.range
+    ? integers(M * K, c.range).map((value) => value * 2 ** 20)
+    : normal(next, M * K);
+  const weights = c.range
+    ? integers(c.outputs * K, 3)
+    : normal(next, c.outputs * K, 1 / Math.sqrt(K));
   const scale = normal(next, K, 0.2, 1);
   const biases = normal(next, N);
   const before = normal(next, M * N);
@@ -69,7 +83,11 @@ export async function checkProduct(gpu: Gpu, c: Case, seed = 1): Promise<void> {
   const actual = await readTensor(gpu, y);
   const scaled = c.norm ? weights.map((w, i) => w * (scale[i % K] ?? NaN)) : weights;
   const stored = asStored(scaled, c);
-  const read = c.variant?.form === "dot" ? await quantizedRows(gpu, x) : xs;
+  const read = c.variant?.form === "dot"
+    ? await quantizedRows(gpu, x)
+    : c.variant?.form === "words"
+    ? await rowsInWords(gpu, x, c.dtype)
+    : xs;
   const normed = c.norm ? rmsnorm(xs, new Float32Array(K).fill(1), 1e-5) : xs;
   // The norm's scale is that of x itself, however its elements are rounded.
   const input = Float64Array.from(
@@ -82,7 +100,9 @@ export async function checkProduct(gpu: Gpu, c: Case, seed = 1): Promise<void> {
     return activate(biased, c.activation) * (c.factor ?? 1) +
       (c.accumulate ? before[i] ?? NaN : 0);
   });
-  assertClose(actual, expected, { absolute: 1e-5, relative: 1e-5, shape: [M, N] });
+  const inHalves = c.variant?.form === "words" && c.dtype === "f16" && !c.range;
+  const absolute = inHalves ? 1.5e-2 : c.range ? 0 : 1e-5;
+  assertClose(actual, expected, { absolute, relative: c.range ? 0 : 1e-5, shape: [M, N] });
   // Nothing around y was touched.
   const around: Tensor = { ...y, offset: 0, shape: [offset + M * N + 8] };
   const whole = await readTensor(gpu, around);
@@ -112,6 +132,26 @@ export async function quantizedRows(gpu: Gpu, x: Tensor): Promise<Float64Array> 
     const input = i % inputs;
     const block = Math.floor(i / inputs) * blocks + Math.floor(input / 32);
     return (bytes[block * 48 + input % 32] ?? NaN) * (floats[block * 12 + 8] ?? NaN);
+  });
+}
+
+/** What the GPU makes of rows in words, as numbers. */
+export async function rowsInWords(gpu: Gpu, x: Tensor, dtype: WeightType): Promise<Float64Array> {
+  const [rows = 0, inputs = 0] = x.shape;
+  const { words, perWord } = wordLayout(dtype);
+  const blocks = Math.ceil(inputs / 32);
+  const y = makeTensor(gpu, "words", [Math.ceil(rows / 4), blocks, words + 2, 4], "u32");
+  run(gpu, wordRows(gpu, "test", x, y, dtype));
+  const found = await readTensor(gpu, y) as Uint32Array;
+  gpu.free(y.buffer);
+  const numbers = perWord === 4 ? new Int8Array(found.buffer) : new Float16Array(found.buffer);
+  const floats = new Float32Array(found.buffer);
+  return Float64Array.from({ length: rows * inputs }, (_, i) => {
+    const [row, input] = [Math.floor(i / inputs), i % inputs];
+    const block = (row >> 2) * blocks + Math.floor(input / 32);
+    const wordAt = (texel: number) => (block * (words + 2) + texel) * 4 + row % 4;
+    const at = wordAt(Math.floor((input % 32) / perWord)) * perWord + input % perWord;
+    return (numbers[at] ?? NaN) * (floats[wordAt(words)] ?? NaN);
   });
 }
 

@@ -97,6 +97,33 @@ for (const [dtype, variant, options] of blocks) {
   });
 }
 
+/** Large tiles in words of two halves or four whole numbers. */
+const words = [
+  ["f16", { form: "words", rows: 128, columns: 64, parts: 1 }, { norm: true, gated: true }],
+  ["f16", { form: "words", rows: 64, columns: 32, parts: 3 }, { bias: true, norm: true }],
+  ["int8", { form: "words", rows: 64, columns: 64, parts: 1 }, { bias: true, activation: "silu" }],
+  ["int8", { form: "words", rows: 64, columns: 32, parts: 5 }, { norm: true, gated: true }],
+  ["int4", { form: "words", rows: 128, columns: 64, parts: 1 }, { factor: -0.5 }],
+] as const;
+for (const [dtype, variant, options] of words) {
+  const { rows, columns, parts } = variant;
+  withGpu(`words of ${rows} x ${columns} in ${parts} parts, ${dtype}`, async (gpu, context) => {
+    if (dtype === "f16" && !gpu.traits.halves) {
+      const name = "skipped: the adapter has no half precision";
+      return void await context.step({ name, ignore: true, fn: () => {} });
+    }
+    const shape = { rows: 133, outputs: 72, inputs: 100, dtype, texture: false, variant };
+    await checkProduct(gpu, { ...shape, ...options, accumulate: true }, 51);
+    await checkProduct(gpu, { ...shape, ...options, rows: 1, outputs: 8, inputs: 16 }, 52);
+    if (parts === 1 && !("gated" in options)) {
+      await checkProduct(gpu, { ...shape, ...options, rows: 65, outputs: 7, inputs: 4 }, 53);
+    }
+    if (parts > 1) await checkProduct(gpu, { ...shape, ...options, partBytes: 20_000 }, 54);
+    // Sums that halves hold exactly are exact: what is added up, and with what.
+    if (dtype === "f16") await checkProduct(gpu, { ...shape, inputs: 228, range: 4 }, 55);
+  });
+}
+
 /** Few rows, added up by subgroups: every way to read weights, parts of which one has no inputs. */
 for (const dtype of ["f16", "f32", "int8", "int4"] as const) {
   withGpu(`rows added up by subgroups equal float64, weights in ${dtype}`, async (gpu, context) => {
@@ -128,6 +155,12 @@ Deno.test("a card's candidates are blocks where rows are many; they fill it, and
     const found = all.filter(({ form }) => form === "blocks");
     assertEquals(found.some((one) => one.form === "blocks" && one.columns === 32), !gated);
     assert(all.some(({ form }) => form === "registers"));
+    // In words only tuning takes them, and no weights in f32.
+    for (const dtype of ["f16", "int8", "f32"] as const) {
+      const forms = [...matmulVariants(gpu, { ...shape, dtype, gated, normed: false }).values()];
+      assertEquals(forms.filter(({ form }) => form === "words").length, dtype === "f32" ? 0 : 3);
+      assert(forms[0]?.form === "blocks");
+    }
     const [few] = matmulVariants(gpu, { ...shape, rows: 1, gated, normed: false }).values();
     assert(few?.form === "rows" && 128 * few.parts >= 2 * 132);
   }
