@@ -13,7 +13,7 @@
  * that conv.ts merges into plain matrix form. Bins 0 and fft / 2 have no weight in any filter and are
  * left out. A second dispatch sums power by filter.
  */
-import { conv, type ConvWeight, packConv } from "./conv.ts";
+import { conv, type ConvWeight, freeConv, packConv } from "./conv.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { textureFrom, textureReader, textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
@@ -106,7 +106,7 @@ function filterTexels({ fft, mels, sampleRate }: LogmelShape): Float32Array<Arra
 
 /** Frees the tables' memory. */
 export function freeTables(gpu: Gpu, { transform, filters }: LogmelTables): void {
-  gpu.free(transform.texture);
+  freeConv(gpu, transform);
   gpu.free(filters);
 }
 

@@ -15,6 +15,7 @@ import { carry } from "../../../kernels/codec/carry.ts";
 import {
   conv as convSteps,
   type ConvGeometry,
+  freeConv,
   historyFrames,
   packConv,
 } from "../../../kernels/codec/conv.ts";
@@ -129,7 +130,7 @@ export const conv = {
         line: height * width === 1,
         ...geometry(layer),
       });
-    const weight = scope.constant("weight", pack, ({ texture }) => gpu.free(texture));
+    const weight = scope.constant("weight", pack, (weight) => freeConv(gpu, weight));
     const { past, seen } = scope.state(state(layer, [time, height, width, inputs]));
     return [
       ...(past && seen ? [holdFirst(gpu, { label, seen, x, past })] : []),

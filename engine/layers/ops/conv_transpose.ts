@@ -7,7 +7,7 @@
  * kernel of its own. In `groups` channels hear their own group's channels only.
  */
 import { carry } from "../../../kernels/codec/carry.ts";
-import { conv as convSteps, packConv } from "../../../kernels/codec/conv.ts";
+import { conv as convSteps, freeConv, packConv } from "../../../kernels/codec/conv.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { reshape } from "../../../kernels/gpu/tensor.ts";
 import { InputError } from "../../config/errors.ts";
@@ -138,7 +138,7 @@ export const convTranspose = {
         dilation: 1,
       });
     };
-    const weight = scope.constant("weight", pack, ({ texture }) => gpu.free(texture));
+    const weight = scope.constant("weight", pack, (weight) => freeConv(gpu, weight));
     const { past } = scope.state(state(layer, [time, 1, 1, inputs]));
     const parts = [time, 1, 1, stride * channels];
     return [

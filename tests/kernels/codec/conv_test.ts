@@ -1,5 +1,12 @@
 import { assertEquals } from "@std/assert";
-import { conv, type ConvGeometry, historyFrames, packConv } from "../../../kernels/codec/conv.ts";
+import {
+  conv,
+  type ConvGeometry,
+  type ConvVariant,
+  freeConv,
+  historyFrames,
+  packConv,
+} from "../../../kernels/codec/conv.ts";
 import type { Activation } from "../../../kernels/gpu/activation.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
@@ -20,6 +27,8 @@ interface Case extends ConvGeometry {
   add?: "other" | "self";
   addsFirst?: boolean;
   offset?: number;
+  /** By large tiles, from buffers; otherwise every form for lanes. */
+  blocks?: { rows: 64 | 128; parts: number };
 }
 
 /** Runs a case with random data and compares it with the reference. */
@@ -72,25 +81,29 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
     },
   );
   const other = surrounded(gpu, "add", yShape, added, { offset });
-  const packed = packConv(gpu, {
-    label: "test",
-    weight,
-    ...(bias ? { bias } : {}),
-    inputs: C,
-    outputs,
-    dtype,
-    line: H * W === 1,
-    kernel,
-    stride,
-    dilation,
-    ...space,
-  });
+  const pack = (texture: boolean) =>
+    packConv(gpu, {
+      label: "test",
+      texture,
+      weight,
+      ...(bias ? { bias } : {}),
+      inputs: C,
+      outputs,
+      dtype,
+      line: H * W === 1,
+      kernel,
+      stride,
+      dilation,
+      ...space,
+    });
   const { subgroup } = gpu.traits;
-  const variants = [
-    { handed: false },
-    ...(subgroup >= 4 ? [{ handed: true }] : []),
-    ...(subgroup >= 8 ? [{ handed: false, together: true }] : []),
+  const lanes = { form: "lanes", handed: false, together: false } as const;
+  const variants: ConvVariant[] = test.blocks ? [{ form: "blocks", ...test.blocks }] : [
+    lanes,
+    ...(subgroup >= 4 ? [{ ...lanes, handed: true }] : []),
+    ...(subgroup >= 8 ? [{ ...lanes, together: true }] : []),
   ];
+  const packed = pack(test.blocks === undefined);
   for (const variant of variants) {
     const y = test.add === "self"
       ? surrounded(gpu, "y", yShape, added, { offset })
@@ -121,7 +134,7 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
     gpu.free(y.buffer);
   }
   for (const { buffer } of [x, state, other]) gpu.free(buffer);
-  gpu.free(packed.texture);
+  freeConv(gpu, packed);
 }
 
 const unit: Triple = [1, 1, 1];
@@ -276,4 +289,41 @@ withGpu("conv reads an enlarged picture as if every position stood there often",
 
 withGpu("conv works where a tensor starts at no multiple of 4", async (gpu) => {
   await check(gpu, { ...plain, shape: [5, 1, 1, 8], outputs: 8, offset: 3, add: "other" });
+});
+
+/** Each has something of its own: the storage, values one by one, merged taps, strides, dilation, an enlarged
+ * picture, narrow panels, tails of every extent, parts of which the last has no inputs. Compiling takes long where
+ * lanes wait for each other, so each is tried once. */
+withGpu("conv by large tiles from buffers equals float64", async (gpu) => {
+  const whole = { rows: 64, parts: 1 } as const;
+  const cases: Case[] = [
+    {
+      ...{ kernel: [2, 3, 3], stride: unit, dilation: 1, shape: [2, 5, 7, 20], outputs: 72 },
+      ...{ dtype: "f16", activation: "gelu", add: "self", addsFirst: true, blocks: whole },
+    },
+    {
+      ...{ kernel: [3, 3, 5], stride: unit, dilation: 2, shape: [3, 5, 11, 8], outputs: 68 },
+      ...{ add: "other", activation: "silu", blocks: { rows: 128, parts: 3 } },
+    },
+    {
+      ...{ kernel: [1, 4, 4], stride: [1, 2, 2], dilation: 1, shape: [2, 8, 10, 3], outputs: 9 },
+      ...{ add: "self", offset: 3, blocks: { rows: 64, parts: 2 } },
+    },
+    {
+      ...{ kernel: [8, 1, 1], stride: [4, 1, 1], dilation: 1, shape: [12, 1, 1, 6], outputs: 8 },
+      ...{ dtype: "f16", activation: "elu", blocks: { rows: 64, parts: 5 } },
+    },
+    {
+      ...{ kernel: [1, 3, 3], stride: unit, dilation: 1, shape: [1, 3, 5, 4], outputs: 5 },
+      ...{ upsample: [2, 3], bias: false, blocks: whole },
+    },
+    {
+      ...plain,
+      shape: [129, 1, 1, 192],
+      outputs: 32,
+      dtype: "f16",
+      blocks: { rows: 64, parts: 7 },
+    },
+  ];
+  for (const test of cases) await check(gpu, test);
 });
