@@ -92,6 +92,17 @@ const patienceMs = 4000;
  * the recording's end, took away from it. 11 hold the longest timer of the sweep, and the unit after it. */
 const leastRoom = 11;
 
+/** Where the user next says 'mhm', which was meant for an answer that a later agent hasn't begun. */
+const nextMhm = ({ events, units }: Truth, after: number): number =>
+  Math.min(
+    units,
+    ...events.flatMap((event) =>
+      event.type === "distraction" && event.kind === "mhm" && event.start > after
+        ? [event.start]
+        : []
+    ),
+  );
+
 /** The spoken questions that leave room for an answer, and where it begins: by the rules of `eval`
  * (docs/eval.md), but for how long is waited. */
 export function truthTurns(truth: Truth, active: readonly boolean[], unitMs: number): Turn[] {
@@ -99,7 +110,7 @@ export function truthTurns(truth: Truth, active: readonly boolean[], unitMs: num
     if (event.type !== "question" || event.typed) return [];
     const { start: turn, end, endSample } = event;
     const until = nextTurn(truth, end);
-    if (until < end + leastRoom) return [];
+    if (Math.min(until, nextMhm(truth, end)) < end + leastRoom) return [];
     const endMs = endSample === null ? (end + 1) * unitMs : (endSample * 1000) / truthRate;
     const running = runAt(active, end, 1);
     // What the agent said before the question is no answer.

@@ -94,8 +94,10 @@ function spread(values: { name: string; delay: number; broken: number; lift: num
   for (const [i, value] of named.entries()) {
     const taken = named.slice(0, i).filter((other) =>
       Math.abs(other.delay - value.delay) < 0.35 * wide &&
-      Math.abs(other.broken - value.broken) < 0.12 * high
+      Math.abs(other.broken - value.broken) < 0.15 * high
     ).map(({ lift }) => lift);
+    // Along the axis stand the timers, with their labels.
+    if (value.broken < 0.05 * high) value.lift = -20;
     while (taken.includes(value.lift)) value.lift -= 14;
   }
 }
