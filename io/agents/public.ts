@@ -57,7 +57,9 @@ export function publicReader(
   cards: Reader,
 ): Reader {
   return {
-    push: (observation) => cards.push(observation),
+    // Who reads cards hears nothing: asked for a card, it would else write down what was said.
+    push: ({ audio, frames }) =>
+      cards.push({ audio: audio && new Float32Array(audio.length), frames }),
     async read() {
       const sound = utterance.take();
       return sound.length > 0 ? await parts.hear(sound) : [];

@@ -365,7 +365,7 @@ async function sweepAll(
     (name) => readSound(userSound(folder, name), found),
     draws,
     (done, count) => quiet || showStatus(`turn-taking: ${done} of ${count} settings`),
-    others.leftOut,
+    others.notes,
   );
   if (!quiet) showStatus("");
   const without = "Smart Turn isn't installed, so it isn't here: 'deno task setup --judges'";

@@ -228,20 +228,21 @@ async function keepSound(path: string, sound: Float32Array): Promise<void> {
  * What other agents answered under a condition, of which this folder holds results.
  *
  * @param but Agents that are left out. @param like Results of another agent: who didn't answer all of
- * these recordings, with the same seed and under the same version of the program, doesn't count.
- * @returns The others, and what is left out with why, in words.
+ * these recordings with the same seed doesn't count.
+ * @returns The others, and in words what is left out with why, and what another version of the program
+ * answered.
  */
 export async function othersIn(
   folder: string,
   condition: string,
   but: readonly string[],
   like: readonly Answered[],
-): Promise<{ agents: { name: string; results: Answered[] }[]; leftOut: string[] }> {
+): Promise<{ agents: { name: string; results: Answered[] }[]; notes: string[] }> {
   const agents: { name: string; results: Answered[] }[] = [];
-  const leftOut: string[] = [];
+  const notes: string[] = [];
   const own = new Set(but.map((name) => resultsPath(folder, name, condition)));
-  const isLike = ({ noiseSeed, basis }: RecordingResult) =>
-    noiseSeed === like[0]?.noiseSeed && basis.program === like[0].basis.program;
+  const isLike = ({ noiseSeed }: RecordingResult) => noiseSeed === like[0]?.noiseSeed;
+  const program = like[0]?.basis.program;
   const entries = await Array.fromAsync(Deno.readDir(folder));
   for (const file of entries.map(({ name }) => name).sort()) {
     const path = `${folder}/${file}`;
@@ -250,23 +251,25 @@ export async function othersIn(
       `${file} isn't here: ${errorText(error)}`
     );
     if (typeof read === "string") {
-      leftOut.push(read);
+      notes.push(read);
       continue;
     }
     const { header: { runs, unitMs }, results } = read;
     const { path: given } = { ...runs.at(-1)?.checkpoint };
     const name = typeof given === "string" ? given : file;
     const [, theirs] = paired(like, results.filter(isAnswered).filter(isLike));
-    if (theirs.length === like.length) {
-      agents.push({ name, results: theirs.map((one) => withTurns(one, unitMs)) });
-    } else {
-      leftOut.push(
-        `${name} isn't here: it answered ${theirs.length} of these ${like.length} recordings under ` +
-          "this version of the program",
+    if (theirs.length < like.length) {
+      notes.push(
+        `${name} isn't here: it answered ${theirs.length} of these ${like.length} recordings`,
       );
+      continue;
+    }
+    agents.push({ name, results: theirs.map((one) => withTurns(one, unitMs)) });
+    if (theirs.some(({ basis }) => basis.program !== program)) {
+      notes.push(`${name} was answered by another version of this program than the two`);
     }
   }
-  return { agents, leftOut };
+  return { agents, notes };
 }
 
 /** Kept sound. */

@@ -1,6 +1,7 @@
 /** Parts of the public cascade: with stand-ins, and where they are installed. */
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import type { StreamShape } from "../../../engine/checkpoint/unit.ts";
+import type { Observation } from "../../../engine/checkpoint/unit.ts";
 import { publicReader, PublicSpeaker, Utterance } from "../../../io/agents/public.ts";
 import { PublicParts } from "../../../io/agents/public_child.ts";
 import { Resampler } from "../../../io/media/resample.ts";
@@ -65,7 +66,14 @@ Deno.test("what is heard begins half a second before the first window of speech"
   const heard: number[][] = [];
   let at = 0;
   const utterance = new Utterance({ push: () => Float32Array.of(0, scores[at] ?? 0) }, 0.5);
-  const cards = { push: () => Promise.resolve(), read: () => Promise.resolve(["no"]), look };
+  const seen: unknown[] = [];
+  const cards = {
+    push: ({ audio, frames }: Observation) => {
+      seen.push([audio?.some((sample) => sample !== 0), frames]);
+      return Promise.resolve();
+    },
+    ...{ read: () => Promise.resolve(["no"]), look },
+  };
   function look() {
     return Promise.resolve(["red", "star", "one"]);
   }
@@ -84,6 +92,9 @@ Deno.test("what is heard begins half a second before the first window of speech"
   assertEquals([await reader.read(), await reader.look()], [["what"], ["red", "star", "one"]]);
   // Unit 5 has the speech; whole units are kept, half a second of them or more.
   assertEquals(heard, [[1, 2, 3, 4, 5, 6, 7]]);
+  const frames = new Uint8Array(3);
+  await reader.push({ audio: unitOf(9), frames });
+  assertEquals(seen, [[false, frames]]);
   await utterance.push(unitOf(9));
   assertEquals([await reader.read(), heard.length], [[], 1]);
 });

@@ -163,7 +163,8 @@ folderTest(
     // Another agent that answered all, one that answered some, and no events file at all.
     const all = await Deno.readTextFile(resultsPath(out, "user", "quiet"));
     const [head = "", one = ""] = all.split("\n");
-    const other = all.replace('"path":"user"', '"path":"third"');
+    const { basis: { program } } = JSON.parse(one);
+    const other = all.replace('"path":"user"', '"path":"third"').replaceAll(program, "another");
     await Deno.writeTextFile(`${out}/third.quiet.jsonl`, other);
     await Deno.writeTextFile(
       `${out}/some.quiet.jsonl`,
@@ -183,6 +184,7 @@ folderTest(
       assertEquals(full[2].delay, full[0].delay);
       assertStringIncludes(notes.join("\n"), "some isn't here: it answered 1 of these 2");
       assertStringIncludes(notes.join("\n"), "none.quiet.jsonl isn't here");
+      assertStringIncludes(notes.join("\n"), "third was answered by another version");
       assertEquals(full[0], JSON.parse(first.text).sweep.points.at(-2));
     }
     // Another process has the file.
