@@ -86,7 +86,7 @@ export async function generate(
     const folder = `${keep}/${nameOf(wanted)}`;
     const kept = await keptRecording(wanted, keep, generator);
     if (kept) return kept;
-    await render(world, wanted, folder);
+    await renderWhole(world, wanted, folder);
     await Deno.writeTextFile(`${folder}/${generatorName}`, generator);
     return await openRecording(folder);
   }
@@ -99,6 +99,21 @@ export async function generate(
   } catch (error) {
     await dispose();
     throw error;
+  }
+}
+
+/** Renders beside the folder and puts whole files into it: other processes may make, or read, the same. */
+async function renderWhole(world: string, wanted: Wanted, folder: string): Promise<void> {
+  const making = `${folder}.${crypto.randomUUID().slice(0, 8)}`;
+  try {
+    await render(world, wanted, making);
+    await Deno.mkdir(folder, { recursive: true });
+    await ifThere(Deno.remove(`${folder}/${generatorName}`));
+    for await (const { name } of Deno.readDir(making)) {
+      await Deno.rename(`${making}/${name}`, `${folder}/${name}`);
+    }
+  } finally {
+    await ifThere(Deno.remove(making, { recursive: true }));
   }
 }
 

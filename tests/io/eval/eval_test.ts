@@ -307,6 +307,10 @@ folderTest("generate makes a conversation and finds it again", async (folder) =>
     "user.mkv",
   ]);
   assertEquals(await keptRecording(wanted, folder, "another generator or length"), null);
+  // Two processes may make the same, where another generator's stands: each reads whole files.
+  const both = await Promise.all([1, 2].map(() => generate(sources.world, wanted, folder, "h")));
+  assertEquals(both.map(({ truth }) => truth), [made.truth, made.truth]);
+  assertEquals(names(folder), ["90000-pauses"]);
   const swapped = await generate(sources.world, { ...wanted, swap: "card" }, null, "g");
   assertEquals(swapped.truth.swap, { kind: "card", of: "90000-pauses" });
   assertEquals(swapped.agent, null);
