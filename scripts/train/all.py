@@ -1,8 +1,10 @@
 """Every stage of nano's training, one after the other, and the export.
 
     .venv/bin/python -m train.all --out FOLDER [--hours H] [--cores 2] [--to CHECKPOINT]  (in scripts/)
+    .venv/bin/python -m train.all --out FOLDER --world 2 --config train/shapes/nano_2.json --hours H
 
-What is done already is skipped, what was broken off goes on: run it again after an interruption.
+What is done already is skipped, what was broken off goes on: run it again after an interruption. --until ends
+after a stage, so that a part can be looked at before the rest.
 """
 
 import argparse
@@ -46,6 +48,7 @@ def run(stage, out, cores, options):
 
 def take(stage, out, threads, options):
     torch.set_num_threads(threads)
+    few, validate = options.pop("few", None), options.pop("validate", 0)
     if stage == "look":
         train_look(out, **options)
     elif stage.startswith("codec_"):
@@ -55,15 +58,18 @@ def take(stage, out, threads, options):
     elif stage == "voice":
         train_voice(out, "conversations", **options)
     elif stage == "student":
-        train_student(out, **options)
+        train_student(out, validate=validate, **({"few": few} if few else {}), **options)
     else:
-        train_talk(stage, out, held_out=15, **options)
+        train_talk(stage, out, held_out=15, validate=validate if stage == "conversations" else 0, **options)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser)
     parser.add_argument("--hours", type=above_0, help="time for all; without it each stage's steps")
+    parser.add_argument("--until", choices=list(SHARES), help="the last stage to run; nothing is exported before the student")
+    parser.add_argument("--few", type=one_or_more, help="the student's solver steps (4)")
+    parser.add_argument("--validate", type=float, default=0, metavar="MINUTES", help="from one 'wanstream eval' of the weights of the last stages to the next (0: never)")
     parser.add_argument("--to", help="checkpoint folder to write; default OUT/export")
     parser.add_argument("--cores", type=one_or_more, default=2, help="CPU cores to use")
     args = parser.parse_args()
@@ -75,14 +81,19 @@ def main():
         if new:
             with open(path, "w") as file:
                 file.write(command_line)
-        for stage, (share, steps) in SHARES.items():
+        stages = list(SHARES)
+        if args.until:
+            stages = stages[: stages.index(args.until) + 1]
+        for stage, (share, steps) in ((stage, SHARES[stage]) for stage in stages):
             if stage == "look" and base.config["observation"]["video"]["encoder"] == "codec":
                 continue  # there is no encoder of its own
             if about(args.out, stage) is not None:
                 say(f"{stage}: there already")
                 continue
             length = {"minutes": args.hours * 60 * share} if args.hours else {"steps": steps}
-            run(stage, args.out, args.cores, {**length, "bf16": fast_bf16()})
+            run(stage, args.out, args.cores, {**length, "bf16": fast_bf16(), "few": args.few, "validate": args.validate})
+        if args.until not in (None, "student"):
+            return
         made_by = None
         if os.path.exists(path):
             with open(path) as file:

@@ -26,6 +26,7 @@ from .run import InputError
 from .stacks import unknown
 from .tensors import expected_tensors, is_codec
 from .tokenizer import Tokens, tokenizer_json
+from .worlds import NUMBERS, world
 
 REPOSITORY = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 NANO = os.path.join(REPOSITORY, "engine/models/nano-1")
@@ -40,6 +41,7 @@ class Base:
     backbone: str = "train"  # what becomes of its `model.*` tensors: one of BACKBONE
     backbone_rate: float = 1.0  # their learning rate beside the others'
     rank: int = 8  # of low-rank adaptation
+    world: int = 1  # that is learned from (worlds.py)
 
     def weights(self):
         """The tensors to start from, as float32; none without --init."""
@@ -107,30 +109,38 @@ def check(config, tokenizer, where):
     return config
 
 
-def begin(out, config=None, init=None, **backbone):
+def begin(out, config=None, init=None, number=None, **backbone):
     """Makes OUT the folder of a run from a config file or a checkpoint folder, or goes on with what it
-    is; returns its Base. backbone: fields of Base that say what becomes of it, from now on; None leaves
+    is; returns its Base. number: of the world that it learns from. backbone: fields of Base that say what becomes of it, from now on; None leaves
     one as it is. Raises InputError for what the engine refuses, or another run's folder."""
-    base = made(out, config, init)
+    base = made(out, config, init, number)
     backbone = {name: value for name, value in backbone.items() if value is not None}
     if not backbone:
         return base
     if base.init is None:
         raise InputError(f"--{next(iter(backbone)).replace('_', '-')}: there is no backbone without --init CHECKPOINT")
-    write_json(os.path.join(out, "base.json"), {"init": base.init, **backbone})
+    write_json(os.path.join(out, "base.json"), {**of_run(base.init, base.world), **backbone})
     return opened(out)
 
 
-def made(out, config, init):
+def of_run(init, number):
+    """What base.json says at first."""
+    return {"init": init, **({"world": number} if number != 1 else {})}
+
+
+def made(out, config, init, number=None):
     """The Base of a run's folder, which is made where it isn't there."""
     there = os.path.exists(os.path.join(out, "config.json"))
     if config and init:
         raise InputError("--config and --init: give one of them; a checkpoint has its own config")
+    if there and number not in (None, opened(out).world):
+        raise InputError(f"{out} is the folder of a run in world {opened(out).world}; choose another --out")
     if there and not (config or init):
         return opened(out)
+    number = number or (opened(out).world if there else 1)
     source = os.path.join(init or NANO, "config.json") if config is None else config
     given, beside = read_json(source), os.path.join(os.path.dirname(source), "tokenizer.json")
-    tokenizer = read_json(beside) if os.path.exists(beside) else tokenizer_json()
+    tokenizer = read_json(beside) if os.path.exists(beside) else tokenizer_json(world(number).vocabulary())
     tokenizer = completed(tokenizer, given, source)
     if config or init:
         given = check(given, tokenizer, source)
@@ -158,7 +168,7 @@ def made(out, config, init):
             codec = {n: w for n, w in weights.items() if is_codec(n) and n.startswith(f"response.{medium}.")}
             safetensors_file.write(os.path.join(out, f"codec_{medium}.safetensors"), codec)
     write_json(os.path.join(out, "tokenizer.json"), tokenizer)
-    write_json(os.path.join(out, "base.json"), {"init": init})
+    write_json(os.path.join(out, "base.json"), of_run(init, number))
     if told:
         write_json(os.path.join(out, "told.json"), told)
     write_json(os.path.join(out, "config.json"), given)
@@ -178,12 +188,12 @@ def opened(out):
     config, tokenizer, base = (read_json(os.path.join(out, f"{n}.json")) for n in ("config", "tokenizer", "base"))
     if os.path.exists(os.path.join(out, "told.json")):
         config["_told"] = read_json(os.path.join(out, "told.json"))
-    return Base(config, tokens_of(json.dumps(tokenizer), config["filler_token_id"]), **base)
+    return Base(config, tokens_of(json.dumps(tokenizer), config["filler_token_id"], base.get("world", 1)), **base)
 
 
 @functools.lru_cache(maxsize=8)
-def tokens_of(tokenizer, filler):
-    return Tokens(json.loads(tokenizer), filler, ask_engine)
+def tokens_of(tokenizer, filler, number=1):
+    return Tokens(json.loads(tokenizer), filler, ask_engine, world(number).vocabulary())
 
 
 def exported(base, few=None, recorded=False, solver=None):
@@ -191,6 +201,7 @@ def exported(base, few=None, recorded=False, solver=None):
     from recordings; solver: overrides of its solver."""
     # A third of the world's questions are typed; of recordings it isn't known.
     typed = ["user_text"] if base.config["user_text_slots"] and not recorded else []
+    typed += ["prompt", "persona", "voice"] if base.world > 1 and not recorded else []
     student = {"name": "euler", "steps": few, "guidance": 1} if few else {}
     solver = {**base.config["solver"], **student, **(solver or {})}
     return {**base.config, "torch_dtype": "float16", "trained_with": typed, "solver": solver}
@@ -242,6 +253,7 @@ def add_arguments(parser):
     parser.add_argument("--out", required=True, help="folder of the training run")
     parser.add_argument("--config", help="a checkpoint's config.json: another shape (default: OUT's, or the shipped nano's)")
     parser.add_argument("--init", metavar="CHECKPOINT", help="a checkpoint folder: its config, tokenizer and weights")
+    parser.add_argument("--world", type=int, choices=NUMBERS, help="what is learned from: show and tell (1), or 2, with characters, voices and prompts (OUT's, or 1)")
     parser.add_argument("--backbone", choices=BACKBONE, help="what becomes of --init's backbone (train)")
     parser.add_argument("--backbone-rate", type=float, help="its learning rate as a share of the others' (1)")
     parser.add_argument("--rank", type=one_or_more, help="of --backbone lora (8)")
@@ -279,4 +291,4 @@ def run_options(args):
 
 def from_arguments(args):
     backbone = {"backbone": args.backbone, "backbone_rate": args.backbone_rate, "rank": args.rank}
-    return begin(args.out, args.config, args.init, **backbone)
+    return begin(args.out, args.config, args.init, args.world, **backbone)

@@ -96,11 +96,20 @@ def mouth_opening(x):
     return (skin - region(x[:, 1], draw.MOUTH)).clamp(min=0).mean((2, 3)) / (skin + 1)
 
 
-def video_loss(c, weights, rng, batch=4, units=2, recorded=None):
-    """recorded: gives pictures of another source, as Recordings.agents, whose faces are anywhere."""
-    x = video_batch(c, rng, batch, units) if recorded is None else on_device(recorded("video", rng, batch, units))
+def video_loss(c, weights, rng, batch=4, units=2, recorded=None, step=0):
+    """recorded: gives pictures of another source, as Recordings.agents, whose faces are anywhere, or
+    cast.Cast, which tells where."""
+    who = None
+    if hasattr(recorded, "clips"):
+        x, who = recorded.clips(rng, batch, units, step)
+        x = on_device(x)
+    else:
+        x = video_batch(c, rng, batch, units) if recorded is None else on_device(recorded("video", rng, batch, units))
     z, penalty = noisy_latents(encode(c, weights, "video", x).float())
     y = decode(c, weights, "video", z).float()
+    if who:
+        loss, figures = recorded.terms(y, x, who)
+        return loss + penalty, {**figures, "latent": z.detach().pow(2).mean()}
     error, square = (y - x).abs(), (y - x).pow(2).mean()
     if recorded is not None:
         figures = {"psnr": 10 * torch.log10(4 / square.detach()), "latent": z.detach().pow(2).mean()}
@@ -120,13 +129,14 @@ def video_loss(c, weights, rng, batch=4, units=2, recorded=None):
 # Voice.
 
 
-def audio_stream(rng, units, cut_share=CUT_SHARE):
-    """The agent's words with gaps, sometimes cut short, as in answers."""
+def audio_stream(rng, units, cut_share=CUT_SHARE, say=None):
+    """The agent's words with gaps, sometimes cut short, as in answers. say: gives the samples of one (default:
+    of world 1's agent)."""
     sound = np.zeros(units * UNIT, np.float32)
     vocabulary = words.agent_words()
     at = int(rng.integers(-4, 8)) * FRAME
     while at < len(sound):
-        samples = voices.agent_word(vocabulary[int(rng.integers(len(vocabulary)))])
+        samples = say() if say else voices.agent_word(vocabulary[int(rng.integers(len(vocabulary)))])
         cut = rng.random() < cut_share
         if cut:
             samples = samples[: UNIT * int(rng.integers(1, 4)) - at % UNIT].copy()
@@ -187,7 +197,7 @@ def audio_terms(a, b, rate):
     return loss, {"snr": snr(a.detach(), b), "levels": levels.detach()}
 
 
-def audio_loss(c, weights, rng, batch=8, units=6, recorded=None):
+def audio_loss(c, weights, rng, batch=8, units=6, recorded=None, step=0):
     x = audio_batch(c, rng, batch, units) if recorded is None else on_device(recorded("audio", rng, batch, units))
     z, penalty = noisy_latents(encode(c, weights, "audio", x).float())
     y, rate = decode(c, weights, "audio", z).float(), c["response"]["audio"]["sample_rate"]
@@ -265,7 +275,11 @@ def told(recordings):
 
 
 def source(base, recordings):
-    """What gives the agent's sound and pictures of a folder of recordings; None without one."""
+    """What gives the agent's sound and pictures of a folder of recordings, or of world 2; None for world 1's."""
+    if recordings is None and base.world > 1:
+        from .cast import Cast  # which takes the streams of this file
+
+        return Cast(base.config)
     if recordings is None:
         return None
     return Recordings(base, {}, recordings).agents
@@ -291,7 +305,7 @@ def train_codec(medium, out, steps=None, minutes=None, seed=0, recordings=None, 
         name,
         out,
         weights,
-        lambda step: LOSSES[medium](c, weights, numbers(seed, 77, step), recorded=recorded),
+        lambda step: LOSSES[medium](c, weights, numbers(seed, 77, step), recorded=recorded, step=step),
         steps,
         warmup=50,
         decay=1e-4,
@@ -319,7 +333,7 @@ def refine_decoder(medium, out, steps=None, minutes=None, seed=0, recordings=Non
         name,
         out,
         weights,
-        lambda step: LOSSES[medium](c, weights, numbers(seed, 80, step), recorded=recorded),
+        lambda step: LOSSES[medium](c, weights, numbers(seed, 80, step), recorded=recorded, step=step),
         steps,
         decay=1e-4,
         evaluate=lambda: evaluate(c, weights, medium, recorded),

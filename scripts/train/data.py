@@ -5,14 +5,14 @@ import math
 import numpy as np
 import torch
 
-from world import render, words
-from world.conversation import truth
-from world.practice import Practice
+from world import words
 from world.stream import FPS, FRAMES, TRAINING_SEEDS, UNIT, UNIT_MS
 
-from .coders import encode, heard, log_mel, response_encoder
+from . import given
+from .coders import Encoders, heard, log_mel, response_encoder
 from .fit import Fit
 from .tokenizer import spread
+from .worlds import world
 
 COLOURS, SHAPES = list(words.COLOURS), words.SHAPES
 QUESTION_KINDS = list(words.QUESTIONS)
@@ -21,6 +21,7 @@ LONGEST_QUIET = 12  # units of silence that are told apart
 MASKED, WIDEST_MASK = 0.33, 6  # share of crops that lack some mel bands, and of how many at most
 HELD_OUT = 90_000  # first of the training seeds that no batch has, for validation
 UNJUDGED = 10  # first units of a crop from the middle of a conversation
+LONG_AGO = 4000  # units between what was given before and a crop from the middle, at most
 ASKED_FOR = 12  # units after a question's end in which it is still what is talked about
 
 
@@ -40,9 +41,11 @@ class Material:
     `first_seed`: what is trained on should meet others than before.
     """
 
-    def __init__(self, base, codecs, kind=Practice, units=64, fresh=0.5, pool=192, worker=0, workers=1, first_seed=0):
+    def __init__(self, base, codecs, kind=None, units=64, fresh=0.5, pool=192, worker=0, workers=1, first_seed=0):
         self.config, self.tokens = base.config, base.tokens
-        self.codecs, self.kind, self.units = codecs, kind, units
+        self.world = world(base.world)
+        self.codecs, self.kind, self.units = codecs, kind or self.world.kinds["conversations"], units
+        self.encoders = Encoders(self.config, codecs)
         self.user, self.agent = Fit(self.config, "observation"), Fit(self.config, "response")
         # Latents of a unit follow from its own pictures where no layer of the encoder looks back.
         layers = response_encoder(self.config, "video").layers
@@ -52,6 +55,8 @@ class Material:
         self.fresh, self.pool = fresh, pool
         self.worker, self.workers, self.first_seed = worker, workers, first_seed
         self.video_latents, self.kept = {}, {}
+        if prompts := self.world.prompts():
+            self.tokens.encode(prompts)  # the engine is asked once
 
     def batch(self, step, size, seed=0):
         """The batch of a training step."""
@@ -92,13 +97,17 @@ class Material:
         first = 0 if rng.random() < 0.4 else int(rng.integers(0, spare + 1))
         example: dict = {"first": first + whole.get("start", 0)}
         for key, value in whole.items():
-            if key == "start":
+            if key in ("start", "given"):
                 continue
             if key in ("mel", "frames"):
                 step = value.shape[1] // len(whole["text"])
                 example[key] = value[:, first * step : (first + self.units) * step]
             else:
                 example[key] = value[first : first + self.units]
+        if "given" in whole:
+            # Crops from the middle stand for later parts of conversations of any length, too.
+            later = int(LONG_AGO ** rng.random()) if first and rng.random() < 0.5 else 0
+            example.update(given=whole["given"], ago=example["first"] + later)
         if log_mel(self.config):
             example["mel"] = other_voice(example["mel"], rng)
         example["recalled"] = recalled(example.pop("previous_seen"), example["first"], self.config["history_units"])
@@ -106,7 +115,7 @@ class Material:
         return pad(example, missing) if missing else example
 
     def tensors(self, c):
-        timeline = truth(c)["timeline"]
+        timeline, render, before = self.world.truth(c)["timeline"], self.world.render, self.world.given(c)
         units = self.agent.units(c.units)
         # What is told per unit of the world is told per unit of the config by the last of them that it
         # covers, weights by the largest.
@@ -122,6 +131,7 @@ class Material:
         sound = self.user.sound(render.user_audio(c), units)
         frames = torch.from_numpy(self.user.frames(render.user_frames(c), units))
         return {
+            **({"given": given.made(self.tokens, self.encoders, self.agent, **before)} if before else {}),
             "text": text,
             "wanted": wanted,
             "text_weight": heaviest(text_weights(c, timeline)),
@@ -136,17 +146,18 @@ class Material:
             "frames": frames.permute(3, 0, 1, 2),
             "mel": heard(self.config, torch.from_numpy(sound)[None])[0],
             "audio_latents": self.voice_latents(c, units),
-            "video_latents": self.encode_video(render.agent_states(c), units),
+            "video_latents": self.encode_video(c, units),
         }
 
     def voice_latents(self, c, units):
         """Latents of the agent's voice. The unit before it is cut off has those of a voice that goes on:
         the agent makes it before it can know."""
-        latents = self.encode_audio(render.agent_audio(c), units)
+        sound = self.world.render.agent_audio
+        latents = self.encode_audio(sound(c), units)
         ends = [cut * UNIT_MS for cut in c.cuts if cut * UNIT_MS % self.config["unit_ms"] == 0]
         before = [end // self.config["unit_ms"] - 1 for end in ends]
         before = [unit for unit in before if 0 <= unit < units]
-        latents[before] = self.encode_audio(render.agent_audio(c, fades=False), units)[before]
+        latents[before] = self.encode_audio(sound(c, fades=False), units)[before]
         return latents
 
     def encode_audio(self, sound, units):
@@ -154,34 +165,30 @@ class Material:
 
     def latents_of(self, sound, units):
         """Samples of `units` units of the config -> latents [units, tokens, channels]."""
-        x = torch.from_numpy(sound)[None, None, :, None, None]
-        with torch.no_grad():
-            z = encode(self.config, self.codecs, "audio", x)[0, :, :, 0, 0].T
-        return z.reshape(units, len(z) // units, -1)
+        return self.encoders.sound(sound, units)
 
-    def encode_video(self, states, units):
-        """Latents [units, tokens, channels]."""
+    def encode_video(self, c, units):
+        """Latents [units, tokens, channels] of the agent's pictures."""
+        states, look = self.world.render.agent_states(c), self.world.look(c)
+        drawn = lambda part: self.world.agent_frames(c, part)
         if not self.alike:
-            return self.pictures(self.agent.frames(render.agent_frames(states), units)[None], units)[0]
+            return self.pictures(self.agent.frames(drawn(states), units)[None], units)[0]
         # A unit's depend on its own frames alone: made once each.
-        groups = [tuple(states[i : i + FRAMES].flatten().tolist()) for i in range(0, len(states), FRAMES)]
+        groups = [(look, *states[i : i + FRAMES].flatten().tolist()) for i in range(0, len(states), FRAMES)]
         new = [group for group in dict.fromkeys(groups) if group not in self.video_latents]
         if len(self.video_latents) > 60000:
             self.video_latents.clear()
             new = list(dict.fromkeys(groups))
         for at in range(0, len(new), 16):
             part = new[at : at + 16]
-            frames = [self.agent.frames(render.agent_frames(np.reshape(g, (FRAMES, 4))), 1) for g in part]
+            frames = [self.agent.frames(drawn(np.reshape(g[1:], (FRAMES, 4))), 1) for g in part]
             for group, latents in zip(part, self.pictures(np.stack(frames), 1)):
                 self.video_latents[group] = latents[0]
         return torch.stack([self.video_latents[group] for group in groups[:units]])
 
     def pictures(self, frames, units):
         """uint8 [B, frames of `units` units, height, width, 3] -> latents [B, units, tokens, channels]."""
-        x = torch.from_numpy(frames).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-        with torch.no_grad():
-            z = encode(self.config, self.codecs, "video", x)
-        return z.permute(0, 2, 3, 4, 1).unflatten(1, (units, -1)).flatten(2, 4)
+        return self.encoders.pictures(frames, units)
 
 
 def said(timeline, slips, tokens, fit, units, slots):
@@ -330,7 +337,7 @@ def pad(example, missing):
     padded = dict(example)
     padded["length"] = len(example["text"])
     for key, value in example.items():
-        if key == "first":
+        if key in ("first", "given", "ago"):
             continue
         if key in ("mel", "frames"):
             per_unit = value.shape[1] // len(example["text"])
@@ -349,8 +356,10 @@ def collate(examples):
     batch = {
         key: torch.stack([example[key] for example in examples])
         for key in examples[0]
-        if key not in ("first", "length")
+        if key not in ("first", "length", "given", "ago")
     }
+    if "given" in examples[0]:
+        batch |= given.padded([example["given"] for example in examples], [example["ago"] for example in examples])
     first = torch.tensor([example["first"] for example in examples])
     length = torch.tensor([example.get("length", units) for example in examples])
     at = torch.arange(units)[None]

@@ -38,7 +38,7 @@ from .recordings import Recordings
 from .rollout import roll
 from .run import command, digest, locked, together, workers
 from .solver import taus_of
-from .talk import stage_weights
+from .talk import flow_losses, stage_weights
 from .validate import validation
 
 TEXT_WEIGHT = 0.5
@@ -82,7 +82,9 @@ def distill_loss(student, teacher, batch, taus, substeps, guidance):
     with torch.no_grad():
         taught = teacher.heads(teacher.forward(batch, start, tau))[0].float().log_softmax(-1)
     text = F.kl_div(logits.float().log_softmax(-1), taught, log_target=True, reduction="none").sum(-1).mean()
-    audio, video = ((mine - theirs).pow(2).mean() for mine, theirs in zip(velocities, target))
+    # As in stage 2 (data.flow_weights): falling silent in the middle of a word is rare, and the stop's delay.
+    counts = batch["counts"].float()
+    audio, video = flow_losses(velocities, target, counts, batch.get("flow_weight", torch.ones_like(counts)), batch.get("video_weight", 1.0))
     loss = audio + video + TEXT_WEIGHT * text
     return loss, {"audio": audio.detach(), "video": video.detach(), "text": text.detach()}
 

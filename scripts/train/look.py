@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from world import draw, render
 
-from . import stacks
+from . import cast, stacks
 from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
 from .coders import observation_encoder
 from .data import COLOURS, SHAPES, card_labels
@@ -42,8 +42,8 @@ def example(rng, frames):
     return render.camera(np.repeat(picture[None], frames, 0), rng, offsets), (*card_labels(card), speaks)
 
 
-def batch(c, rng, size):
-    """Pictures of a unit, [B, 3, frames, height, width] in -1..1, and labels."""
+def batch(c, rng, size, example=example):
+    """Pictures of a unit, [B, 3, frames, height, width] in -1..1, and labels. example: of the world."""
     fit, count = Fit(c, "observation"), observation_encoder(c, "video").shape[0]
     frames, labels = zip(*(example(rng, count) for _ in range(size)))
     x = torch.from_numpy(np.stack([resized(each, fit.height, fit.width) for each in frames])).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
@@ -79,12 +79,17 @@ def train_look(out, steps=None, minutes=None, seed=0, size=48, **options):
     weights = on_device(weights)
     learned(weights)
 
+    def examples(step):
+        if base.world == 1:
+            return example
+        return lambda rng, frames: cast.example(rng, frames, step, seed)
+
     def outputs(x):
         y = encoder.run(weights, x).flatten(1)
         return [F.linear(y, weights[f"heads.{head}"]) for head in HEADS]
 
     def step_loss(step):
-        x, labels = (on_device(part) for part in batch(c, numbers(seed, 78, step), size))
+        x, labels = (on_device(part) for part in batch(c, numbers(seed, 78, step), size, examples(step)))
         loss, right = torch.zeros((), device=x.device), {}
         for i, (head, logits) in enumerate(zip(HEADS, outputs(x))):
             loss = loss + F.cross_entropy(logits, labels[:, i])

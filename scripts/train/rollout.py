@@ -17,9 +17,10 @@ import numpy as np
 import torch
 
 from world import render, voices
-from world.conversation import Conversation, truth
+from world.conversation import Conversation
 from world.stream import ACTIVE, FRAMES, UNIT, UNIT_MS
 
+from . import given
 from .base import add_arguments, from_arguments
 from .codecs import mel_distances
 from .coders import decode
@@ -36,7 +37,7 @@ def roll(model, examples, taus, seed=0, units=None, guidance=1.0, solver="euler"
     units = units or min(len(example["text"]) for example in examples)
     b = len(examples)
     device = examples[0]["typed"].device
-    stream = Stream(model, b, device, units)
+    stream = Stream(model, b, device, units, before(examples))
     batch = {
         "mel": torch.stack([first_units(e, "mel", units) for e in examples]),
         "frames": torch.stack([first_units(e, "frames", units) for e in examples]),
@@ -59,6 +60,15 @@ def roll(model, examples, taus, seed=0, units=None, guidance=1.0, solver="euler"
             for kept, part in zip(latents, previous):
                 kept.append(part)
     return torch.stack(ids, 1), tuple(torch.stack(part, 1) for part in latents)
+
+
+def before(examples):
+    """What examples, of a batch or of Material.tensors, are given before unit 0; None where it is nothing."""
+    if "given" in examples[0]:
+        return given.padded([example["given"] for example in examples], [0] * len(examples))
+    if given.KEYS[0] not in examples[0]:
+        return None
+    return {key: torch.stack([example[key] for example in examples]) for key in given.KEYS}
 
 
 def first_units(example, key, units):
@@ -160,6 +170,7 @@ def forced_distance(model, weights, examples, taus):
     """Log-mel distance of sampled voice to the truth on active units, history and text given; and the
     codec's own floor. Mean absolute difference of natural logarithms."""
     batch = {key: torch.stack([e[key][:64] for e in examples]) for key in ("typed", "text")}
+    batch |= before(examples) or {}
     batch["mel"] = torch.stack([first_units(e, "mel", 64) for e in examples])
     batch["frames"] = torch.stack([first_units(e, "frames", 64) for e in examples])
     for medium in ("audio", "video"):
@@ -204,7 +215,7 @@ def main(arguments=None):
     taus = taus_of(solver["steps"], solver["shift"])
     weights = stage_weights(args.out, args.stage)
     model, material = Model(c, weights), Material(base, weights)
-    kind = Unheard if args.unheard else Conversation
+    kind, truth = Unheard if args.unheard else material.world.Conversation, material.world.truth
     conversations = [kind(args.seeds[0] + i, length=args.seconds) for i in range(args.seeds[1])]
     examples = []
     for conversation in conversations:
@@ -218,7 +229,7 @@ def main(arguments=None):
         words = tokens.words(ids[i].tolist())
         judge(tally, truth(conversation), words, loudness(voice[i], len(words)) > ACTIVE)
         if i < args.keep:
-            keep(args.out, args.stage, conversation, words, voice[i], c, pictures(c, weights, latents[1][i : i + 1], tuple(model.layout.agent_grid)))
+            keep(args.out, args.stage, material.world, conversation, words, voice[i], c, pictures(c, weights, latents[1][i : i + 1], tuple(model.layout.agent_grid)))
     hit, alarm, miss = (len(tally.lists.get(name, [])) for name in ("hit", "false alarm", "miss"))
     distance, floor = forced_distance(model, weights, examples[:8], taus)
     figures = {
@@ -248,19 +259,19 @@ def main(arguments=None):
         json.dump(figures, file, indent=1)
 
 
-def keep(out, stage, conversation, words, voice, c, frames):
+def keep(out, stage, world, conversation, words, voice, c, frames):
     """Writes user and agent side by side as an mp4, and the agent's words per unit as text."""
     folder = os.path.join(out, "rollouts")
     os.makedirs(folder, exist_ok=True)
     stem = os.path.join(folder, f"{stage}_{conversation.seed}")
-    heard, seen = render.user_audio(conversation)[: len(words) * UNIT], render.user_frames(conversation)
+    heard, seen = render.user_audio(conversation)[: len(words) * UNIT], world.render.user_frames(conversation)
     user = resized(seen[np.arange(len(frames)) * len(words) * FRAMES // len(frames)], *frames.shape[1:3])
     render.write_wav(f"{stem}_user.wav", heard)
     render.write_wav(f"{stem}_agent.wav", voice, c["response"]["audio"]["sample_rate"])
     wavs = [f"{stem}_user.wav", f"{stem}_agent.wav"]
     render.write_mp4(f"{stem}.mp4", render.side_by_side(user, frames), wavs, c["fps"])
     with open(f"{stem}.txt", "w") as file:
-        for unit, entry in enumerate(truth(conversation)["timeline"][: len(words)]):
+        for unit, entry in enumerate(world.truth(conversation)["timeline"][: len(words)]):
             shown = " ".join(entry["card"][:2] + (str(entry["card"][2]),)) if entry["card"] else "-"
             user_side = ("speaks" if entry["user"] else "") + (entry["typed"] or "")
             file.write(f"{unit:4d} {user_side:10s} {shown:18s} truth {entry['word'] or '':10s} said {words[unit] or ''}\n")

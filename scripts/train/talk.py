@@ -17,8 +17,6 @@ import torch.nn.functional as F
 
 import safetensors_file
 from world import words
-from world.lessons import Lesson
-from world.practice import Practice
 
 from .adapt import adapt, shares
 from .adapt import settings as adapt_settings
@@ -42,8 +40,10 @@ from .recordings import Recordings
 from .run import InputError, artefact, command, digest, locked, together, workers
 from .tensors import expected_tensors, initial_weights
 from .validate import validation
+from .worlds import world
 
-KINDS = {"lessons": Lesson, "conversations": Practice}
+STAGES = ("lessons", "conversations")
+FRESH = {1: 0.5, 2: 0.25}  # new conversations a step, by the world; those of world 2 take longer to draw and say
 CARD = [7, 6, 5]  # colour, shape, count, each or none
 # What is read off a unit's last observed token beside the words: classes of each part, and weight.
 PROBES = {
@@ -237,7 +237,7 @@ def initial_probe(c, seed=0):
     return torch.randn(guessed, c["hidden_size"]) * 0.02
 
 
-def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, validate=0, validate_on=None, recordings=None, first_seed=0, fresh=0.5, loaders=0, compile=False, recompute=False, **options):
+def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, probe_weight=True, units=48, own=0.0, held_out=None, validate=0, validate_on=None, recordings=None, first_seed=0, fresh=None, loaders=0, compile=False, recompute=False, **options):
     """One stage; writes all weights of a checkpoint. own: share of steps whose history is the model's own.
     held_out: minutes from one look at conversations that training never meets to the next; validate: the
     same in closed loop by the engine, on recordings of the folder validate_on where it is given.
@@ -248,7 +248,9 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
     if units <= UNJUDGED:
         raise InputError(f"--units {units}: a crop's first {UNJUDGED} units aren't judged; it may be {UNJUDGED + 1} or more")
     base = opened(out)
-    c, codecs = base.config, load_codecs(out)
+    c, codecs, kind = base.config, load_codecs(out), world(base.world).kinds[stage]
+    usual = FRESH[base.world]
+    fresh = usual if fresh is None else fresh
     weights, trained, whole = adapt(base, on_device(start_weights(base, out, stage, seed)))
     probe = None
     # What the probe reads off is known of the world only.
@@ -259,8 +261,8 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
     worker, count = workers()
     source = {"worker": worker, "workers": count}
     if recordings is None:
-        material = Material(base, codecs, KINDS[stage], units, fresh, first_seed=first_seed, **source)
-        others = Material(base, codecs, KINDS[stage], units)
+        material = Material(base, codecs, kind, units, fresh, first_seed=first_seed, **source)
+        others = Material(base, codecs, kind, units)
     else:
         material = others = Recordings(base, codecs, recordings, units, **source)
     unmet, batches = HeldOut(others), Batches(material, size, seed, loaders)
@@ -268,7 +270,7 @@ def train_talk(stage, out, steps=None, minutes=None, seed=0, size=6, rate=2e-3, 
     settings = {"batch": size, "units": units, "own": own, "probe": probe_weight, "loaders": loaders, **adapt_settings(base), **compile_settings(compile)}
     settings |= {"recordings": os.path.abspath(recordings)} if recordings else {}
     settings |= {"first_seed": first_seed} if first_seed else {}
-    settings |= {"fresh": fresh} if fresh != 0.5 else {}
+    settings |= {"fresh": fresh} if fresh != usual else {}
     options |= {"seed": seed, "minutes": minutes, "settings": settings}
     options |= {"made_of": {**others.digest(), **{f"{medium} encoder": digest(part) for medium, part in encoders.items()}}}
     if held_out:
@@ -330,7 +332,7 @@ class HeldOut:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("stage", choices=list(KINDS))
+    parser.add_argument("stage", choices=STAGES)
     add_arguments(parser)
     add_run_arguments(parser, 6000)
     add_model_arguments(parser)
@@ -342,7 +344,7 @@ def main():
     parser.add_argument("--loaders", type=int, default=0, help="processes that make batches, each of about 0.5 GB and its share of the pool's 1 GB")
     parser.add_argument("--recordings", metavar="FOLDER", help="learn from a folder of recordings, not from the world")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="of the world's conversations: others than those that --init has learned from")
-    parser.add_argument("--fresh", type=above_0, default=0.5, help="new conversations of the world that a step adds to the pool")
+    parser.add_argument("--fresh", type=above_0, help="new conversations of the world that a step adds to the pool (0.5; in world 2 0.25)")
     parser.add_argument("--no-probe", action="store_true", help="without the auxiliary card probe")
     parser.add_argument("--held-out", type=float, default=15, metavar="MINUTES", help="from one validation to the next")
     args = parser.parse_args()

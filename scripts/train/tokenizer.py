@@ -30,14 +30,15 @@ def added_token(id, content):
     return {"id": id, "content": content, **flags, "special": True}
 
 
-def tokenizer_json():
-    """Content of the world's tokenizer.json. A word is looked up whole, before any merges (there are
+def tokenizer_json(words=None):
+    """Content of the world's tokenizer.json; words: its vocabulary (default: world 1's). A word is looked up whole, before any merges (there are
     none), and texts get a space in front, so that a first word is the same token as a later one."""
     letters = byte_letters()
     vocab = {letter: byte for byte, letter in enumerate(letters)}
     first = 256 + len(SPECIALS)
-    vocab.update({letters[0x20] + word: first + i for i, word in enumerate(vocabulary())})
-    added = [*enumerate(SPECIALS, 256), (first + len(vocabulary()), CONTINUES)]
+    words = vocabulary() if words is None else words
+    vocab.update({letters[0x20] + word: first + i for i, word in enumerate(words)})
+    added = [*enumerate(SPECIALS, 256), (first + len(words), CONTINUES)]
     level = {"type": "ByteLevel", "trim_offsets": False}
     return {
         "version": "1.0",
@@ -66,17 +67,17 @@ def tokenizer_json():
 class Tokens:
     """A tokenizer.json as training uses it. `filler` and `continues` are ids."""
 
-    def __init__(self, json, filler, ask=None):
-        """ask: gives the engine's answer to {tokenizer, texts}, for texts that aren't words of the
+    def __init__(self, json, filler, ask=None, vocabulary=tuple(vocabulary())):
+        """vocabulary: the words of the world. ask: gives the engine's answer to {tokenizer, texts}, for texts that aren't words of the
         world in the world's own tokenizer."""
         self.json, self.filler, self.ask = json, filler, ask
         self.added = {token["content"]: token["id"] for token in json["added_tokens"]}
         self.continues = self.added[CONTINUES]
         self.pieces = {id: piece for piece, id in json["model"]["vocab"].items()}
-        self.known = {}
+        self.known, self.vocabulary = {}, list(vocabulary)
         if json["model"].get("ignore_merges") and json["pre_tokenizer"].get("add_prefix_space"):
             vocab = json["model"]["vocab"]
-            for word in vocabulary():
+            for word in self.vocabulary:
                 if SPACE + word in vocab:
                     self.known[word] = self.known[" " + word] = [vocab[SPACE + word]]
 
@@ -91,13 +92,13 @@ class Tokens:
     def typed(self, word):
         """Ids of a word that the user types in a unit."""
         if word not in self.known:
-            self.encode(vocabulary())
+            self.encode(self.vocabulary)
         return self.encode([word])[0]
 
     def said(self, word):
         """Ids of a word that the agent says."""
         if " " + word not in self.known:
-            self.encode([" " + each for each in vocabulary()])
+            self.encode([" " + each for each in self.vocabulary])
         return self.encode([" " + word])[0]
 
     def words(self, rows):

@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 
-from world.conversation import Conversation
 from world.stream import TRAINING_SEEDS, UNIT_MS
 
 from .base import REPOSITORY, exported, read_json, write_checkpoint, write_json
 from .data import HELD_OUT
 from .run import InputError, asked, say
+from .worlds import world
 
 SEEDS, SECONDS = 6, 24  # conversations of the world, and how long each is
 BEST = "engine_activityF1"  # rests on every unit: six conversations have few questions
@@ -27,8 +27,8 @@ class Engine:
     folder: recordings, in place of the world's. Where the engine fails, a line says so and there are no
     more figures; training goes on."""
 
-    def __init__(self, out, name, c, tokens, folder=None):
-        self.out, self.name, self.c, self.tokens = out, name, c, tokens
+    def __init__(self, out, name, c, tokens, folder=None, number=1):
+        self.out, self.name, self.c, self.tokens, self.number = out, name, c, tokens, number
         self.folder = os.path.abspath(folder or os.path.join(out, "validation"))
         self.made, self.broken = folder is None, False
 
@@ -37,7 +37,7 @@ class Engine:
             return {}
         try:
             if self.made:
-                conversations(self.folder, self.c["unit_ms"])
+                conversations(self.folder, self.c["unit_ms"], self.number)
             with tempfile.TemporaryDirectory(dir=self.out, prefix="validated-") as folder:
                 write_checkpoint(folder, self.c, self.tokens, tensors)
                 model = os.path.abspath(folder)
@@ -56,25 +56,25 @@ def validation(out, name, base, minutes, folder=None, recordings=None, few=None)
         return {}
     if recordings and not folder:
         raise InputError("--validate: the world's conversations don't tell what a model of --recordings has learned; name others with truth records by --validate-on FOLDER")
-    engine = Engine(out, name, exported(base, few, bool(recordings)), base.tokens, folder)
+    engine = Engine(out, name, exported(base, few, bool(recordings)), base.tokens, folder, base.world)
     return {"validate": engine.measure, "validate_minutes": minutes, "best": BEST}
 
 
-def conversations(folder, unit_ms):
-    """Makes the world's held-out conversations in a folder, where they aren't there yet, with truth records
+def conversations(folder, unit_ms, number=1):
+    """Makes a world's held-out conversations in a folder, where they aren't there yet, with truth records
     in units of so many ms."""
     whole = unit_ms // math.gcd(unit_ms, UNIT_MS)  # so many units of the world are whole ones of the config
-    fitting = (seed for seed in range(HELD_OUT, TRAINING_SEEDS.stop) if Conversation(seed, length=SECONDS).units % whole == 0)
+    fitting = (seed for seed in range(HELD_OUT, TRAINING_SEEDS.stop) if world(number).Conversation(seed, length=SECONDS).units % whole == 0)
     for seed in itertools.islice(fitting, SEEDS):
         made, told = os.path.join(folder, "made", f"{seed}"), os.path.join(folder, f"{seed}")
         if os.path.exists(os.path.join(told, "truth.json")):
             continue
-        world = [sys.executable, "-m", "world.render", f"{seed}", "--seconds", f"{SECONDS}"]
-        answer(*world, "--out", made, "--form", "lossless", cwd=os.path.join(REPOSITORY, "scripts"))
+        render = [sys.executable, "-m", f"{world(number).package}.render", f"{seed}", "--seconds", f"{SECONDS}"]
+        answer(*render, "--out", made, "--form", "lossless", cwd=os.path.join(REPOSITORY, "scripts"))
         if asked():
             return
         os.makedirs(told, exist_ok=True)
-        for name in ("user.mkv", "agent.mkv"):
+        for name in set(os.listdir(made)) - {"truth.json"}:
             os.replace(os.path.join(made, name), os.path.join(told, name))
         # Last: a folder with a truth record is whole.
         write_json(os.path.join(told, "truth.json"), in_units(read_json(os.path.join(made, "truth.json")), unit_ms))

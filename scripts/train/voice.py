@@ -24,7 +24,7 @@ from world.stream import ACTIVE
 
 from . import stacks
 from .base import add_arguments, add_run_arguments, from_arguments, opened, run_options
-from .codecs import BEST, NOISE, audio_loss, audio_stream, audio_terms, evaluate, halves, replaced
+from .codecs import BEST, NOISE, audio_loss, audio_stream, audio_terms, evaluate, halves, replaced, source
 from .coders import encode, response_decoder, unit_shape
 from .data import Material
 from .device import on_device
@@ -58,7 +58,7 @@ class Voiced(Material):
     def tensors(self, c):
         tensors = super().tensors(c)
         units = len(tensors["text"])
-        sound = torch.from_numpy(self.agent.sound(render.agent_audio(c, fades=False), units))
+        sound = torch.from_numpy(self.agent.sound(self.world.render.agent_audio(c, fades=False), units))
         return {**tensors, "sound": sound.reshape(units, -1)}
 
 
@@ -125,13 +125,13 @@ def hush(y, x, unit):
     return (rms * where).sum() / where.sum().clamp(min=1) / ACTIVE
 
 
-def broken_off(c, weights, rng, size, units):
+def broken_off(c, weights, rng, size, units, stream=audio_stream):
     """Latents and sound, as of Pool.windows(), of a voice that stops in the middle of a word. The last unit
     that sounds was made when nobody knew: its latents are those of the whole word, and what follows is
     the encoder's silence after a word that faded in time, as in conversations. The sound ends with the
     unit."""
     fit = Fit(c)
-    made = (audio_stream(rng, fit.world_units(units), cut_share=0) for _ in range(size))
+    made = (stream(rng, fit.world_units(units), cut_share=0) for _ in range(size))
     whole = np.stack([fit.sound(each, units) for each in made])
     ended, sound = whole.copy(), whole.copy()
     stops = np.array([a_stop(rng, row, units) for row in whole])
@@ -170,13 +170,15 @@ def decoded(c, weights, z):
     return stacks.overlap_add(frames)[:, 0, :, 0, 0], spilt
 
 
-def step_loss(c, weights, pool, seed, step):
+def step_loss(c, weights, pool, seed, step, spoken=None):
+    """spoken: what gives the agent's sound, codecs.source's."""
     unit, rate = unit_shape(c, "response", "audio")[0], c["response"]["audio"]["sample_rate"]
     rng = numbers(seed, 83, step)
     torch.manual_seed(int(rng.integers(2**31)))
-    mine, figures = audio_loss(c, weights, rng, SIZE, UNITS)
+    mine, figures = audio_loss(c, weights, rng, SIZE, UNITS, spoken)
+    stream = spoken.stream if spoken else audio_stream
     # Half as many rows of voices that are broken off.
-    rows = [pool.windows(rng), broken_off(c, weights, rng, SIZE // 2, UNITS + LEAD)]
+    rows = [pool.windows(rng), broken_off(c, weights, rng, SIZE // 2, UNITS + LEAD, stream)]
     z, x = (torch.cat(parts) for parts in zip(*rows))
     y, spilt = decoded(c, weights, z)
     spill = spilt.pow(2).mean() / (x.pow(2).mean() + 1e-4)
@@ -198,6 +200,7 @@ def train_voice(out, stage="conversations", steps=None, minutes=None, seed=0, co
         safetensors_file.write(began, safetensors_file.read(path), safetensors_file.metadata(path))
     meet()
     base = opened(out)
+    spoken = source(base, None)
     heard_from = stage_weights(out, stage)
     made_of = {stage: digest({n: w for n, w in heard_from.items() if not is_codec(n)})}
     start, weights = (on_device(safetensors_file.read(began)) for _ in range(2))
@@ -210,10 +213,10 @@ def train_voice(out, stage="conversations", steps=None, minutes=None, seed=0, co
         "voice",
         out,
         weights,
-        lambda step: step_loss(base.config, weights, pool, seed, step),
+        lambda step: step_loss(base.config, weights, pool, seed, step, spoken),
         steps,
         decay=1e-4,
-        evaluate=lambda: evaluate(base.config, kept(weights), "audio"),
+        evaluate=lambda: evaluate(base.config, kept(weights), "audio", spoken),
         evaluate_every=400,
         best=BEST["audio"],
         average=0.99,
