@@ -2,7 +2,7 @@
 import type { Plot } from "../reports/plots.ts";
 import type { SweepPoint } from "./sweep.ts";
 
-const width = 640;
+const [width, height] = [640, 380];
 const grey = "#7c8a97";
 
 /** Response delay against pauses broken: the picture that shows what settings can and can't have. */
@@ -44,7 +44,7 @@ export function sweepPlot(points: readonly SweepPoint[]): Plot {
       "decisions alone: turn logic over the same recordings, whatever the agent would find to say. " +
       "Diamonds are full runs of an agent. Lines at points hold 95 % of draws of conversations.",
     spec: {
-      ...{ width, height: 380, data: { values } },
+      ...{ width, height, data: { values } },
       layer: [
         {
           transform: only("datum.onCurve"),
@@ -85,20 +85,29 @@ export function sweepPlot(points: readonly SweepPoint[]): Plot {
 /** An agent's name without its folders. */
 const shortName = (name: string) => name.replace(/^(cascade:|)(?:[^ ,]*\/)(?=[^ ,/])/, "$1");
 
-/** Labels of points that lie close together stand one above the other. */
+/** Lifts labels until none lies on another. */
 function spread(values: { name: string; delay: number; broken: number; lift: number }[]): void {
-  const named = values.filter(({ name }) => name !== "").sort((a, b) => b.delay - a.delay);
-  const [wide, high] = ["delay", "broken"].map((key) =>
-    Math.max(...values.map((value) => value[key as "delay" | "broken"]), 1e-9)
-  ) as [number, number];
+  const named = values.filter(({ name }) => name !== "").sort((a, b) => a.broken - b.broken);
+  const [right, top] = [
+    Math.max(...values.map(({ delay }) => delay), 1),
+    Math.max(...values.map(({ broken }) => broken), 0.01),
+  ];
+  // Its left edge, its right one and its height above the axis, in pixels.
+  const box = ({ name, delay, broken, lift }: (typeof named)[number]) => ({
+    from: (delay / right) * width,
+    to: (delay / right) * width + 20 + 6.5 * name.length,
+    at: (broken / top) * height - lift,
+  });
   for (const [i, value] of named.entries()) {
-    const taken = named.slice(0, i).filter((other) =>
-      Math.abs(other.delay - value.delay) < 0.35 * wide &&
-      Math.abs(other.broken - value.broken) < 0.15 * high
-    ).map(({ lift }) => lift);
     // Along the axis stand the timers, with their labels.
-    if (value.broken < 0.05 * high) value.lift = -20;
-    while (taken.includes(value.lift)) value.lift -= 14;
+    if (value.broken < 0.05 * top) value.lift = -20;
+    const isTaken = () => {
+      const own = box(value);
+      return named.slice(0, i).map(box).some(({ from, to, at }) =>
+        from < own.to && own.from < to && Math.abs(at - own.at) < 13
+      );
+    };
+    while (isTaken()) value.lift -= 2;
   }
 }
 
