@@ -35,7 +35,7 @@ import { paired, sideBySide } from "../compare/sides.ts";
 import { type Sweep, sweep, triedSettings } from "../compare/sweep.ts";
 import type { Job } from "../eval/jobs.ts";
 import { defaultDraws, figureOptions } from "../eval/figures/output.ts";
-import { conditions as kinds, madeOptions } from "../eval/generate.ts";
+import { conditions as kinds, madeOptions, worldFolder } from "../eval/generate.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { fullDuplexBench } from "../layouts/full_duplex_bench.ts";
 import { sourceDigest } from "../provenance/digests.ts";
@@ -207,7 +207,11 @@ async function comparison(
     ...{ folder: folder ?? handed.smallSet, isLayout: options.layout !== undefined },
     ...{ seeds: options.seeds, seconds: options.seconds ?? defaultSeconds },
     ...{ swaps: options.swaps ?? 0, limit: options.limit, each: options.each },
-    ...{ keep: options.keep, world: handed.world, quiet: options.quiet },
+    ...{
+      keep: options.keep,
+      world: worldFolder(handed.world, options.world),
+      quiet: options.quiet,
+    },
   };
   const paper = sessionOptions({ ...options, model: undefined, seed: undefined });
   const agents: Agent[] = [];

@@ -15,7 +15,13 @@ import {
   readEvalFile,
 } from "../eval/figures/events_file.ts";
 import { defaultDraws, factsOf, figureOptions, printFigures } from "../eval/figures/output.ts";
-import { conditions, defaultSeconds, madeOptions } from "../eval/generate.ts";
+import {
+  conditions,
+  defaultSeconds,
+  madeOptions,
+  newConditions,
+  worldFolder,
+} from "../eval/generate.ts";
 import { chooseJobs, parseNoiseSeeds } from "../eval/jobs.ts";
 import { type Usable, usable } from "../eval/resume.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
@@ -23,6 +29,8 @@ import { ifThere } from "../system/errors.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
 import { modelOptions } from "../cli/model_options.ts";
 import { openModel, ownModel, sessionOptions } from "../run/open_model.ts";
+import { readGiven } from "../run/run_model.ts";
+import { streamShapes } from "../media/stream_shape.ts";
 import { runCommand } from "../cli/commands.ts";
 import { checkForms } from "../cli/forms.ts";
 import { type CommandSpec, ffmpegOption, type Option, type Parsed } from "../cli/options.ts";
@@ -43,7 +51,7 @@ const spec = {
     ...madeOptions,
     condition: {
       kind: "choice",
-      choices: conditions,
+      choices: [...conditions, ...newConditions],
       help: "what is harder in them (quiet: nothing)",
     },
     swaps: {
@@ -74,6 +82,7 @@ const spec = {
     "wanstream eval --seeds 100000..100199 --events out/eval.jsonl",
     "wanstream eval --seeds 100000..100199 --events out/eval.jsonl --resume --json",
     "wanstream eval --seeds 100000..100199 --condition noisy",
+    "wanstream eval --seeds 100000..100199 --world 2 --condition prompts",
     "wanstream eval --seed 0..4 --markdown",
     "wanstream eval --check my-recordings",
     "wanstream eval my-recordings --steps 2",
@@ -147,7 +156,7 @@ async function evaluation(
   const jobs = await chooseJobs({
     ...options,
     folder: folder ?? sources.smallSet,
-    world: sources.world,
+    world: worldFolder(sources.world, options.world),
     seconds: options.seconds ?? defaultSeconds,
   }, config.unit_ms);
   const answered = { ...options, seed: undefined, schedule: "eager" } as const;
@@ -172,6 +181,7 @@ async function evaluation(
       ...{ ...settings, noiseSeeds },
       seconds: options.seeds === undefined ? null : options.seconds ?? defaultSeconds,
       condition: options.seeds === undefined ? null : options.condition ?? "quiet",
+      world: options.seeds === undefined ? null : options.world ?? "1",
     },
     seeds: {
       noise: moreNoise.length > 0 ? null : noise,
@@ -202,8 +212,12 @@ async function evaluation(
     basis,
     earlier: asked,
     config,
-    async open(seed) {
-      const opened = await open(model, { ...answered, seed }, {});
+    async open(seed, { truth: { prompt }, references = {} }) {
+      const opened = await open(
+        model,
+        { ...answered, seed, prompt: prompt?.text },
+        await readGiven(references, streamShapes(config).agent, ffmpegFinder(options.ffmpeg)),
+      );
       const { thinker, performers = [], placement } = opened.info;
       if (origin.places === undefined) {
         origin.places = thinker ? { placement, thinker, performers } : null;
@@ -252,6 +266,10 @@ function checkTogether(options: Options, folder: string | undefined): void {
     if (options[name] !== undefined && options.seeds === undefined) {
       throw new InputError(`--${name} is about made conversations: give --seeds FIRST..LAST`);
     }
+  }
+  const { condition = "quiet", world = "1" } = options;
+  if (world === "1" && newConditions.some((one) => one === condition)) {
+    throw new InputError(`--condition ${condition} is of the second world: add --world 2`);
   }
   if (options.check && (options.seeds !== undefined || options.events !== undefined)) {
     throw new InputError(

@@ -18,10 +18,18 @@ export const madeOptions = {
     value: "FIRST..LAST",
     help: "conversations of these seeds, made when needed (needs Python)",
   },
-  world: { kind: "choice", choices: ["1"], help: "the world that they are made in (1)" },
+  world: { kind: "choice", choices: ["1", "2"], help: "the world that they are made in (1)" },
   seconds: { kind: "number", value: "N", min: 10, max: 3600, help: "their length (24)" },
   keep: { kind: "text", value: "DIR", help: "keep them here, and use those that are there" },
 } as const satisfies Record<string, Option>;
+
+/** The folder of a world's generator. @param first That of world 1. */
+export const worldFolder = (first: string, world: "1" | "2" | undefined): string =>
+  world === "2" ? `${first}2` : first;
+
+/** The packages of which a generator is made: world 2 builds on world 1. */
+export const worldPackages = (folder: string): string[] =>
+  folder.endsWith("2") ? [folder.slice(0, -1), folder] : [folder];
 
 /** Their length in seconds where it isn't given. */
 export const defaultSeconds = 24;
@@ -52,7 +60,9 @@ export const conditions = [
   "pauses",
   "overlap",
 ] as const;
-export type Condition = typeof conditions[number];
+/** Those of world 2 alone (scripts/world2/conditions.py). */
+export const newConditions = ["espeak-voices", "prompts", "characters"] as const;
+export type Condition = (typeof conditions | typeof newConditions)[number];
 
 export interface Wanted {
   seed: number;

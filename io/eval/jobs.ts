@@ -8,6 +8,7 @@ import {
   nameOf,
   parseSeeds,
   type Wanted,
+  worldPackages,
 } from "./generate.ts";
 import { type Digests, openRecording, type Recording, recordingFolders } from "./recordings.ts";
 import { say } from "../system/terminal.ts";
@@ -51,7 +52,7 @@ export async function chooseJobs(choice: Choice, unitMs: number): Promise<Job[]>
     const seeds = parseSeeds(choice.seeds).slice(0, limit);
     const swaps = choice.swaps ?? Math.ceil(seeds.length / 3);
     const { world, seconds, condition = "quiet", keep = null } = choice;
-    const sources = await sourceDigest([world], /\.py$/);
+    const sources = await sourceDigest(worldPackages(world), /\.py$/);
     const generator = valueDigest({ sources, seconds, condition });
     const wanted = seeds.flatMap((seed, i): Wanted[] => {
       const variants = i < swaps ? [null, "card", "question"] as const : [null];

@@ -4,8 +4,9 @@ import { round } from "../pace/statistics.ts";
 import type { StreamShape } from "../media/stream_shape.ts";
 import { isActive, rms } from "../pace/activity.ts";
 import type { Conduct } from "./measures/conduct.ts";
-import { judgeInitiative } from "./measures/initiative.ts";
+import { judgeInitiative, judgePrompt } from "./measures/initiative.ts";
 import { judgeInterruptions, judgeSelectivity } from "./measures/interruptions.ts";
+import { Faces } from "./measures/faces.ts";
 import { type LipSeries, mouthOpening } from "./measures/lips.ts";
 import { LogMel } from "./measures/logmel.ts";
 import type { Outcome } from "./measures/outcomes.ts";
@@ -19,7 +20,7 @@ import {
   spanUnits,
 } from "./figures/recording_result.ts";
 import { judgeRestraint } from "./measures/restraint.ts";
-import type { Truth } from "./measures/truth.ts";
+import type { Truth, TruthCharacter } from "./measures/truth.ts";
 import { wordDistances } from "./measures/voice.ts";
 import { type Word, wordsOf } from "./measures/words.ts";
 
@@ -55,7 +56,7 @@ export class Measurement {
     this.name = name;
     this.truth = truth;
     this.shape = shape;
-    const stream = () => new Stream(truth.units, shape, truth.swap === null);
+    const stream = () => new Stream(truth.units, shape, truth.swap === null, truth.character);
     [this.#agent, this.#truth, this.#floor] = [stream(), stream(), stream()];
   }
 
@@ -83,7 +84,11 @@ export class Measurement {
     const conduct = { truth, active, truthActive, words };
     const outcomes = truth.swap
       ? judgeQuestions(conduct).filter(({ measure }) => measure === "right")
-      : [...judgeAll(conduct, shape.unitMs), ...this.#voices(words, truthActive)];
+      : [
+        ...judgeAll(conduct, shape.unitMs),
+        ...this.#voices(words, truthActive),
+        ...this.#looks(),
+      ];
     const pictures = (span: Span): Pictures | null => {
       const agent = this.#agent.pictures.get(span);
       const [part, floor] = [this.#truth.pictures.get(span), this.#floor.pictures.get(span)];
@@ -115,6 +120,20 @@ export class Measurement {
     };
   }
 
+  /** Of a character whose picture was given. */
+  #looks(): Outcome[] {
+    const { faces } = this.#agent;
+    if (!faces || !this.truth.character?.given) return [];
+    const unit = Math.max(0, this.units - 1);
+    const drift = (measure: Outcome["measure"], value: number | null | undefined): Outcome[] =>
+      value == null ? [] : [{ measure, unit, value: round(value, 4) }];
+    return [
+      ...faces.followed(this.shape.unitMs),
+      ...drift("face drift", faces.drift),
+      ...drift("face drift truth", this.#truth.faces?.drift),
+    ];
+  }
+
   #voices(words: Word[], active: readonly boolean[]): Outcome[] {
     const trueWords = this.truth.timeline.flatMap(({ word }, unit) =>
       word === null ? [] : [{ word: word.toLowerCase(), unit }]
@@ -134,6 +153,7 @@ export function judgeAll(conduct: Conduct, unitMs: number): Outcome[] {
   const questions = judgeQuestions(conduct);
   return [
     ...questions,
+    ...judgePrompt(conduct, questions),
     ...judgeInterruptions(conduct, questions),
     ...judgeSelectivity(conduct),
     ...judgeRestraint(conduct, unitMs),
@@ -145,6 +165,9 @@ export function judgeAll(conduct: Conduct, unitMs: number): Outcome[] {
 class Stream {
   private readonly shape: StreamShape;
   private readonly closely: boolean;
+  private readonly character: TruthCharacter | undefined;
+  /** Null: the record tells of no character. */
+  readonly faces: Faces | null;
   readonly rms: number[] = [];
   readonly mel: Float32Array[] = [];
   readonly pictures = new Map<Span, Moments>();
@@ -158,9 +181,13 @@ class Stream {
     units: number,
     shape: StreamShape,
     closely: boolean,
+    character: TruthCharacter | undefined,
   ) {
+    const { width, height, frames, unitMs } = shape;
     this.shape = shape;
     this.closely = closely;
+    this.character = character;
+    this.faces = character ? new Faces(character, width, height, (frames * 1000) / unitMs) : null;
     this.#logmel = new LogMel(shape.sampleRate);
     if (!closely) return;
     for (const span of ["all", "first", "last"] as const) {
@@ -191,8 +218,9 @@ class Stream {
     for (let i = 0; i < count; i++) {
       const frame = frames.subarray(i * size, (i + 1) * size);
       const span = audio.length / count;
-      this.#opening.push(round(mouthOpening(frame, width, height), 4));
+      this.#opening.push(round(mouthOpening(frame, width, height, this.character), 4));
       this.#loudness.push(round(rms(audio, Math.round(i * span), Math.round((i + 1) * span)), 4));
+      this.faces?.add(frame);
       const features = pictureFeatures(frame, width, height);
       for (const [name, from, to] of this.#spans) {
         const moments = this.pictures.get(name);

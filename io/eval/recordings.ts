@@ -12,6 +12,8 @@ export interface Recording {
   user: string;
   /** The oracle's picture and voice; null: nothing is compared with them. */
   agent: string | null;
+  /** Files of the picture and the sound that the agent is given before the first unit. */
+  references?: { persona?: string; voice?: string };
   digests: Digests;
   /** Removes it, if it was made to be thrown away. */
   dispose(): Promise<void>;
@@ -65,16 +67,31 @@ export async function openRecording(
     return found.find((name) => !name.endsWith(".wav")) ?? found[0] ?? null;
   };
   const [user, agent] = [find("user"), find("agent")];
+  const given = (isGiven: boolean | undefined, side: "persona" | "voice", example: string) => {
+    if (!isGiven) return {};
+    const name = find(side);
+    if (name !== null) return { [side]: `${folder}/${name}` };
+    throw new InputError(
+      `${folder}: has no ${example}: its truth record says that the agent is given it`,
+    );
+  };
+  const references = {
+    ...given(truth.character?.given, "persona", "persona.png"),
+    ...given(truth.agentVoice?.given, "voice", "voice.wav"),
+  };
   if (user === null) {
     throw new InputError(`${folder}: has no user.mkv (or user.mp4, ...): the recording to answer`);
   }
   const media = [user, ...(agent === null ? [] : [agent])].map((name) => `${folder}/${name}`);
   const digests = {
-    recording: await fileDigest(...media),
+    recording: await fileDigest(...media, ...Object.values(references)),
     truth: await fileDigest(`${folder}/${truthName}`),
   };
   const [userPath = "", agentPath = null] = media;
-  return { name: basename(folder), truth, user: userPath, agent: agentPath, digests, dispose };
+  return {
+    ...{ name: basename(folder), truth, user: userPath, agent: agentPath, references },
+    ...{ digests, dispose },
+  };
 }
 
 async function list(folder: string): Promise<Deno.DirEntry[]> {

@@ -76,6 +76,15 @@ export async function readReferences(
   const userText: UserText = typed === undefined
     ? new Map()
     : await readUserText(typed, request.config.unit_ms);
+  return { userText, references: await readGiven({ persona, voice }, agent, ffmpeg) };
+}
+
+/** Reads reference image and voice from their files. @throws InputError */
+export async function readGiven(
+  { persona, voice }: { persona?: string | undefined; voice?: string | undefined },
+  agent: StreamShape,
+  ffmpeg: FfmpegFinder,
+): Promise<References> {
   const references: References = {};
   if (persona !== undefined) {
     references.persona = { frame: await readPicture(persona, agent, ffmpeg) };
@@ -83,7 +92,7 @@ export async function readReferences(
   if (voice !== undefined) {
     references.voice = await readSound(voice, agent, voiceSeconds, ffmpeg);
   }
-  return { userText, references };
+  return references;
 }
 
 /** A line for each option whose content the checkpoint's training never knew; none where its config

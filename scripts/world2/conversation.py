@@ -14,7 +14,7 @@ from world.conversation import NAMING_SILENCE, cut_clips
 from world.stream import FRAME, UNIT, is_evaluation
 
 from . import agents, camera, prompts
-from .characters import Character, character, named
+from .characters import HEIGHT, WIDTH, Character, character, named
 
 # Which synthesizers users speak with, and how often.
 TRAINING_EARS = {"espeak-ng": 0.45, "kokoro": 0.4, "flite": 0.15}
@@ -183,6 +183,7 @@ def truth(c):
             "seed": c.character.seed,
             "name": names.get(c.character),
             "given": c.shown,
+            "size": [WIDTH, HEIGHT],
             "boxes": c.character.boxes,
             "mouth": {"closed": [round(float(v), 2) for v in closed], "open": [round(float(v), 2) for v in opened]},
         },

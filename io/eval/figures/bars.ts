@@ -164,6 +164,11 @@ function figuresOf(
     row("selectivity", "selectivity", rate("selective"), { atLeast: 0.9 }, { stays: highRate }),
     row("namingRight", "naming right", rate("naming")),
     row("greetingRight", "greeting right", rate("greeting")),
+    row("promptFollowed", "prompt followed", rate("prompt"), { atLeast: 0.95 }),
+    row("characterFollowed", "character followed", rate("character"), { atLeast: 0.95 }),
+    row("faceDrift", "face drift in the last 30 s, levels", rate("face drift"), null, {
+      beside: { what: "truth", estimate: rate("face drift truth") },
+    }),
     row("activityF1", "voice activity F1", activityEstimate(part), { atLeast: 0.93 }, {
       stays: highRate,
     }),

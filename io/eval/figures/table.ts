@@ -4,10 +4,15 @@ import type { Bar, Row } from "./bars.ts";
 import type { Comparison, Difference } from "./compare.ts";
 import type { Interval } from "./estimates.ts";
 
-/** Rows without those about long recordings, where there are none. */
+/** Figures of recordings that tell what the agent is given. */
+const ofGiven = /^(promptFollowed|characterFollowed|faceDrift)$/;
+
+/** Rows without those about long recordings, and about what the agent is given, where there are none. */
 function told(rows: readonly Row[]): Row[] {
   const hasLong = rows.some(({ key, events }) => key === "longRecordings" && events > 0);
-  return rows.filter(({ key }) => hasLong || !/^(last30s|longRecordings)/.test(key));
+  return rows.filter(({ key, events }) =>
+    (hasLong || !/^(last30s|longRecordings)/.test(key)) && (events > 0 || !ofGiven.test(key))
+  );
 }
 
 /** The table: figure, interval, what stands beside it, bar, verdict, events. */

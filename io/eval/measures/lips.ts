@@ -2,6 +2,7 @@
  * Whether a mouth moves with its voice: correlation of the mouth's opening, measured in the pictures,
  * with the loudness of each video frame.
  */
+import type { TruthCharacter } from "./truth.ts";
 
 /** Where the drawn agent's mouth is, open or closed, swaying or nodding: parts of width and height
  * (scripts/world/draw.py). No hair, neck or cheek comes into it. */
@@ -11,12 +12,20 @@ const mouth = { left: 50 / 128, right: 78 / 128, top: 68 / 128, bottom: 92 / 128
 const skinGreen = 205;
 
 /**
- * How open the drawn agent's mouth is: the area that is darker in green than its skin, weighted by
- * how much darker, as a part of the mouth's region. Blur leaves it nearly as it is.
+ * How open the agent's mouth is. Of a character that the record tells of: where the mean colour of the
+ * mouth's box lies between those with the mouth closed (0) and open (1). Of world 1's agent: the area
+ * that is darker in green than its skin, weighted by how much darker, as a part of the mouth's region.
+ * Blur leaves both nearly as they are.
  *
  * @param frame RGB24 [height, width, 3]
  */
-export function mouthOpening(frame: Uint8Array, width: number, height: number): number {
+export function mouthOpening(
+  frame: Uint8Array,
+  width: number,
+  height: number,
+  character?: TruthCharacter,
+): number {
+  if (character) return openingOf(frame, width, height, character);
   const [left, right] = [Math.round(mouth.left * width), Math.round(mouth.right * width)];
   const [top, bottom] = [Math.round(mouth.top * height), Math.round(mouth.bottom * height)];
   let dark = 0;
@@ -26,6 +35,31 @@ export function mouthOpening(frame: Uint8Array, width: number, height: number): 
     }
   }
   return dark / (skinGreen * (right - left) * (bottom - top));
+}
+
+function openingOf(
+  frame: Uint8Array,
+  width: number,
+  height: number,
+  { size, boxes, mouth }: TruthCharacter,
+): number {
+  const across = (x: number) => Math.round((x * width) / size[0]);
+  const down = (y: number) => Math.round((y * height) / size[1]);
+  const [left, right, top, bottom] = boxes.mouth;
+  const sums = [0, 0, 0];
+  for (let row = down(top); row < down(bottom); row++) {
+    for (let at = (row * width + across(left)) * 3; at < (row * width + across(right)) * 3; at++) {
+      sums[at % 3] = (sums[at % 3] as number) + (frame[at] as number);
+    }
+  }
+  const count = (across(right) - across(left)) * (down(bottom) - down(top));
+  let [along, length] = [0, 0];
+  mouth.closed.forEach((closed, i) => {
+    const opens = (mouth.open[i] ?? 0) - closed;
+    along += opens * ((sums[i] ?? 0) / count - closed);
+    length += opens ** 2;
+  });
+  return along / length;
 }
 
 /** Opening and loudness (RMS) of one stream, a number per video frame each. */

@@ -12,6 +12,10 @@ export type Measure =
   | "naming"
   | "greeting"
   | "first second"
+  | "prompt"
+  | "character"
+  | "face drift"
+  | "face drift truth"
   | "word distance"
   | "word distance floor";
 

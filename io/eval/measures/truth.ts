@@ -73,7 +73,39 @@ export interface Story {
   end: number;
 }
 
-export type TruthEvent = Question | Interruption | Distraction | Initiative | Story;
+/** The agent would greet or name a card here, were it not told to wait. */
+export interface Waiting {
+  type: "waiting";
+  /** "greeting" or "naming". */
+  instead: string;
+  start: number;
+}
+
+export type TruthEvent = Question | Interruption | Distraction | Initiative | Story | Waiting;
+
+const promptKinds = ["brief", "sentences", "wait"] as const;
+
+/** What the agent is told before the first unit, and how it is to talk then. */
+export interface TruthPrompt {
+  kind: typeof promptKinds[number];
+  text: string;
+}
+
+/** Left, right, top, bottom in pixels, right and bottom not included. */
+export type Box = [left: number, right: number, top: number, bottom: number];
+
+/** What the agent ought to look like. */
+export interface TruthCharacter {
+  /** A picture of it is given. */
+  given: boolean;
+  /** Width and height of the picture that the boxes are about. */
+  size: [number, number];
+  boxes: { mouth: Box; eyes: Box };
+  /** Mean colours of the mouth's box with the mouth closed and open, RGB. */
+  mouth: { closed: number[]; open: number[] };
+  /** Characters made small, RGB [27, 48, 3], the right one first. */
+  faces: Uint8Array[];
+}
 
 /** What is different from the recording `of`, whose name is that of a folder beside this one. */
 export interface Swap {
@@ -92,6 +124,10 @@ export interface Truth {
   otherTypes: string[];
   /** Length asked of the generator, in seconds; null: not said. */
   seconds: number | null;
+  /** Of records that tell of it: what the agent is told, looks like, sounds like. */
+  prompt?: TruthPrompt;
+  character?: TruthCharacter;
+  agentVoice?: { given: boolean };
 }
 
 /** Samples per second in which `pauses` count. */
@@ -145,6 +181,8 @@ export function parseTruth(text: string, path: string): Truth {
   const read = objects(record, "events").map((event) => readEvent(event, units));
   const swap = isGiven(record, "swap") ? record.object("swap") : null;
   const seed = isGiven(record, "seed") ? record.whole("seed", [0, Number.MAX_SAFE_INTEGER]) : null;
+  const part = (key: string) => isGiven(record, key) ? record.object(key) : null;
+  const [prompt, character, voice] = [part("prompt"), part("character"), part("agent_voice")];
   record.refuseMisspelt();
   return {
     units,
@@ -154,10 +192,62 @@ export function parseTruth(text: string, path: string): Truth {
     timeline,
     swap: swap && { kind: swap.oneOf("kind", ["card", "question"]), of: readText(swap, "of") },
     seconds: isGiven(record, "seconds") ? record.number("seconds", [0, 1e6]) : null,
+    ...(prompt
+      ? { prompt: { kind: prompt.oneOf("kind", promptKinds), text: readText(prompt, "text") } }
+      : {}),
+    ...(character ? { character: readCharacter(character) } : {}),
+    ...(voice ? { agentVoice: { given: voice.boolean("given") } } : {}),
   };
 }
 
-const types = ["question", "interruption", "distraction", "naming", "greeting", "story"];
+function readCharacter(fields: Fields): TruthCharacter {
+  const [boxes, mouth] = [fields.object("boxes"), fields.object("mouth")];
+  const [width = 0, height = 0] = numbers(fields, "size", 2);
+  if (!(width > 0 && height > 0)) throw fields.error("size", "a width and a height in pixels");
+  const box = (key: string): Box => {
+    const [left = 0, right = 0, top = 0, bottom = 0] = numbers(boxes, key, 4);
+    const isInside = 0 <= left && left < right && right <= width && 0 <= top && top < bottom &&
+      bottom <= height;
+    if (!isInside) throw boxes.error(key, "left, right, top and bottom of a part of the picture");
+    return [left, right, top, bottom];
+  };
+  const faces = isGiven(fields, "faces") ? fields.list("faces", anyLength) : [];
+  return {
+    given: fields.boolean("given"),
+    size: [width, height],
+    boxes: { mouth: box("mouth"), eyes: box("eyes") },
+    mouth: { closed: numbers(mouth, "closed", 3), open: numbers(mouth, "open", 3) },
+    faces: faces.map((face) => {
+      const bytes = typeof face === "string" ? fromBase64(face) : null;
+      if (bytes?.length === faceBytes) return bytes;
+      throw fields.error("faces", `a list of ${faceBytes} bytes each, in base64`);
+    }),
+  };
+}
+
+/** Null: it isn't base64. */
+function fromBase64(text: string): Uint8Array | null {
+  try {
+    return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  } catch {
+    return null;
+  }
+}
+
+function numbers(fields: Fields, key: string, count: number): number[] {
+  const list = fields.list(key, anyLength);
+  const isNumber = (item: unknown): item is number => Number.isFinite(item);
+  if (list.length === count && list.every(isNumber)) return list;
+  throw fields.error(key, `a list of ${count} numbers`);
+}
+
+/** A character made small. */
+export const faceSize = { width: 48, height: 27 };
+const faceBytes = faceSize.width * faceSize.height * 3;
+
+const types = [
+  ...["question", "interruption", "distraction", "naming", "greeting", "story", "waiting"],
+];
 
 /** An event; its type alone where nothing is measured of it. @throws InputError when the type is nearly
  * a known one: a misspelt event would be missing in every figure. */
@@ -197,6 +287,8 @@ function readEvent(event: Fields, units: number): TruthEvent | string {
       return { type, start: unit("start"), words: words(event) };
     case "story":
       return { type, ...span() };
+    case "waiting":
+      return { type, instead: readText(event, "instead"), start: unit("start") };
     default: {
       const near = nearest(type.toLowerCase(), types);
       if (near !== undefined) throw event.error("type", `"${near}": did you mean that?`);
