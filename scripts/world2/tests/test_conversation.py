@@ -155,6 +155,21 @@ class Told(unittest.TestCase):
         self.assertTrue(all(conditions.CONDITIONS["prompts"](seed, 10).prompt for seed in SEEDS))
 
 
+class Words(unittest.TestCase):
+    def test_a_little_word_ends_at_its_first_silence_and_loses_what_comes_after(self):
+        rng = np.random.default_rng(3)
+        hop = agents.HOP
+        for silent_from, ends in ((10, 10), (4, 8), (14, 14)):
+            sound = 0.1 * rng.standard_normal(25 * hop).astype(np.float32)
+            sound[silent_from * hop : max(12, silent_from + 2) * hop] *= 0.02
+            made = agents.ended(sound)
+            self.assertEqual(len(made), ends * hop + agents.FADE)
+            self.assertAlmostEqual(float(np.sqrt(np.mean(made**2))), 0.1, 2)
+            self.assertLess(abs(made[-1]), 0.01)
+        short = 0.1 * rng.standard_normal(3 * hop).astype(np.float32)
+        np.testing.assert_array_equal(agents.ended(short), short)
+
+
 class Prompts(unittest.TestCase):
     def test_evaluations_phrasings_are_others_of_trainings_words(self):
         low = lambda texts: {word for text in texts for word in text.lower().rstrip(".").split()}
