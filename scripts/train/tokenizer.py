@@ -67,14 +67,14 @@ def tokenizer_json(words=None):
 class Tokens:
     """A tokenizer.json as training uses it. `filler` and `continues` are ids."""
 
-    def __init__(self, json, filler, ask=None, vocabulary=tuple(vocabulary())):
-        """vocabulary: the words of the world. ask: gives the engine's answer to {tokenizer, texts}, for texts that aren't words of the
-        world in the world's own tokenizer."""
+    def __init__(self, json, filler, ask=None, words=None):
+        """words: the vocabulary of the world (default: world 1's). ask: gives the engine's answer to
+        {tokenizer, texts}, for texts that aren't words of the world in the world's own tokenizer."""
         self.json, self.filler, self.ask = json, filler, ask
         self.added = {token["content"]: token["id"] for token in json["added_tokens"]}
         self.continues = self.added[CONTINUES]
         self.pieces = {id: piece for piece, id in json["model"]["vocab"].items()}
-        self.known, self.vocabulary = {}, list(vocabulary)
+        self.known, self.vocabulary = {}, vocabulary() if words is None else words
         if json["model"].get("ignore_merges") and json["pre_tokenizer"].get("add_prefix_space"):
             vocab = json["model"]["vocab"]
             for word in self.vocabulary:
