@@ -22,6 +22,7 @@ import {
   attentionTiles,
   tileGroups,
 } from "./attention_tiles.ts";
+import { attentionPairs, fitsPairs, pairsOfLane, pairSplits } from "./attention_pairs.ts";
 import mergeCode from "./attention_merge.wgsl" with { type: "text" };
 import type { Gpu } from "../gpu/device.ts";
 import { textureRows, textureSource } from "../gpu/texture.ts";
@@ -75,6 +76,8 @@ export interface AttentionVariant {
   keys: 1 | 4;
   /** By tiles in workgroup memory (attention_tiles.ts): of the rest only `splits` counts then. */
   tiles?: AttentionTiles | undefined;
+  /** By pairs of a row and a head, so many in a lane (attention_pairs.ts): of the rest only `splits` counts. */
+  pairs?: number | undefined;
 }
 
 /** What attention's speed depends on. */
@@ -132,8 +135,14 @@ export function attentionVariants(gpu: Gpu, shape: AttentionShape): Map<string, 
   // Accumulators of one lane: 128 floats compile in reasonable time on a CPU.
   if (queries > 1) variants.push({ ...first, queries: 1 });
   else if (group > 1 && group * shape.headDim <= 128) variants.push({ ...first, queries: group });
-  const nameOf = ({ texture, lanes, queries, splits, keys, tiles }: AttentionVariant) =>
-    tiles
+  if (fitsPairs(gpu) && shape.slots >= longHistory) {
+    const pairs = pairsOfLane(gpu, shape);
+    variants.push({ ...first, pairs, splits: pairSplits(shape) });
+  }
+  const nameOf = ({ texture, lanes, queries, splits, keys, tiles, pairs }: AttentionVariant) =>
+    pairs
+      ? `pairs ${lanes} x ${pairs}, splits ${splits}`
+      : tiles
       ? `tiles ${tiles.pairs} x ${tiles.keys}, sums ${tiles.sums}, splits ${splits}` +
         (tiles.unpacked ? ", unpacked" : "")
       : `${
@@ -142,6 +151,9 @@ export function attentionVariants(gpu: Gpu, shape: AttentionShape): Map<string, 
         (keys > 1 ? `, keys ${keys}` : "");
   return new Map(variants.map((variant) => [nameOf(variant), variant]));
 }
+
+/** Slots from which on loading the keys, not launching, is what attention costs on a CPU. */
+export const longHistory = 1024;
 
 /** Workgroups that keep a large card busy to the end. */
 const wantedGroups = 4 * card.units;
@@ -196,7 +208,7 @@ const mergeSizes = new UniformStruct("Sizes", { u32: "rows splits vectors result
  * Steps for attention; a row that sees no key gives zeros. What lies in unseen slots is never used,
  * so empty ones may hold anything.
  *
- * Offsets are multiples of 4, those of f16 tensors of 8; `out` has another buffer than `q`.
+ * Offsets are multiples of 4, those of caches of 8; `out` has another buffer than `q`.
  *
  * @param variant Set by tests and tuning.
  * @throws RangeError when shapes don't fit.
@@ -210,7 +222,7 @@ export function attention(
   const shape = checkedShape(args);
   const { rows, slots } = shape;
   const chosen = { ...attentionVariant(gpu, shape), ...variant };
-  const { texture, lanes, queries, splits, keys: read, tiles: inTiles } = chosen;
+  const { texture, lanes, queries, splits, keys: read, tiles: inTiles, pairs } = chosen;
   const half = keys.dtype === "f16";
   const group = heads / kvHeads;
   const whole = splits === 1;
@@ -227,6 +239,10 @@ export function attention(
   const joined = () => whole ? [] : [mergeStep(gpu, args, shape, splits, results)];
   if (inTiles) {
     return [attentionTiles(gpu, { ...args, results }, shape, inTiles, splits, cost), ...joined()];
+  }
+  if (pairs) {
+    const form = { splits, partial: !whole };
+    return [attentionPairs(gpu, { ...args, results }, shape, form, cost), ...joined()];
   }
   // Small tensors are read as uniforms where storage buffers are slow.
   const small = (tensor: Tensor, name: string, type: string) =>
@@ -356,8 +372,8 @@ function checkedShape(args: AttentionArguments): AttentionShape {
   const cache = [slots, kvHeads * headDim];
   checkTensors(name, {
     q: [q, "f32", [rows, heads * headDim], 4],
-    keys: [keys, dtype, cache, dtype === "f16" ? 8 : 4],
-    values: [values, dtype, cache, dtype === "f16" ? 8 : 4],
+    keys: [keys, dtype, cache, 8],
+    values: [values, dtype, cache, 8],
     ranks: [ranks, "i32", [slots], 4],
     tokenTable: [tokenTable, "i32", [rows, 8], 4],
     held: [held, "i32", [4], 4],

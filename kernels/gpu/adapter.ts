@@ -182,6 +182,8 @@ export interface Traits {
   readonly subgroupBarrier: boolean;
   /** Kernels may compute in half precision. */
   readonly halves: boolean;
+  /** Kernels may read words of 64 bits. */
+  readonly wide: boolean;
 }
 
 /** The traits that an adapter's own description tells. */
@@ -190,8 +192,10 @@ export function traitsOf(
   subgroup = 0,
   subgroupBarrier = false,
   halves = false,
+  wide = false,
 ): Traits {
-  return { cpu, lanes: cpu ? 8 : 64, texturesFaster: cpu, subgroup, subgroupBarrier, halves };
+  const lanes = cpu ? 8 : 64;
+  return { cpu, lanes, texturesFaster: cpu, subgroup, subgroupBarrier, halves, wide };
 }
 
 /** The choice by which measuring overrules `texturesFaster`: "textures" or "buffers". */

@@ -28,6 +28,7 @@ const storage = STORAGE | UNIFORM | COPY_SRC | COPY_DST;
 /** TypeScript's library may lack their names. */
 const subgroups = "subgroups" as GPUFeatureName;
 const subgroupBarrier = "wgpu-subgroup-barrier" as GPUFeatureName;
+const wide = "wgpu-shader-int64" as GPUFeatureName;
 
 /** Opens a device with subgroup operations where they can be had. Deno doesn't list the features, but
  * grants them (denoland/deno, 2.9.6). */
@@ -35,7 +36,9 @@ async function withSubgroups(
   adapter: GPUAdapter,
   { requiredFeatures, ...rest }: { requiredFeatures: GPUFeatureName[] } & GPUDeviceDescriptor,
 ): Promise<GPUDevice> {
-  for (const more of [[subgroups, subgroupBarrier], [subgroups]]) {
+  const { isFallbackAdapter: cpu } = adapter.info;
+  const all = [subgroups, subgroupBarrier];
+  for (const more of [...(cpu ? [[...all, wide]] : []), all, [subgroups]]) {
     try {
       return await adapter.requestDevice({
         ...rest,
@@ -125,6 +128,7 @@ export class Gpu {
         device.features.has(subgroups) ? adapter.info.subgroupMinSize : 0,
         device.features.has(subgroupBarrier),
         device.features.has("shader-f16"),
+        device.features.has(wide),
       ),
     );
   }

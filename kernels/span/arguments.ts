@@ -107,4 +107,7 @@ export interface WholeVariant {
   /** A workgroup is one subgroup whose lanes run in step, as a SIMD register's do, so that what one lane
    * wrote is there for all without a workgroup's barrier: only where measuring has shown it. */
   inStep: boolean;
+  /** Attention in launches of its own, by pairs of a row and a head (attention_pairs.ts), which parts the keys
+   * among all cores: for long histories. */
+  apart: boolean;
 }

@@ -3,7 +3,7 @@
  * per head of q and k, rotary positions, SwiGLU. As a launch for every product, norm and attention (for
  * GPUs and many rows), or as whole layers in a launch (whole.ts).
  */
-import { attention } from "../attention/attention.ts";
+import { attention, longHistory } from "../attention/attention.ts";
 import { qkRotary } from "../attention/qk_rotary.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Step } from "../gpu/plan.ts";
@@ -61,16 +61,22 @@ export function spanVariants(gpu: Gpu, shape: SpanShape): Map<string, SpanVarian
     const { lanes } = gpu.traits;
     const perSet = rows / sets;
     // Whole layers read every weight once for each workgroup: many rows are better off with products.
-    const whole = { form: "whole", rows: lanes, inStep: false } as const;
+    const whole = { form: "whole", rows: lanes, inStep: false, apart: false } as const;
     if (rows <= 4 * lanes) all.unshift(whole);
     else all.push(whole);
     if (perSet > lanes / 2) all.push({ ...whole, rows: lanes / 2 });
-    if (gpu.traits.subgroupBarrier) all.push({ ...whole, inStep: true });
+    const inStep = gpu.traits.subgroupBarrier;
+    if (inStep) all.push({ ...whole, inStep });
+    if (shape.slots >= longHistory) {
+      all.unshift({ ...whole, apart: true });
+      if (inStep) all.push({ ...whole, apart: true, inStep });
+    }
   }
   const nameOf = (variant: SpanVariant) =>
     variant.form === "launches"
       ? "launches"
-      : `whole layers, ${variant.rows} rows${variant.inStep ? ", in step" : ""}`;
+      : `whole layers, ${variant.rows} rows${variant.inStep ? ", in step" : ""}` +
+        (variant.apart ? ", attention apart" : "");
   return new Map(all.map((variant) => [nameOf(variant), variant]));
 }
 

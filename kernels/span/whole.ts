@@ -13,6 +13,7 @@
  * every row at a time. In attention a lane has a row. Sums run in the order of matmul_registers.wgsl
  * and of attention.wgsl with four keys handed round, so that both give the same bits.
  */
+import { attentionPairs, pairSplits } from "../attention/attention_pairs.ts";
 import { rotationCode } from "../attention/qk_rotary.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { copy, type Dispatch, dispatch, type Step } from "../gpu/plan.ts";
@@ -20,6 +21,7 @@ import {
   byteOffset,
   elementBytes,
   type FloatType,
+  reshape,
   rows as rowsOf,
   scratchTensor,
   type Tensor,
@@ -166,7 +168,7 @@ export function wholeSteps(
   gpu: Gpu,
   args: WholeArguments,
   weights: WholeWeights,
-  { rows: most, inStep }: Pick<WholeVariant, "rows" | "inStep">,
+  { rows: most, inStep, apart }: Pick<WholeVariant, "rows" | "inStep" | "apart">,
 ): Step[] {
   const { x, sets = 1, wanted, ends } = args;
   const [rows = 0] = x.shape;
@@ -186,7 +188,7 @@ export function wholeSteps(
   for (let start = 0; start < end;) {
     const isLast = start === lastAttention;
     const meets = start === 0 ? firstAttention : start + phases;
-    const next = isLast || (alone && !args.look) ? end : meets;
+    const next = isLast || (alone && !args.look && !apart) ? end : meets;
     // Of the last layer only the workgroups with wanted rows.
     const few = !alone && isLast;
     const from = few ? Math.floor(wanted.first / tile) : 0;
@@ -194,7 +196,12 @@ export function wholeSteps(
     if (args.look && start > 0) {
       steps.push(...looking(gpu, args, args.look, work, tile, (start - firstAttention) / phases));
     }
-    steps.push(launch(gpu, args, weights, work, { inStep, tile, from, to, start, end: next }));
+    const part = { inStep, tile, from, to, start, end: next, partials: undefined };
+    if (apart && start > 0) {
+      const layer = (start - firstAttention) / phases;
+      const { step, partials } = attended(gpu, args, weights, work, { ...part, layer });
+      steps.push(step, launch(gpu, args, weights, work, { ...part, partials }));
+    } else steps.push(launch(gpu, args, weights, work, part));
     start = next;
   }
   return steps;
@@ -206,6 +213,63 @@ function workWidth(
   { channels }: WholeWeights,
 ): number {
   return hidden + (2 * heads + 2 * kvHeads) * headDim + inner + Math.max(...channels ?? [0]);
+}
+
+/** Attention of a layer in a launch of its own: its partial sums are what the next launch begins with. */
+function attended(
+  gpu: Gpu,
+  args: WholeArguments,
+  weights: WholeWeights,
+  work: Tensor,
+  { tile, from, to, layer }: Pick<Part, "tile" | "from" | "to"> & { layer: number },
+): { step: Dispatch; partials: Partials } {
+  const { label, sizes, x, tokenTable, stacked, ranks, held } = args;
+  const { hidden, heads, kvHeads, headDim } = sizes;
+  const [all = 0] = x.shape;
+  const [, slots = 0, width = 0] = stacked.keys.shape;
+  const firstRow = from * tile;
+  const dtype = stacked.keys.dtype === "f16" ? "f16" : "f32";
+  const shape = {
+    rows: Math.min(all, to * tile) - firstRow,
+    slots,
+    heads,
+    kvHeads,
+    headDim,
+    dtype,
+  } as const;
+  const splits = pairSplits(shape);
+  const results = scratchTensor(gpu, "attention partials", [all * heads * splits * (headDim + 4)]);
+  const ofLayer = (cache: Tensor) => reshape(rowsOf(cache, layer, 1), [slots, width]);
+  const step = attentionPairs(
+    gpu,
+    {
+      label: `${label} ${layer}`,
+      q: { ...work, offset: work.offset + tile * hidden },
+      keys: ofLayer(stacked.keys),
+      values: ofLayer(stacked.values),
+      ranks,
+      tokenTable,
+      held,
+      results,
+    },
+    shape,
+    {
+      splits,
+      partial: true,
+      firstRow,
+      tiles: {
+        rows: tile,
+        stride: tile * workWidth(sizes, weights) / 4,
+        rowStride: (heads + 2 * kvHeads) * headDim / 4,
+      },
+    },
+    {
+      flops: 4 * shape.rows * heads * slots * headDim,
+      bytes: 2 * slots * width * elementBytes(dtype),
+      bytesPerToken: 2 * width * elementBytes(dtype),
+    },
+  );
+  return { step, partials: { results, splits } };
 }
 
 /** Hands the queries of a layer, as a launch left them, to the steps that look at them. */
@@ -237,6 +301,13 @@ interface Part {
   to: number;
   start: number;
   end: number;
+  /** Of the attention that stands before `start`, where it is apart. */
+  partials: Partials | undefined;
+}
+
+interface Partials {
+  results: Tensor;
+  splits: number;
 }
 
 function launch(
@@ -244,7 +315,7 @@ function launch(
   args: WholeArguments,
   weights: WholeWeights,
   work: Tensor,
-  { inStep, tile, from, to, start, end }: Part,
+  { inStep, tile, from, to, start, end, partials }: Part,
 ): Dispatch {
   const { label, sizes, x, tokenTable, stacked, ranks, held, turns, axes, eps, headEps, ends } =
     args;
@@ -305,6 +376,8 @@ function launch(
     gate_at: qkvTexels + outputTexels,
     down_at: qkvTexels + outputTexels + gateTexels,
     ends: ends !== undefined,
+    joins: partials !== undefined,
+    splits: partials?.splits ?? 1,
     layers: weights.layers,
     sound_channels: sound,
     picture_channels: pictures,
@@ -344,14 +417,15 @@ function launch(
     values,
     tokenTable,
     held,
-    rank.binding,
+    partials?.results ?? rank.binding,
     uniform(weights.norms),
     uniform(turns),
     uniform(axes),
     panelBinding(weights.panels),
     ...(ends ? [ends.z, ends.biases] : []),
   ];
-  const cost = costOf(args, weights, Math.min(rows, to * tile) - from * tile, start, end);
+  const count = Math.min(rows, to * tile) - from * tile;
+  const cost = costOf(args, weights, count, start + (partials ? 1 : 0), end);
   return dispatch(gpu, `layers ${label}`, pipeline, bindings, [to - from, 1, 1], cost);
 }
 

@@ -15,6 +15,7 @@
 //   token_table [rows][8]: {slot, limit, own, time, height, width, 0, 0}
 //   held      {used, noisy_start, noisy_end, 0}: the slots that hold keys
 //   ranks     [slots] in vec4
+//   partials  where attention is apart (attention_pairs.wgsl): [rows][heads][splits][head_dim + 4]
 //   norms     [layers][2][head_dim] in vec4: of q, of k
 //   turns     [head_dim / 2] in vec4: turns of each pair per position, times 2^32; axes likewise
 //   weight    by layer: panels of q, k, v; of output; of gate and up; of down (packed_weight.ts); then those
@@ -29,7 +30,11 @@
 @group(0) @binding(4) var<storage, read_write> values: array<{{cache}}>;
 @group(0) @binding(5) var<storage, read> token_table: array<vec4i>;
 @group(0) @binding(6) var<storage, read> held: array<vec4i>;
+#if joins
+@group(0) @binding(7) var<storage, read> partials: array<vec4f>;
+#else
 @group(0) @binding(7) {{ranks}}
+#end
 @group(0) @binding(8) var<uniform> norms: array<vec4f, {{norms}}>;
 @group(0) @binding(9) var<uniform> turns: array<vec4u, {{eights}}>;
 @group(0) @binding(10) var<uniform> axes: array<vec4u, {{eights}}>;
@@ -98,10 +103,12 @@ fn cached(value: vec4f) -> {{cache}} {
 #end
 }
 
+#if !joins
 fn rank_at(slot: u32) -> i32 {
   let i = sizes.ranks + slot;
   return ranks[i >> 2u][i & 3u];
 }
+#end
 
 #if ends
 // Where a row's latents start in those of a set.
@@ -202,6 +209,26 @@ fn main(
         }
       }
     } else if (kind == 2u) {
+#if joins
+      // A lane joins four elements of a head: a mean of the splits', weighted by their sums under one maximum.
+      for (var i = lane; i < count * {{heads}}u * head; i += {{lanes}}u) {
+        let at = (first * {{heads}}u + i / head) * {{splits}}u * (head + 1u);
+        var highest = lowest;
+        var sum = 0.0;
+        var total = vec4f();
+        for (var split = 0u; split < {{splits}}u; split++) {
+          let part = at + split * (head + 1u);
+          let weight = partials[part + head].xy;
+          let top = max(highest, weight.x);
+          let old = exp2(highest - top);
+          let now = exp2(weight.x - top);
+          total = total * old + partials[part + i % head] * now;
+          sum = sum * old + weight.y * now;
+          highest = top;
+        }
+        work[base + heads_at + i] = select(vec4f(), total / sum, sum > 0.0);
+      }
+#else
       // A lane takes {{queries}} queries of a row that share a kv head; the lanes read four keys together, and each
       // gets all of them. The sums are scaled once for the four.
       let row = min(lane, {{rows}}u - 1u);
@@ -300,6 +327,7 @@ fn main(
 #end
         }
       }
+#end
     } else {
       // A product: a lane makes 8 outputs of all rows. Each lane reads one row and hands it round.
       var from_work = base;

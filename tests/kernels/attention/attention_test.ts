@@ -7,6 +7,7 @@ import {
   attentionVariant,
   attentionVariants,
 } from "../../../kernels/attention/attention.ts";
+import { fitsPairs } from "../../../kernels/attention/attention_pairs.ts";
 import type { AttentionTiles } from "../../../kernels/attention/attention_tiles.ts";
 import { Gpu } from "../../../kernels/gpu/device.ts";
 import { tune } from "../../../kernels/measure/tune.ts";
@@ -211,6 +212,40 @@ for (const [dtype, shape, tiles] of tileForms) {
       }
     },
   );
+}
+
+for (
+  const [dtype, shape] of [
+    ["f32", nano],
+    ["f16", nano],
+    ["f32", { heads: 4, kvHeads: 1, headDim: 24 }],
+  ] as const
+) {
+  const name = `${shape.heads}/${shape.kvHeads}/${shape.headDim} ${dtype}`;
+  withGpu(`attention() by pairs of a row and a head, ${name}`, async (gpu) => {
+    if (!fitsPairs(gpu)) return;
+    const next = random(23);
+    const { window, prefill, pass, noisy } = randomStream(next);
+    const { ranks, used, noisyStart, noisyEnd } = window;
+    const stream = { ...shape, ranks, used, scratch: [noisyStart, noisyEnd] as const, dtype };
+    // Rows that fill several workgroups, of which the last isn't full; some see nothing.
+    const odd = { ...shape, ranks: plainRanks(next, 131), used: 120, dtype };
+    const oddRows = Array.from({ length: 37 }, (_, slot): Row => {
+      const sight = slot % 3 > 0 ? { limit: slot % 9, own: 20 } : { limit: -100, own: -100 };
+      return { slot, sight };
+    });
+    const few = Math.floor(8 / (shape.heads / shape.kvHeads));
+    const cases: [Case, splits: number][] = [
+      [{ ...stream, rows: [...prefill, ...pass, ...noisy].slice(-few) }, 1],
+      [{ ...stream, rows: pass.slice(-1) }, 3],
+      [{ ...odd, rows: oddRows, scratch: [123, 130] }, 11],
+      [{ ...odd, rows: oddRows.slice(3, 4), used: 0, scratch: [0, 0] }, 1],
+    ];
+    // Kernels of many pairs take long to compile.
+    for (const [given, splits] of cases.slice(0, dtype === "f16" ? 2 : 4)) {
+      await compare(gpu, problem(gpu, next, given), { pairs: 1, splits });
+    }
+  });
 }
 
 withGpu("the tuner checks tiles and finds them right", async (gpu) => {

@@ -1,6 +1,7 @@
 /** Layers in whole and with a launch each, against the plain float64 Transformer. */
 import { assertEquals } from "@std/assert";
 import type { ModelConfig } from "../../../engine/config/config.ts";
+import { longHistory } from "../../../kernels/attention/attention.ts";
 import { rotaryTurns } from "../../../kernels/attention/qk_rotary.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
 import type { Step } from "../../../kernels/gpu/plan.ts";
@@ -218,7 +219,12 @@ for (const [index, one] of cases.entries()) {
     const apart = launched(gpu, sizes, dtype, matrices);
     const tokens = tensorFrom(gpu, "tokens", [rowList.length, 8], table);
     const shape = { ...sizes, rows: one.rows, sets, layers, slots, dtype, storage: dtype };
-    const variants = spanVariants(gpu, { ...shape, whole: true });
+    // Those of a long history too, which has attention in launches of its own.
+    const variants = new Map(
+      [slots, longHistory].flatMap((slots) => [
+        ...spanVariants(gpu, { ...shape, slots, whole: true }),
+      ]),
+    );
     for (const [variantName, variant] of variants) {
       const other = variant.form === "whole" && (variant.inStep || variant.rows < 8);
       if ((ends && variant.form === "launches") || (one.plain && other)) continue;
