@@ -12,7 +12,6 @@ import { type Dispatch, dispatch } from "../gpu/plan.ts";
 import { type Tensor, tensorBytes } from "../gpu/tensor.ts";
 import { fitsUniform, storageSource, uniformSource } from "../gpu/uniform.ts";
 import { UniformStruct } from "../gpu/uniform_struct.ts";
-import type { AttentionArguments, AttentionShape } from "./attention.ts";
 
 const sizes = new UniformStruct("Sizes", {
   u32:
@@ -20,17 +19,32 @@ const sizes = new UniformStruct("Sizes", {
     token_table held results`,
 });
 
+/** As attention.ts has it. */
+interface Shape {
+  rows: number;
+  slots: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  dtype: "f32" | "f16";
+}
+
+/** As attention.ts takes them; where the results go. */
+type Arguments =
+  & { label: string }
+  & Record<"q" | "keys" | "values" | "ranks" | "tokenTable" | "held" | "results", Tensor>;
+
 /** Pairs of a lane at most: more take seconds to compile. */
 const most = 6;
 
 /** Pairs of each lane, so that all workgroups are about equally full. */
-export function pairsOfLane(gpu: Gpu, { rows, heads, kvHeads }: AttentionShape): number {
+export function pairsOfLane(gpu: Gpu, { rows, heads, kvHeads }: Shape): number {
   const registers = Math.ceil((rows * heads) / kvHeads / gpu.traits.lanes);
   return Math.ceil(registers / Math.ceil(registers / most));
 }
 
 /** Parts of the keys that keep a few cores busy to the end; of at least 64 keys. */
-export function pairSplits({ slots, kvHeads }: AttentionShape): number {
+export function pairSplits({ slots, kvHeads }: Shape): number {
   return Math.max(1, Math.min(Math.ceil(8 / kvHeads), Math.floor(slots / 64)));
 }
 
@@ -55,10 +69,8 @@ export interface QueryTiles {
  */
 export function attentionPairs(
   gpu: Gpu,
-  { label, q, keys, values, ranks, tokenTable, held, results }:
-    & Omit<AttentionArguments, "out" | "heads" | "kvHeads" | "headDim">
-    & { results: Tensor },
-  { rows, heads, kvHeads, headDim, dtype }: AttentionShape,
+  { label, q, keys, values, ranks, tokenTable, held, results }: Arguments,
+  { rows, heads, kvHeads, headDim, dtype }: Shape,
   { splits, partial, firstRow = 0, tiles: at }: {
     splits: number;
     partial: boolean;
