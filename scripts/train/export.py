@@ -78,6 +78,15 @@ WORLD = (
     "It knows the words of its world and no others, sees cards with one to four shapes in six colours\nand five forms, and",
 )
 
+WORLD_2 = (
+    "on a world that they\nmake: 'show and tell' with agents of many looks and voices (`scripts/world2/`)",
+    "It looks and sounds like the picture and the sound that it is given (drawn characters, voices of Kokoro-82M,\n"
+    "Apache-2.0), and talks about coloured shapes on cards, in the manner that a prompt asks for: brief, in sentences,\n"
+    "only when asked.",
+    " Seeds 0-99999 of the world are for training,\n100000-199999 (with other characters, voices and phrasings) for evaluation.",
+    WORLD[3],
+)
+
 
 def origin(base):
     """What the weights began as, for the card."""
@@ -100,7 +109,7 @@ def card(name, base, c, out, stage, parameters, made_by=None):
         rows.append(f"| {log} | {figures['step']:,} | {figures['seconds'] / 60:.1f} | {text} |")
     metrics = measured(out)
     video = c["response"]["video"]
-    data, speaks, seeds, knows = WORLD
+    data, speaks, seeds, knows = WORLD if base.world == 1 else WORLD_2
     if folder := recordings(out):
         data, speaks, seeds, knows = f"on the recordings `{folder}`", "Its voice and face are theirs.", "", "It"
     made = f"Made by `cd scripts && {made_by}`." if made_by else (
