@@ -25,6 +25,7 @@ DEFAULT = NAMED["ada"]
 LITTLE = frozenset("it is was a there are i the on your you".split())
 SPEED, LITTLE_SPEED = 1.15, 1.3
 SOONEST, LATEST = 0.16, 0.3  # seconds at which a little word may end
+ARTICLE, ARTICLE_LEVEL = 0.13, 0.8  # 'a': so many seconds, at so much of the others' level
 SILENT, HOP = 0.15, SAMPLE_RATE // 50  # of its loudest 20 ms
 # How a word is written for it to be said as in a sentence.
 SPELT = {"a": "uh", "mm": "mmm"}
@@ -65,7 +66,10 @@ def word(said: str, voice: str) -> np.ndarray:
     text = SPELT.get(said, said) + "."
     if said not in LITTLE:
         return synthesizers.say(text, voice, SPEED)
-    return ended(synthesizers.say(text, voice, LITTLE_SPEED))
+    sound = synthesizers.say(text, voice, LITTLE_SPEED)
+    if said == "a":
+        return np.float32(ARTICLE_LEVEL) * faded(sound[: int(ARTICLE * SAMPLE_RATE)])
+    return ended(sound)
 
 
 def ended(sound: np.ndarray) -> np.ndarray:
@@ -78,7 +82,12 @@ def ended(sound: np.ndarray) -> np.ndarray:
         return sound
     silent = np.flatnonzero(part < SILENT * level.max())
     end = (soonest + int(silent[0] if len(silent) else np.argmin(part))) * HOP + FADE
-    cut = sound[:end].copy()
+    return faded(sound[:end])
+
+
+def faded(sound: np.ndarray) -> np.ndarray:
+    """The sound, faded out at its end, at an RMS of 0.1."""
+    cut = sound.copy()
     cut[-FADE:] *= np.linspace(1, 0, len(cut[-FADE:]), dtype=np.float32)
     return (cut * np.float32(0.1 / np.sqrt(np.mean(cut**2)))).clip(-0.9, 0.9)
 
