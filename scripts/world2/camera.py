@@ -52,7 +52,7 @@ def person(face, at: View) -> Look:
     )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def figure(face, at: View):
     """A function of mouth and lids: the person, premultiplied float32 [192, 336, 4]."""
     it = person(face, at)
@@ -108,15 +108,18 @@ class Scene:
         self.drawn = functools.lru_cache(maxsize=1500)(self._drawn)
         self.shown = functools.lru_cache(maxsize=400)(self._shown)
         self.body = functools.lru_cache(maxsize=400)(self._body)
+        self.flattened = functools.lru_cache(maxsize=None)(self._flattened)
+
+    def _flattened(self, mouth: int, lids: int) -> Array:
+        """float32 [height, 336, 4]: the person, made smaller up and down."""
+        tall = figure(self.face, self.view)(mouth, lids)
+        down = resampling(self.height, 192, person(self.face, self.view).cy, self.head[1], self.scale)
+        return (down @ tall.reshape(192, -1)).reshape(self.height, 336, 4)
 
     def _body(self, mouth: int, lids: int, sway: int) -> Array:
         """Premultiplied float32 [height, width, 4]. sway: -SWAYS//2 to SWAYS//2, in half pixels."""
-        picture = figure(self.face, self.view)(mouth, lids)
-        it = person(self.face, self.view)
-        x, y = self.head
-        down = resampling(self.height, 192, it.cy, y, self.scale)
-        right = resampling(self.width, 336, it.cx, x + sway / 2, self.scale)
-        return np.einsum("ry,yxc,sx->rsc", down, picture, right, optimize=True)
+        right = resampling(self.width, 336, person(self.face, self.view).cx, self.head[0] + sway / 2, self.scale)
+        return right @ self.flattened(mouth, lids)
 
     def _shown(self, card, index: int, wobble: int) -> Array:
         how = cards.held(self.view.seed, index, self.skin)

@@ -36,7 +36,7 @@ class Held:
 
     kind: str
     layout: int
-    size: float  # of its shapes, 0.85 to 1.1
+    size: float  # of its shapes, 0.88 to 1.06
     turn: float  # in the picture's plane, radians
     tilt: tuple[float, float]  # about its upright and level axes, radians
     hand: int  # 0: below, 1: left, 2: right, 3: none seen
@@ -52,7 +52,7 @@ def held(seed: int, index: int, skin: Colour) -> Held:
     return Held(
         kind=KINDS[int(rng.choice(len(KINDS), p=[0.25, 0.22, 0.22, 0.23, 0.08]))],
         layout=int(rng.integers(1 << 16)),
-        size=uniform(0.85, 1.1),
+        size=uniform(0.88, 1.06),
         turn=float(np.clip(rng.normal(0, 0.12), -0.35, 0.35)),
         tilt=(uniform(-0.6, 0.6), uniform(-0.45, 0.45)),
         hand=int(rng.integers(4)),
@@ -81,12 +81,12 @@ def flat(card: Card, how: Held) -> Array:
         at.box(cx, cy, half_x - 4, half_y - 4, (34, 34, 36))
         at.box(cx, cy, half_x - 5.5, half_y - 5.5, paper)
     ink = inked(COLOURS[colour], how, rng)
-    radius = (25 if count == 1 else 14.2 if count < 4 else 13.6) * how.size
+    radius = (24 if count == 1 else 12.6 if count < 4 else 12.2) * how.size * (0.92 if how.kind == "drawn" else 1)
     options = PLACES[count]
     for dx, dy in options[how.layout % len(options)]:
         # In a line of three and in a cross of four there is less room.
         room = 0.8 if (count == 3 and how.layout % len(options) >= 2) or (count == 4 and how.layout % 2) else 1
-        wobble = rng.uniform(-1.2, 1.2, 2) if how.kind in ("drawn", "sheet") else (0, 0)
+        wobble = rng.uniform(-0.7, 0.7, 2) if how.kind in ("drawn", "sheet") else (0, 0)
         x0, y0 = cx + dx * half_x + wobble[0], cy + dy * half_y + wobble[1]
         draw_shape(at, shape, x0, y0, radius * room, ink, how, rng)
     picture = at.rgba
@@ -134,7 +134,7 @@ def hand(at: Layer, how: Held):
     if how.hand == 3:
         return
     shade = mixed(how.skin, (30, 10, 10), 0.25)
-    deep = 7 + 6 * how.reach
+    deep = 5 + 5 * how.reach
     if how.hand == 0:
         x = WIDE * (0.3 + 0.4 * ((how.seed >> 3) % 100) / 100)
         ends = [((x, HIGH + 6.0), (x + 1, HIGH - deep))]

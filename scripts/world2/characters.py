@@ -47,14 +47,14 @@ class Character:
             max(0, int(np.floor(top - down))),
             min(HEIGHT, int(np.ceil(bottom + down))),
         )
-        thick = 6.5
-        low = my + faces.OPENS + thick
+        outline = 3 if it.style == "outlined" else 0
+        beside, thick, low = wide + 4 + outline, 5.5 + it.smile, my + faces.OPENS + 7
         (left, ey), (end, _) = faces.eye_places(it)
         high = faces.eye_half(it)[1]
-        side = 18 if it.glasses else 15
+        side = 18 if it.glasses else 17
         return {
-            "mouth": sides(cx - wide - 2, cx + wide + 2, my - thick, low),
-            "lips": sides(cx - wide - 8, cx + wide + 8, my - thick - 6, low + 6),
+            "mouth": sides(cx - beside, cx + beside, my - thick, low),
+            "lips": sides(cx - beside - 6, cx + beside + 6, my - thick - 6, low + 6),
             "eyes": sides(left - side, end + side, ey - max(high + 6, 15), ey + max(high + 3, 16)),
             "face": sides(cx - it.rx, cx + it.rx, it.cy - it.ry, it.cy + it.ry),
         }
@@ -73,6 +73,12 @@ class Character:
         whole = np.round(states.clip(low, 1) * scale).astype(int)
         return np.stack([parts.frame(*(int(v) for v in state)) for state in whole])
 
+    @property
+    def mouth_green(self) -> float:
+        """Below this level of green (0-255) a pixel of the mouth box is likely the open mouth's: how open it is
+        follows from the mean of max(0, level - green) over the box, whatever the skin."""
+        return 0.8 * self.look.skin[1]
+
     def mouth_colours(self) -> tuple[Array, Array]:
         """float32 [3] each: the mouth box's mean colour with the mouth closed and with it open, at rest. How
         open a mouth is in any picture of it, of whatever skin: where the box's mean lies between the two."""
@@ -85,7 +91,7 @@ def character(seed: int) -> Character:
     return Character(int(seed))
 
 
-NAMED = {"ada": 11, "bo": 12, "cleo": 13, "dev": 14}
+NAMED = {"ada": 36, "bo": 73, "cleo": 26, "dev": 64}
 
 
 def named() -> dict[str, Character]:
@@ -113,7 +119,7 @@ class Parts:
         )
         self.eyes = functools.lru_cache(maxsize=None)(lambda lids: faces.eyes(look, lids / (LIDS - 1)).at_phases())
         self.mouth = functools.lru_cache(maxsize=None)(lambda opening: faces.mouth(look, opening / (MOUTHS - 1)).at_phases())
-        self.still = functools.lru_cache(maxsize=64)(self._still)
+        self.still = functools.lru_cache(maxsize=32)(self._still)
 
     def _still(self, nod: int, sway: int) -> Array:
         picture = self.scene.copy()
@@ -139,7 +145,7 @@ class Parts:
 
 
 def whole(picture: Array) -> Array:
-    return (picture + 0.5).clip(0, 255).astype(np.uint8)
+    return (picture + np.float32(0.5)).astype(np.uint8)  # mixtures of colours stay in their range
 
 
 @functools.lru_cache(maxsize=4096)
@@ -147,7 +153,7 @@ def looked(seed: int) -> Look:
     return look(seed)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=16)
 def parts_of(seed: int) -> Parts:
     return Parts(looked(seed))
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from world.draw import box, ellipse
 
-from .layers import Layer, above, common, implicit, mixed, oval, rectangle, union, without
+from .layers import Layer, above, along, common, implicit, mixed, oval, rectangle, union, without
 from .looks import Look
 
 # Within an open mouth: the same for all, darker than any skin or lip.
-INSIDE, TONGUE, TEETH = (58, 10, 20), (196, 78, 88), (252, 248, 242)
+INSIDE, TONGUE, TEETH = (52, 6, 16), (148, 50, 60), (252, 248, 242)
 INK = (34, 26, 34)
 OPENS = 22.0  # pixels by which a mouth opens at the most
 
@@ -30,7 +30,7 @@ def shaded(look: Look, colour, cx: float, cy: float, reach: float):
     """The colour as the style has it: in 'soft' lit from the upper left."""
     if look.style != "soft":
         return colour
-    lit, dark = mixed(colour, (255, 255, 255), 0.2), mixed(colour, (30, 16, 40), 0.3)
+    lit, dark = mixed(colour, (255, 255, 255), 0.2), mixed(colour, (50, 14, 34), 0.28)
 
     def light(x, y):
         part = np.clip(0.42 + ((x - cx) * 0.5 + (y - cy) * 0.75) / (2 * reach), 0, 1)[..., None]
@@ -158,9 +158,8 @@ def hair_before(at: Layer, look: Look):
     if kind == "buzz":
         draw(without(common(oval(cx, cy - 1, rx + 1.5, ry + 1.5), above(cy - 4)), window), outline=False, alpha=0.8)
     elif kind == "parted":
-        split = cx + side * rx * 0.35
-        lobes = union(oval(split - side * rx * 0.95, cy + 14, rx * 1.02, ry * 0.98), oval(split + side * rx * 0.72, cy + 18, rx * 0.66, ry))
-        draw(without(upper(cy - 2), common(lobes, lambda x, y: brow - 12 - y)))
+        slanted = lambda x, y: brow - 4 + side * 0.3 * (x - cx) - y
+        draw(without(upper(cy - 2), common(oval(cx, cy + ry * 0.3, rx * 0.93, ry), slanted)))
     elif kind in ("fringe", "bob"):
         ends = without(upper(cy + (10 if kind == "bob" else 0)), rectangle(cx, brow + 60, rx * (0.84 + 0.08 * high), 60, 8))
         draw(ends)
@@ -185,7 +184,7 @@ def hair_before(at: Layer, look: Look):
     elif kind == "spikes":
         tips = [(cx - rx - 3, cy - ry * 0.3)]
         for i in range(7):
-            angle = np.pi * (1 - i / 6)
+            angle = np.pi * (0.9 - 0.8 * i / 6)
             tips.append((cx + (rx + 6) * np.cos(angle + 0.18), cy - 8 - (ry * 0.72) * np.sin(angle + 0.18)))
             tips.append((cx + (rx + 12 + 10 * size) * np.cos(angle), cy - 10 - (ry + 10 + 10 * size) * np.sin(angle)))
         tips += [(cx + rx + 3, cy - ry * 0.3), (cx, brow - 8)]
@@ -237,7 +236,7 @@ def features(look: Look) -> Layer:
     width = 2.2 + 2.6 * look.brow_heavy + (1.6 if look.brow == "bushy" else 0)
     for s in (-1, 1):
         bx, by = cx + s * look.eye_apart, cy - ry * 0.08 - 14 * look.eye_size - 1
-        inner, middle, outer = {"straight": (0, 0, 0), "arched": (1, -3.5, 1), "slanted": (3, 0, -2.5), "bushy": (0.5, -1.5, 1.5)}[look.brow]
+        inner, middle, outer = {"straight": (0, 0, 0), "arched": (1, -3.5, 1), "slanted": (1.5, -0.5, -1.5), "bushy": (0.5, -1.5, 1.5)}[look.brow]
         at.stroke([(bx - s * 8.5, by + inner), (bx, by + middle), (bx + s * 8.5, by + outer)], width, tint)
     return at
 
@@ -268,7 +267,7 @@ def eyes(look: Look, lids: float) -> Layer:
             white = oval(ex, ey, wide, opened)
             at.paint(oval(ex, ey - 0.4, wide + 1.1, opened + 1.1), line)
             at.paint(white, (252, 252, 250))
-            r = min(high * 0.66, wide * 0.6)
+            r = min(high * 0.74, wide * 0.62)
             at.paint(common(white, oval(ex, ey, r, r)), look.iris)
             at.paint(common(white, oval(ex, ey, r * 0.5, r * 0.5)), (14, 14, 20))
             if lids < 0.4:
@@ -302,21 +301,23 @@ def mouth(look: Look, opening: float) -> Layer:
     cx, my = mouth_place(look)
     at = layer(look, int(cx) - 40, int(my) - 26, 80, 64)
     wide = look.mouth_width * (1 - 0.16 * opening)
-    thick = 2.2 + 1.8 * look.full_lips
+    thick = (1.5 + 1.4 * look.full_lips) * (1 + 0.4 * opening)
     gap = OPENS * opening
     middle = my + gap * 0.5
-    at.ellipse(cx, middle, wide, thick + gap * 0.5, look.lips, outline=look.style == "outlined")
+    smiling = lambda shape: lambda x, y: shape(x, y + look.smile * ((x - cx) / look.mouth_width) ** 2)
+    at.paint(smiling(oval(cx, middle, wide, thick + gap * 0.5)), look.lips, outline=True)
     if opening > 0:
-        inside = oval(cx, middle, wide - 2.4, max(gap * 0.5, 0.5))
+        inside = smiling(oval(cx, middle, wide - 2.4, max(gap * 0.5, 0.5)))
         at.paint(inside, INSIDE)
         if gap > 6:
-            at.paint(common(inside, oval(cx, middle + gap * 0.5, wide * 0.62, gap * 0.3)), TONGUE)
-            at.paint(common(inside, above(my + min(gap * 0.24, 4.6))), TEETH)
+            at.paint(common(inside, oval(cx, middle + gap * 0.5, wide * 0.6, gap * 0.26)), TONGUE)
+            at.paint(common(inside, smiling(above(my + min(gap * 0.16, 3)))), TEETH)
     else:
-        at.stroke([(cx - wide + 1, my - 0.6), (cx, my + 0.8), (cx + wide - 1, my - 0.6)], 1.5, darker(look.lips, 0.55))
+        line = smiling(lambda x, y: along(x, y, [(cx - wide + 1, my), (cx + wide - 1, my)]) - 0.75)
+        at.paint(line, darker(look.lips, 0.55))
     if look.moustache:
         grown = darker(look.hair_colour if look.hair not in ("scarf", "beanie") else (62, 44, 34), 0.1)
-        ty = my - thick - 3
+        ty = my - 1.5 - 1.4 * look.full_lips - 3
         for s in (-1, 1):
             at.polygon([(cx, ty - 3.5), (cx + s * 9, ty - 2.5), (cx + s * 17, ty + 3), (cx + s * 9, ty + 2.4), (cx, ty + 2)], grown, soft=1)
     return at

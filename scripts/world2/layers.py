@@ -112,9 +112,9 @@ class Cut:
     def phase(self, right: int, down: int) -> tuple[Array, Array]:
         """Colour times cover and cover [h, w, 4], and 1 - cover [h, w, 1], moved by 0 or 1 half pixels."""
         if (right, down) not in self._phases:
-            height, width = self.size
             padded = np.pad(self._fine, ((down, FINE - down), (right, FINE - right), (0, 0)))
-            averaged = padded.reshape(height + 1, FINE, width + 1, FINE, 4).mean((1, 3))
+            corners = [padded[r::FINE, c::FINE] for r in range(FINE) for c in range(FINE)]
+            averaged = functools.reduce(np.add, corners) * np.float32(1 / FINE**2)
             self._phases[right, down] = averaged, 1 - averaged[..., 3:]
         return self._phases[right, down]
 

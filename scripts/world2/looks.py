@@ -73,6 +73,7 @@ class Look:
     mouth_width: float
     lips: Colour
     full_lips: float  # 0 to 1
+    smile: float  # by how much the corners of the mouth are higher
     glasses: str
     glasses_colour: Colour
     beard: str
@@ -107,15 +108,15 @@ def look(seed: int) -> Look:
     uniform = lambda low, high: float(rng.uniform(low, high))
     chance = lambda p: bool(rng.random() < p)
     skin = mixed(pick(SKINS), pick(SKINS), uniform(0, 0.3))
-    cloth = tinted(rng, (0.15, 0.75), (0.25, 0.9))
+    cloth = apart(lambda: tinted(rng, (0.15, 0.75), (0.25, 0.9)), [skin], 75)
     cover = cloth if hair in ("scarf", "beanie") else None
     hair_colour = cover or apart(lambda: mixed(pick(HAIR_COLOURS), pick(HAIR_COLOURS), uniform(0, 0.35)), [skin], 55)
     bright = (0.62, 0.97) if chance(0.7) else (0.2, 0.5)
     wall = apart(lambda: tinted(rng, (0.08, 0.5), bright), [hair_colour, skin], 60)
-    ry = uniform(47, 55)
+    ry = uniform(45, 56)
     return Look(
         *kind,
-        cx=168 + uniform(-14, 14),
+        cx=168 + uniform(-20, 20),
         cy=84 + uniform(-3, 4),
         rx=ry * uniform(0.72, 0.88),
         ry=ry,
@@ -138,6 +139,7 @@ def look(seed: int) -> Look:
         mouth_width=uniform(14, 18.5),
         lips=lip_colour(rng, skin),
         full_lips=uniform(0, 1),
+        smile=uniform(0.5, 5),
         glasses=pick(GLASSES[1:]) if chance(0.3) else "",
         glasses_colour=pick(((28, 28, 32), (120, 66, 30), (170, 36, 44), (40, 70, 140), (236, 236, 236))),
         beard=pick(BEARDS[1:]) if chance(0.28) and hair not in ("scarf", "plaits", "bunches") else "",
@@ -145,7 +147,7 @@ def look(seed: int) -> Look:
         extra=pick(EXTRAS),
         weave=pick(WEAVES),
         cloth=cloth,
-        cloth_second=apart(lambda: tinted(rng, (0.0, 0.8), (0.15, 0.98)), [cloth], 90),
+        cloth_second=apart(lambda: tinted(rng, (0.0, 0.8), (0.15, 0.98)), [cloth, skin], 75),
         broad=uniform(72, 96),
         scene_colours=(
             wall,
@@ -175,7 +177,7 @@ def distance(a, b) -> float:
 
 
 def lip_colour(rng, skin) -> Colour:
-    """Redder and darker than the skin, or made up."""
-    natural = (skin[0] * 0.74, skin[1] * 0.46, skin[2] * 0.5)
+    """Redder than the skin, or made up."""
+    natural = mixed((skin[0] * 0.84, skin[1] * 0.54, skin[2] * 0.56), (214, 96, 100), 0.25)
     made_up = ((186, 30, 56), (150, 34, 70), (206, 74, 92))[int(rng.integers(3))]
-    return mixed(natural, made_up, float(rng.choice([0, 0, 0.5, 1])))
+    return apart(lambda: mixed(natural, made_up, float(rng.choice([0, 0, 0.5, 1]))), [skin], 60)

@@ -1,7 +1,7 @@
 """A contact sheet of characters, as a PNG file.
 
     .venv/bin/python -m world2.sheet --out FILE [--first SEED] [--count N]      (in scripts/)
-    .venv/bin/python -m world2.sheet --out FILE --users                         users' pictures
+    .venv/bin/python -m world2.sheet --out FILE --users [--first SEED] [--count N]
 """
 
 import argparse
@@ -10,6 +10,10 @@ import zlib
 
 import numpy as np
 
+from world import draw, words
+from world.stream import FRAME
+
+from . import camera
 from .characters import character, named
 
 
@@ -37,13 +41,25 @@ def characters(first: int | None, count: int):
         yield from one.frames([0, 0.4, 1], [0, 0, 1], [0, 0, 0.6], [0, -0.5, 1])
 
 
+def users(first: int, count: int):
+    """With two cards each, twice as large as they are seen."""
+    for seed in range(first, first + count):
+        rng = np.random.default_rng(seed)
+        pick = lambda options: options[int(rng.integers(len(options)))]
+        shown = [(at * FRAME, (pick(list(words.COLOURS)), pick(words.SHAPES), pick([1, 2, 3, 4]))) for at in (0, 1)]
+        face, mouth = draw.face(rng), rng.uniform(0, 1, 2) * (rng.random(2) < 0.5)
+        yield from camera.user_frames(face, [(0, True)], shown, camera.view(seed), 2, mouth).repeat(2, 1).repeat(2, 2)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True, help="PNG file to write")
     parser.add_argument("--first", type=int, help="seed of the first character (the four named ones when absent)")
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--users", action="store_true", help="users before their cameras in place of characters")
     args = parser.parse_args()
-    write_png(args.out, tiled(list(characters(args.first, args.count)), 6))
+    drawn = users(args.first or 0, args.count) if args.users else characters(args.first, args.count)
+    write_png(args.out, tiled(list(drawn), 8 if args.users else 6))
 
 
 if __name__ == "__main__":
