@@ -18,7 +18,7 @@ import {
   comparedTables,
 } from "../compare/output.ts";
 import { paperWork } from "../compare/paper.ts";
-import { pageSections, sweepTables } from "../compare/page.ts";
+import { judgedFaults, pageSections, sweepTables } from "../compare/page.ts";
 import { sweepPlot } from "../compare/plots.ts";
 import { protocolOf } from "../compare/protocol.ts";
 import { isJudged, jobsOf, shownOf } from "../compare/recordings.ts";
@@ -322,6 +322,7 @@ async function comparison(
     const tables = [
       agentsTable(agents),
       ...compared.flatMap(comparedTables),
+      ...judgedFaults({ compared, pairs, unitMs }),
       ...(swept ? sweepTables(swept) : []),
     ];
     await print(tables.map(options.markdown ? tableMarkdown : tableText).join("\n"));

@@ -3,6 +3,7 @@ import { runAt } from "../eval/measures/activity.ts";
 import { unflag } from "../eval/figures/recording_result.ts";
 import type { Question } from "../eval/measures/truth.ts";
 import { truthRate } from "../eval/measures/truth.ts";
+import { type Table, tableOf } from "../reports/table.ts";
 import type { Answered, Traced } from "./result.ts";
 
 /** The first thing that went wrong. */
@@ -58,6 +59,38 @@ export function accounts(result: Answered, unitMs: number): Account[] {
     return { ...account, fault };
   });
 }
+
+/** How many questions went wrong first in which module: a row for each agent and condition. */
+export function faultsTable(
+  conditions: readonly { name: string; sides: readonly (readonly Answered[])[] }[],
+  letters: readonly string[],
+  unitMs: number,
+): Table {
+  const rows = conditions.flatMap(({ name, sides }) =>
+    sides.map((results, side) => {
+      const all = results.filter(({ swap }) => swap === null)
+        .flatMap((result) => accounts(result, unitMs))
+        .filter(({ isRight, fault }) => isRight !== null || fault !== null);
+      const modules = all.flatMap(({ fault }) => fault ? [fault.module] : []);
+      return { name: `${letters[side]}, ${name}`, questions: all.length, modules };
+    })
+  );
+  const found = new Set(rows.flatMap(({ modules }) => modules));
+  const columns = order.filter((name) => found.has(name));
+  return tableOf("Questions that went wrong, by what went wrong first", rows, [
+    ["", ({ name }) => name],
+    ["questions", ({ questions }) => `${questions}`],
+    ["wrong", ({ modules }) => `${modules.length}`],
+    ...columns.map((module) =>
+      [
+        module,
+        ({ modules }: (typeof rows)[number]) => `${modules.filter((one) => one === module).length}`,
+      ] as const
+    ),
+  ], ["an answer that the user's next turn or the recording's end cut off is wrong here, too"]);
+}
+
+const order = ["model", "activity", "endOfTurn", "read", "look", "answer", "speak"];
 
 /** The agent began to speak in a pause of the question. */
 function brokenPause(

@@ -8,10 +8,11 @@ import { type Table, tableOf } from "../reports/table.ts";
 import { number } from "../eval/figures/table.ts";
 import { soundRate } from "../score/activity.ts";
 import { timelinePlot } from "../score/timeline.ts";
-import { type Account, accounts } from "./faults.ts";
+import { type Account, accounts, faultsTable } from "./faults.ts";
 import { waits } from "./latency.ts";
 import { type Agent, agentsTable, type Compared, comparedTables, letters } from "./output.ts";
 import { sweepPlot, waitPlot } from "./plots.ts";
+import { isJudged } from "./recordings.ts";
 import type { Answered } from "./result.ts";
 import type { Known, Sweep } from "./sweep.ts";
 
@@ -61,9 +62,20 @@ export async function pageSections(parts: PageParts): Promise<Bench[]> {
     await conversationsToHear(parts),
     {
       ...{ name: "conversations", headline: "Every conversation: which module, unit and word" },
-      ...{ ...none, html: everyConversation(parts) },
+      ...{ ...none, tables: judgedFaults(parts), html: everyConversation(parts) },
     },
   ];
+}
+
+/** None where nothing has a truth record. */
+export function judgedFaults(
+  { compared, pairs, unitMs }: Pick<PageParts, "compared" | "pairs" | "unitMs">,
+): Table[] {
+  const conditions = compared.map(({ name }, at) => ({ name, sides: pairs[at] ?? [[], []] }));
+  const isAny = conditions.some(({ sides }) =>
+    sides.flat().some(({ live }) => isJudged(live.truth))
+  );
+  return isAny ? [faultsTable(conditions, letters, unitMs)] : [];
 }
 
 /** Points, and how far decisions and full runs agree. */

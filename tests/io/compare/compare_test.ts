@@ -245,6 +245,7 @@ browserTest(
     const { code, text } = await compared(args, open);
     assertEquals(code, 0);
     assertStringIncludes(text, "Settings and agents");
+    assertStringIncludes(text, "Questions that went wrong, by what went wrong first");
     assertMatch(await Deno.readTextFile(`${folder}/sweep.svg`), /^<svg .*response delay/s);
     const source = await Deno.readTextFile(page);
     const links = [...source.matchAll(/(?:src|href|url)\s*[=(]\s*["']?([^"')\s>]+)/g)]
