@@ -6,12 +6,14 @@ import {
   attentionOf,
   type AttentionShape,
 } from "../../kernels/attention/attention.ts";
+import { convKey, convOf, type ConvShape } from "../../kernels/codec/conv.ts";
 import { Gpu } from "../../kernels/gpu/device.ts";
 import type { Dispatch } from "../../kernels/gpu/plan.ts";
 import { productOf, type ProductShape } from "../../kernels/matmul/matmul_parts.ts";
 import { productKey } from "../../kernels/matmul/matmul_variant.ts";
 import { type Problem, tune, type Tuning } from "../../kernels/measure/tune.ts";
 import { attentionProblem } from "../../kernels/measure/tune_attention.ts";
+import { convProblem } from "../../kernels/measure/tune_conv.ts";
 import { spanProblem } from "../../kernels/measure/tune_span.ts";
 import { operandsProblem, productProblem } from "../../kernels/measure/tune_matmul.ts";
 import type { SpanShape } from "../../kernels/span/span.ts";
@@ -35,7 +37,11 @@ export async function tuneDevice(
     : products[0];
   // What is chosen first decides what the rest is: where operands lie is part of every product's shape, and
   // whole layers need no product or attention of their own.
-  const rest = { attentions: [] as AttentionShape[], products: [] as ProductShape[] };
+  const rest = {
+    attentions: [] as AttentionShape[],
+    products: [] as ProductShape[],
+    convs: [] as ConvShape[],
+  };
   const stages: (() => Problem[] | Promise<Problem[]>)[] = [
     () => heaviest ? [operandsProblem(gpu, heaviest)] : [],
     () => spans.map((shape) => spanProblem(gpu, shape)).filter(({ variants }) => variants.size > 1),
@@ -47,23 +53,39 @@ export async function tuneDevice(
       const texture = gpu.traits.texturesFaster;
       return rest.products.map((shape) => productProblem(gpu, { ...shape, texture }));
     },
+    () =>
+      rest.convs.map((shape) => convProblem(gpu, shape)).filter(({ variants }) =>
+        variants.size > 1
+      ),
   ];
   return await tune(gpu, stages, record, budgetMs, begin, isWrong);
 }
 
-/** The products and attentions of a tick, each once, those with the most operations first, and the spans
+/** The products, attentions and convolutions of a tick, each once, those with the most operations first, and the spans
  * that go through the layers. */
 export async function tickShapes(
   config: ModelConfig,
   settings: Settings,
   gpu: Gpu,
-): Promise<{ products: ProductShape[]; attentions: AttentionShape[]; spans: SpanShape[] }> {
+): Promise<{
+  products: ProductShape[];
+  attentions: AttentionShape[];
+  convs: ConvShape[];
+  spans: SpanShape[];
+}> {
   const { stages, model } = await tickOnPaper(config, settings, Gpu.onPaper(gpu));
-  const all = allLaunches(stages);
+  return {
+    ...launchShapes(allLaunches(stages)),
+    spans: [...model.backbone.spans.values()].sort((a, b) => b.rows - a.rows),
+  };
+}
+
+/** The shapes of launches that have variants, each once, those with the most operations first. */
+export function launchShapes(all: readonly Dispatch[]) {
   return {
     products: heaviestFirst(all, productOf, productKey),
     attentions: heaviestFirst(all, attentionOf, attentionKey),
-    spans: [...model.backbone.spans.values()].sort((a, b) => b.rows - a.rows),
+    convs: heaviestFirst(all, convOf, convKey),
   };
 }
 

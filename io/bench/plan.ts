@@ -13,11 +13,13 @@ import {
   workKinds,
   workTime,
 } from "../../engine/bench/roofline.ts";
+import { judgeCandidates } from "../../engine/bench/candidates.ts";
 import { bars, historyTraffic, judge, type JudgedKernel } from "../../engine/bench/judgement.ts";
 import { card } from "../../kernels/card/facts.ts";
 import { paperCheckpoint } from "../../engine/checkpoint/paper.ts";
 import { resolveSettings } from "../../engine/model/settings.ts";
 import { allLaunches, tickOnPaper } from "../../engine/roles/tick_plan.ts";
+import { launchShapes } from "../../engine/roles/tuning.ts";
 import { ownModel } from "../run/open_model.ts";
 import type { CommandSpec, Option } from "../cli/options.ts";
 import { askedSettings, benchModelOptions, checkChoice, modelFacts } from "./model.ts";
@@ -136,11 +138,17 @@ export async function plan(
   const launches = allLaunches(plans);
   const kernels = judge(launches);
   const history = historyTraffic(model.gpu, launches);
+  const deviceBytes = model.gpu.allocatedBytes;
+  const { products, convs } = launchShapes(launches);
+  const candidates = judgeCandidates(model.gpu, {
+    products: products.filter(({ rows }) => rows > 1).slice(0, 2),
+    convs: convs.slice(0, 1),
+  });
   const moved = transfers(model);
   const link = machine.linkBytesPerSecond;
   const unitSeconds = config.unit_ms / 1000;
   const placement = planPlacement(stages, moved, link, unitSeconds);
-  const memory = { deviceBytes: model.gpu.allocatedBytes, historyBytes: moved.historyBytes };
+  const memory = { deviceBytes, historyBytes: moved.historyBytes };
   const transferSeconds = {
     history: moved.historyBytes / link,
     slice: moved.sliceBytes / link,
@@ -170,29 +178,44 @@ export async function plan(
       memory,
       historyTraffic: history,
       kernels,
+      candidates,
     },
-    tables: [planTable(stages, workTime(launches, machine)), {
-      title: "Real time",
-      columns: ["", "", "ms", "of a unit"],
-      rows: [
-        share("both roles on one adapter", placement.fusedSeconds),
-        share("thinker", placement.thinkerSeconds),
-        share("performer, transfers included", placement.performerSeconds),
-        share("  slice to the performer", transferSeconds.slice, moved.sliceBytes),
-        share("  latents to the thinker", transferSeconds.latents, moved.latentBytes),
-        ["a whole history, once", bytesText(moved.historyBytes), ms(transferSeconds.history), null],
-        ["memory of an adapter with both roles", bytesText(memory.deviceBytes), null, null],
-      ],
-      notes: [adaptersNote(placement.adapters)],
-    }, {
-      title: "K and V that a tick's attention reads",
-      columns: ["", "GB"],
-      rows: [
-        ["each once per launch (counted above)", figure(history.least / 1e9)],
-        ["a lane for each row and head", figure(history.plain / 1e9)],
-        ["the forms that are taken", figure(history.taken / 1e9)],
-      ],
-    }, kernelTable(kernels)],
+    tables: [
+      planTable(stages, workTime(launches, machine)),
+      {
+        title: "Real time",
+        columns: ["", "", "ms", "of a unit"],
+        rows: [
+          share("both roles on one adapter", placement.fusedSeconds),
+          share("thinker", placement.thinkerSeconds),
+          share("performer, transfers included", placement.performerSeconds),
+          share("  slice to the performer", transferSeconds.slice, moved.sliceBytes),
+          share("  latents to the thinker", transferSeconds.latents, moved.latentBytes),
+          [
+            "a whole history, once",
+            bytesText(moved.historyBytes),
+            ms(transferSeconds.history),
+            null,
+          ],
+          ["memory of an adapter with both roles", bytesText(memory.deviceBytes), null, null],
+        ],
+        notes: [adaptersNote(placement.adapters)],
+      },
+      {
+        title: "K and V that a tick's attention reads",
+        columns: ["", "GB"],
+        rows: [
+          ["each once per launch (counted above)", figure(history.least / 1e9)],
+          ["a lane for each row and head", figure(history.plain / 1e9)],
+          ["the forms that are taken", figure(history.taken / 1e9)],
+        ],
+      },
+      kernelTable("Kernels on a card, judged by their code", kernels.slice(0, mostKernels)),
+      kernelTable(
+        "What tuning may choose for the two heaviest products and the heaviest convolution",
+        candidates,
+      ),
+    ],
     plots: [],
     model: modelFacts(name, config, settings),
     origin: { settings: { ...answering, machine } },
@@ -232,13 +255,13 @@ const ms = (seconds: number) => figure(1000 * seconds);
 /** Rows of the table of kernels: the rest is in JSON. */
 const mostKernels = 24;
 
-function kernelTable(kernels: readonly JudgedKernel[]): Table {
-  const missed = kernels.slice(0, mostKernels).flatMap(({ misses, form }) =>
+function kernelTable(title: string, kernels: readonly JudgedKernel[]): Table {
+  const missed = kernels.flatMap(({ misses, form }) =>
     misses.flatMap(({ bar, reason }) =>
       reason === null ? [] : [`${form} misses ${bar}: ${reason}.`]
     )
   );
-  return tableOf("Kernels on a card, judged by their code", kernels.slice(0, mostKernels), [
+  return tableOf(title, kernels, [
     ["first launch", ({ label }) => label],
     ["form", ({ form }) => form],
     ["launches", ({ launches }) => `${launches}`],

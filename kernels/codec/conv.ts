@@ -38,11 +38,11 @@ import code from "./conv.wgsl" with { type: "text" };
 import {
   checkConv,
   type ConvArguments,
+  convConstants,
   convCost,
   convMeasures,
-  type ConvProblem,
-  convProblem,
-  convShape as shape,
+  type ConvShape,
+  convShapeOf,
   type ConvWeight,
   convWeightBinding,
   convWeightReader,
@@ -51,9 +51,12 @@ import {
 
 export {
   type ConvGeometry,
+  convOf,
+  type ConvShape,
   type ConvWeight,
   freeConv,
   historyFrames,
+  outputGrid,
   packConv,
 } from "./conv_parts.ts";
 
@@ -75,7 +78,7 @@ export interface ConvLaneVariant {
 export type ConvVariant = ConvLaneVariant | ConvBlockVariant;
 
 /** The name of a convolution's shape among the choices. */
-export function convKey(shape: ConvProblem): string {
+export function convKey(shape: ConvShape): string {
   const { x, outputs, dtype, kernel, stride, dilation, upsample = [1, 1], zeros, vector } = shape;
   return `conv ${x.join("x")} to ${outputs} ${dtype}, kernel ${kernel.join("x")} by ` +
     `${stride.join("x")}x${dilation}, up ${upsample.join("x")}` +
@@ -83,7 +86,7 @@ export function convKey(shape: ConvProblem): string {
 }
 
 /** Everything worth trying for a shape, by name, the static default first: on a card large tiles too. */
-export function convVariants(gpu: Gpu, shape: ConvProblem): Map<string, ConvVariant> {
+export function convVariants(gpu: Gpu, shape: ConvShape): Map<string, ConvVariant> {
   const { cpu, lanes, subgroup } = gpu.traits;
   const tiles = Math.ceil(rowsOf(shape) / tile);
   // Where positions are few, lanes would lie idle: on llvmpipe it was worth it from some 40 tiles on.
@@ -110,9 +113,10 @@ export function convVariants(gpu: Gpu, shape: ConvProblem): Map<string, ConvVari
  */
 export function conv(gpu: Gpu, args: ConvArguments, variant?: ConvVariant): Step[] {
   checkConv(`conv ${args.label}`, args);
-  const variants = convVariants(gpu, convProblem(args));
+  const shape = convShapeOf(args);
+  const variants = convVariants(gpu, shape);
   const [first] = variants.values();
-  const chosen = variant ?? variants.get(gpu.choices[convKey(convProblem(args))] ?? "") ?? first;
+  const chosen = variant ?? variants.get(gpu.choices[convKey(shape)] ?? "") ?? first;
   if (chosen?.form === "blocks" && (variant || fitsBlocks(args))) {
     return convBlocks(gpu, args, chosen);
   }
@@ -154,7 +158,7 @@ function convLanes(gpu: Gpu, args: ConvArguments, { handed, ...variant }: ConvLa
     ...(add ? copyToTexture(`${name} add`, add, texture, addAt) : []),
   ];
 
-  const constants = shape.bind(gpu, {
+  const constants = convConstants.bind(gpu, {
     ...common,
     y_offset: y.offset / (storesVectors ? 4 : 1),
     origin: together ? 0 : (xAt - stateBytes) / texel,
@@ -168,7 +172,7 @@ function convLanes(gpu: Gpu, args: ConvArguments, { handed, ...variant }: ConvLa
   const xReader = together ? arrayReader("x", "vec4f") : textureReader("x", format);
   const weightReader = convWeightReader(weight);
   const pipeline = gpu.pipeline(name, code, {
-    shape,
+    shape: convConstants,
     lanes,
     tile,
     vector,

@@ -14,10 +14,10 @@ import { elements, scratchTensor, tensorBytes } from "../gpu/tensor.ts";
 import code from "./conv_blocks.wgsl" with { type: "text" };
 import {
   type ConvArguments,
+  convConstants,
   convCost,
   convMeasures,
-  type ConvProblem,
-  convShape,
+  type ConvShape,
   type ConvWeight,
   convWeightBinding,
   convWeightReader,
@@ -41,7 +41,7 @@ const mostParts = 16;
 
 /** Blocks worth trying on a GPU: in as many parts, of eight stages at least, as give the card two workgroups a
  * unit. */
-export function convBlockVariants(shape: ConvProblem): ConvBlockVariant[] {
+export function convBlockVariants(shape: ConvShape): ConvBlockVariant[] {
   const { kernel, outputs, x } = shape;
   const inputs = kernel[0] * kernel[1] * kernel[2] * (x[3] ?? 0);
   const most = Math.max(1, Math.floor(inputs / stageInputs / 8));
@@ -73,7 +73,7 @@ export function convBlocks(
   const storesVectors = outputs % 4 === 0 && y.offset % 4 === 0 && (add?.offset ?? 0) % 4 === 0;
   const unit = storesVectors ? 4 : 1;
   const isSelf = add?.buffer === y.buffer;
-  const constants = convShape.bind(gpu, {
+  const constants = convConstants.bind(gpu, {
     ...common,
     y_offset: y.offset / unit,
     origin: 0,
@@ -89,7 +89,7 @@ export function convBlocks(
     const ends = join || !split;
     const adds = ends && add !== undefined;
     return gpu.pipeline(`conv ${join ? "join" : "blocks"}`, code, {
-      ...{ shape: convShape, join, ends, adds, rows, half, vector, lanes: 64 },
+      ...{ shape: convConstants, join, ends, adds, rows, half, vector, lanes: 64 },
       weight: reader.declaration,
       weight_reader: reader.code,
       octets: weight.columns / 8,
@@ -133,6 +133,7 @@ export function convBlocks(
       facts: {
         ...{ form: `join of ${parts} parts`, lanes: 64, registers: 32 },
         accesses: [{ what: "sums", memory: "storage", bytes: 16, at: (lane) => 16 * lane }],
+        reasons: { groups: "what it adds is small" },
       },
     },
   );
@@ -149,7 +150,7 @@ function facts(
   const half = dtype === "f16";
   const rowTexels = (panel / 8) * (half ? 1 : 2);
   const units = stageInputs * rowTexels;
-  const [xRow, wRow] = [rows / 4 + 1, 17];
+  const [xRow, wRow, wHalf] = [rows / 4 + 1, 19, 10];
   const texel = (lane: number) => Math.floor(lane / units) * rowTexels + (lane % rowTexels);
   const input = (lane: number) => Math.floor((lane % units) / rowTexels);
   const four = (lane: number) => Math.floor(lane / 4);
@@ -181,7 +182,7 @@ function facts(
         bytes: 16,
         at: (lane) =>
           16 * (input(lane) * wRow +
-            (half ? texel(lane) : Math.floor(texel(lane) / 2) + (texel(lane) % 2) * 8)),
+            (half ? texel(lane) : Math.floor(texel(lane) / 2) + (texel(lane) % 2) * wHalf)),
       },
       { what: "rows", memory: "workgroup", bytes: 16, at: (lane) => 32 * Math.floor(lane / 8) },
       { what: "outputs", memory: "workgroup", bytes: 16, at: (lane) => 16 * (lane % 8) },

@@ -90,7 +90,9 @@ fn finish(m: u32, n: u32, sum: vec4f) {
 // [stage][input][four positions], and [stage][input][half of an octet][octet]; padded, so that what
 // neighbours store lies in other banks.
 const x_row = {{rows}}u / 4u + 1u;
-const w_row = 17u;
+// Where an octet's second halves begin, and an input's row ends.
+const w_half = 10u;
+const w_row = 19u;
 var<workgroup> tile_x: array<vec4f, 32u * x_row>;
 var<workgroup> tile_w: array<vec4f, 32u * w_row>;
 
@@ -135,9 +137,9 @@ fn keep_w(stage: u32, input: u32, texel: u32, value: {{texel}}) {
   let at = (stage * 16u + input) * w_row;
 #if half
   tile_w[at + texel] = vec4f(unpack2x16float(value.x), unpack2x16float(value.y));
-  tile_w[at + texel + 8u] = vec4f(unpack2x16float(value.z), unpack2x16float(value.w));
+  tile_w[at + texel + w_half] = vec4f(unpack2x16float(value.z), unpack2x16float(value.w));
 #else
-  tile_w[at + texel / 2u + texel % 2u * 8u] = value;
+  tile_w[at + texel / 2u + texel % 2u * w_half] = value;
 #end
 }
 
@@ -213,7 +215,7 @@ fn main(
 #for k < 4
         let i$k = (1u - stage) * 16u + k + $ku;
         let wa$k = tile_w[i$k * w_row + column];
-        let wb$k = tile_w[i$k * w_row + column + 8u];
+        let wb$k = tile_w[i$k * w_row + column + w_half];
 #for h < 2
         let x$k_$h = tile_x[i$k * x_row + row_fours + $hu];
 #for r < 4

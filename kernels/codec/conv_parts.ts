@@ -22,7 +22,7 @@ import { UniformStruct } from "../gpu/uniform_struct.ts";
  * position to the next. By time, height and width: `taps`, and input positions from one output to the
  * next; by height and width: zeros before the first tap. `parts` of the sums.
  */
-export const convShape = new UniformStruct("Shape", {
+export const convConstants = new UniformStruct("Shape", {
   u32: `rows panels outputs y_offset plane line height width dilation steps run frame_texels
     line_texels position_texels origin add adds_first adds_last activation past x before parts`,
   vec3u: "taps stride",
@@ -152,14 +152,14 @@ export type ConvArguments = Tensors<"x" | "y"> & {
 };
 
 /** What a convolution's speed depends on. */
-export type ConvProblem = ConvGeometry & Pick<ConvWeight, "outputs" | "dtype" | "line"> & {
+export type ConvShape = ConvGeometry & Pick<ConvWeight, "outputs" | "dtype" | "line"> & {
   /** The shape of x. */
   x: readonly number[];
   /** x, state and what is added can be read, and y written, in whole vec4. */
   vector: boolean;
 };
 
-export function convProblem(args: ConvArguments): ConvProblem {
+export function convShapeOf(args: ConvArguments): ConvShape {
   const { x, weight, y } = args;
   const { outputs, dtype, line, kernel, stride, dilation, zeros, upsample } = weight;
   const vector = convMeasures(args).vector && outputs % 4 === 0 && y.offset % 4 === 0;
@@ -171,8 +171,8 @@ export function convProblem(args: ConvArguments): ConvProblem {
 }
 
 /** The convolution that a launch is for; undefined: another kernel's. */
-export function convOf({ tuned }: Pick<Dispatch, "tuned">): ConvProblem | undefined {
-  return tuned?.kernel === "conv" ? tuned.shape as ConvProblem : undefined;
+export function convOf({ tuned }: Pick<Dispatch, "tuned">): ConvShape | undefined {
+  return tuned?.kernel === "conv" ? tuned.shape as ConvShape : undefined;
 }
 
 /** Frames, lines and positions of what is computed. */
@@ -196,7 +196,7 @@ export function convCost(args: ConvArguments) {
     flops: 2 * (elements(y.shape) / outputs) * weights,
     bytes: tensorBytes(x) + (state ? tensorBytes(state) : 0) + tensorBytes(y) +
       weights * elementBytes(dtype),
-    tuned: { kernel: "conv", shape: convProblem(args) },
+    tuned: { kernel: "conv", shape: convShapeOf(args) },
   };
 }
 

@@ -224,6 +224,7 @@ function tileFacts({ weight: { dtype, inputs } }: MatmulArguments, rows: number)
       },
     ],
     reasons: {
+      groups: "no split of the inputs: large tiles have it",
       sectors: "a lane takes all four inputs of its panel",
       conflicts: "eight panels of 128 bytes lie in the same banks",
     },

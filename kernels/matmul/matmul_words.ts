@@ -83,7 +83,30 @@ export function wordRows(
     }),
     [sizes.bind(gpu, { rows, quads: inputs / 4, x: x.offset / 4 }), x, y],
     { items: Math.ceil(rows / 4) * 4 * Math.ceil(inputs / blockInputs), lanes },
-    { bytes: tensorBytes(x) + tensorBytes(y) },
+    {
+      bytes: tensorBytes(x) + tensorBytes(y),
+      facts: {
+        ...{ form: `rows in words of ${perWord}`, lanes, registers: 24 },
+        accesses: [
+          {
+            what: "x",
+            memory: "storage",
+            bytes: 16,
+            at: (lane) => (lane % 4) * 4 * inputs + Math.floor(lane / 4) * 128,
+          },
+          {
+            what: "words",
+            memory: "storage",
+            bytes: 4,
+            at: (lane) => (lane % 4) * 4 + Math.floor(lane / 4) * 16 * (words + 2),
+          },
+        ],
+        reasons: {
+          groups: "what it copies is small",
+          sectors: "the rest of a line is the lane's next loads",
+        },
+      },
+    },
   );
 }
 
@@ -101,6 +124,8 @@ export function matmulWords(gpu: Gpu, args: MatmulArguments, variant: WordVarian
   const lanes = (rows / 4) * panels;
   // Steps of a block: inputs, or fours of them.
   const depth = quantized ? blockInputs / 4 : blockInputs;
+  // Texels of a panel's weights in a block.
+  const units = quantized ? depth * panelLayout(dtype).quadTexels : blockInputs;
   const [xRow, wRow] = [rows / 4 + 1, 2 * panels + 1];
   const shape = [Math.ceil(count / 4), Math.ceil(inputs / blockInputs), words + 2, 4];
   const rowWords = scratchTensor(gpu, "rows in words", shape, "u32");
@@ -110,11 +135,11 @@ export function matmulWords(gpu: Gpu, args: MatmulArguments, variant: WordVarian
     ...(quantized ? {} : { directives: "enable f16;\n" }),
     code,
     texts: {
-      ...{ lanes, rows, columns, panels, depth, words, x_row: xRow, w_row: wRow },
+      ...{ lanes, rows, columns, panels, units, depth, words, x_row: xRow, w_row: wRow },
       per_word: perWord,
       four: quantized ? "vec4u" : "vec4<f16>",
       x_loads: ((rows / 4) * words) / lanes,
-      w_loads: Math.ceil((panels * depth) / lanes),
+      w_loads: Math.ceil((panels * units) / lanes),
     },
     tile: 4,
     sums: 8,
@@ -122,7 +147,7 @@ export function matmulWords(gpu: Gpu, args: MatmulArguments, variant: WordVarian
     lanes,
     invocations: (outputs) => tiles * Math.ceil(outputs / columns) * parts * lanes,
     parts,
-    facts: facts(args, variant, { lanes, panels, depth, words, xRow, wRow }),
+    facts: facts(args, variant, { lanes, panels, units, depth, words, xRow, wRow }),
   });
   return [wordRows(gpu, label, args.x, rowWords, dtype), ...steps];
 }
@@ -131,18 +156,17 @@ export function matmulWords(gpu: Gpu, args: MatmulArguments, variant: WordVarian
 function facts(
   { weight: { dtype, inputs } }: MatmulArguments,
   { rows, columns, parts }: WordVariant,
-  { lanes, panels, depth, words, xRow, wRow }: Record<
-    "lanes" | "panels" | "depth" | "words" | "xRow" | "wRow",
+  { lanes, panels, units, depth, words, xRow, wRow }: Record<
+    "lanes" | "panels" | "units" | "depth" | "words" | "xRow" | "wRow",
     number
   >,
 ): KernelFacts {
   const quantized = isQuantized(dtype);
-  const { quadTexels, blockTexels } = panelLayout(dtype);
-  const unitBytes = 16 * (quantized ? quadTexels : 1);
   /** Of four rows or outputs in a step. */
   const bytes = quantized ? 16 : 8;
-  const unit = (lane: number) => lane % depth;
-  const panel = (lane: number) => Math.floor(lane / depth);
+  const unit = (lane: number) => lane % units;
+  const panel = (lane: number) => Math.floor(lane / units);
+  const isInt8 = dtype === "int8";
   const fourBytes = 16 * Math.ceil(inputs / blockInputs) * (words + 2);
   const four = (lane: number) => Math.floor(lane / words);
   const panelBytes = 8 * outputBytes(dtype, inputs);
@@ -152,14 +176,14 @@ function facts(
     lanes,
     // Sums in f32, and of a block; a word's rows and outputs; the next block's words; scales, squares; places.
     registers: 32 + (quantized ? 32 + 12 : 16 + 6) + 4 * (((rows / 4) * words) / lanes) +
-      (quantized ? 8 : 4) * Math.ceil((panels * depth) / lanes) + 8 + (quantized ? 4 : 0) + 14,
+      4 * Math.ceil((panels * units) / lanes) + 8 + (quantized ? 4 : 0) + 14,
     workgroupBytes: bytes * 2 * depth * (xRow + wRow),
     accesses: [
       {
         what: "weights",
         memory: "storage",
         bytes: 16,
-        at: (lane) => panel(lane) * panelBytes + unit(lane) * unitBytes,
+        at: (lane) => panel(lane) * panelBytes + 16 * (unit(lane) + (quantized ? 1 : 0)),
       },
       {
         what: "x",
@@ -193,7 +217,11 @@ function facts(
         what: "weights stored",
         memory: "workgroup",
         bytes,
-        at: (lane) => bytes * (unit(lane) * wRow + panel(lane)),
+        at: (lane) =>
+          bytes *
+          (isInt8
+            ? Math.floor(unit(lane) / 2) * wRow + panel(lane) + (unit(lane) % 2) * panels
+            : unit(lane) * wRow + panel(lane)),
       },
       {
         what: "rows",
@@ -205,8 +233,9 @@ function facts(
     ],
     reasons: {
       groups: "the inputs are too few for more parts",
-      // Blocks of whole numbers begin with a texel of scales, at no whole sector.
-      ...(quantized ? { sectors: `a block of weights is ${blockTexels} texels` } : {}),
+      ...(quantized
+        ? { sectors: "the texel of scales before a block shifts it by half a sector" }
+        : {}),
     },
   };
 }

@@ -25,24 +25,26 @@ fn keep_x(stage: u32, four: u32, word: u32, words: vec4u) {
   tile_x[(stage * {{depth}}u + word) * {{x_row}}u + four] = words;
 }
 
-// Four inputs of a panel, signed.
-fn load_w(panel: u32, block: u32, unit: u32) -> Packed {
+// Four inputs of half a panel, in int4 of a whole one.
+fn load_w(panel: u32, block: u32, unit: u32) -> vec4u {
   let blocks = (sizes.quads + 7u) / 8u;
-  let packed = packed_at((panel * blocks + block) * {{block_texels}}u + 1u + unit * {{quad_texels}}u);
-#if int8
-  return packed;
-#else
-  // Eight off each byte, without a borrow from its neighbour.
-  let high = vec4u(0x80808080u);
-  let eight = vec4u(0x08080808u);
-  return Packed(((packed.p | high) - eight) ^ high, ((packed.q | high) - eight) ^ high);
-#end
+  return weight_at((panel * blocks + block) * {{block_texels}}u + 1u + unit);
 }
 
-fn keep_w(stage: u32, panel: u32, unit: u32, words: Packed) {
+fn keep_w(stage: u32, panel: u32, unit: u32, words: vec4u) {
+#if int8
+  let at = (stage * {{depth}}u + unit / {{quad_texels}}u) * {{w_row}}u + panel;
+  tile_w[at + unit % 2u * {{panels}}u] = words;
+#else
+  // Eight off each byte, without a borrow from its neighbour: signed.
+  let sign = vec4u(0x80808080u);
+  let eight = vec4u(0x08080808u);
+  let low = (((words & vec4u(0x0f0f0f0fu)) | sign) - eight) ^ sign;
+  let high = (((words >> vec4u(4u)) & vec4u(0x0f0f0f0fu) | sign) - eight) ^ sign;
   let at = (stage * {{depth}}u + unit) * {{w_row}}u + panel;
-  tile_w[at] = words.p;
-  tile_w[at + {{panels}}u] = words.q;
+  tile_w[at] = vec4u(low.x, high.x, low.y, high.y);
+  tile_w[at + {{panels}}u] = vec4u(low.z, high.z, low.w, high.w);
+#end
 }
 #else
 // Two inputs of four rows.
@@ -92,8 +94,8 @@ fn main(
   let four$i = (local + $iu * {{lanes}}u) / {{words}}u;
 #end
 #for i < w_loads
-  let unit$i = (local + $iu * {{lanes}}u) % {{depth}}u;
-  let to$i = (local + $iu * {{lanes}}u) / {{depth}}u;
+  let unit$i = (local + $iu * {{lanes}}u) % {{units}}u;
+  let to$i = (local + $iu * {{lanes}}u) / {{units}}u;
   let panel$i = min(first_panel + to$i, sizes.panels - 1u);
 #end
   // What it sums.

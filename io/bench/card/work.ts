@@ -19,6 +19,7 @@ import {
   withoutVariants,
 } from "../../../kernels/measure/tune.ts";
 import { attentionProblem } from "../../../kernels/measure/tune_attention.ts";
+import { convProblem } from "../../../kernels/measure/tune_conv.ts";
 import { productProblem } from "../../../kernels/measure/tune_matmul.ts";
 import { spanProblem } from "../../../kernels/measure/tune_span.ts";
 import type { Message } from "./steps.ts";
@@ -118,6 +119,16 @@ async function formProblems(gpu: Gpu): Promise<Problem[]> {
         return productProblem(gpu, { rows, outputs, inputs: 228, dtype, ...more });
       })
     );
+  const convs = floats.flatMap((dtype) =>
+    ([
+      { x: [2, 7, 11, 36], kernel: [2, 3, 3], stride: [1, 1, 1], upsample: [2, 1] },
+      { x: [2, 24, 36, 3], kernel: [1, 4, 4], stride: [1, 2, 2] },
+      { x: [12, 1, 1, 20], kernel: [8, 1, 1], stride: [4, 1, 1] },
+    ] as const).map((shape) => {
+      const [line, vector] = [shape.x[1] === 1, shape.x[3] % 4 === 0];
+      return convProblem(gpu, { ...shape, dilation: 1, outputs: 76, dtype, line, vector });
+    })
+  );
   const spans = await Promise.all(
     floats.map((precision) => tickShapes(preset("nano"), settingsOf("nano", precision), gpu)),
   );
@@ -130,6 +141,7 @@ async function formProblems(gpu: Gpu): Promise<Problem[]> {
     ...products(7),
     ...attentions(1),
     ...products(1),
+    ...convs,
     ...spans.flatMap(({ spans }) => spans.map((shape) => spanProblem(gpu, shape))),
   ];
 }
@@ -169,8 +181,8 @@ async function* ceilings(gpu: Gpu): AsyncGenerator<Message> {
 const settingsOf = (name: PresetName, precision: StorageOption) =>
   resolveSettings(paperCheckpoint(preset(name)), { precision });
 
-/** The two heaviest products and the heaviest attention, or the layers, of each preset's tick: every form's
- * time. */
+/** The two heaviest products, the heaviest attention, or the layers, and the heaviest convolution of each
+ * preset's tick: every form's time. */
 async function* shapes(
   gpu: Gpu,
   presets: readonly PresetName[],
@@ -179,7 +191,7 @@ async function* shapes(
   known: ReadonlySet<string>,
 ): AsyncGenerator<Message> {
   for (const name of presets) {
-    const { products, attentions, spans } = await tickShapes(
+    const { products, attentions, convs, spans } = await tickShapes(
       preset(name),
       settingsOf(name, precision),
       gpu,
@@ -191,6 +203,7 @@ async function* shapes(
       ...(attentions.length > 0
         ? attentions.slice(0, 1).map((shape) => attentionProblem(gpu, shape))
         : spans.slice(0, 1).map((shape) => spanProblem(gpu, shape))),
+      ...convs.slice(0, 1).map((shape) => convProblem(gpu, shape)),
     ];
     for (const problem of problems) {
       const item = `${name}: ${problem.key}`;

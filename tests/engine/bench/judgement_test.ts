@@ -1,8 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
+import { judgeCandidates } from "../../../engine/bench/candidates.ts";
 import { bars, historyTraffic, judge, type JudgedLaunch } from "../../../engine/bench/judgement.ts";
 import { workKind } from "../../../engine/bench/roofline.ts";
 import { preset } from "../../../engine/models/presets.ts";
 import { allLaunches, tickOnPaper } from "../../../engine/roles/tick_plan.ts";
+import { launchShapes } from "../../../engine/roles/tuning.ts";
 import { settingsFor } from "../support.ts";
 
 const ticks = [
@@ -23,7 +25,14 @@ for (const [name, weights] of ticks) {
       .map(({ label }) => label).filter((label) => !label.startsWith("attention merge"));
     assertEquals(silent, [], "kernels that state nothing");
     const kernels = judge(all);
-    const bare = kernels.flatMap(({ label, form, misses }) =>
+    const { products, convs } = launchShapes(all);
+    // What tuning may take: of products with many rows and of convolutions.
+    const many = products.filter(({ rows }) => rows > 1).slice(0, 3);
+    const candidates = judgeCandidates(model.gpu, { products: many, convs: convs.slice(0, 3) });
+    const found = new Set(candidates.map(({ form }) => form?.replace(/ .*/, "")));
+    for (const form of ["blocks", "tiles", "registers", "join"]) assert(found.has(form), form);
+    assertEquals(found.has("words"), weights !== "f32");
+    const bare = [...kernels, ...candidates].flatMap(({ label, form, misses }) =>
       misses.filter(({ reason }) => reason === null && form !== null)
         .map(({ bar }) => `${label} (${form}): ${bar}`)
     );

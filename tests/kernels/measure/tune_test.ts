@@ -10,6 +10,7 @@ import { copy } from "../../../kernels/gpu/plan.ts";
 import { makeTensor, tensorFrom } from "../../../kernels/gpu/tensor.ts";
 import { adapterKey, parseTuneRecord, type Problem, tune } from "../../../kernels/measure/tune.ts";
 import { attentionProblem } from "../../../kernels/measure/tune_attention.ts";
+import { convProblem } from "../../../kernels/measure/tune_conv.ts";
 import { spanProblem } from "../../../kernels/measure/tune_span.ts";
 import { operandsProblem, productProblem } from "../../../kernels/measure/tune_matmul.ts";
 import { withGpu } from "../support.ts";
@@ -84,7 +85,7 @@ withGpu("tune() records the default where no time was left", async (gpu) => {
 
 withGpu("every candidate of the real problems is right on this adapter", async (gpu) => {
   const product = { rows: 7, outputs: 48, inputs: 64, dtype: "f32", normed: true } as const;
-  const problems = [
+  const problems: Problem[] = [
     operandsProblem(gpu, { ...product, gated: true }),
     ...(["f32", "f16", "int8", "int4"] as const).flatMap((dtype) =>
       [1, 7].flatMap((rows) =>
@@ -101,6 +102,12 @@ withGpu("every candidate of the real problems is right on this adapter", async (
       ...{ rows: 10, sets: 2, dtype: "f32", storage: "f32", whole: true },
     }),
   ];
+  // A card's form too, here where only lanes are candidates.
+  const more = { stride: [2, 1, 1], dilation: 1, upsample: [1, 2], outputs: 12 } as const;
+  const shape = { ...more, x: [4, 5, 7, 8], kernel: [4, 3, 3], line: false, vector: true } as const;
+  const forms = convProblem(gpu, { ...shape, dtype: "f16" });
+  const variants = new Map([...forms.variants, ["blocks", { form: "blocks", rows: 64, parts: 2 }]]);
+  problems.push({ ...forms, variants });
   const { record } = await tune(gpu, [() => problems], {}, 1e9);
   const entries = Object.values(record[adapterKey(gpu)] ?? {});
   assertEquals(entries.length, problems.length);
