@@ -4,7 +4,7 @@
  * are read where they lie, without copies. Where tiles are too few for a card, as in codecs most are, `parts`
  * workgroups share a tile's inputs, and a launch adds what they found.
  *
- * It hasn't been measured on a GPU yet. Its results are checked on llvmpipe and SwiftShader.
+ * It hasn't been measured on a GPU yet. Its results are checked on llvmpipe.
  */
 import { activationCode } from "../gpu/activation.ts";
 import { card, type KernelFacts } from "../card/facts.ts";
