@@ -101,7 +101,7 @@ def picture_terms(y, x, who):
     """Loss of pictures y beside the truth x, both [B, 3, T, height, width], of characters `who`, and its figures:
     the face, where things move, counts more, and the mouth most (codecs.video_loss)."""
     error, square = (y - x).abs(), (y - x).pow(2)
-    face = mouth = opened = 0
+    face = mouth = opened = torch.zeros((), device=y.device)
     for i, one in enumerate(who):
         face = face + box(error[i], one.boxes["face"]).mean() / len(who)
         mouth = mouth + box(square[i], one.boxes["lips"]).mean() / len(who)

@@ -83,6 +83,7 @@ def write_pictures(path, pieces, size, output, inputs=()):
     command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{size[0]}x{size[1]}", "-r", str(FPS), "-i", "-"]
     ffmpeg = subprocess.Popen([*command, *inputs, *output, "-bitexact", path], stdin=subprocess.PIPE)
+    assert ffmpeg.stdin
     for frames in pieces:
         ffmpeg.stdin.write(frames.tobytes())
     ffmpeg.stdin.close()
