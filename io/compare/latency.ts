@@ -112,14 +112,14 @@ export function truthTurns(truth: Truth, active: readonly boolean[], unitMs: num
     const until = nextTurn(truth, end);
     if (Math.min(until, nextMhm(truth, end)) < end + leastRoom) return [];
     const endMs = endSample === null ? (end + 1) * unitMs : (endSample * 1000) / truthRate;
-    const running = runAt(active, end, 1);
-    // What the agent said before the question is no answer.
-    const isOld = running !== null && running.first <= turn;
-    if (running !== null && !isOld) {
-      return [{ turn, endMs, onset: running.first, early: running.first < end }];
+    // What the agent said before the question is no answer, and may have single silent units.
+    const isOld = (unit: number) => (runAt(active, unit, 1)?.first ?? Infinity) <= turn;
+    // What began inside the turn cut in, also where it was dropped again.
+    for (let unit = turn + 1; unit < end; unit++) {
+      if (!active[unit] || active[unit - 1] || isOld(unit)) continue;
+      return [{ turn, endMs, onset: unit, early: true }];
     }
-    let silent = end;
-    while (isOld && active[silent]) silent++;
+    const silent = isOld(end) ? runAt(active, end, 1)?.end ?? end : end;
     const limit = Math.min(until, end + Math.ceil(patienceMs / unitMs) + 1);
     return [{ turn, endMs, onset: firstOnset(active, silent, limit), early: false }];
   });

@@ -238,20 +238,26 @@ const peak = (results: readonly Answered[]): SideFigure => ({
 });
 
 function evalRows([a, b]: Pair, unitMs: number, draws: number): SideBySide[] {
-  return [...judgedRows([a, b], unitMs, draws), rightAsFar([a, b], draws)]
+  return [
+    ...judgedRows([a, b], unitMs, draws),
+    ...[true, false].map((isWhole) => rightRow([a, b], draws, isWhole)),
+  ]
     .filter((one) => one.a.value !== null || one.b.value !== null);
 }
 
-/** Spoken questions that leave room for a late answer, and in which what was said is right up to where
- * the user's next turn, or the recording's end, cut it off: what an agent knows, apart from when it
- * begins. */
-export function rightAsFar(pair: Pair, draws: number): SideBySide {
+/** Whether an answer is right to its end; or as far as it was said, where the user's next turn or the
+ * recording's end cut it off: what an agent knows, apart from when it begins. Of spoken questions that
+ * leave a late answer room. */
+export function rightRow(pair: Pair, draws: number, isWhole: boolean): SideBySide {
   const isRight = ({ said, wanted }: Answered["outcomes"][number]) =>
-    Boolean(said) && `${wanted ?? ""} `.startsWith(`${said} `);
+    isWhole ? said === wanted : Boolean(said) && `${wanted ?? ""} `.startsWith(`${said} `);
+  const [key, label] = isWhole
+    ? ["rightWithRoom", "answers right where there is room"]
+    : ["rightAsFar", " as far as they were said"];
   return row(
     pair,
     draws,
-    { group: "eval", key: "rightAsFar", of: null, label: "answers right as far as they were said" },
+    { group: "eval", key, of: null, label },
     (results) =>
       meanOf(
         results.map(({ outcomes, live }) =>

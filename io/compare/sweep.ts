@@ -212,15 +212,15 @@ export function pointOf(
 }
 
 /**
- * Of each pause inside a question 1 where the agent began to speak in it, from the unit in which it
- * begins to the one in which the user goes on. `eval` counts from the next unit: but a timer of 0.1 s
+ * Of each pause inside a question 1 where the agent began to speak in it, silent in the unit before:
+ * from the unit in which the pause begins to the one in which the user goes on. `eval` counts from the next unit: but a timer of 0.1 s
  * is over within the pause's first.
  */
 function broken({ events }: Truth, active: string, unitMs: number): number[] {
   const voice = unflag(active);
   const unitOf = (sample: number) => Math.floor((sample * 1000) / truthRate / unitMs);
   return events.flatMap((event) =>
-    event.type !== "question" || event.interrupts
+    event.type !== "question"
       ? []
       : event.pauses.map(([from, to]) =>
         onset(voice, unitOf(from), unitOf(to) + 1) === null ? 0 : 1

@@ -14,7 +14,7 @@ import { assertSchema } from "../schemas.ts";
 import { heardTurns, waits } from "../../../io/compare/latency.ts";
 import type { Answered } from "../../../io/compare/result.ts";
 import { fileName, resultsPath } from "../../../io/compare/run.ts";
-import { rightAsFar } from "../../../io/compare/sides.ts";
+import { rightRow } from "../../../io/compare/sides.ts";
 import { Lock } from "../../../io/system/lock.ts";
 import { WavWriter } from "../../../io/media/wav.ts";
 import { play, shortenSilent, silence } from "../eval/players.ts";
@@ -126,8 +126,13 @@ Deno.test("an answer that is cut off is right as far as it was said", () => {
         value: said === "it is red" ? 1 : 0,
       })),
     })) as unknown as Answered[];
-  const { a, b } = rightAsFar([answered(said), answered(said.map(() => "it is red"))], 0);
-  assertEquals([a.value, a.events, b.value], [0.5, 12, 1]);
+  const both = [answered(said), answered(said.map(() => "it is red"))] as [Answered[], Answered[]];
+  const values = (isWhole: boolean) => {
+    const { a, b } = rightRow(both, 0, isWhole);
+    return [a.value, a.events, b.value];
+  };
+  assertEquals(values(false), [0.5, 12, 1]);
+  assertEquals(values(true), [1 / 6, 12, 1]);
 });
 
 Deno.test("different agents have different files, none of which is the user's or leads elsewhere", () => {
