@@ -70,10 +70,12 @@ export const { byHand } = published;
  * the text says so. */
 export const { outside } = published;
 
-/** The value at a path; a key chooses an array's item by its index or its `key`. */
+/** The value at a path; a key chooses an array's item by its index, its `key` or its `name`. */
 export function at(value: unknown, path: string): unknown {
   return path.split(".").reduce<unknown>((inner, key) => {
-    if (Array.isArray(inner)) return inner[Number(key)] ?? inner.find((one) => one.key === key);
+    if (Array.isArray(inner)) {
+      return inner[Number(key)] ?? inner.find((one) => [one.key, one.name].includes(key));
+    }
     return typeof inner === "object" && inner !== null ? Reflect.get(inner, key) : undefined;
   }, value);
 }
