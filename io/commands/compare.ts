@@ -35,7 +35,7 @@ import { paired, sideBySide } from "../compare/sides.ts";
 import { type Sweep, sweep, triedSettings } from "../compare/sweep.ts";
 import type { Job } from "../eval/jobs.ts";
 import { defaultDraws, figureOptions } from "../eval/figures/output.ts";
-import { conditions as kinds, madeOptions, worldFolder } from "../eval/generate.ts";
+import { conditions as kinds, madeOptions } from "../eval/generate.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { fullDuplexBench } from "../layouts/full_duplex_bench.ts";
 import { sourceDigest } from "../provenance/digests.ts";
@@ -74,6 +74,8 @@ const spec = {
   usage: "A B [FOLDER | --seeds FIRST..LAST] [options]",
   options: {
     ...madeOptions,
+    // Agents of world 2 are given a picture, a voice and a prompt, which cascades can't take.
+    world: { ...madeOptions.world, choices: ["1"] },
     seconds: { ...madeOptions.seconds, help: `their length (${defaultSeconds})` },
     swaps: {
       kind: "whole",
@@ -207,11 +209,7 @@ async function comparison(
     ...{ folder: folder ?? handed.smallSet, isLayout: options.layout !== undefined },
     ...{ seeds: options.seeds, seconds: options.seconds ?? defaultSeconds },
     ...{ swaps: options.swaps ?? 0, limit: options.limit, each: options.each },
-    ...{
-      keep: options.keep,
-      world: worldFolder(handed.world, options.world),
-      quiet: options.quiet,
-    },
+    ...{ keep: options.keep, world: handed.world, quiet: options.quiet },
   };
   const paper = sessionOptions({ ...options, model: undefined, seed: undefined });
   const agents: Agent[] = [];

@@ -317,6 +317,7 @@ folderTest("compare refuses what doesn't go together", async (folder) => {
   await refused(["quick", "slow", "a", "--seeds", "1"], "not both");
   await refused(["quick", "slow", "--conditions", "all"], "give --seeds");
   await refused(["quick", "slow", "--seeds", "1", "--conditions", "loud"], "it may be");
+  await refused(["quick", "slow", "--seeds", "1", "--world", "2"], "'2' is none of 1");
   await refused(["quick", "slow", "--network", "none;none"], "given twice");
   await refused(["quick", "slow", "--network", "fast"], "is no time");
   await refused(["quick", "slow", "--layout", "full-duplex-bench"], "needs its folder");
