@@ -2,7 +2,18 @@
  * Whether a mouth moves with its voice: correlation of the mouth's opening, measured in the pictures,
  * with the loudness of each video frame.
  */
-import type { TruthCharacter } from "./truth.ts";
+
+/** Left, right, top, bottom in pixels, right and bottom not included. */
+export type Box = [left: number, right: number, top: number, bottom: number];
+
+/** A character's mouth. */
+export interface Mouth {
+  /** Width and height of the picture that the box is about. */
+  size: [number, number];
+  boxes: { mouth: Box };
+  /** Mean colours of the box with the mouth closed and open, RGB. */
+  mouth: { closed: number[]; open: number[] };
+}
 
 /** Where the drawn agent's mouth is, open or closed, swaying or nodding: parts of width and height
  * (scripts/world/draw.py). No hair, neck or cheek comes into it. */
@@ -23,7 +34,7 @@ export function mouthOpening(
   frame: Uint8Array,
   width: number,
   height: number,
-  character?: TruthCharacter,
+  character?: Mouth,
 ): number {
   if (character) return openingOf(frame, width, height, character);
   const [left, right] = [Math.round(mouth.left * width), Math.round(mouth.right * width)];
@@ -41,7 +52,7 @@ function openingOf(
   frame: Uint8Array,
   width: number,
   height: number,
-  { size, boxes, mouth }: TruthCharacter,
+  { size, boxes, mouth }: Mouth,
 ): number {
   const across = (x: number) => Math.round((x * width) / size[0]);
   const down = (y: number) => Math.round((y * height) / size[1]);

@@ -5,6 +5,7 @@
 import { Fields, type Range } from "../../../engine/config/config_fields.ts";
 import { InputError } from "../../../engine/config/errors.ts";
 import { nearest } from "../../../engine/config/nearest.ts";
+import type { Box, Mouth } from "./lips.ts";
 import { wordsOf } from "./words.ts";
 
 export interface TruthUnit {
@@ -91,18 +92,11 @@ export interface TruthPrompt {
   text: string;
 }
 
-/** Left, right, top, bottom in pixels, right and bottom not included. */
-export type Box = [left: number, right: number, top: number, bottom: number];
-
 /** What the agent ought to look like. */
-export interface TruthCharacter {
+export interface TruthCharacter extends Mouth {
   /** A picture of it is given. */
   given: boolean;
-  /** Width and height of the picture that the boxes are about. */
-  size: [number, number];
-  boxes: { mouth: Box; eyes: Box };
-  /** Mean colours of the mouth's box with the mouth closed and open, RGB. */
-  mouth: { closed: number[]; open: number[] };
+  boxes: Mouth["boxes"] & { eyes: Box };
   /** Characters made small, RGB [27, 48, 3], the right one first. */
   faces: Uint8Array[];
 }
