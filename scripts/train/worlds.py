@@ -20,6 +20,10 @@ class World:
         self.kinds = {"lessons": lessons.Lesson, "conversations": practice.Practice}
         self.vocabulary = load("words" if number == 1 else "prompts").vocabulary
 
+    def __reduce__(self):
+        """Another process has modules of its own."""
+        return world, (self.number,)
+
     def agent_frames(self, c, states):
         """uint8 [frames, height, width, 3] of render.agent_states(c)."""
         return self.render.agent_frames(states) if self.number == 1 else self.render.agent_frames(c, states)
