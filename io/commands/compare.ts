@@ -395,8 +395,12 @@ function checkTogether(options: Options, folder: string | undefined): void {
   if (options.layout !== undefined && folder === undefined) {
     throw new InputError(`--layout ${options.layout} needs its folder: compare A B FOLDER`);
   }
-  if (options.each !== undefined && options.conditions === undefined) {
-    throw new InputError("--each is about the conditions after the first: give --conditions LIST");
+  // A network that loses units is a condition of its own.
+  const isOne = options.conditions === undefined && options.network === undefined;
+  if (options.each !== undefined && isOne) {
+    throw new InputError(
+      "--each is about the conditions after the first: give --conditions or --network",
+    );
   }
   if (options.picture !== undefined && options["no-sweep"]) {
     throw new InputError("--picture draws the sweep: leave --no-sweep out");

@@ -213,8 +213,8 @@ export function pointOf(
 
 /**
  * Of each pause inside a question 1 where the agent began to speak in it, silent in the unit before:
- * from the unit in which the pause begins to the one in which the user goes on. `eval` counts from the next unit: but a timer of 0.1 s
- * is over within the pause's first.
+ * from the unit in which the pause begins to the one in which the user goes on. `eval` counts from the
+ * next unit: but a timer of 0.1 s is over within the pause's first.
  */
 function broken({ events }: Truth, active: string, unitMs: number): number[] {
   const voice = unflag(active);
