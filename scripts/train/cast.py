@@ -86,15 +86,17 @@ def box(x, sides):
 
 @functools.lru_cache(maxsize=256)
 def mouth_of(one):
-    """(mean colour of a character's mouth box with the mouth closed, what opening it adds), -1..1, [3] each."""
-    closed, opened = (torch.from_numpy(colour) / 127.5 - 1 for colour in one.mouth_colours())
-    return closed, opened - closed
+    """Level of green, depth below it with the mouth closed, what opening adds (Character.mouth_depths), 0-255."""
+    closed, opened = one.mouth_depths()
+    return one.mouth_green, closed, opened - closed
 
 
 def opening(x, one):
-    """How far the mouth is open in pictures [3, T, height, width]: 0 to 1 of each [T], as eval's lips has it."""
-    closed, way = (part.to(x.device) for part in mouth_of(one))
-    return (box(x, one.boxes["mouth"]).mean((2, 3)).T - closed) @ way / way.pow(2).sum().clamp(min=1e-4)
+    """How far the mouth is open in pictures [3, T, height, width] in -1..1: 0 to 1 of each [T], as eval's lips
+    has it."""
+    level, closed, way = mouth_of(one)
+    depths = (level - 127.5 * (box(x[1], one.boxes["mouth"]) + 1)).clamp(min=0).mean((1, 2))
+    return (depths - closed) / way
 
 
 def picture_terms(y, x, who):

@@ -75,16 +75,16 @@ class Character:
 
     @property
     def mouth_green(self) -> float:
-        """Below this level of green (0-255) a pixel of the mouth box is likely the open mouth's: how open it is
-        follows from the mean of max(0, level - green) over the box, whatever the skin."""
+        """Below this level of green (0-255) a pixel of the mouth box is likely the open mouth's."""
         return 0.8 * self.look.skin[1]
 
-    def mouth_colours(self) -> tuple[Array, Array]:
-        """float32 [3] each: the mouth box's mean colour with the mouth closed and with it open, at rest. How
-        open a mouth is in any picture of it, of whatever skin: where the box's mean lies between the two."""
+    def mouth_depths(self) -> tuple[float, float]:
+        """Mean of max(0, mouth_green - green) over the mouth box with the mouth closed and with it open, at
+        rest. How open a mouth is in any picture of it, of whatever skin: where its mean lies between the two."""
         left, right, top, bottom = self.boxes["mouth"]
-        closed, opened = self.frames([0, 1], [0, 0], [0, 0], [0, 0])[:, top:bottom, left:right].astype(np.float32).mean((1, 2))
-        return closed, opened
+        green = self.frames([0, 1], [0, 0], [0, 0], [0, 0])[:, top:bottom, left:right, 1].astype(np.float64)
+        closed, opened = np.maximum(0, self.mouth_green - green).mean((1, 2))
+        return float(closed), float(opened)
 
 
 def character(seed: int) -> Character:

@@ -171,7 +171,7 @@ def swap(c, kind):
 
 def truth(c):
     """The truth record: world 1's, and who the agent is (docs/eval.md)."""
-    closed, opened = c.character.mouth_colours()
+    closed, opened = c.character.mouth_depths()
     names = {one: name for name, one in named().items()}
     events = [{key: value for key, value in event.items() if key != "plain"} for event in c.events]
     return {
@@ -185,7 +185,7 @@ def truth(c):
             "given": c.shown,
             "size": [WIDTH, HEIGHT],
             "boxes": c.character.boxes,
-            "mouth": {"closed": [round(float(v), 2) for v in closed], "open": [round(float(v), 2) for v in opened]},
+            "mouth": {"green": round(c.character.mouth_green, 2), "closed": round(closed, 3), "open": round(opened, 3)},
         },
         "agent_voice": {
             "name": c.agent_voice,

@@ -11,8 +11,9 @@ export interface Mouth {
   /** Width and height of the picture that the box is about. */
   size: [number, number];
   boxes: { mouth: Box };
-  /** Mean colours of the box with the mouth closed and open, RGB. */
-  mouth: { closed: number[]; open: number[] };
+  /** A level of green between the skin's and the open mouth's, 0 to 255, and by how much the box's
+   * pixels lie below it (the others: 0), on average, with the mouth closed and open. */
+  mouth: { green: number; closed: number; open: number };
 }
 
 /** Where the drawn agent's mouth is, open or closed, swaying or nodding: parts of width and height
@@ -23,10 +24,10 @@ const mouth = { left: 50 / 128, right: 78 / 128, top: 68 / 128, bottom: 92 / 128
 const skinGreen = 205;
 
 /**
- * How open the agent's mouth is. Of a character that the record tells of: where the mean colour of the
- * mouth's box lies between those with the mouth closed (0) and open (1). Of world 1's agent: the area
- * that is darker in green than its skin, weighted by how much darker, as a part of the mouth's region.
- * Blur leaves both nearly as they are.
+ * How open the agent's mouth is: the area that is darker in green than a level, weighted by how much
+ * darker. Of a character that the record tells of, between that of its closed mouth (0) and of its open
+ * one (1). Of world 1's agent, whose level is its skin's, as a part of the mouth's region. Blur leaves
+ * both nearly as they are.
  *
  * @param frame RGB24 [height, width, 3]
  */
@@ -36,41 +37,26 @@ export function mouthOpening(
   height: number,
   character?: Mouth,
 ): number {
-  if (character) return openingOf(frame, width, height, character);
-  const [left, right] = [Math.round(mouth.left * width), Math.round(mouth.right * width)];
-  const [top, bottom] = [Math.round(mouth.top * height), Math.round(mouth.bottom * height)];
-  let dark = 0;
-  for (let row = top; row < bottom; row++) {
-    for (let column = left; column < right; column++) {
-      dark += Math.max(0, skinGreen - (frame[(row * width + column) * 3 + 1] as number));
+  const across = (part: number) => Math.round(part * width);
+  const down = (part: number) => Math.round(part * height);
+  /** Mean of max(0, level - green) over a part of the picture. */
+  function depth(level: number, left: number, right: number, top: number, bottom: number): number {
+    let sum = 0;
+    for (let row = top; row < bottom; row++) {
+      for (let column = left; column < right; column++) {
+        sum += Math.max(0, level - (frame[(row * width + column) * 3 + 1] as number));
+      }
     }
+    return sum / ((right - left) * (bottom - top));
   }
-  return dark / (skinGreen * (right - left) * (bottom - top));
-}
-
-function openingOf(
-  frame: Uint8Array,
-  width: number,
-  height: number,
-  { size, boxes, mouth }: Mouth,
-): number {
-  const across = (x: number) => Math.round((x * width) / size[0]);
-  const down = (y: number) => Math.round((y * height) / size[1]);
-  const [left, right, top, bottom] = boxes.mouth;
-  const sums = [0, 0, 0];
-  for (let row = down(top); row < down(bottom); row++) {
-    for (let at = (row * width + across(left)) * 3; at < (row * width + across(right)) * 3; at++) {
-      sums[at % 3] = (sums[at % 3] as number) + (frame[at] as number);
-    }
+  if (character) {
+    const { size: [w, h], boxes: { mouth: [left, right, top, bottom] } } = character;
+    const { green, closed, open } = character.mouth;
+    const now = depth(green, across(left / w), across(right / w), down(top / h), down(bottom / h));
+    return (now - closed) / (open - closed);
   }
-  const count = (across(right) - across(left)) * (down(bottom) - down(top));
-  let [along, length] = [0, 0];
-  mouth.closed.forEach((closed, i) => {
-    const opens = (mouth.open[i] ?? 0) - closed;
-    along += opens * ((sums[i] ?? 0) / count - closed);
-    length += opens ** 2;
-  });
-  return along / length;
+  const { left, right, top, bottom } = mouth;
+  return depth(skinGreen, across(left), across(right), down(top), down(bottom)) / skinGreen;
 }
 
 /** Opening and loudness (RMS) of one stream, a number per video frame each. */

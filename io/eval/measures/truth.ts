@@ -205,12 +205,15 @@ function readCharacter(fields: Fields): TruthCharacter {
     if (!isInside) throw boxes.error(key, "left, right, top and bottom of a part of the picture");
     return [left, right, top, bottom];
   };
+  const level = (key: string) => mouth.number(key, [0, 255]);
+  const [green, closed, open] = [level("green"), level("closed"), level("open")];
+  if (!(open > closed)) throw mouth.error("open", `more than 'closed' (${closed})`);
   const faces = isGiven(fields, "faces") ? fields.list("faces", anyLength) : [];
   return {
     given: fields.boolean("given"),
     size: [width, height],
     boxes: { mouth: box("mouth"), eyes: box("eyes") },
-    mouth: { closed: numbers(mouth, "closed", 3), open: numbers(mouth, "open", 3) },
+    mouth: { green, closed, open },
     faces: faces.map((face) => {
       const bytes = typeof face === "string" ? fromBase64(face) : null;
       if (bytes?.length === faceBytes) return bytes;

@@ -44,7 +44,7 @@ function record(changed: object = {}, character: object = {}) {
     character: {
       ...{ given: true, size: [width, height], faces, name: null, seed: 100000 },
       boxes: { mouth: [40, 56, 30, 40], eyes: [30, 66, 12, 22] },
-      mouth: { closed: [200, 150, 130], open: [120, 60, 60] },
+      mouth: { green: 150, closed: 4, open: 64 },
       ...character,
     },
     ...changed,
@@ -70,7 +70,8 @@ Deno.test("a record tells prompt, character and voice, and says which field is w
     [{ agent_voice: {} }, {}, "agent_voice.given"],
     [{}, { size: [0, 54] }, "character.size"],
     [{}, { boxes: { mouth: [40, 500, 30, 40], eyes: [1, 2, 1, 2] } }, "character.boxes.mouth"],
-    [{}, { mouth: { closed: [1, 2], open: [1, 2, 3] } }, "character.mouth.closed"],
+    [{}, { mouth: { green: 300, closed: 1, open: 2 } }, "character.mouth.green"],
+    [{}, { mouth: { green: 150, closed: 2, open: 2 } }, "character.mouth.open"],
     [{}, { faces: ["AAAA"] }, "character.faces"],
     [{}, { faces: ["%"] }, "character.faces"],
   ];
@@ -132,17 +133,19 @@ Deno.test("a picture is made small by what each cell covers", () => {
   assert(Math.abs((madeSmall(random, 96, 54)[(10 * 48 + 5) * 3 + 1] as number) - mean) < 1e-9);
 });
 
-Deno.test("a character's mouth is as open as its box's mean colour says", () => {
+Deno.test("a character's mouth is as open as its box's green below a level says", () => {
   const { character } = truthOf();
   assert(character);
-  const { closed, open } = character.mouth;
+  const { green, closed, open } = character.mouth;
   for (const opening of [0, 0.25, 1]) {
-    const colour = closed.map((value, i) => Math.round(value + opening * ((open[i] ?? 0) - value)));
+    // Half of the box is the open mouth; the rest is brighter than the level, by any amount.
+    const below = 2 * (closed + opening * (open - closed));
     // The same at twice the size that the record is about.
     const frame = Uint8Array.from({ length: width * height * 12 }, (_, i) => {
       const [x, y] = [Math.floor(i / 3) % (2 * width), Math.floor(i / 6 / width)];
       const isMouth = x >= 80 && x < 112 && y >= 60 && y < 80;
-      return isMouth ? colour[i % 3] as number : Math.random() * 255;
+      if (!isMouth || i % 3 !== 1) return Math.random() * 255;
+      return x < 96 ? Math.round(green - below) : green + Math.random() * (255 - green);
     });
     assert(Math.abs(mouthOpening(frame, 2 * width, 2 * height, character) - opening) < 0.01);
   }
