@@ -3,21 +3,22 @@ greets and names, in which frame of a unit it begins, whether it nods or says 'm
 heard or seen tells how they fall. Measured is an agent that knows all the rest: it takes the likeliest
 delay, always says 'mm', begins in a frame of its own, and says every word as the oracle does.
 
-    /usr/bin/python3 -m world.ceiling [--seeds 100000 100]     (in scripts/)
+    /usr/bin/python3 -m world.ceiling [--seeds 100000 100] [--world 2]     (in scripts/)
 """
 
 import argparse
+import importlib
 
 import numpy as np
 
 from . import words
-from .conversation import Conversation, cut_clips, word_clips
+from .conversation import Conversation, cut_clips
 from .render import faded, mixed
 from .stream import ACTIVE, FRAME, FRAMES, UNIT
 
 
-class Foreseen(Conversation):
-    """A conversation of which every utterance also has `likeliest`, the unit in which it would begin if
+class Foresight:
+    """Makes a Conversation one of which every utterance also has `likeliest`, the unit in which it would begin if
     the oracle took its usual delay."""
 
     def __init__(self, *arguments, **options):
@@ -39,6 +40,10 @@ class Foreseen(Conversation):
         return result
 
 
+class Foreseen(Foresight, Conversation):
+    """The same of world 1."""
+
+
 def likeliest_voice(conversation, frame):
     """Agent clips of one who takes the likeliest of all; frame(): the frame in which a unit's utterance
     begins."""
@@ -48,7 +53,8 @@ def likeliest_voice(conversation, frame):
     said += [(each["reaction"], words.BACKCHANNEL, None) for each in breaks if not each["spoken"]]
     clips = []
     for unit, each, cut in said:
-        spoken = [(t, samples, False) for t, _, samples in word_clips(each, unit * UNIT + frame() * FRAME)]
+        words_of = conversation.clips(conversation.told(each), unit * UNIT + frame() * FRAME)
+        spoken = [(t, samples, False) for t, _, samples in words_of]
         clips += spoken if cut is None else cut_clips(spoken, cut * UNIT)
     return clips
 
@@ -66,8 +72,12 @@ def f1(mine, truth):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, nargs=2, default=[100_000, 100], metavar=("FIRST", "COUNT"))
+    parser.add_argument("--world", type=int, choices=(1, 2), default=1)
     args = parser.parse_args()
-    conversations = [Foreseen(args.seeds[0] + i) for i in range(args.seeds[1])]
+    foreseen = Foreseen
+    if args.world == 2:
+        foreseen = type("Foreseen2", (Foresight, importlib.import_module("world2.conversation").Conversation), {})
+    conversations = [foreseen(args.seeds[0] + i) for i in range(args.seeds[1])]
     truth = np.concatenate([active(c.agent_clips, c.units) for c in conversations])
     rng = np.random.default_rng(0)
     starts = {f"always in frame {k}": lambda k=k: k for k in range(FRAMES)}

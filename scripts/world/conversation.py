@@ -159,7 +159,7 @@ class Conversation:
         t -= t % FRAME
         self.presence.append((t, True))
         delay = self._timing(int(self.rng.choice(GREETING_DELAYS)), GREETING_DELAYS[0])
-        unit = self._begins(t // UNIT + delay, words.GREETING[0])
+        unit = self._begins(t // UNIT + delay, self.told(words.GREETING)[0])
         start, end = self._agent_says(words.GREETING, unit)
         self._event("greeting", appeared=t // UNIT, start=start // UNIT, words=words.GREETING)
         return end + self._uniform(0.1, 0.6)
@@ -212,7 +212,7 @@ class Conversation:
             silence = self._timing(NAMING_SILENCE + int(self.rng.integers(-1, 2)), NAMING_SILENCE)
             named = self.quiet + silence * UNIT
             if end > named - 2 * UNIT:
-                unit = self._begins(named // UNIT, words.naming(self.card)[0])
+                unit = self._begins(named // UNIT, self.told(words.naming(self.card))[0])
                 start, stop = self._agent_says(words.naming(self.card), unit)
                 self.discussed = True
                 self._event("naming", start=start // UNIT, card=self.card, words=words.naming(self.card))
@@ -243,7 +243,7 @@ class Conversation:
         said = words.answer(kind, self.card, self.previous)
         delay = self._timing(int(rng.choice(ANSWER_DELAYS, p=DELAY_WEIGHTS)), ANSWER_DELAYS[0])
         unit = max(not_before, self.silent_again, (end - 1) // UNIT + delay)
-        unit = self._begins(unit, said[0])
+        unit = self._begins(unit, self.told(said)[0])
         event.update(
             start=start // UNIT,
             end=(end - 1) // UNIT,
@@ -397,9 +397,10 @@ class Conversation:
         Words begin with a video frame."""
         start = unit * UNIT + int(self.rng.integers(0, 3)) * FRAME
         self.utterances.append({"unit": unit, "start": start, "words": said, "cut": None})
-        waits = self._hesitates(said)
-        clips = word_clips(self._wording(said), start, waits)
-        for (t, word, samples), right, wait in zip(clips, said, waits):
+        rights = self.told(said)
+        waits = self._hesitates(rights)
+        clips = self.clips(self._wording(rights), start, waits)
+        for (t, word, samples), right, wait in zip(clips, rights, waits):
             first = t // UNIT if word != right else t // UNIT - 1
             self.wanted.update(dict.fromkeys(range(t // UNIT - wait, first + 1), right))
             self.agent_clips.append((t, samples, False))
@@ -408,18 +409,26 @@ class Conversation:
         self.quiet = max(self.quiet, end)
         return start, end
 
+    # What another world's agent does in its own way.
 
-def word_clips(said, start, waits=None):
-    """The agent's words from sample `start` on: (sample, word, samples) each. waits: units of silence
-    before each."""
-    clips, t = [], start
-    for word, wait in zip(said, waits or [0] * len(said)):
-        t += wait * UNIT
-        samples = voices.agent_word(word)
-        clips.append((t, word, samples))
-        t = max(t + len(samples) + 80, t + UNIT)
-        t += -t % FRAME
-    return clips
+    def told(self, said):
+        """The words as the agent says them, who was told how to talk."""
+        return said
+
+    def spoken(self, word):
+        """float32 at 16 kHz: a word in the agent's voice."""
+        return voices.agent_word(word)
+
+    def clips(self, said, start, waits=None):
+        """Words from sample `start` on: (sample, word, samples) each. waits: units of silence before each."""
+        clips, t = [], start
+        for word, wait in zip(said, waits or [0] * len(said)):
+            t += wait * UNIT
+            samples = self.spoken(word)
+            clips.append((t, word, samples))
+            t = max(t + len(samples) + 80, t + UNIT)
+            t += -t % FRAME
+        return clips
 
 
 def cut_clips(clips, at):

@@ -8,7 +8,7 @@ oracle's answers follow; noises, stories, comings and goings stay.
 import numpy as np
 
 from . import voices, words
-from .conversation import cut_clips, word_clips
+from .conversation import cut_clips
 from .stream import UNIT, seconds
 
 SWAPS = ("card", "question")
@@ -119,6 +119,6 @@ def say_again(c):
     said = sorted(c.utterances, key=lambda one: one["start"])
     for one, following in zip(said, said[1:] + [None]):
         ends = [c.units, *([following["unit"]] if following else []), *([one["cut"]] if one["cut"] else [])]
-        clips = word_clips(one["words"], one["start"])
+        clips = c.clips(c.told(one["words"]), one["start"])
         c.agent_clips += cut_clips([(t, samples, False) for t, _, samples in clips], min(ends) * UNIT)
         c.tokens.update({t // UNIT: word for t, word, _ in clips if t // UNIT < min(ends)})

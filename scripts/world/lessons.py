@@ -14,6 +14,8 @@ READ, LOOK, STOP = "read", "card", "stop"
 
 
 class Lesson(Conversation):
+    agent_words = staticmethod(words.agent_words)
+
     def __init__(self, seed, length=None):
         self.muted = []  # where nothing is heard: [from, to) in samples
         super().__init__(seed, length)
@@ -143,15 +145,18 @@ class Lesson(Conversation):
         while t < self.total - seconds(1.5):
             t = self._says(t) + self._uniform(0.2, self._pick([0.8, 4.0]))
 
-    def _says(self, t):
+    def _to_say(self):
+        """What is typed for the agent to say."""
         card, before = (self._drawn_card() for _ in range(2))
         kind = self.rng.random()
         if kind < 0.6:
-            said = words.answer(self._pick(list(words.QUESTIONS)), card, before)
-        elif kind < 0.75:
-            said = self._pick([words.naming(card), words.GREETING, words.BACKCHANNEL])
-        else:
-            said = [self._pick(words.agent_words()) for _ in range(int(self.rng.integers(1, 6)))]
+            return words.answer(self._pick(list(words.QUESTIONS)), card, before)
+        if kind < 0.75:
+            return self._pick([words.naming(card), words.GREETING, words.BACKCHANNEL])
+        return [self._pick(self.agent_words()) for _ in range(int(self.rng.integers(1, 6)))]
+
+    def _says(self, t):
+        said = self._to_say()
         unit = -(-t // UNIT)
         self._type(unit * UNIT, " ".join(said))
         start, end = self._agent_says(said, unit)

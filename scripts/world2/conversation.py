@@ -10,7 +10,7 @@ import numpy as np
 
 from world import conversation as first
 from world import counterfactual, lessons, microphones, practice, synthesizers, voices
-from world.conversation import NAMING_SILENCE, cut_clips
+from world.conversation import NAMING_SILENCE
 from world.stream import FRAME, UNIT, is_evaluation
 
 from . import agents, camera, prompts
@@ -50,7 +50,6 @@ class Conversation(first.Conversation):
             kinds = (*microphones.MICROPHONES, microphones.LOUD_ROOM)
             self.microphone = kinds[int(rng.integers(len(kinds)))]
         self.view = camera.view(seed)
-        self._late = range(0)
         super().__init__(seed, length)
         self.tell()
 
@@ -109,27 +108,11 @@ class Conversation(first.Conversation):
             return t + length
         return t + length
 
-    def _begins(self, unit, word):
-        begun = super()._begins(unit, word)
-        self._late = range(unit, begun)
-        return begun
+    def told(self, said):
+        return prompts.worded(self.prompt, said)
 
-    def _agent_says(self, said, unit):
-        start = unit * UNIT + int(self.rng.integers(0, 3)) * FRAME
-        self.utterances.append({"unit": unit, "start": start, "words": said, "cut": None})
-        right = prompts.worded(self.prompt, said)
-        late, self._late = self._late, range(0)
-        self.wanted.update(dict.fromkeys(late, right[0]))
-        waits = self._hesitates(right)
-        end = start
-        for (t, word, samples), wanted, wait in zip(word_clips(self._wording(right), start, self.agent_voice, waits), right, waits):
-            begun = t // UNIT if word != wanted else t // UNIT - 1
-            self.wanted.update(dict.fromkeys(range(t // UNIT - wait, begun + 1), wanted))
-            self.agent_clips.append((t, samples, False))
-            self.tokens[t // UNIT] = word
-            end = t + len(samples)
-        self.quiet = max(self.quiet, end)
-        return start, end
+    def spoken(self, word):
+        return agents.word(word, self.agent_voice)
 
 
 class Practice(Conversation, practice.Practice):
@@ -137,35 +120,22 @@ class Practice(Conversation, practice.Practice):
 
 
 class Lesson(Conversation, lessons.Lesson):
-    """The tasks of stage 1, by a voice that a reference tells."""
+    """The tasks of stage 1, by a voice that a reference tells; no prompt stands before them, and what is typed
+    is what any prompt would have made of it."""
 
     prompted = 0.0
+    agent_words = staticmethod(prompts.agent_words)
 
-
-def word_clips(said, start, voice, waits=None):
-    """world.conversation's, in this voice."""
-    clips, t = [], start
-    for word, wait in zip(said, waits or [0] * len(said)):
-        t += wait * UNIT
-        samples = agents.word(word, voice)
-        clips.append((t, word, samples))
-        t = max(t + len(samples) + 80, t + UNIT)
-        t += -t % FRAME
-    return clips
+    def _to_say(self):
+        said = super()._to_say()
+        kind = self._pick([None, None, "brief", "sentences"])
+        return prompts.worded(prompts.Prompt(kind, "") if kind else None, said)
 
 
 def swap(c, kind):
-    """Swaps cards or questions in place, as world.counterfactual does. kind: one of its SWAPS."""
-    rng = np.random.default_rng([c.seed, 5, counterfactual.SWAPS.index(kind)])
+    """Swaps cards or questions in place. kind: one of counterfactual.SWAPS."""
     c.untell()
-    (counterfactual.swap_cards if kind == "card" else counterfactual.swap_questions)(c, rng)
-    c.agent_clips, c.tokens = [], {}
-    spoken = sorted(c.utterances, key=lambda one: one["start"])
-    for one, following in zip(spoken, spoken[1:] + [None]):
-        ends = [c.units, *([following["unit"]] if following else []), *([one["cut"]] if one["cut"] else [])]
-        clips = word_clips(prompts.worded(c.prompt, one["words"]), one["start"], c.agent_voice)
-        c.agent_clips += cut_clips([(t, samples, False) for t, _, samples in clips], min(ends) * UNIT)
-        c.tokens.update({t // UNIT: word for t, word, _ in clips if t // UNIT < min(ends)})
+    counterfactual.swap(c, kind)
     c.tell()
 
 

@@ -10,7 +10,7 @@ from unittest import mock
 
 import numpy as np
 
-from world import counterfactual, render, synthesizers, voices, words
+from world import ceiling, counterfactual, render, synthesizers, voices, words
 from world.conversation import NAMING_SILENCE
 from world2 import agents, conditions, conversation, prompts
 from world2.characters import named
@@ -56,6 +56,25 @@ class Told(unittest.TestCase):
                 self.assertGreaterEqual(len(event["words"]), shortest[kind])
                 if kind == "brief":
                     self.assertEqual(len(event["words"]), 1)
+
+    def test_lessons_say_every_word_and_every_sentence(self):
+        lesson = conversation.Lesson(7, length=12)
+        said = [lesson._to_say() for _ in range(3000)]
+        self.assertEqual({word for each in said for word in each}, set(prompts.agent_words()))
+        for kind in ("brief", "sentences"):
+            self.assertIn(prompts.worded(prompts.Prompt(kind, ""), ["it", "is", "red"]), said)
+
+    def test_an_oracle_of_usual_delays_is_foreseen_as_it_was_told_to_talk(self):
+        class Steady(ceiling.Foresight, told("sentences")):
+            def _timing(self, drawn, usual):
+                super()._timing(usual, usual)
+                return usual
+
+        for seed in SEEDS:
+            c = Steady(seed, 20)
+            self.assertTrue(all(one["likeliest"] == one["unit"] for one in c.utterances))
+            mine, truth = (ceiling.active(clips, c.units) for clips in (ceiling.likeliest_voice(c, lambda: 1), c.agent_clips))
+            self.assertGreater(ceiling.f1(mine, truth), 0.8)
 
     def test_what_is_said_is_what_the_record_says(self):
         for c in (c for made in self.made.values() for c in made):
