@@ -39,7 +39,7 @@ export const commands: Commands = {
   },
   eval: async () => {
     const { summary, run } = await import("./io/commands/eval.ts");
-    return { summary, run: (args) => run(args, sources) };
+    return { summary, run: (args) => run(args, { ...sources, ...programs }) };
   },
   compare: async () => {
     const { summary, run } = await import("./io/commands/compare.ts");

@@ -24,6 +24,7 @@ import {
 } from "../eval/generate.ts";
 import { chooseJobs, parseNoiseSeeds } from "../eval/jobs.ts";
 import { type Usable, usable } from "../eval/resume.ts";
+import { Judges, parseJudges } from "../score/judges.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { ifThere } from "../system/errors.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
@@ -70,6 +71,11 @@ const spec = {
       help: "seed of all noise and sampling (0); a range: once with each",
     },
     ...answering,
+    judges: {
+      kind: "text",
+      value: "LIST",
+      help: "words, quality, voice, or all: what they hear (after 'deno task setup --judges')",
+    },
     events: { kind: "text", value: "FILE", help: "what each recording gave, as JSON lines" },
     resume: { kind: "flag", help: "go on with --events FILE: what is in it isn't run again" },
     force: { kind: "flag", help: "replace --events FILE" },
@@ -83,6 +89,7 @@ const spec = {
     "wanstream eval --seeds 100000..100199 --events out/eval.jsonl --resume --json",
     "wanstream eval --seeds 100000..100199 --condition noisy",
     "wanstream eval --seeds 100000..100199 --world 2 --condition prompts",
+    "wanstream eval --judges all",
     "wanstream eval --seed 0..4 --markdown",
     "wanstream eval --check my-recordings",
     "wanstream eval my-recordings --steps 2",
@@ -99,6 +106,11 @@ export interface Sources {
   floors: readonly string[];
 }
 
+/** What `eval` is handed: beside the sources, the folder of the judges. */
+export interface Handed extends Sources {
+  judges: string;
+}
+
 /** Opens what gives the codec's floor. */
 export type CodecOpener = (
   ...args: Parameters<typeof ResponseCodec.open>
@@ -113,7 +125,7 @@ export type CodecOpener = (
  */
 export function run(
   args: string[],
-  sources: Sources,
+  sources: Handed,
   open = openModel,
   openCodec: CodecOpener = ResponseCodec.open,
 ): Promise<number> {
@@ -129,7 +141,7 @@ async function evaluation(
   options: Options,
   [folder, surplus]: string[],
   started: StartedRun,
-  sources: Sources,
+  sources: Handed,
   open: typeof openModel,
   openCodec: CodecOpener,
 ): Promise<number> {
@@ -139,6 +151,7 @@ async function evaluation(
   checkTogether(options, folder);
   checkForms(options);
   const noiseSeeds = parseNoiseSeeds(options.seed ?? "0");
+  const judging = options.judges === undefined ? [] : parseJudges(options.judges).sort();
 
   const model = options.model ?? await ownModel();
   const checkpoint = await openCheckpoint(model);
@@ -164,12 +177,16 @@ async function evaluation(
     checkpoint,
     sessionOptions(answered),
   );
-  const settings = { solver, sampling, storage, weights, historyUnits, sinkUnits };
+  const settings = {
+    ...{ solver, sampling, storage, weights, historyUnits, sinkUnits },
+    ...(judging.length > 0 ? { judges: judging } : {}),
+  };
   const basis = {
     checkpoint: checkpoint.digest,
     settings: valueDigest(settings),
     program: await sourceDigest(sources.floors, /\.(ts|wgsl)$/),
   };
+  await using judges = judging.length > 0 ? await Judges.open(sources.judges, judging) : null;
   const file = await fileBefore(options);
   const { asked, others }: Usable = file
     ? usable(file, jobs, noiseSeeds, basis, settings)
@@ -225,6 +242,7 @@ async function evaluation(
       }
       return opened;
     },
+    judge: judges ? (...asked) => judges.judge(...asked) : undefined,
     openCodec: () =>
       openCodec(checkpoint, {
         adapter: options.thinker ?? "default",

@@ -3,12 +3,14 @@ import type { ModelConfig } from "../../engine/config/config.ts";
 import type { ResponseCodec } from "../../engine/model/response_codec.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { Progress } from "../cli/progress.ts";
+import { streamShapes } from "../media/stream_shape.ts";
 import { beforeAbort, type OpenedSession } from "../run/run_model.ts";
 import { say } from "../system/terminal.ts";
 import type { SharedBasis } from "./figures/basis.ts";
 import { type EventsFile, resultKey } from "./figures/events_file.ts";
 import type { RecordingResult } from "./figures/recording_result.ts";
 import { type Job, opened } from "./jobs.ts";
+import { candidatesOf, Heard, type Judge, judgedVoice } from "./judged.ts";
 import type { Recording } from "./recordings.ts";
 import type { Measured } from "./measurement.ts";
 import { runRecording } from "./run.ts";
@@ -26,6 +28,8 @@ export interface Evaluation {
   open(noiseSeed: number, recording: Recording): Promise<OpenedSession>;
   /** What gives the codec's floor; it isn't measured without one. */
   openCodec?(): Promise<FloorCodec>;
+  /** Judges the agent's voice when its session is closed; of recordings in which nothing is swapped. */
+  judge?: Judge | undefined;
   /** What else is kept of a recording, asked when its session is closed. */
   more?(recording: Recording, measured: Measured): Promise<object>;
   ffmpeg: FfmpegFinder;
@@ -57,13 +61,23 @@ export async function evaluate(run: Evaluation): Promise<RecordingResult[]> {
     if (session === null) return null;
     if (!introduced && !quiet) say(session.line);
     introduced = true;
+    const { agent } = streamShapes(config);
+    const heard = run.judge && recording.truth.swap === null ? new Heard(agent) : null;
     const measured = await runRecording({
       ...run,
       recording,
       session: session.session,
       codec: wantsFloor ? codecs[0] ?? null : null,
+      ...(heard ? { hear: (unit) => heard.add(unit) } : {}),
       progress: () => progress.update(++units, (units * config.unit_ms) / 1000),
     });
+    if (measured && run.judge && heard) {
+      const candidates = await candidatesOf(recording, run.ffmpeg);
+      const { truth } = recording;
+      measured.outcomes.push(
+        ...await judgedVoice(run.judge, heard, truth, measured, config.unit_ms, candidates),
+      );
+    }
     const generator = run.jobs.find(({ name }) => name === recording.name)?.generator ?? null;
     return measured && {
       ...measured,

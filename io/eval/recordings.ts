@@ -14,6 +14,8 @@ export interface Recording {
   agent: string | null;
   /** Files of the picture and the sound that the agent is given before the first unit. */
   references?: { persona?: string; voice?: string };
+  /** Sounds of as many voices as its truth record says, of equal lengths, the agent's first. */
+  voices?: string | null;
   digests: Digests;
   /** Removes it, if it was made to be thrown away. */
   dispose(): Promise<void>;
@@ -83,14 +85,20 @@ export async function openRecording(
     throw new InputError(`${folder}: has no user.mkv (or user.mp4, ...): the recording to answer`);
   }
   const media = [user, ...(agent === null ? [] : [agent])].map((name) => `${folder}/${name}`);
+  const among = find("voices");
+  const voices = among === null ? null : `${folder}/${among}`;
   const digests = {
-    recording: await fileDigest(...media, ...Object.values(references)),
+    recording: await fileDigest(
+      ...media,
+      ...Object.values(references),
+      ...(voices ? [voices] : []),
+    ),
     truth: await fileDigest(`${folder}/${truthName}`),
   };
   const [userPath = "", agentPath = null] = media;
   return {
     ...{ name: basename(folder), truth, user: userPath, agent: agentPath, references },
-    ...{ digests, dispose },
+    ...{ voices, digests, dispose },
   };
 }
 

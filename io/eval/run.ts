@@ -9,7 +9,7 @@ import type { InputFacts } from "../pace/events.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { pump, typing, type UnitSession } from "../pace/pump.ts";
 import { streamShapes } from "../media/stream_shape.ts";
-import { type Measured, Measurement } from "./measurement.ts";
+import { type Measured, type MeasuredUnit, Measurement } from "./measurement.ts";
 import type { Recording } from "./recordings.ts";
 
 export interface Run {
@@ -23,6 +23,8 @@ export interface Run {
   signal: AbortSignal;
   /** Called after each unit. */
   progress(): void;
+  /** Is told what a unit was measured on. */
+  hear?(unit: MeasuredUnit): void;
 }
 
 /** @returns null when the signal came before the end. @throws InputError when media and truth record
@@ -59,7 +61,9 @@ export async function runRecording(run: Run): Promise<Measured | null> {
       const truth = await trueUnit();
       const floor = truth && codec ? await codec.roundTrip(truth) : null;
       const agent = { audio, frames };
-      measurement.add({ text, solveMs: stages.solve, agent, truth, floor });
+      const unit = { text, solveMs: stages.solve, agent, truth, floor };
+      measurement.add(unit);
+      run.hear?.(unit);
       run.progress();
     }
   } finally {

@@ -30,6 +30,22 @@ export async function judgesPython(scripts: string, who: string): Promise<string
   throw new InputError(`${who} installed: run 'deno task setup --judges'`);
 }
 
+/** What else may be asked of a side. */
+export interface AskedMore {
+  /** Parts of the sound whose text is wanted, one by one; in place of all words with their times. */
+  utterances?: readonly Speech[];
+  /** Voices of which the side's is one, as many samples of each in a row, mono at 16 kHz. */
+  candidates?: { sound: Float32Array; among: number };
+}
+
+/** And what is answered. */
+export interface JudgedMore extends Judged {
+  /** The text of each utterance. */
+  heard?: string[];
+  /** The candidate whose voice is most like the side's, from 0; missing: it speaks for less than 3 s. */
+  nearest?: number;
+}
+
 /** A running child that judges one side after the other. */
 export class Judges implements AsyncDisposable {
   /** What each judge is, with its version. */
@@ -74,12 +90,19 @@ export class Judges implements AsyncDisposable {
    *
    * @param sound Mono samples at 16 kHz. @throws RunError when a judge fails.
    */
-  async judge(sound: Float32Array, speech: readonly Speech[]): Promise<Judged> {
-    const path = join(this.#folder, "side.wav");
-    const wav = await WavWriter.create(path, soundRate);
-    await wav.write(sound);
-    await wav.close();
-    const asked = { path, speech: speech.map(({ from, to }) => [from, to]) };
+  async judge(
+    sound: Float32Array,
+    speech: readonly Speech[],
+    { utterances, candidates }: AskedMore = {},
+  ): Promise<JudgedMore> {
+    const path = await this.#written("side.wav", sound);
+    const others = candidates && await this.#written("candidates.wav", candidates.sound);
+    const pairs = (parts: readonly Speech[]) => parts.map(({ from, to }) => [from, to]);
+    const asked = {
+      ...{ path, speech: pairs(speech) },
+      ...(utterances ? { utterances: pairs(utterances) } : {}),
+      ...(candidates ? { candidates: others, among: candidates.among } : {}),
+    };
     const stdin = this.#child.stdin.getWriter();
     try {
       await stdin.write(new TextEncoder().encode(`${JSON.stringify(asked)}\n`));
@@ -87,7 +110,7 @@ export class Judges implements AsyncDisposable {
       stdin.releaseLock();
     }
     const answer = await answerOf({ lines: this.#lines, said: this.#said });
-    await Deno.remove(path);
+    await Promise.all([path, ...(others ? [others] : [])].map((one) => Deno.remove(one)));
     if (answer.has("error")) throw new RunError(`--judges: ${answer.get("error")}`);
     try {
       return judgedOf(answer);
@@ -95,6 +118,14 @@ export class Judges implements AsyncDisposable {
       // What a program of ours answers is no input of the user's.
       throw new RunError(errorText(error));
     }
+  }
+
+  async #written(name: string, sound: Float32Array): Promise<string> {
+    const path = join(this.#folder, name);
+    const wav = await WavWriter.create(path, soundRate);
+    await wav.write(sound);
+    await wav.close();
+    return path;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -120,7 +151,7 @@ async function answerOf({ lines, said }: Omit<Running, "process">): Promise<Fiel
   throw new RunError(`--judges: they ended (${why}): run 'deno task setup --judges'`);
 }
 
-function judgedOf(answer: Fields): Judged {
+function judgedOf(answer: Fields): JudgedMore {
   const known = (key: "quality" | "constancy") =>
     answer.get(key) === null ? null : answer.number(key, [-1, 5]);
   const words = answer.get("words") === null ? null : answer.list("words", [0, 1e6]);
@@ -128,6 +159,10 @@ function judgedOf(answer: Fields): Judged {
     words: words && words.map(wordOf),
     quality: known("quality"),
     constancy: known("constancy"),
+    ...(answer.has("heard")
+      ? { heard: answer.list("heard", [0, 1e6]).map((text) => `${text}`) }
+      : {}),
+    ...(answer.has("nearest") ? { nearest: answer.whole("nearest", [0, 1e6]) } : {}),
   };
 }
 

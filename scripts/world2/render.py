@@ -30,10 +30,10 @@ from world.render import (
 )
 from world.stream import FPS, FRAMES
 
-from . import camera
+from . import agents, camera
 from .characters import HEIGHT, LIDS, MOUTHS, NOD, SWAY, WIDTH, rest_features
 from .conditions import CONDITIONS
-from .conversation import neighbours, swap, truth
+from .conversation import neighbour_voices, neighbours, swap, truth
 
 __all__ = ["agent_audio", "agent_frames", "agent_states", "user_audio", "user_frames"]
 
@@ -120,6 +120,8 @@ def write_for_eval(c, args):
         write_pictures(stem("persona.png"), [c.character.reference()[None]], (WIDTH, HEIGHT), ["-frames:v", "1"])
     if c.heard_voice:
         write_wav(stem("voice.wav"), c.reference_sound)
+        if not args.swap:
+            write_wav(stem("voices.wav"), np.concatenate([agents.likeness(voice) for voice in neighbour_voices(c)]))
     record = {**truth(c), "seconds": args.seconds}
     record["character"]["faces"] = faces(c)
     if args.swap:

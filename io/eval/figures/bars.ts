@@ -24,6 +24,7 @@ import {
   type Sample,
   sampleOf,
   valuesOf,
+  voiceErrorEstimate,
   wordEstimates,
 } from "./parts.ts";
 import { type RecordingResult, type Span, spanUnits } from "./recording_result.ts";
@@ -123,6 +124,10 @@ function figuresOf(
   const lips = lipEstimates(part);
   const picture = frechetEstimate(part, "agent");
   const solveMs = part.recordings.map((list) => list.flatMap(({ result }) => result.solveMs));
+  const [misheard, theirs] = (["voice error", "voice error truth"] as const)
+    .map((measure) => voiceErrorEstimate(part, measure)) as [Estimate, Estimate];
+  const [quality, codecs] = [rate("speech quality"), rate("speech quality codec")];
+  const more = (a: number, b: number) => a - b;
   const missed = of("missed").map((list) => list.map((value) => 1 - value));
   const ratio = (a: number, b: number) => a / b;
   return [
@@ -168,6 +173,19 @@ function figuresOf(
     row("characterFollowed", "character followed", rate("character"), { atLeast: 0.95 }),
     row("faceDrift", "face drift in the last 30 s, levels", rate("face drift"), null, {
       beside: { what: "truth", estimate: rate("face drift truth") },
+    }),
+    row("voiceFollowed", "voice followed", rate("voice"), { atLeast: 0.9 }),
+    row("voiceError", "word error of the voice", misheard, null, {
+      beside: { what: "truth", estimate: theirs },
+    }),
+    row("voiceErrorOverTruth", " more than the truth's", fromTwo(misheard, theirs, more), {
+      atMost: 0.03,
+    }),
+    row("speechQuality", "speech quality (DNSMOS)", quality, { atLeast: 3 }, {
+      beside: { what: "codec", estimate: codecs },
+    }),
+    row("speechQualityOverCodec", " more than the codec's own", fromTwo(quality, codecs, more), {
+      atLeast: -0.1,
     }),
     row("activityF1", "voice activity F1", activityEstimate(part), { atLeast: 0.93 }, {
       stays: highRate,

@@ -85,6 +85,19 @@ export function activityEstimate({ recordings }: Part): Estimate {
   }));
 }
 
+/** Errors of what is understood of a voice, per word that it should have said. */
+export function voiceErrorEstimate(
+  { outcomes }: Part,
+  measure: "voice error" | "voice error truth",
+): Estimate {
+  const parts = outcomes.map((list) => {
+    const heard = list.filter((one) => one.measure === measure);
+    const words = heard.flatMap(({ wanted }) => wanted?.split(" ") ?? []).length;
+    return [heard.reduce((sum, { value }) => sum + value, 0), words];
+  });
+  return ofSums(parts, ([errors = NaN, words = 0]) => ({ value: errors / words, events: words }));
+}
+
 /** Log-mel distances of the agent's words, and of the same words of the truth after the codec. */
 export function wordEstimates({ recordings }: Part): { agent: Estimate; codec: Estimate } {
   const pairs = recordings.map((list) =>

@@ -4,14 +4,14 @@ import type { Bar, Row } from "./bars.ts";
 import type { Comparison, Difference } from "./compare.ts";
 import type { Interval } from "./estimates.ts";
 
-/** Figures of recordings that tell what the agent is given. */
-const ofGiven = /^(promptFollowed|characterFollowed|faceDrift)$/;
+/** Figures of recordings that tell what the agent is given, and of judges. */
+const ofSome = /^(promptFollowed|characterFollowed|faceDrift|voice(Followed|Error)|speechQuality)/;
 
-/** Rows without those about long recordings, and about what the agent is given, where there are none. */
+/** Rows without those about long recordings, what the agent is given and judges, where there are none. */
 function told(rows: readonly Row[]): Row[] {
   const hasLong = rows.some(({ key, events }) => key === "longRecordings" && events > 0);
   return rows.filter(({ key, events }) =>
-    (hasLong || !/^(last30s|longRecordings)/.test(key)) && (events > 0 || !ofGiven.test(key))
+    (hasLong || !/^(last30s|longRecordings)/.test(key)) && (events > 0 || !ofSome.test(key))
   );
 }
 

@@ -16,6 +16,11 @@ export type Measure =
   | "character"
   | "face drift"
   | "face drift truth"
+  | "voice"
+  | "voice error"
+  | "voice error truth"
+  | "speech quality"
+  | "speech quality codec"
   | "word distance"
   | "word distance floor";
 

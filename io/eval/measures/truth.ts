@@ -101,6 +101,14 @@ export interface TruthCharacter extends Mouth {
   faces: Uint8Array[];
 }
 
+/** What the agent ought to sound like. */
+export interface TruthVoice {
+  /** A sound of it is given. */
+  given: boolean;
+  /** Voices that the recording has sounds of, to tell the agent's among them; 0: none. */
+  among: number;
+}
+
 /** What is different from the recording `of`, whose name is that of a folder beside this one. */
 export interface Swap {
   kind: "card" | "question";
@@ -121,7 +129,7 @@ export interface Truth {
   /** Of records that tell of it: what the agent is told, looks like, sounds like. */
   prompt?: TruthPrompt;
   character?: TruthCharacter;
-  agentVoice?: { given: boolean };
+  agentVoice?: TruthVoice;
 }
 
 /** Samples per second in which `pauses` count. */
@@ -190,7 +198,7 @@ export function parseTruth(text: string, path: string): Truth {
       ? { prompt: { kind: prompt.oneOf("kind", promptKinds), text: readText(prompt, "text") } }
       : {}),
     ...(character ? { character: readCharacter(character) } : {}),
-    ...(voice ? { agentVoice: { given: voice.boolean("given") } } : {}),
+    ...(voice ? { agentVoice: readVoice(voice) } : {}),
   };
 }
 
@@ -221,6 +229,11 @@ function readCharacter(fields: Fields): TruthCharacter {
     }),
   };
 }
+
+const readVoice = (fields: Fields): TruthVoice => ({
+  given: fields.boolean("given"),
+  among: isGiven(fields, "among") ? fields.list("among", [2, 100]).length : 0,
+});
 
 /** Null: it isn't base64. */
 function fromBase64(text: string): Uint8Array | null {

@@ -24,7 +24,7 @@ export function wordsOf(pieces: readonly string[]): Word[] {
 }
 
 /** Units without a new word after which an answer is over: longer than any word takes. */
-const answerGap = 6;
+export const answerGap = 6;
 
 /** What is said from unit `from` on until `until`, up to the first long break. */
 export function utterance(words: readonly Word[], from: number, until: number): string[] {

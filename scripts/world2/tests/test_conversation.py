@@ -150,6 +150,9 @@ class Told(unittest.TestCase):
                 self.assertIn(c.agent_voice, agents.EVALUATION)
             elif not c.heard_voice:
                 self.assertEqual(c.agent_voice, agents.DEFAULT)
+            among = record["agent_voice"]["among"]
+            self.assertEqual((len(set(among)), among[0]), (8, c.agent_voice))
+            self.assertLessEqual(set(among[1:]), set(agents.voices(evaluation)))
             faces = conversation.neighbours(c)
             self.assertEqual((len({one.seed for one in faces}), faces[0]), (8, c.character))
 

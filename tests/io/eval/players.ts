@@ -177,6 +177,7 @@ export const sources = {
   smallSet,
   world: new URL("../../../scripts/world", import.meta.url).pathname,
   floors: [new URL("../../../io/eval", import.meta.url).pathname],
+  judges: new URL("../../../scripts/judges", import.meta.url).pathname,
 };
 
 /** Runs `eval` with the oracle as the agent; returns what it printed and how many sessions it opened.

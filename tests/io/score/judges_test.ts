@@ -38,6 +38,14 @@ Deno.test({
     const other = await judges.judge(hum, all);
     assert((voice.quality ?? 0) > 1.3 && (other.quality ?? 5) < (voice.quality ?? 0));
     assert((voice.constancy ?? 0) > 0.5 && (voice.constancy ?? 2) <= 1.001, `${voice.constancy}`);
+    // Asked for one part at a time, it hears those alone; and a voice is nearest to itself, not to a hum.
+    const parts = [{ from: 0, to: heart.from - 0.5 }, ...all, { from: 0, to: 0 }];
+    const candidates = { sound: new Float32Array(2 * sound.length), among: 2 };
+    candidates.sound.set(hum);
+    candidates.sound.set(sound, sound.length);
+    const again = await judges.judge(sound, all, { utterances: parts, candidates });
+    const hasHeart = again.heard?.map((text) => /heart/i.test(text));
+    assertEquals([hasHeart, again.nearest, again.words], [[false, true, false], 1, null]);
     const none = await judges.judge(new Float32Array(0), []);
     assertEquals(none, { words: [], quality: null, constancy: null });
   },
