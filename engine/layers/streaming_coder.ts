@@ -12,7 +12,8 @@ import type { Weights } from "../weights/weights.ts";
 import { type Coder, placeFirst, placeLayers } from "./coder.ts";
 import type { Shape4 } from "./ops/layer.ts";
 import { CoderMemory, LayerScope } from "./ops/scope.ts";
-import { type PlacedLayer, sequenceSteps } from "./ops/sequence.ts";
+import { endsInPixels, type PlacedLayer, sequenceSteps } from "./ops/sequence.ts";
+import { packPixels } from "../../kernels/codec/pixels.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { type Step, submit } from "../../kernels/gpu/plan.ts";
 import { Readback } from "../../kernels/gpu/readback.ts";
@@ -22,7 +23,8 @@ export class StreamingCoder {
   private readonly gpu: Gpu;
   /** f32, of the span's shape: write the span here, then run the steps. */
   readonly input: Tensor;
-  /** f32 [time, height, width, channels]: holds the result until the next run. */
+  /** f32 [time, height, width, channels], or the packed pixels that were given: holds the result until the
+   * next run. */
   readonly output: Tensor;
   /** Runs the coder over one span and carries its state on. */
   readonly steps: readonly Step[];
@@ -37,9 +39,10 @@ export class StreamingCoder {
    * @param coder Its input is the span's shape: one unit, or several units in time.
    * @param weights The whole model's.
    * @param storage Of the weights; sums are f32.
+   * @param pixels u32 [words]: the output is pictures, and the steps end by packing their bytes into this.
    * @throws InputError when layers, shapes or weights don't fit together.
    */
-  constructor(gpu: Gpu, coder: Coder, weights: Weights, storage: FloatType) {
+  constructor(gpu: Gpu, coder: Coder, weights: Weights, storage: FloatType, pixels?: Tensor) {
     this.gpu = gpu;
     this.#name = coder.name;
     const memory = this.#memory = new CoderMemory(gpu);
@@ -53,9 +56,13 @@ export class StreamingCoder {
       const scope = new LayerScope(gpu, weights.under(coder.name), memory, settings);
       const input = memory.unit(`${what} input`, shape);
       const last = placed.at(-1);
-      if (!last) return { input, output: input, steps: [] };
-      const output = memory.unit(`${what} output`, last.output);
-      return { input, output, steps: sequenceSteps(placed, scope, input, () => output) };
+      const target = first ? undefined : pixels;
+      const isWhole = target !== undefined && endsInPixels(placed, gpu);
+      const output = isWhole ? target : last ? memory.unit(`${what} output`, last.output) : input;
+      const steps = sequenceSteps(placed, scope, input, () => output);
+      if (!target || isWhole) return { input, output, steps };
+      const packing = packPixels(gpu, { label: coder.name, x: output, pixels: target });
+      return { input, output: target, steps: [...steps, ...packing] };
     };
     const { input, output, steps } = build(coder.name, coder.input, placeLayers(coder), false);
     this.input = input;

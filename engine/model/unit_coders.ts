@@ -2,10 +2,10 @@
  * before a unit is encoded, and what is read when it was decoded. */
 import { type Medium, perMedium, responseDecoder } from "../checkpoint/coders.ts";
 import type { ModelConfig } from "../config/config.ts";
-import type { Coder } from "../layers/coder.ts";
+import { type Coder, coderOutput } from "../layers/coder.ts";
 import { StreamingCoder } from "../layers/streaming_coder.ts";
 import type { Weights } from "../weights/weights.ts";
-import { clampSamples, packPixels, pixelWords, unpackPixels } from "../../kernels/codec/pixels.ts";
+import { clampSamples, pixelWords, unpackPixels } from "../../kernels/codec/pixels.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { copy, type Step } from "../../kernels/gpu/plan.ts";
 import {
@@ -25,9 +25,9 @@ export interface Media {
   frames: Uint8Array;
 }
 
-/** A tensor for RGB24 pictures of this shape [frames, height, width, 3], four bytes to a word. */
-function packedPixels(gpu: Gpu, label: string, shape: readonly number[]): Tensor {
-  return sharedTensor(gpu, label, [pixelWords(elements(shape) / 3)], "u32");
+/** A tensor for so many values of RGB24 pictures, four bytes to a word. */
+function packedPixels(gpu: Gpu, label: string, values: number): Tensor {
+  return sharedTensor(gpu, label, [pixelWords(values / 3)], "u32");
 }
 
 /** An encoder of one medium: write a unit, then run the steps. */
@@ -56,7 +56,11 @@ export class UnitEncoder {
       this.steps = steps;
       this.firstSteps = null;
     } else {
-      const given = this.#given = packedPixels(gpu, `${coder.name} pictures`, input.shape);
+      const given = this.#given = packedPixels(
+        gpu,
+        `${coder.name} pictures`,
+        elements(input.shape),
+      );
       const unpack = (y: Tensor) => {
         const pixels = { ...given, shape: [pixelWords(elements(y.shape) / 3)] };
         return unpackPixels(gpu, { label: coder.name, pixels, y });
@@ -85,20 +89,23 @@ export class MediumDecoder {
   readonly steps: readonly Step[];
   /** Samples or packed pixels, to be read back. */
   readonly output: Tensor;
+  /** Of pictures: those of a unit. */
+  readonly frameBytes: number;
   private readonly medium: Medium;
-  readonly #frameBytes: number;
 
   /** @throws InputError when layers, shapes or weights don't fit together. */
   constructor(gpu: Gpu, medium: Medium, coder: Coder, weights: Weights, storage: FloatType) {
     this.medium = medium;
-    const { output, steps } = this.coder = new StreamingCoder(gpu, coder, weights, storage);
-    this.#frameBytes = elements(output.shape);
+    const values = elements(coderOutput(coder));
+    this.frameBytes = values;
     if (medium === "audio") {
-      this.output = sharedTensor(gpu, "agent samples", [elements(output.shape)]);
+      const { output, steps } = this.coder = new StreamingCoder(gpu, coder, weights, storage);
+      this.output = sharedTensor(gpu, "agent samples", [values]);
       this.steps = [...steps, clampSamples(gpu, { label: "agent", x: output, y: this.output })];
     } else {
-      const pixels = this.output = packedPixels(gpu, "agent frames", output.shape);
-      this.steps = [...steps, ...packPixels(gpu, { label: "agent", x: output, pixels })];
+      this.output = packedPixels(gpu, "agent frames", values);
+      this.coder = new StreamingCoder(gpu, coder, weights, storage, this.output);
+      this.steps = this.coder.steps;
     }
   }
 
@@ -123,7 +130,7 @@ export class MediumDecoder {
   media(read: ArrayBuffer): Float32Array | Uint8Array {
     return this.medium === "audio"
       ? new Float32Array(read)
-      : new Uint8Array(read, 0, this.#frameBytes);
+      : new Uint8Array(read, 0, this.frameBytes);
   }
 }
 
@@ -134,7 +141,6 @@ export class UnitDecoder {
   readonly video: MediumDecoder;
   /** Samples and packed pixels, to be read back. */
   readonly outputs: readonly [audio: Tensor, frames: Tensor];
-  readonly #frameBytes: number;
 
   /**
    * @param latents What is decoded: a unit's of each medium, tokens by channels.
@@ -153,7 +159,6 @@ export class UnitDecoder {
     this.coders = { audio: audio.coder, video: video.coder };
     this.video = video;
     this.outputs = [audio.output, video.output];
-    this.#frameBytes = elements(video.coder.output.shape);
     // Both copies first: they stand outside of the compute pass.
     const given = [audio.take(latents.audio), video.take(latents.video)];
     this.steps = [...given, ...audio.steps, ...video.steps];
@@ -163,7 +168,7 @@ export class UnitDecoder {
   media(audio: ArrayBuffer, frames: ArrayBuffer): Media {
     return {
       audio: new Float32Array(audio),
-      frames: new Uint8Array(frames, 0, this.#frameBytes),
+      frames: new Uint8Array(frames, 0, this.video.frameBytes),
     };
   }
 }

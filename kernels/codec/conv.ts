@@ -50,6 +50,7 @@ import {
 } from "./conv_parts.ts";
 
 export {
+  canShuffle,
   type ConvGeometry,
   convOf,
   type ConvShape,
@@ -104,7 +105,9 @@ export function convVariants(gpu: Gpu, shape: ConvShape): Map<string, ConvVarian
  *
  * @param x f32 [T, H, W, inputs].
  * @param state f32 [historyFrames, H, W, inputs], the frames before x; none when there are no such.
- * @param y f32 [T / st, H / sh, W / sw, outputs].
+ * @param y f32 [T / st, H / sh, W / sw, outputs]. Where the weight was packed to shuffle by [ft, fh, fw],
+ * f32 [T ft / st, H fh / sh, W fw / sw, outputs / (ft fh fw)]; or u32, a fourth as many words of bytes as
+ * `packPixels` makes of it, and nothing may be added.
  * @param activation Applied to the product with bias.
  * @param add f32 of y's shape, added last; may be y itself.
  * @param addsFirst It is added before the activation.
@@ -117,7 +120,8 @@ export function conv(gpu: Gpu, args: ConvArguments, variant?: ConvVariant): Step
   const variants = convVariants(gpu, shape);
   const [first] = variants.values();
   const chosen = variant ?? variants.get(gpu.choices[convKey(shape)] ?? "") ?? first;
-  if (chosen?.form === "blocks" && (variant || fitsBlocks(args))) {
+  const isBlocks = chosen?.form === "blocks" && !args.weight.shuffle;
+  if (isBlocks && (variant || fitsBlocks(args))) {
     return convBlocks(gpu, args, chosen);
   }
   return convLanes(gpu, args, chosen?.form === "lanes" ? chosen : lanesAlone);
@@ -137,7 +141,12 @@ function convLanes(gpu: Gpu, args: ConvArguments, { handed, ...variant }: ConvLa
       `${name}: ${run} values per tap; ${rowBytes / 4} zeros stand around pictures`,
     );
   }
+  const shuffled = weight.shuffle !== undefined;
+  const packs = shuffled && y.dtype === "u32";
   const storesVectors = outputs % 4 === 0 && y.offset % 4 === 0;
+  if (shuffled && !packs && !storesVectors) {
+    throw new RangeError(`${name}: it shuffles into y by four values, which begins at ${y.offset}`);
+  }
 
   const { lanes, subgroup } = gpu.traits;
   const tiles = Math.ceil(rows / tile);
@@ -160,7 +169,7 @@ function convLanes(gpu: Gpu, args: ConvArguments, { handed, ...variant }: ConvLa
 
   const constants = convConstants.bind(gpu, {
     ...common,
-    y_offset: y.offset / (storesVectors ? 4 : 1),
+    y_offset: y.offset / (storesVectors && !packs ? 4 : 1),
     origin: together ? 0 : (xAt - stateBytes) / texel,
     add: !add ? 0 : together ? add.offset / 4 : addAt / texel,
     past: together ? stateBytes / 16 : 0,
@@ -189,7 +198,9 @@ function convLanes(gpu: Gpu, args: ConvArguments, { handed, ...variant }: ConvLa
     octets: columns / 8,
     step_texels: half ? columns / 2 : columns,
     stores_vectors: storesVectors,
-    y_type: storesVectors ? "vec4f" : "f32",
+    shuffled,
+    packs,
+    y_type: packs ? "u32" : storesVectors ? "vec4f" : "f32",
     activate: activationCode("vec4f"),
     x: xReader.declaration,
     weight: weightReader.declaration,

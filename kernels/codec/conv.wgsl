@@ -10,7 +10,8 @@
 //
 //   x       texture: [state ++ x] flat from texel `origin`, and the tensor to add from `add`; or buffers
 //   weight  texture: by panel: bias, then [taps][steps][4 inputs][panel]
-//   y       [rows][outputs]
+//   y       [rows][outputs]; where it shuffles, blocks of time, height and width in their places, as floats or
+//           as packed bytes
 
 {{shape}}
 @group(0) @binding(1) {{x}}
@@ -68,10 +69,24 @@ fn added_at(at: u32) -> vec4f {
 
 {{activate}}
 
-// Ends four outputs from n on at a position.
-fn finish(m: u32, n: u32, sum: vec4f) {
+#if shuffled
+// Where a position's outputs begin in y, and where four of them from n on stand behind that: runs of outputs
+// are neighbours in a line of y.
+fn start_of(m: u32) -> u32 {
+  let frame = m / shape.plane * shape.block.x * shape.block_plane;
+  let line = m % shape.plane / shape.line * shape.block.y;
+  return frame + line * shape.block_line + m % shape.line * shape.block_run;
+}
+fn part_of(n: u32) -> u32 {
+  let run = n / shape.block_run;
+  let frame = run / shape.block.y * shape.block_plane;
+  return frame + run % shape.block.y * shape.block_line + n % shape.block_run;
+}
+#end
+
+// Ends four outputs from n on, which stand at an element of y.
+fn finish(at: u32, n: u32, sum: vec4f) {
   var v = sum;
-  let at = m * shape.outputs + n;
   if (shape.adds_first != 0u) {
     v += added_at(at);
   }
@@ -79,12 +94,17 @@ fn finish(m: u32, n: u32, sum: vec4f) {
   if (shape.adds_last != 0u) {
     v += added_at(at);
   }
+#if packs
+  let bytes = vec4u(clamp((v + 1.0) * 127.5, vec4f(), vec4f(255.0)) + 0.5);
+  y[shape.y_offset + at / 4u] = pack4xU8(bytes);
+#else
 #if stores_vectors
   y[shape.y_offset + at / 4u] = v;
 #else
   for (var i = 0u; i < min(4u, shape.outputs - n); i++) {
     y[shape.y_offset + at + i] = v[i];
   }
+#end
 #end
 }
 
@@ -215,16 +235,32 @@ fn main(
   sums[($ru * {{octets}}u + $ou) * 2u + 1u] = b$r_$o;
 #end
 #end
+#if shuffled
+  var starts: array<u32, {{tile}}>;
+  var parts: array<u32, {{octets}} * 2>;
+#for r < tile
+  starts[$r] = start_of(first + $ru);
+#end
+#for o < octets
+  parts[$o * 2] = part_of((panel * {{octets}}u + $ou) * 8u);
+  parts[$o * 2 + 1] = part_of((panel * {{octets}}u + $ou) * 8u + 4u);
+#end
+#end
   for (var i = 0u; i < {{tile}}u * {{octets}}u * 2u; i++) {
     let m = first + i / ({{octets}}u * 2u);
     let n = (panel * {{octets}}u * 2u + i % ({{octets}}u * 2u)) * 4u;
+#if shuffled
+    let at = starts[i / ({{octets}}u * 2u)] + parts[i % ({{octets}}u * 2u)];
+#else
+    let at = m * shape.outputs + n;
+#end
 #if together
     let stores = place < shape.panels;
 #else
     let stores = true;
 #end
     if (stores && m < shape.rows && n < shape.outputs) {
-      finish(m, n, sums[i]);
+      finish(at, n, sums[i]);
     }
   }
 }

@@ -20,13 +20,15 @@ import { UniformStruct } from "../gpu/uniform_struct.ts";
  * `rows`: positions to compute, of which a frame has `plane` and a line `line`; `height` and `width` of
  * the input; `steps` of four values, of the `run` that a tap reads; texels from one frame, line and
  * position to the next. By time, height and width: `taps`, and input positions from one output to the
- * next; by height and width: zeros before the first tap. `parts` of the sums.
+ * next; by height and width: zeros before the first tap. `parts` of the sums. Where it shuffles, by time
+ * and height the extents of a `block`, and values of y in a frame, a line, and a line of a block.
  */
 export const convConstants = new UniformStruct("Shape", {
   u32: `rows panels outputs y_offset plane line height width dilation steps run frame_texels
-    line_texels position_texels origin add adds_first adds_last activation past x before parts`,
+    line_texels position_texels origin add adds_first adds_last activation past x before parts
+    block_plane block_line block_run`,
   vec3u: "taps stride",
-  vec2u: "pad upsample",
+  vec2u: "pad upsample block",
 });
 
 type Triple = readonly [time: number, height: number, width: number];
@@ -58,6 +60,8 @@ export interface ConvWeight extends ConvGeometry {
   readonly columns: 8 | 16;
   /** True when it was packed for height = width = 1. */
   readonly line: boolean;
+  /** What it shuffles its outputs by; their order is that of memory then. */
+  readonly shuffle?: Triple;
 }
 
 /** Frames before a unit's first that a convolution reads: the extent of its state. */
@@ -71,12 +75,25 @@ export function historyFrames({ kernel, stride, dilation }: ConvGeometry): numbe
  * @param line True when height and width are 1: sound, whose taps in time are merged.
  * @param geometry Kernels are as large as strides or larger, in space by an even number; a dilation
  * goes with time stride 1.
+ * @param shuffle Outputs are blocks of time, height and width, which `conv` puts in their places
+ * (`canShuffle`).
  * @param texture Set by tests.
  * @throws RangeError when there are other numbers of weights or biases.
  */
 export function packConv(
   gpu: Gpu,
-  { label, weight, bias, inputs, outputs, dtype, line, texture = gpu.traits.cpu, ...geometry }: {
+  {
+    label,
+    weight,
+    bias,
+    inputs,
+    outputs,
+    dtype,
+    line,
+    shuffle,
+    texture = gpu.traits.cpu,
+    ...geometry
+  }: {
     label: string;
     weight: Float32Array;
     bias?: Float32Array;
@@ -84,6 +101,7 @@ export function packConv(
     outputs: number;
     dtype: FloatType;
     line: boolean;
+    shuffle?: Triple;
     texture?: boolean;
   } & ConvGeometry,
 ): ConvWeight {
@@ -108,8 +126,9 @@ export function packConv(
   for (let panel = 0; panel < panels && !gpu.isPaper; panel++) {
     const start = panel * panelWords;
     for (let column = 0; column < columns; column++) {
-      const n = panel * columns + column;
-      if (n >= outputs) break;
+      const place = panel * columns + column;
+      if (place >= outputs) break;
+      const n = shuffle ? channelAt(place, outputs, shuffle) : place;
       floats[start + column] = bias?.[n] ?? 0;
       for (let tap = 0; tap < size; tap++) {
         for (let c = 0; c < inputs; c++) {
@@ -128,7 +147,32 @@ export function packConv(
   const packedPanels = texture
     ? textureFrom(gpu, label, texelFormat(dtype), packed)
     : tensorFrom(gpu, label, [packed.length], packed);
-  return { panels: packedPanels, inputs, outputs, dtype, taps, run, columns, line, ...geometry };
+  return {
+    ...{ panels: packedPanels, inputs, outputs, dtype, taps, run, columns, line, ...geometry },
+    ...(shuffle ? { shuffle } : {}),
+  };
+}
+
+/** Values of a line of a block of what is shuffled: neighbours in memory. */
+const blockRun = (outputs: number, [ft, fh]: Triple) => outputs / ft / fh;
+
+/** The channel, as shuffle.ts numbers them, of an output in the order of memory. */
+function channelAt(place: number, outputs: number, [ft, fh, fw]: Triple): number {
+  const run = blockRun(outputs, [ft, fh, fw]);
+  const channels = run / fw;
+  const [block, within] = [Math.floor(place / run), place % run];
+  const [time, height] = [Math.floor(block / fh), block % fh];
+  const [width, channel] = [Math.floor(within / channels), within % channels];
+  return ((channel * ft + time) * fh + height) * fw + width;
+}
+
+/**
+ * Whether a convolution can put blocks of `shuffle` (shuffle.ts) in their places itself: on a CPU, where
+ * lines of blocks are whole vectors. Elsewhere it wasn't measured.
+ */
+export function canShuffle(gpu: Gpu, outputs: number, shuffle: Triple): boolean {
+  const run = blockRun(outputs, shuffle);
+  return gpu.traits.cpu && run % 4 === 0 && run % shuffle[2] === 0;
 }
 
 /** Taps whose values lie one after the other in memory become one tap with a longer run. */
@@ -190,10 +234,11 @@ export function rowsOf(shape: ConvGeometry & { x: readonly number[] }): number {
 
 /** Operations and bytes of a convolution. */
 export function convCost(args: ConvArguments) {
-  const { x, state, weight: { kernel, inputs, outputs, dtype }, y } = args;
+  const { x, state, weight, y } = args;
+  const { kernel, inputs, outputs, dtype } = weight;
   const weights = outputs * inputs * kernel[0] * kernel[1] * kernel[2];
   return {
-    flops: 2 * (elements(y.shape) / outputs) * weights,
+    flops: 2 * rowsOf({ ...weight, x: x.shape }) * weights,
     bytes: tensorBytes(x) + (state ? tensorBytes(state) : 0) + tensorBytes(y) +
       weights * elementBytes(dtype),
     tuned: { kernel: "conv", shape: convShapeOf(args) },
@@ -217,10 +262,12 @@ export function freeConv(gpu: Gpu, { panels }: ConvWeight): void {
 }
 
 /** What a convolution's constants are by its shapes. `vector`: it can be read in whole vec4. */
-export function convMeasures({ x, state, weight, y, add, activation, addsFirst }: ConvArguments) {
+export function convMeasures({ x, state, weight, add, activation, addsFirst }: ConvArguments) {
   const { kernel, stride, dilation, taps, run, columns, outputs, upsample = [1, 1] } = weight;
   const [, height = 1, width = 1, inputs = 1] = x.shape;
-  const [frames = 1, lines = 1, positions = 1] = y.shape;
+  const [frames, lines, positions] = outputGrid({ ...weight, x: x.shape });
+  const [ft, fh] = weight.shuffle ?? [1, 1];
+  const ownRun = outputs / ft / fh;
   // Values from one frame, line and position to the next; 0 along an axis of which only the first is
   // read. Along an axis with one tap, positions are counted in strides: merged runs needn't start at
   // whole texels of single positions. Vector loads need whole texels everywhere.
@@ -257,6 +304,10 @@ export function convMeasures({ x, state, weight, y, add, activation, addsFirst }
       stride: [taps[0] > 1 ? stride[0] : 1, stride[1], taps[2] > 1 ? stride[2] : 1],
       pad: weight.zeros ?? [(kernel[1] - stride[1]) / 2, (kernel[2] - stride[2]) / 2],
       upsample,
+      block: [ft, fh],
+      block_plane: lines * fh * positions * ownRun,
+      block_line: positions * ownRun,
+      block_run: ownRun,
     },
   };
 }
@@ -272,10 +323,17 @@ export function checkConv(name: string, { x, state, weight, y, add }: ConvArgume
       `${name}: [${x.shape}] after ${before}: ${past} frames are read before it${sound}`,
     );
   }
+  const [ft, fh, fw] = weight.shuffle ?? [1, 1, 1];
+  const shape = [
+    ...[t * ft / st, h * uh * fh / sh, w * uw * fw / sw],
+    weight.outputs / ft / fh / fw,
+  ];
+  if (weight.shuffle && add) throw new RangeError(`${name}: nothing is added to what is shuffled`);
+  const packs = weight.shuffle && y.dtype === "u32";
   checkTensors(name, {
     x: [x, "f32", [t, h, w, weight.inputs]],
     state: [state, "f32", [past, h, w, weight.inputs]],
-    y: [y, "f32", [t / st, h * uh / sh, w * uw / sw, weight.outputs]],
+    y: packs ? [y, "u32", [elements(shape) / 4]] : [y, "f32", shape],
     add: [add, "f32", y.shape],
   });
 }

@@ -13,6 +13,7 @@
  */
 import { carry } from "../../../kernels/codec/carry.ts";
 import {
+  canShuffle,
   conv as convSteps,
   type ConvGeometry,
   freeConv,
@@ -117,7 +118,8 @@ export const conv = {
   reachesGoal: true,
   takesActivation: true,
   takesAddition: true,
-  steps(layer, scope, x, y, fused) {
+  canShuffle: ({ channels }, gpu, factor) => canShuffle(gpu, channels, factor),
+  steps(layer, scope, x, y, { shuffle, ...fused }) {
     const { gpu, label } = scope;
     const [time = 0, height = 0, width = 0, inputs = 0] = x.shape;
     const pack = (owner: Gpu) =>
@@ -128,6 +130,7 @@ export const conv = {
         outputs: layer.channels,
         dtype: scope.settings.storage,
         line: height * width === 1,
+        ...(shuffle ? { shuffle } : {}),
         ...geometry(layer),
       });
     const weight = scope.constant("weight", pack, (weight) => freeConv(gpu, weight));

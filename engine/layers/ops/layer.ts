@@ -8,6 +8,7 @@ import { InputError } from "../../config/errors.ts";
 import type { Parameters } from "../../weights/parameter.ts";
 import type { LayerScope } from "./scope.ts";
 import type { Activation } from "../../../kernels/gpu/activation.ts";
+import type { Gpu } from "../../../kernels/gpu/device.ts";
 import type { Step } from "../../../kernels/gpu/plan.ts";
 import type { Tensor } from "../../../kernels/gpu/tensor.ts";
 
@@ -29,6 +30,8 @@ export interface Fused {
   /** f32 of the result's shape, added last; where it `addsFirst`, before the activation. */
   add?: Tensor;
   addsFirst?: boolean;
+  /** Its channels are blocks, which it puts in their places, as `shuffle` does. */
+  shuffle?: Grid;
 }
 
 /** One layer op. `C` is the form of its layers in `config.json`. */
@@ -58,7 +61,10 @@ export interface LayerOp<C extends LayerConfig = LayerConfig> {
   /** The activation that this op is; a layer before it that takes activations applies it. */
   activation?: Activation;
   takesActivation?: boolean;
-  /** Its steps take all of `Fused`. */
+  /** The blocks that this op puts in their places; a layer before it that can do so does it. */
+  shuffles?(layer: C): Grid;
+  canShuffle?(layer: C, gpu: Gpu, factor: Grid): boolean;
+  /** Its steps take activation and addition. */
   takesAddition?: boolean;
   /**
    * The steps that run the layer on one unit and carry its state on.

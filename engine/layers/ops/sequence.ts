@@ -1,8 +1,9 @@
 /** Layers that run one after the other: those of an encoder or decoder, and those inside `skip`. */
 import type { LayerConfig } from "../../config/config.ts";
 import { type Parameters, under } from "../../weights/parameter.ts";
-import type { Fused, LayerOp, Shape4, Signal } from "./layer.ts";
+import type { Fused, Grid, LayerOp, Shape4, Signal } from "./layer.ts";
 import type { LayerScope } from "./scope.ts";
+import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { copy, type Step } from "../../../kernels/gpu/plan.ts";
 import type { Tensor } from "../../../kernels/gpu/tensor.ts";
 
@@ -66,6 +67,21 @@ export function sequenceParameters(
   return { parameters, meanSquare: input };
 }
 
+/** The blocks that the layer at `i` puts in their places in the next one's stead; undefined: none. */
+function shuffleAfter(placed: readonly PlacedLayer[], i: number, gpu: Gpu): Grid | undefined {
+  const [layer, next] = [placed[i], placed[i + 1]];
+  const factor = next?.op.shuffles?.(next.layer);
+  return factor && layer?.op.canShuffle?.(layer.layer, gpu, factor) ? factor : undefined;
+}
+
+/**
+ * Whether layers end in blocks of pixels that the last convolution itself can write as packed bytes: then
+ * `sequenceSteps` takes u32 words as the last result's tensor.
+ */
+export function endsInPixels(placed: readonly PlacedLayer[], gpu: Gpu): boolean {
+  return placed.length > 1 && shuffleAfter(placed, placed.length - 2, gpu) !== undefined;
+}
+
 /**
  * The steps of all layers.
  *
@@ -81,16 +97,18 @@ export function sequenceSteps(
   y: () => Tensor,
   fused: Fused = {},
 ): Step[] {
-  const { memory, settings: { first } } = scope;
+  const { gpu, memory, settings: { first } } = scope;
   const steps: Step[] = [];
   let from = x;
   for (let i = 0; i < placed.length; i++) {
-    const { layer, op, output } = placed[i] ?? {};
-    if (!layer || !op || !output) break;
+    const { layer, op } = placed[i] ?? {};
+    if (!layer || !op) break;
     const own = scope.child(String(i));
     // An activation right after a layer that takes one is part of it.
     const activation = op.takesActivation ? placed[i + 1]?.op.activation : undefined;
-    if (activation) i++;
+    const shuffle = activation ? undefined : shuffleAfter(placed, i, gpu);
+    if (activation || shuffle) i++;
+    const { output = x.shape } = placed[i] ?? {};
     const isLast = i + 1 >= placed.length;
     const before = from;
     let made: Tensor | undefined;
@@ -100,7 +118,11 @@ export function sequenceSteps(
       if (!isLast) continue;
       steps.push(copy(`${own.label} passes`, before, target()));
     } else {
-      const work = { ...(isLast ? fused : {}), ...(activation ? { activation } : {}) };
+      const work = {
+        ...(isLast ? fused : {}),
+        ...(activation ? { activation } : {}),
+        ...(shuffle ? { shuffle } : {}),
+      };
       steps.push(...op.steps(layer, own, before, target, work));
     }
     if (before !== x) memory.release(before);

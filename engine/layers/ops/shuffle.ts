@@ -34,5 +34,6 @@ export const shuffle = {
     }
     return [t * ft, h * fh, w * fw, c / block];
   },
+  shuffles: ({ factor }) => factor,
   steps: ({ factor }, { gpu, label }, x, y) => shuffleSteps(gpu, { label, x, y: y(), factor }),
 } satisfies LayerOp<ShuffleConfig>;

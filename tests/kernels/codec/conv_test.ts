@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import {
+  canShuffle,
   conv,
   type ConvGeometry,
   type ConvVariant,
@@ -7,12 +8,19 @@ import {
   historyFrames,
   packConv,
 } from "../../../kernels/codec/conv.ts";
+import { packPixels } from "../../../kernels/codec/pixels.ts";
 import type { Activation } from "../../../kernels/gpu/activation.ts";
 import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { readTensor } from "../../../kernels/gpu/readback.ts";
-import { elements } from "../../../kernels/gpu/tensor.ts";
+import { elements, type Tensor } from "../../../kernels/gpu/tensor.ts";
 import { normal, random, roundToHalf } from "../../reference/random.ts";
-import { activationReference, block, convReference, type Shape4 } from "../../reference/coder.ts";
+import {
+  activationReference,
+  block,
+  convReference,
+  type Shape4,
+  shuffleReference,
+} from "../../reference/coder.ts";
 import { assertClose, poisoned, run, surrounded, withGpu } from "../support.ts";
 
 type Triple = [number, number, number];
@@ -27,6 +35,8 @@ interface Case extends ConvGeometry {
   add?: "other" | "self";
   addsFirst?: boolean;
   offset?: number;
+  /** Puts blocks in their places; as bytes too. */
+  shuffle?: Triple;
   /** By large tiles, from buffers; otherwise every form for lanes. */
   blocks?: { rows: 64 | 128; parts: number };
 }
@@ -69,6 +79,10 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
   values = activationReference(values, test.activation);
   if (test.add && !test.addsFirst) add();
 
+  if (test.shuffle) values = shuffleReference(values, test.shuffle);
+  const [ft, fh, fw] = test.shuffle ?? [1, 1, 1];
+  const [yt, yh, yw] = yShape;
+  const placed: Shape4 = [yt * ft, yh * fh, yw * fw, outputs / ft / fh / fw];
   const split = before * H * W * C;
   const x = surrounded(gpu, "x", shape, frames.slice(split), { offset });
   const state = surrounded(
@@ -95,6 +109,7 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
       stride,
       dilation,
       ...space,
+      ...(test.shuffle ? { shuffle: test.shuffle } : {}),
     });
   const { subgroup } = gpu.traits;
   const lanes = { form: "lanes", handed: false, together: false } as const;
@@ -107,16 +122,17 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
   for (const variant of variants) {
     const y = test.add === "self"
       ? surrounded(gpu, "y", yShape, added, { offset })
-      : poisoned(gpu, "y", yShape, { offset });
+      : poisoned(gpu, "y", placed, { offset });
+    const work = {
+      ...{ label: "test", x, weight: packed },
+      ...(past > 0 ? { state } : {}),
+      ...(test.activation ? { activation: test.activation } : {}),
+    };
     run(
       gpu,
       ...conv(gpu, {
-        label: "test",
-        x,
-        ...(past > 0 ? { state } : {}),
-        weight: packed,
+        ...work,
         y,
-        ...(test.activation ? { activation: test.activation } : {}),
         ...(test.add ? { add: test.add === "self" ? y : other } : {}),
         ...(test.addsFirst ? { addsFirst: true } : {}),
       }, variant),
@@ -124,8 +140,22 @@ async function check(gpu: Gpu, test: Case): Promise<void> {
     assertClose(await readTensor(gpu, y), values.data, {
       absolute: 2e-5,
       relative: 1e-5,
-      shape: yShape,
+      shape: placed,
     });
+    if (test.shuffle) {
+      // The bytes are those that packPixels makes of the same values.
+      const words = [yCount / 4];
+      const [bytes, wanted] = [0, 1].map((i) =>
+        poisoned(gpu, `bytes ${i}`, words, { offset: 3, dtype: "u32" })
+      ) as [Tensor, Tensor];
+      run(
+        gpu,
+        ...conv(gpu, { ...work, y: bytes }, variant),
+        ...packPixels(gpu, { label: "test", x: y, pixels: wanted }),
+      );
+      assertEquals(await readTensor(gpu, bytes), await readTensor(gpu, wanted));
+      for (const { buffer } of [bytes, wanted]) gpu.free(buffer);
+    }
     // Nothing is written around y.
     const whole = await readTensor(gpu, { ...y, offset: 0, shape: [y.buffer.size / 4] });
     for (let i = 0; i < whole.length; i++) {
@@ -327,3 +357,26 @@ withGpu("conv by large tiles from buffers equals float64", async (gpu) => {
   ];
   for (const test of cases) await check(gpu, test);
 });
+
+withGpu(
+  "conv puts blocks of time, height and width in their places, as values and as bytes",
+  async (gpu) => {
+    const three: Triple = [1, 3, 3];
+    for (
+      const [shape, channels, shuffle, more] of [
+        [[1, 3, 5, 12], 3, [4, 4, 4], {}],
+        [[2, 2, 3, 8], 4, [1, 2, 2], { activation: "silu" }],
+        [[1, 2, 2, 5], 8, [2, 3, 1], {}],
+        [[3, 4, 3, 4], 2, [1, 2, 2], { kernel: three }],
+        [[1, 7, 4, 6], 3, [1, 1, 8], { dtype: "f16" }],
+      ] as [Shape4, number, Triple, Partial<Case>][]
+    ) {
+      const outputs = channels * shuffle.reduce((a, b) => a * b);
+      if (canShuffle(gpu, outputs, shuffle)) {
+        await check(gpu, { ...plain, shape, outputs, shuffle, ...more });
+      }
+    }
+    // Lines of blocks that are no whole vectors.
+    assertEquals(canShuffle(gpu, 3 * 4, [1, 2, 2]), false);
+  },
+);
