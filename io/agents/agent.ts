@@ -40,6 +40,12 @@ export interface AgentRecording {
   truth: Truth | null;
 }
 
+/** A session of an agent's. */
+export interface AgentSession extends UnitSession {
+  /** Of answers that others recorded, once they were read: what can't be known of them. */
+  readonly lacks?: { words: boolean; picture: boolean };
+}
+
 /** An agent that is open for one recording after the other, or several at a time. */
 export interface OpenedAgent {
   /** As it was given. */
@@ -54,7 +60,7 @@ export interface OpenedAgent {
   config: ModelConfig;
   /** Opens a session. @param seed Of noise and sampling. @throws InputError when it needs a truth
    * record that isn't there, or has no answer to this recording. */
-  open(recording: AgentRecording, seed: number): Promise<UnitSession>;
+  open(recording: AgentRecording, seed: number): Promise<AgentSession>;
   /** Ends its sessions and programs. */
   close(): Promise<void>;
   /** The work of its own programs, which counts beside this one's. @throws RunError when one has ended. */

@@ -10,11 +10,10 @@ import { findConversations } from "../layouts/conversations.ts";
 import { findSamples } from "../layouts/full_duplex_bench.ts";
 import type { SpokenWord } from "../layouts/layout.ts";
 import { frameBytes, streamShapes } from "../media/stream_shape.ts";
-import type { UnitSession } from "../pace/pump.ts";
 import { sourceDigest } from "../provenance/digests.ts";
 import { readWords } from "../score/full_duplex_bench/samples.ts";
 import { ifThere, readError } from "../system/errors.ts";
-import { noTimes, type OpenedAgent } from "./agent.ts";
+import { type AgentSession, noTimes, type OpenedAgent } from "./agent.ts";
 
 /** Files that answers are made of. */
 const answerFile = /(^|\/)((agent|output|response)\.[^/]*|[^/]*\.jsonl)$/;
@@ -76,7 +75,8 @@ export async function openRecorded(
 
 interface Recorded {
   path: string;
-  words: readonly SpokenWord[];
+  /** Null: they aren't known. */
+  words: readonly SpokenWord[] | null;
   /** Seconds by which it is heard later than the file says. */
   delay: number;
 }
@@ -98,11 +98,11 @@ async function answerIn(folder: string, ffmpeg: FfmpegFinder, unit: number): Pro
   if (!replay) {
     throw new InputError(`${folder}: holds no answer: no agent.*, no output.* and no replay`);
   }
-  return { path: replay.agent.path, words: replay.words ?? [], delay: replay.delay || unit };
+  return { path: replay.agent.path, words: replay.words ?? null, delay: replay.delay || unit };
 }
 
 /** Words that stand beside an answer: `words.jsonl`, or Full-Duplex-Bench's `output.json`. */
-async function wordsIn(folder: string): Promise<SpokenWord[]> {
+async function wordsIn(folder: string): Promise<SpokenWord[] | null> {
   for (const name of ["words.jsonl", "output.json"]) {
     const path = join(folder, name);
     const info = await ifThere(Deno.stat(path));
@@ -111,7 +111,7 @@ async function wordsIn(folder: string): Promise<SpokenWord[]> {
     const text = await Deno.readTextFile(path);
     return name === "output.json" ? readWords(parsed(text, path), path) : wordLines(text, path);
   }
-  return [];
+  return null;
 }
 
 function parsed(text: string, where: string): unknown {
@@ -138,7 +138,8 @@ function wordLines(text: string, path: string): SpokenWord[] {
  * Plays a file: the response to a unit is what is heard while the next one comes in, as of every
  * session. Before the file begins and after its end there is silence under a black or the last picture.
  */
-class RecordedSession implements UnitSession {
+class RecordedSession implements AgentSession {
+  readonly lacks: { words: boolean; picture: boolean };
   readonly #recorded: Recorded;
   readonly #shape: StreamShape;
   readonly #ffmpeg: FfmpegFinder;
@@ -149,6 +150,7 @@ class RecordedSession implements UnitSession {
 
   constructor(recorded: Recorded, shape: StreamShape, ffmpeg: FfmpegFinder) {
     this.#recorded = recorded;
+    this.lacks = { words: recorded.words === null, picture: false };
     this.#shape = shape;
     this.#ffmpeg = ffmpeg;
   }
@@ -170,7 +172,8 @@ class RecordedSession implements UnitSession {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Response> {
-    const { path, words, delay } = this.#recorded;
+    const { path, delay } = this.#recorded;
+    const words = this.#recorded.words ?? [];
     const shape = this.#shape;
     const seconds = shape.unitMs / 1000;
     const { observations } = await openInput(path, shape, this.#ffmpeg);
@@ -193,6 +196,7 @@ class RecordedSession implements UnitSession {
         const { value, done } = await units.next();
         if (done) break;
         const { audio, frames: pictures } = value;
+        if (!pictures) this.lacks.picture = true;
         const sound = audio ?? new Float32Array(shape.samples);
         samples.add(new Uint8Array(sound.slice().buffer));
         frames.add(pictures ?? new Uint8Array(frames.size));

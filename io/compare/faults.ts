@@ -4,6 +4,7 @@ import { unflag } from "../eval/figures/recording_result.ts";
 import type { Question } from "../eval/measures/truth.ts";
 import { truthRate } from "../eval/measures/truth.ts";
 import { type Table, tableOf } from "../reports/table.ts";
+import { hasRoom, leastRoom } from "./latency.ts";
 import type { Answered, Traced } from "./result.ts";
 
 /** The first thing that went wrong. */
@@ -17,7 +18,9 @@ export interface Fault {
 /** A question as an agent took it. */
 export interface Account {
   question: Question;
-  /** Words from the question's end on; null: it wasn't judged. */
+  /** The user leaves room for an answer, and `eval` judges it: what goes wrong counts. */
+  counts: boolean;
+  /** Words from the question's end on; null: they weren't judged. */
   said: string | null;
   isRight: boolean | null;
   /** Units from the question's last to the answer's first; null: none came. */
@@ -31,7 +34,8 @@ export interface Account {
 
 /** The questions of a recording, in order. */
 export function accounts(result: Answered, unitMs: number): Account[] {
-  const questions = result.live.truth.events.filter((event) => event.type === "question");
+  const { truth } = result.live;
+  const questions = truth.events.filter((event) => event.type === "question");
   return questions.map((question, i): Account => {
     const { start: unit, end } = question;
     const outcome = (measure: string) =>
@@ -53,10 +57,13 @@ export function accounts(result: Answered, unitMs: number): Account[] {
         `${unit} ${module}: ${what}${words?.length ? ` (${words.join(" ")})` : ""}`
       ),
     };
-    const isMissed = outcome("missed")?.value === 1;
+    const missed = outcome("missed");
+    const counts = hasRoom(truth, end) && (right !== undefined || missed !== undefined);
+    // What is right and late is told by its latency.
+    const isWrong = counts && (right ? right.value === 0 : missed?.value === 1);
     const fault = brokenPause(question, result, trace, unitMs) ??
-      (isMissed || account.isRight === false ? wrong(account, result, trace, isMissed, end) : null);
-    return { ...account, fault };
+      (isWrong ? wrong(account, result, trace, end) : null);
+    return { ...account, counts, fault };
   });
 }
 
@@ -70,7 +77,7 @@ export function faultsTable(
     sides.map((results, side) => {
       const all = results.filter(({ swap }) => swap === null)
         .flatMap((result) => accounts(result, unitMs))
-        .filter(({ isRight, fault }) => isRight !== null || fault !== null);
+        .filter(({ counts, fault }) => counts || fault !== null);
       const modules = all.flatMap(({ fault }) => fault ? [fault.module] : []);
       return { name: `${letters[side]}, ${name}`, questions: all.length, modules };
     })
@@ -87,10 +94,13 @@ export function faultsTable(
         ({ modules }: (typeof rows)[number]) => `${modules.filter((one) => one === module).length}`,
       ] as const
     ),
-  ], ["an answer that the user's next turn or the recording's end cut off is wrong here, too"]);
+  ], [
+    `of the questions that leave ${leastRoom} units for an answer, and of broken pauses; an answer that ` +
+    "the user's next turn or the recording's end cut off is wrong here, too",
+  ]);
 }
 
-const order = ["model", "activity", "endOfTurn", "read", "look", "answer", "speak"];
+const order = ["model", "activity", "endOfTurn", "read", "look", "answer", "bargeIn", "speak"];
 
 /** The agent began to speak in a pause of the question. */
 function brokenPause(
@@ -120,45 +130,87 @@ function wrong(
   { question, said, read, card }: Pick<Account, "question" | "said" | "read" | "card">,
   result: Answered,
   trace: readonly Traced[],
-  isMissed: boolean,
   end: number,
 ): Fault {
-  const { words: wanted, text, typed } = question;
-  const first = (module: string, test = (_: Traced) => true) =>
-    trace.find((one) => one.module === module && test(one));
-  if (result.live.trace.length > 0) {
-    const heard = first("activity");
-    if (!heard && !typed) {
-      return { module: "activity", unit: end, what: "the user's voice was not noticed" };
-    }
-    const over = first("endOfTurn", ({ what }) => what.startsWith("the turn is over"));
-    if (!over && !typed) {
-      return { module: "endOfTurn", unit: end, what: "the turn was not over in its time" };
-    }
-    const at = (module: string) => first(module)?.unit ?? over?.unit ?? end;
-    if (plain(read ?? "") !== plain(text)) {
-      return { module: "read", unit: at("read"), what: difference(text, read ?? "") };
-    }
-    const shown = question.card?.map(numberWord).join(" ");
-    if (shown !== undefined && card !== null && plain(card) !== plain(shown)) {
-      const looked = result.live.trace.findLast((one) =>
-        one.module === "look" && one.unit <= at("answer")
-      );
-      return { module: "look", unit: looked?.unit ?? end, what: difference(shown, card) };
-    }
-    const found = first("answer")?.words?.join(" ") ?? "";
-    if (found !== wanted.join(" ")) {
-      return { module: "answer", unit: at("answer"), what: difference(wanted.join(" "), found) };
+  const wanted = question.words.join(" ");
+  const isCascade = result.live.trace.length > 0;
+  if (isCascade) {
+    const fault = wrongTurn(question, read, trace, end) ??
+      wrongWords(question, read, card, result, trace, end);
+    if (fault) return fault;
+    const begun = trace.find(({ module }) => module === "answer")?.unit ?? end;
+    const dropped = trace.find(({ unit, module, what, words }) =>
+      module === "bargeIn" && unit > begun && words?.length && !what.includes("goes on")
+    );
+    if (dropped && wanted.startsWith(said ?? "")) {
+      return {
+        module: "bargeIn",
+        unit: dropped.unit,
+        what: `${dropped.what}: '${said ?? ""}' was said`,
+      };
     }
   }
-  const module = result.live.trace.length > 0 ? "speak" : "model";
-  if (isMissed || said === null || said === "") {
+  const module = isCascade ? "speak" : "model";
+  if (said === null || said === "") {
     return { module, unit: end, what: "no answer was heard in its time" };
   }
   const spoken = said.split(" ");
-  const at = wanted.findIndex((word, i) => word !== spoken[i]);
-  const place = at < 0 ? wanted.length : at;
-  return { module, unit: unitOfWord(result, end, place), what: difference(wanted.join(" "), said) };
+  const at = question.words.findIndex((word, i) => word !== spoken[i]);
+  const place = at < 0 ? question.words.length : at;
+  return { module, unit: unitOfWord(result, end, place), what: difference(wanted, said) };
+}
+
+/** The user's voice wasn't noticed, or the turn was over too soon or too late. */
+function wrongTurn(
+  { text, typed }: Question,
+  read: string | null,
+  trace: readonly Traced[],
+  end: number,
+): Fault | null {
+  if (typed) return null;
+  if (!trace.some(({ module }) => module === "activity")) {
+    return { module: "activity", unit: end, what: "the user's voice was not noticed" };
+  }
+  const overs = trace.filter(({ module, what }) =>
+    module === "endOfTurn" && what.startsWith("the turn is over")
+  );
+  const fault = (unit: number, what: string) => ({ module: "endOfTurn", unit, what });
+  const early = overs.find(({ unit }) => unit < end);
+  if (early && plain(read ?? "") !== plain(text)) {
+    return fault(early.unit, `${early.what}, before the question's end`);
+  }
+  const over = overs.find(({ unit }) => unit >= end);
+  if (!over) return fault(end, "the turn was not over in its time");
+  const late = over.unit - end;
+  return late > leastRoom ? fault(over.unit, `the turn is over only after ${late} units`) : null;
+}
+
+/** Words that were read, a card that was seen, or an answer that was found, are others. */
+function wrongWords(
+  { text, words, card }: Question,
+  read: string | null,
+  seen: string | null,
+  result: Answered,
+  trace: readonly Traced[],
+  end: number,
+): Fault | null {
+  const first = (module: string) => trace.find((one) => one.module === module);
+  const answered = first("answer")?.unit ?? end;
+  if (plain(read ?? "") !== plain(text)) {
+    const unit = trace.findLast((one) => one.module === "read" && one.unit <= answered)?.unit ??
+      end;
+    return { module: "read", unit, what: difference(text, read ?? "") };
+  }
+  const shown = card?.map(numberWord).join(" ");
+  if (shown !== undefined && seen !== null && plain(seen) !== plain(shown)) {
+    const looked = result.live.trace.findLast((one) =>
+      one.module === "look" && one.unit <= answered
+    );
+    return { module: "look", unit: looked?.unit ?? end, what: difference(shown, seen) };
+  }
+  const found = first("answer")?.words?.join(" ") ?? "";
+  if (found === words.join(" ")) return null;
+  return { module: "answer", unit: answered, what: difference(words.join(" "), found) };
 }
 
 /** The unit in which the agent says its word of this place after a unit, or should. */

@@ -90,7 +90,11 @@ const patienceMs = 4000;
 /** Units that the user must leave for an answer, or the turn isn't counted. `eval` counts from 4 on: an
  * agent that begins later than the one the recordings were made for would miss turns that the user, or
  * the recording's end, took away from it. 11 hold the longest timer of the sweep, and the unit after it. */
-const leastRoom = 11;
+export const leastRoom = 11;
+
+/** Whether the user leaves room for an answer after a question's last unit. */
+export const hasRoom = (truth: Truth, end: number): boolean =>
+  Math.min(nextTurn(truth, end), nextMhm(truth, end)) >= end + leastRoom;
 
 /** Where the user next says 'mhm', which was meant for an answer that a later agent hasn't begun. */
 const nextMhm = ({ events, units }: Truth, after: number): number =>
@@ -109,8 +113,8 @@ export function truthTurns(truth: Truth, active: readonly boolean[], unitMs: num
   return truth.events.flatMap((event): Turn[] => {
     if (event.type !== "question" || event.typed) return [];
     const { start: turn, end, endSample } = event;
+    if (!hasRoom(truth, end)) return [];
     const until = nextTurn(truth, end);
-    if (Math.min(until, nextMhm(truth, end)) < end + leastRoom) return [];
     const endMs = endSample === null ? (end + 1) * unitMs : (endSample * 1000) / truthRate;
     // What the agent said before the question is no answer, and may have single silent units.
     const isOld = (unit: number) => (runAt(active, unit, 1)?.first ?? Infinity) <= turn;

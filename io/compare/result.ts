@@ -32,6 +32,8 @@ export interface Live {
   cpuSeconds: number | null;
   /** Most memory held at the end of a unit, in bytes; of the agent's processes too. */
   peakBytes: number;
+  /** Others recorded it: nothing is known of its work. */
+  isRecorded?: boolean;
   /** Observations that the network lost. */
   lost: number;
   /** Units in which the agent's voice begins, and the ms inside them at which it is audible. */

@@ -2,12 +2,14 @@
  * that was killed goes on where it was. */
 import { createHash } from "node:crypto";
 import { InputError } from "../../engine/config/errors.ts";
-import type { OpenedAgent } from "../agents/agent.ts";
+import type { AgentSession, OpenedAgent } from "../agents/agent.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import type { SharedBasis } from "../eval/figures/basis.ts";
 import { EventsFile, eventsSchema, readEvalFile } from "../eval/figures/events_file.ts";
 import { type RecordingResult, unflag } from "../eval/figures/recording_result.ts";
 import type { Job } from "../eval/jobs.ts";
+import type { Measured } from "../eval/measurement.ts";
+import type { Measure } from "../eval/measures/outcomes.ts";
 import { usable } from "../eval/resume.ts";
 import type { FfmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { spokenWords } from "../layouts/words.ts";
@@ -139,6 +141,7 @@ async function answerInto(path: string, asked: Asked): Promise<Answered[]> {
 
   const { agent: shape } = streamShapes(config);
   let tap: Tap | null = null;
+  let lacks: AgentSession["lacks"];
   let work = new WorkMeter(() => agent.programs());
   const results = await evaluate({
     jobs,
@@ -150,6 +153,7 @@ async function answerInto(path: string, asked: Asked): Promise<Answered[]> {
       // An oracle can't know what isn't written down.
       const truth = recording.digests.truth === noRecord ? null : recording.truth;
       const session = await agent.open({ name: recording.name, truth }, seed);
+      lacks = session.lacks;
       work = new WorkMeter(() => agent.programs());
       tap = new Tap(session, shape, work, lossy);
       return {
@@ -161,7 +165,8 @@ async function answerInto(path: string, asked: Asked): Promise<Answered[]> {
       if (tap === null) throw new Error("nothing was opened");
       const { user: path, truth } = recording;
       const user = await listen({ path, tracks: defaultTracks }, null, asked.ffmpeg);
-      const heard = { user, agent: tap.listened };
+      const { sound, motion } = tap.listened;
+      const heard = { user, agent: { sound, motion: lacks?.picture ? null : motion } };
       const said = measured.words.map(([unit, word]) => ({ unit, text: ` ${word}` }));
       let userScores: number[] = [];
       const detector: Detector = {
@@ -185,8 +190,19 @@ async function answerInto(path: string, asked: Asked): Promise<Answered[]> {
       if (shown.includes(recording.name)) {
         await keepSound(soundOf(recording.name), heard.agent.sound);
       }
-      const { seconds: cpuSeconds, peakBytes } = work;
-      return { live: { ...tap.live, cpuSeconds, peakBytes, truth, userScores, score } };
+      const { seconds, peakBytes } = work;
+      const own = lacks
+        ? {
+          isRecorded: true,
+          computeMs: tap.live.computeMs.map(() => 0),
+          cpuSeconds: null,
+          peakBytes: 0,
+        }
+        : { cpuSeconds: seconds, peakBytes };
+      return {
+        ...knownOf(measured, lacks),
+        live: { ...tap.live, ...own, truth, userScores, score },
+      };
     },
     ffmpeg: asked.ffmpeg,
     events,
@@ -194,6 +210,33 @@ async function answerInto(path: string, asked: Asked): Promise<Answered[]> {
     signal: asked.signal,
   });
   return results.filter(isAnswered).map((one) => withTurns(one, config.unit_ms));
+}
+
+/** What rests on the agent's words. */
+const ofWords: readonly Measure[] = [
+  "right",
+  "new question",
+  "naming",
+  "greeting",
+  "prompt",
+  "word distance",
+];
+
+/** What is known of answers that others recorded without their words, or without a picture. */
+function knownOf(
+  { outcomes, lips, pictures }: Measured,
+  lacks: AgentSession["lacks"],
+): Partial<Measured> {
+  if (!lacks) return {};
+  return {
+    solveMs: [],
+    ...(lacks.words
+      ? { outcomes: outcomes.filter(({ measure }) => !ofWords.includes(measure)) }
+      : {}),
+    ...(lacks.picture
+      ? { lips: { ...lips, agent: null }, pictures: { all: null, first: null, last: null } }
+      : { pictures }),
+  };
 }
 
 /** Turns follow from what is kept, so that they are by today's rules. */

@@ -170,13 +170,14 @@ function workRows(pair: Pair, unitMs: number, draws: number): SideBySide[] {
   const ratio = (of: (live: Answered["live"]) => number | null) => (results: readonly Answered[]) =>
     ofSums(
       results.map(({ live, units }) => {
-        const value = of(live);
+        const value = live.isRecorded ? null : of(live);
         return value === null ? [0, 0] : [value, (units * unitMs) / 1000];
       }),
       ([sum = 0, seconds = 0]) => ({ value: sum / seconds, events: seconds }),
     );
   const texts = (key: string, label: string) => ({ group: "work" as const, key, of: null, label });
   const modules = new Set(pair.flat().flatMap(({ live }) => Object.keys(live.modules)));
+  const computeOf = ({ live }: Answered) => live.isRecorded ? [] : live.computeMs;
   const total = (list: readonly number[]) => list.reduce((sum, value) => sum + value, 0);
   return [
     row(
@@ -190,20 +191,19 @@ function workRows(pair: Pair, unitMs: number, draws: number): SideBySide[] {
       pair,
       draws,
       texts("computeP50", " of a unit, p50, ms"),
-      (results) => quantileOf(results.map(({ live }) => live.computeMs), 0.5),
+      (results) => quantileOf(results.map(computeOf), 0.5),
     ),
     row(
       pair,
       draws,
       texts("computeP99", " of a unit, p99, ms"),
-      (results) => quantileOf(results.map(({ live }) => live.computeMs), 0.99),
+      (results) => quantileOf(results.map(computeOf), 0.99),
     ),
     row(
       pair,
       draws,
       texts("longerThanUnit", " units that take longer than a unit"),
-      (results) =>
-        meanOf(results.map(({ live }) => live.computeMs.map((ms) => ms > unitMs ? 1 : 0))),
+      (results) => meanOf(results.map((one) => computeOf(one).map((ms) => ms > unitMs ? 1 : 0))),
     ),
     ...[...modules].map((name) =>
       row(
@@ -232,10 +232,13 @@ function workRows(pair: Pair, unitMs: number, draws: number): SideBySide[] {
   ];
 }
 
-const peak = (results: readonly Answered[]): SideFigure => ({
-  value: Math.max(...results.map(({ live }) => live.peakBytes)) / 1e6,
-  ...{ interval: null, events: results.length },
-});
+function peak(results: readonly Answered[]): SideFigure {
+  const known = results.filter(({ live }) => !live.isRecorded);
+  const value = known.length > 0
+    ? Math.max(...known.map(({ live }) => live.peakBytes)) / 1e6
+    : null;
+  return { value, interval: null, events: known.length };
+}
 
 function evalRows([a, b]: Pair, unitMs: number, draws: number): SideBySide[] {
   return [

@@ -38,7 +38,7 @@ async function answers(folder: string, delay: number | null, count: number, name
   for await (const one of pump(session, given(), new AbortController().signal)) all.push(one);
   assertEquals(all.map(({ unit }) => unit), Array.from({ length: count }, (_, i) => i));
   const sound = Float32Array.from(all.flatMap(({ audio }) => [...audio]));
-  return { sound, texts: all.map(({ text }) => text), all };
+  return { sound, texts: all.map(({ text }) => text), all, lacks: session.lacks };
 }
 
 Deno.test("an answer is heard when its file says, as the response to the unit before", async () => {
@@ -67,6 +67,7 @@ Deno.test("an answer is heard when its file says, as the response to the unit be
       );
       assert(worst < 1 / 30000, `${delay}: ${worst}`);
       assertEquals(got.texts, texts, `${delay}`);
+      assertEquals(got.lacks, { words: false, picture: true });
       const size = shape.frames * shape.width * shape.height * 3;
       assert(got.all.every(({ frames }) => frames.length === size));
     }
@@ -84,6 +85,7 @@ Deno.test("a sample of Full-Duplex-Bench is found in its set, with its words", a
     await Deno.writeTextFile(`${sample}/output.json`, JSON.stringify({ text: "hello", chunks }));
     const { texts } = await answers(folder, null, 3, "set-7");
     assertEquals(texts, ["", " hello", ""]);
+    assertEquals((await answers(folder, null, 1)).lacks?.words, true);
   });
 });
 

@@ -36,7 +36,7 @@ interface Figure {
   key: string;
   of: string | null;
   a: { value: number | null; events: number };
-  b: { value: number | null };
+  b: { value: number | null; events: number };
   difference: { value: number | null };
 }
 
@@ -113,6 +113,26 @@ folderTest(
     assertEquals(figures(both.text).map(withoutWaits), figures(whole.text).map(withoutWaits));
   },
 );
+
+folderTest("what can't be known of recorded answers is no figure of theirs", async (folder) => {
+  const set = await recordings(folder);
+  const theirs = { theirs: { late: 1, lacks: { words: true, picture: true } }, ...roles };
+  const args = ["quick", "theirs", set, "-o", `${folder}/out`, "--quiet", "--draws", "0", "--json"];
+  const { text } = await compared(args, openers(set, theirs, new Map()));
+  const [{ figures }] = JSON.parse(text).conditions;
+  const events = (key: string, side: "a" | "b") => find(figures, key)?.[side];
+  for (const key of ["computeP50", "peakMegabytes"]) {
+    assert((events(key, "a")?.events ?? 0) > 0, `${key} of an agent that ran`);
+    assertEquals(events(key, "b")?.value ?? null, null, key);
+    assertEquals(events(key, "b")?.events ?? 0, 0, key);
+  }
+  // No answer is right or wrong; when they speak is known.
+  const judged = async (agent: string) =>
+    (await Deno.readTextFile(`${folder}/out/${agent}.quiet.jsonl`)).includes('"measure":"right"');
+  assertEquals([await judged("quick"), await judged("theirs")], [true, false]);
+  assertEquals(events("turns", "a"), events("turns", "b"));
+  assert((events("activityF1", "b")?.value ?? 0) > 0.5);
+});
 
 Deno.test("an answer that is cut off is right as far as it was said", () => {
   const said = ["it is red", "it is", "it", "", "it is blue", "it i"];

@@ -1,7 +1,7 @@
 /** Agents that play parts, and everything else that `compare` opens. */
 import { openConfig } from "../../../engine/checkpoint/checkpoint.ts";
 import { InputError } from "../../../engine/config/errors.ts";
-import type { AgentSpec, OpenedAgent } from "../../../io/agents/agent.ts";
+import type { AgentSession, AgentSpec, OpenedAgent } from "../../../io/agents/agent.ts";
 import { type Openers, run } from "../../../io/commands/compare.ts";
 import type { Traced } from "../../../io/compare/result.ts";
 import type { UnitSession } from "../../../io/pace/pump.ts";
@@ -14,6 +14,8 @@ export const config = await openConfig(new URL("../../../engine/models/nano-1", 
 export interface Role {
   late: number;
   trace?: (unit: number) => Traced[];
+  /** It is a recording of which this isn't known. */
+  lacks?: AgentSession["lacks"];
   /** Fails at the recording that it opens as this one (from 0). */
   failsAt?: number;
 }
@@ -36,7 +38,8 @@ export function openers(folder: string, roles: Record<string, Role>, opened: Ope
           if (role.failsAt === names.length) throw new Error(`${spec.text}: killed`);
           names.push(name);
           const part = await oraclePart(`${folder}/${name}`, config);
-          return traced(play(delayed(part, role.late)), role.trace);
+          const session = traced(play(delayed(part, role.late)), role.trace);
+          return role.lacks ? Object.assign(session, { lacks: role.lacks }) : session;
         },
         close: () => Promise.resolve(),
         programs: () => Promise.resolve([]),

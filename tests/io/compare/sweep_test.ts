@@ -132,6 +132,21 @@ Deno.test("the module, the unit and the word that went wrong are named", () => {
       [...right, found("it is red")],
       ["speak", 25, "word 3: 'red' is wanted, 'rad' came"],
     ],
+    // Over before the question's end: what was read is not the reader's fault.
+    [
+      "it is a heart",
+      [heard, { ...over, unit: 15 }, read("what"), found("it is a heart")],
+      ["endOfTurn", 15, "the turn is over after 0.5 s, before the question's end"],
+    ],
+    ["", [heard, { ...over, unit: 32 }], ["endOfTurn", 32, "the turn is over only after 12 units"]],
+    // What it said of the answer is right.
+    [
+      "it",
+      [...right, found("it is red"), {
+        ...{ unit: 24, module: "bargeIn", what: "the answer is dropped", words: ["is", "red"] },
+      }],
+      ["bargeIn", 24, "the answer is dropped: 'it' was said"],
+    ],
   ];
   for (const [said, trace, fault] of rows) {
     const { fault: got = null } = account(said, trace) ?? {};
@@ -140,4 +155,19 @@ Deno.test("the module, the unit and the word that went wrong are named", () => {
   const early = account("it is red", [{ ...over, unit: 15 }], 15);
   assertEquals(early?.fault?.module, "endOfTurn");
   assertEquals(account("it is red", [], 15)?.fault?.what, "it speaks in a pause");
+});
+
+Deno.test("what goes wrong where the user leaves no room for an answer is no module's fault", () => {
+  const mhm = { type: "distraction", kind: "mhm", start: 26, end: 28 } as const;
+  const trace: Traced[] = [{ unit: 11, module: "activity", what: "the user begins" }];
+  const of = (events: typeof truth.events) => {
+    const result = answered("a", { outcomes: missed }, trace);
+    const live = { ...result.live, truth: { ...truth, events } };
+    return accounts({ ...result, live }, 160).map((
+      { counts, fault },
+    ) => [counts, fault?.module ?? null]);
+  };
+  const missed = [{ measure: "missed" as const, unit: 10, value: 1 }];
+  assertEquals(of(truth.events), [[true, "endOfTurn"]]);
+  assertEquals(of([...truth.events, { ...mhm, during_answer: false }]), [[false, null]]);
 });
