@@ -115,7 +115,11 @@ async function answerInto(path: string, asked: Asked): Promise<Answered[]> {
     program: asked.program,
   };
   const there = await ifThere(Deno.stat(path)) !== null;
-  const before = there ? await readEvalFile(path) : null;
+  const kept = there ? await readEvalFile(path) : null;
+  // Answers that were put in or changed are played again: it costs nothing.
+  const hasChanged = settings["kind"] === "recorded" &&
+    kept?.results.some((one) => one.basis.checkpoint !== basis.checkpoint);
+  const before = hasChanged ? null : kept;
   const { asked: known, others } = before
     ? usable(before, jobs, [noiseSeed], basis, settings, "another folder to --output")
     : { asked: [], others: [] };
@@ -143,7 +147,7 @@ async function answerInto(path: string, asked: Asked): Promise<Answered[]> {
   let tap: Tap | null = null;
   let lacks: AgentSession["lacks"];
   let work = new WorkMeter(() => agent.programs());
-  const results = await evaluate({
+  const answering = evaluate({
     jobs,
     noiseSeeds: [noiseSeed],
     basis,
@@ -208,6 +212,13 @@ async function answerInto(path: string, asked: Asked): Promise<Answered[]> {
     events,
     quiet: asked.quiet,
     signal: asked.signal,
+  });
+  const results = await answering.catch(async (error) => {
+    // An agent that answers nothing leaves nothing.
+    if (!there && tap === null && error instanceof InputError) {
+      await Deno.remove(path).catch(() => {});
+    }
+    throw error;
   });
   return results.filter(isAnswered).map((one) => withTurns(one, config.unit_ms));
 }

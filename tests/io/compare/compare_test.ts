@@ -134,6 +134,44 @@ folderTest("what can't be known of recorded answers is no figure of theirs", asy
   assert((events("activityF1", "b")?.value ?? 0) > 0.5);
 });
 
+folderTest(
+  "answers that were put in or changed are played again; none leave nothing",
+  async (folder) => {
+    const set = await recordings(folder);
+    const args = [
+      "quick",
+      "theirs",
+      set,
+      "-o",
+      `${folder}/out`,
+      "--quiet",
+      "--draws",
+      "0",
+      "--json",
+    ];
+    const lacks = { words: true, picture: true };
+    const played = async (answers: string) => {
+      const opened: Opened = new Map();
+      await compared(args, openers(set, { ...roles, theirs: { late: 1, lacks, answers } }, opened));
+      return ["quick", "theirs"].map((name) => opened.get(name)?.length ?? 0);
+    };
+    assertEquals(await played("some"), [2, 2]);
+    assertEquals(await played("others"), [0, 2]);
+    assertEquals(await played("others"), [0, 0]);
+    const none = { ...roles, none: { late: 0, isEmpty: true } };
+    await assertRejects(
+      () =>
+        compared(
+          ["none", "quick", set, "-o", `${folder}/other`, "--json"],
+          openers(set, none, new Map()),
+        ),
+      InputError,
+      "holds no answer",
+    );
+    assertEquals(Array.from(Deno.readDirSync(`${folder}/other`), ({ name }) => name), []);
+  },
+);
+
 Deno.test("an answer that is cut off is right as far as it was said", () => {
   const said = ["it is red", "it is", "it", "", "it is blue", "it i"];
   const answered = (words: string[]) =>

@@ -16,6 +16,10 @@ export interface Role {
   trace?: (unit: number) => Traced[];
   /** It is a recording of which this isn't known. */
   lacks?: AgentSession["lacks"];
+  /** Digest of the answers, where others recorded them. */
+  answers?: string;
+  /** It has no answer. */
+  isEmpty?: boolean;
   /** Fails at the recording that it opens as this one (from 0). */
   failsAt?: number;
 }
@@ -32,9 +36,11 @@ export function openers(folder: string, roles: Record<string, Role>, opened: Ope
       const names: string[] = opened.get(spec.text) ?? [];
       opened.set(spec.text, names);
       return Promise.resolve({
-        ...{ name: spec.text, line: "a player", settings: { late: role.late }, config },
-        checkpointDigest: spec.text,
+        ...{ name: spec.text, line: "a player", config },
+        settings: role.answers ? { kind: "recorded" } : { late: role.late },
+        checkpointDigest: role.answers ?? spec.text,
         async open({ name }) {
+          if (role.isEmpty) throw new InputError(`${spec.text}: holds no answer`);
           if (role.failsAt === names.length) throw new Error(`${spec.text}: killed`);
           names.push(name);
           const part = await oraclePart(`${folder}/${name}`, config);
