@@ -34,8 +34,8 @@ import {
 import { paired, sideBySide } from "../compare/sides.ts";
 import { type Sweep, sweep, triedSettings } from "../compare/sweep.ts";
 import type { Job } from "../eval/jobs.ts";
-import { defaultDraws, figureOptions } from "../eval/figures/output.ts";
-import { conditions as kinds, madeOptions } from "../eval/generate.ts";
+import { defaultDraws, figureOptions, seedRange } from "../eval/figures/output.ts";
+import { conditions as kinds, madeOptions, parseSeeds } from "../eval/generate.ts";
 import { ffmpegFinder } from "../ffmpeg/ffmpeg.ts";
 import { fullDuplexBench } from "../layouts/full_duplex_bench.ts";
 import { sourceDigest } from "../provenance/digests.ts";
@@ -43,11 +43,13 @@ import { streamShapes } from "../media/stream_shape.ts";
 import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { printResult } from "../provenance/result.ts";
 import { checkPicture, checkReport, writePicture, writeReport } from "../reports/report.ts";
-import { tableMarkdown, tableText } from "../reports/table.ts";
+import { counted, tableMarkdown, tableText } from "../reports/table.ts";
 import { sessionOptions } from "../run/open_model.ts";
 import type { Detector } from "../score/score.ts";
 import { Silero } from "../score/silero.ts";
+import { ifThere, oneLine } from "../system/errors.ts";
 import { Interrupt, interruptedCode } from "../system/interrupt.ts";
+import { checkFree } from "../system/new_folder.ts";
 import { print, say, showStatus } from "../system/terminal.ts";
 import type { Sources } from "./eval.ts";
 import type { Programs } from "./score.ts";
@@ -103,7 +105,11 @@ const spec = {
       help:
         "networks apart by ';', e.g. 'none;350ms'; all: none, 350ms, 350ms+-80ms,loss=1% (none)",
     },
-    limit: { kind: "whole", min: 1, help: "the first N recordings only" },
+    limit: {
+      kind: "whole",
+      min: 1,
+      help: "the first N recordings only (a folder's swapped ones never)",
+    },
     only: {
       kind: "choice",
       choices: ["A", "B"],
@@ -194,6 +200,10 @@ async function comparison(
   );
   const { draws = defaultDraws, seed: noiseSeed = 0 } = options;
   const output = options.output ?? (options.report?.replace(/\.html?$/i, "") || "out/compare");
+  await checkFree(output, true);
+  const tellStep = (what: string) => options.quiet || say(what);
+  const range = seedRange(options.seeds === undefined ? [] : parseSeeds(options.seeds));
+  if (range?.startsWith("training range")) tellStep(range);
   const [main] = conditions;
   const mainName = main?.name ?? "";
   if (resultsPath(output, first, mainName) === resultsPath(output, second, mainName)) {
@@ -255,6 +265,8 @@ async function comparison(
         const jobs = lists[at] ?? [];
         wanted += jobs.length;
         const ofThese = at === 0 || condition.lossy === null ? shown : [];
+        const path = resultsPath(output, name, condition.name);
+        if (await ifThere(Deno.stat(path)) !== null) tellStep(`reading ${path}`);
         own.push(
           await answerAll({
             ...{ agent, jobs, condition, folder: output, shown: ofThese, noiseSeed, program },
@@ -271,11 +283,16 @@ async function comparison(
   }
   const there = answered.flat().reduce((sum, { length }) => sum + length, 0);
   if (there < wanted) {
-    say(`interrupted after ${there} of ${wanted} recordings: the same command goes on`);
+    say(`interrupted after ${there} of ${counted(wanted, "recording")}: the same command goes on`);
     return interruptedCode;
   }
-  if (options.only !== undefined || config === null) return 0;
+  const written = (kind: string, path: string) => tellStep(`${kind.padEnd(9)}${oneLine(path)}`);
+  if (options.only !== undefined || config === null) {
+    written("results", output);
+    return 0;
+  }
   const { unit_ms: unitMs } = config;
+  tellStep(`figures of ${counted(there, "result")}, with ${counted(draws, "draw")} for intervals`);
 
   const compared = conditions.map((condition, at): Compared => {
     const [all, others] = [answered[0]?.[at] ?? [], answered[1]?.[at] ?? []];
@@ -325,10 +342,12 @@ async function comparison(
     ];
     await print(tables.map(options.markdown ? tableMarkdown : tableText).join("\n"));
   }
-  if (options.picture !== undefined && swept) {
-    await writePicture(options.picture, sweepPlot(swept.points));
+  if (options.picture !== undefined) {
+    if (swept) await writePicture(options.picture, sweepPlot(swept.points));
+    written("picture", swept ? options.picture : "none: there is no sweep without a cascade");
   }
   if (options.report !== undefined) {
+    tellStep(`making the page ${options.report}`);
     const benches = await pageSections({
       ...{ agents, compared, pairs, sweep: swept, unitMs, shown },
       sound: (agent, name) =>
@@ -341,7 +360,9 @@ async function comparison(
       protocol: protocolOf({ agents, compared, provenance, config, choice }),
     });
     await writeReport(options.report, { provenance, model: { name: "Side by side" }, benches });
+    written("report", options.report);
   }
+  written("results", output);
   return 0;
 }
 
@@ -359,6 +380,8 @@ async function sweepAll(
   },
 ): Promise<Sweep> {
   const names = agents.map(({ name }) => name);
+  const count = agents[0]?.results.length ?? 0;
+  if (!quiet) say(`sweeping settings of turn-taking over ${counted(count, "recording")}`);
   const others = await othersIn(folder, condition, names, agents[0]?.results ?? []);
   const all = [...agents, ...others.agents];
   await using judge = await open.smartTurn(judges);

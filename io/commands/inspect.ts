@@ -15,7 +15,7 @@ import { printResult } from "../provenance/result.ts";
 import { checkForms, formOptions } from "../cli/forms.ts";
 import { evaluationsPerUnit } from "../../engine/config/solver.ts";
 import { historyWindow } from "../../engine/model/window.ts";
-import { type Table, tableMarkdown, tablesCsv, tableText } from "../reports/table.ts";
+import { counted, type Table, tableMarkdown, tablesCsv, tableText } from "../reports/table.ts";
 import { presetNeeds, presetTable } from "../bench/presets.ts";
 import { cardRates } from "../../kernels/card/facts.ts";
 import { ownModel } from "../run/open_model.ts";
@@ -319,9 +319,9 @@ export function inspectionSections(model: string, report: Inspection): Section[]
   const { config: c, tokensPerUnit: layout, flopsPerUnit: flops } = report;
   const { audio, video } = c.response;
   const seconds = c.unit_ms / 1000;
-  const solver = `${c.solver.name}, ${count(c.solver.steps, "step")}, shift ${c.solver.shift}, ` +
+  const solver = `${c.solver.name}, ${counted(c.solver.steps, "step")}, shift ${c.solver.shift}, ` +
     `guidance ${c.solver.guidance}: ${
-      count(report.evaluationsPerUnit, "evaluation")
+      counted(report.evaluationsPerUnit, "evaluation")
     } of the network a unit`;
   const tick = flops.encode + flops.pass + flops.solve + flops.decode;
   const rate = (
@@ -338,12 +338,12 @@ export function inspectionSections(model: string, report: Inspection): Section[]
     [model, [
       [
         "weights",
-        `${weights}, ${count(report.tensors, "tensor")} in ${report.dtypes.join(", ")}, ` +
+        `${weights}, ${counted(report.tensors, "tensor")} in ${report.dtypes.join(", ")}, ` +
         `${mega(report.storedBytes)} MB on disk`,
       ],
       [
         "backbone",
-        `${count(c.num_hidden_layers, "layer")} of ${c.hidden_size} / ` +
+        `${counted(c.num_hidden_layers, "layer")} of ${c.hidden_size} / ` +
         `${c.intermediate_size}, ${c.num_attention_heads} heads on ${c.num_key_value_heads} ` +
         `x ${c.head_dim}, vocabulary ${c.vocab_size}`,
       ],
@@ -446,4 +446,3 @@ function align(rows: string[][]): string {
 const thousands = (n: number) => n.toLocaleString("en-US");
 const mega = (bytes: number) => (bytes / 1e6).toLocaleString("en-US", { maximumFractionDigits: 1 });
 const giga = (operations: number) => (operations / 1e9).toPrecision(3);
-const count = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`;

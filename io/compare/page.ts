@@ -138,7 +138,11 @@ async function conversationsToHear(parts: PageParts): Promise<Bench> {
     for (const [side, { name: agent }] of agents.entries()) {
       const result = pairs.flatMap((pair) => pair[side] ?? []).find((one) => one.name === name);
       if (!result) continue;
-      const plot = timelinePlot(result.live.score, `timeline-${plots.length + 1}`);
+      const plot = timelinePlot(
+        result.live.score,
+        `timeline-${plots.length + 1}`,
+        plots.length === 0,
+      );
       plots.push({ ...plot, title: `${name}: ${letters[side]} ${agent}` });
       const mixed = mix(await sound(null, name), await sound(agent, name), unitMs);
       html.push(

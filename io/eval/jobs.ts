@@ -34,7 +34,8 @@ export interface Choice {
   seconds: number;
   /** Of made conversations ("quiet"). */
   condition?: Condition | undefined;
-  /** How many of the made ones are run with cards and questions swapped as well. */
+  /** How many of the made ones are run with cards and questions swapped as well; 0: a folder's swapped
+   * ones are left out too. */
   swaps: number | undefined;
   /** Most recordings, their swapped variants aside. */
   limit: number | undefined;
@@ -72,7 +73,9 @@ export async function chooseJobs(choice: Choice, unitMs: number): Promise<Job[]>
   const kept = recordings.filter(({ truth }) => truth.swap === null).slice(0, limit);
   const names = new Set(kept.map(({ name }) => name));
   return recordings
-    .filter(({ name, truth: { swap } }) => names.has(swap?.of ?? name))
+    .filter(({ name, truth: { swap } }) =>
+      choice.swaps === 0 ? names.has(name) : names.has(swap?.of ?? name)
+    )
     .map((recording): Job => ({
       name: recording.name,
       seconds: (recording.truth.units * unitMs) / 1000,

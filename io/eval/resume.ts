@@ -51,10 +51,12 @@ export function usable(
       say(`${path}: ${name} is run again: its ${what} has changed since`);
     }
   }
-  if (found.others.length > 0) {
+  const others = found.others.length;
+  if (others > 0) {
+    const [are, they] = others === 1 ? ["is", "it stays"] : ["are", "they stay"];
     say(
-      `${path}: ${found.others.length} of its results are of other recordings or seeds: they stay in ` +
-        "it and don't count for these figures",
+      `${path}: ${others} of its results ${are} of other recordings or seeds: ${they} in the file ` +
+        `and ${others === 1 ? "doesn't" : "don't"} count for these figures`,
     );
   }
   return found;

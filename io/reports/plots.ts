@@ -4,7 +4,7 @@ export interface Plot {
   /** Names the figure in the page. */
   id: string;
   title: string;
-  /** What to see in it. */
+  /** What to see in it; empty: nothing is said. */
   note: string;
   /** A Vega-Lite specification (vega.github.io/vega-lite); draw/ turns it into SVG. */
   spec: Record<string, unknown>;

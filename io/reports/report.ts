@@ -2,11 +2,11 @@
  * A page with plots, tables and their provenance: one file that renders without a network and
  * without scripts. Plots are drawn here, as SVG, by draw/.
  */
-import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Origin, Provenance } from "../provenance/provenance.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { outputError, RunError } from "../system/errors.ts";
+import { RunError } from "../system/errors.ts";
+import { Outputs, writeOutput } from "../system/output_file.ts";
 import type { Plot } from "./plots.ts";
 import type { Table } from "./table.ts";
 
@@ -54,6 +54,7 @@ export const checkReport = (path: string, force: boolean): Promise<void> =>
 export const checkPicture = (path: string, force: boolean): Promise<void> =>
   checkFile("--picture", path, ".svg", force);
 
+/** Claims the file, as the run's end will, and leaves nothing there. */
 async function checkFile(
   option: string,
   path: string,
@@ -63,35 +64,26 @@ async function checkFile(
   if (!path.replace(/\.htm$/i, ".html").toLowerCase().endsWith(ending)) {
     throw new InputError(`${option}: '${path}' should end in ${ending}`);
   }
-  const folder = dirname(path);
-  if (!(await Deno.stat(folder).catch(() => null))?.isDirectory) {
-    throw new InputError(`${option}: ${path}: ${folder} is no folder: make it first`);
-  }
-  const info = await Deno.stat(path).catch(() => null);
-  if (info?.isDirectory) throw new InputError(`${option}: ${path} is a folder: name a file`);
-  if (info && !force) {
-    throw new InputError(`${option}: ${path} exists: add --force to replace it`);
+  const outputs = new Outputs([], force);
+  try {
+    await outputs.claim(path);
+  } finally {
+    await outputs.discard();
   }
 }
 
-/** Writes one plot as SVG, on white. @throws RunError when it can't be drawn or written. */
+/** Writes one plot as SVG, on white, and makes its folder. @throws RunError when it can't be drawn or
+ * written. */
 export async function writePicture(path: string, plot: Plot): Promise<void> {
   const [drawn = ""] = await draw([{ ...plot, spec: { background: "white", ...plot.spec } }]);
-  await Deno.writeTextFile(path, drawn).catch((error) => {
-    throw outputError(path, error);
-  });
+  await writeOutput(path, drawn);
 }
 
-/** Writes the page. @throws RunError when plots can't be drawn, or the page can't be written. */
+/** Writes the page, and makes its folder. @throws RunError when plots can't be drawn, or the page can't be written. */
 export async function writeReport(path: string, report: Report): Promise<void> {
   const plots = report.benches.flatMap((bench) => bench.plots);
   const drawn = plots.length === 0 ? [] : await draw(plots);
-  await Deno.writeTextFile(
-    path,
-    page(report, new Map(plots.map((plot, i) => [plot, drawn[i] ?? ""]))),
-  ).catch((error) => {
-    throw outputError(path, error);
-  });
+  await writeOutput(path, page(report, new Map(plots.map((plot, i) => [plot, drawn[i] ?? ""]))));
 }
 
 const folder = fileURLToPath(new URL("./draw/", import.meta.url));
@@ -171,7 +163,7 @@ ${
       bench.plots.map((plot) =>
         `<figure id="plot-${plot.id}">
 <h3>${escape(plot.title)}</h3>
-<p>${escape(plot.note)}</p>
+${plot.note && `<p>${escape(plot.note)}</p>`}
 <div class="plot">${svg.get(plot) ?? ""}</div>
 </figure>`
       ).join("\n")

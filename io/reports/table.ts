@@ -60,6 +60,9 @@ export function figure(value: number | null | undefined): Cell {
   return value.toPrecision(2).includes("e") ? value.toExponential(1) : value.toPrecision(2);
 }
 
+/** How many there are, in words: the noun agrees with the number. */
+export const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
 /** Two numbers, from the lower to the higher. */
 export function range(ends: readonly [lower: number, upper: number]): string {
   return ends.map(figure).join(" - ");

@@ -1,7 +1,7 @@
 /** What `score` gives: tables, JSON, comma-separated values, and the sections of a page. */
 import { intervalText, number } from "../eval/figures/table.ts";
 import type { Bench } from "../reports/report.ts";
-import { type Cell, recordsCsv, type Table, tableOf } from "../reports/table.ts";
+import { type Cell, counted, recordsCsv, type Table, tableOf } from "../reports/table.ts";
 import { intervalPlot, type IntervalPoint } from "../reports/plots.ts";
 import { round } from "../pace/statistics.ts";
 import { figuresOf, type ScoreFigure } from "./figures.ts";
@@ -143,7 +143,9 @@ export function sections(systems: readonly System[], notes: readonly string[]): 
         name: `system${i + 1}`,
         headline: system.name,
         figures: {},
-        plots: shown.map((score, at) => timelinePlot(score, `timeline-${i + 1}-${at + 1}`)),
+        plots: shown.map((score, at) =>
+          timelinePlot(score, `timeline-${i + 1}-${at + 1}`, at === 0)
+        ),
         tables: [
           {
             ...conversationsTable(system),
@@ -159,9 +161,10 @@ export function sections(systems: readonly System[], notes: readonly string[]): 
 /** What was measured, in words. */
 export function heading({ name, conversations, leftOut }: System): string {
   const seconds = conversations.reduce((sum, one) => sum + one.seconds, 0);
-  const count = `${conversations.length} conversation${conversations.length === 1 ? "" : "s"}`;
   const without = leftOut.length > 0 ? `, ${leftOut.length} left out` : "";
-  return `${name}: ${count}, ${(seconds / 60).toFixed(1)} min${without}`;
+  return `${name}: ${counted(conversations.length, "conversation")}, ${
+    (seconds / 60).toFixed(1)
+  } min${without}`;
 }
 
 /** Each figure that has intervals, the systems one below the other on one axis. */

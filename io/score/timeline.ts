@@ -8,8 +8,13 @@ const mostRows = 20;
 
 const colours = { user: "#3b82c4", agent: "#e0772f" };
 
-/** The timeline of a conversation; of a long one its beginning. */
-export function timelinePlot({ name, seconds, voice }: ConversationScore, id: string): Plot {
+/** The timeline of a conversation; of a long one its beginning.
+ * @param isFirst Of those in a section: it says what the marks are. */
+export function timelinePlot(
+  { name, seconds, voice }: ConversationScore,
+  id: string,
+  isFirst: boolean,
+): Plot {
   const rows = Math.min(mostRows, Math.max(1, Math.ceil(seconds / rowSeconds)));
   const { turns, bargeIns, backchannels } = voice.exchange;
   const label = (row: number) => `${row * rowSeconds} s`;
@@ -43,7 +48,7 @@ export function timelinePlot({ name, seconds, voice }: ConversationScore, id: st
     field: "from",
     type: "quantitative",
     title: null,
-    scale: { domain: [0, rowSeconds] },
+    scale: { domain: [0, rows > 1 ? rowSeconds : Math.min(seconds, rowSeconds)] },
     axis: { tickCount: 6 },
   };
   const color = {
@@ -77,12 +82,14 @@ export function timelinePlot({ name, seconds, voice }: ConversationScore, id: st
   ];
   // Rows without anything are rows all the same.
   const empty = names.map((row) => ({ row, kind: "none", side: "user", from: 0, to: 0 }));
-  const cut = seconds > rows * rowSeconds ? ` The first ${rows * rowSeconds} s.` : "";
+  const marked =
+    "Seconds. Bars: speech, pale where it is a backchannel. Lines: response latency. " +
+    "Triangles: barge-ins.";
+  const cut = seconds > rows * rowSeconds ? `The first ${rows * rowSeconds} s.` : "";
   return {
     id,
     title: name,
-    note:
-      `Bars: speech, pale where it is a backchannel. Lines: response latency. Triangles: barge-ins.${cut}`,
+    note: [...(isFirst ? [marked] : []), cut].filter((part) => part).join(" "),
     spec: {
       data: { values: [...empty, ...layers.flatMap(({ values }) => values)] },
       facet: {

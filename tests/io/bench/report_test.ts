@@ -142,10 +142,16 @@ else {
 folderTest("checkReport() refuses a page that could not be written", async (folder) => {
   await Deno.mkdir(`${folder}/a.html`);
   await Deno.writeTextFile(`${folder}/b.html`, "");
-  for (const name of ["c.txt", "a.html", "none/c.html", "b.html/c.html"]) {
+  for (const name of ["c.txt", "a.html", "b.html/c.html"]) {
     await assertRejects(() => checkReport(`${folder}/${name}`, true), InputError, name);
   }
+  const reserved = () => checkReport("/proc/c.html", true);
+  await assertRejects(reserved, InputError, "Deno keeps programs from opening files");
   await assertRejects(() => checkReport(`${folder}/b.html`, false), InputError, "--force");
   await checkReport(`${folder}/b.html`, true);
   await checkReport(`${folder}/c.html`, false);
+  // A folder that isn't there is made when the page is written, not before.
+  await checkReport(`${folder}/none/below/c.html`, false);
+  const left = await Array.fromAsync(Deno.readDir(folder));
+  assertEquals(left.map(({ name }) => name).sort(), ["a.html", "b.html"]);
 });

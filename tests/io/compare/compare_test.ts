@@ -17,8 +17,8 @@ import { fileName, resultsPath } from "../../../io/compare/run.ts";
 import { rightRow } from "../../../io/compare/sides.ts";
 import { Lock } from "../../../io/system/lock.ts";
 import { WavWriter } from "../../../io/media/wav.ts";
-import { play, shortenSilent, silence } from "../eval/players.ts";
-import { compared, config, type Opened, openers, type Role } from "./fakes.ts";
+import { captured, play, shortenSilent, silence } from "../eval/players.ts";
+import { compared, config, type Opened, openers, type Role, runFakes } from "./fakes.ts";
 
 const names = ["100000", "100001"];
 
@@ -261,6 +261,49 @@ folderTest(
   },
 );
 
+folderTest(
+  "a comparison says what it reads, does and writes, and --quiet says nothing",
+  async (folder) => {
+    const set = await recordings(folder);
+    const both: Record<string, Role> = { quick: { late: 0 }, "cascade:x": { late: 2 } };
+    const args = (...more: string[]) => ["quick", "cascade:x", set, "-o", `${folder}/o`, ...more];
+    const run = (...more: string[]) =>
+      compared(args("--draws", "0", ...more), openers(set, both, new Map()));
+    const first = await run();
+    const lines = (text: string) => text.split("\n").filter((line) => line);
+    const end = `results  ${folder}/o`;
+    assertEquals(lines(first.said).at(-1), end);
+    assert(!first.said.includes("reading"));
+    const again = await run();
+    assertEquals(lines(again.said), [
+      `reading ${folder}/o/quick.quiet.jsonl`,
+      `reading ${folder}/o/cascade_x.quiet.jsonl`,
+      "figures of 4 results, with 0 draws for intervals",
+      "sweeping settings of turn-taking over 2 recordings",
+      end,
+    ]);
+    assertEquals((await run("--quiet")).said, "");
+    assertStringIncludes((await run("--limit", "1")).said, "over 1 recording\n");
+    const only = await run("--only", "A");
+    assertEquals(lines(only.said).at(-1), end);
+  },
+);
+
+folderTest(
+  "swapped recordings of a folder are left out, and count for no --limit",
+  async (folder) => {
+    const set = await recordings(folder);
+    for (const swap of ["card", "question"]) await shortenSilent(`${names[0]}-${swap}`, set, units);
+    for (const more of [[], ["--limit", "1"]]) {
+      const opened: Opened = new Map();
+      const args = ["quick", "slow", set, "-o", `${folder}/out${more.length}`, "--quiet", ...more];
+      await compared([...args, "--draws", "0"], openers(set, roles, opened));
+      const wanted = names.slice(0, more.length > 0 ? 1 : 2);
+      assertEquals(opened, new Map([["quick", wanted], ["slow", wanted]]));
+    }
+  },
+);
+
 /** What depends on the machine's speed is left out. */
 function withoutWaits(figure: Figure): Figure | null {
   return /WithCompute|solverMs/.test(figure.key) ? null : figure;
@@ -386,6 +429,16 @@ folderTest("compare refuses what doesn't go together", async (folder) => {
   await refused(["quick", "slow", "--each", "3"], "give --conditions");
   await refused(["a/b", "a_b"], "would write the same file");
   const set = await recordings(folder);
+  await Deno.writeTextFile(`${folder}/file`, "");
+  await refused(["quick", "slow", set, "-o", `${folder}/file`], "file: is a file");
+  await refused(["quick", "slow", set, "--report", "/proc/x.html"], "Deno keeps programs from");
+  const training = ["quick", "slwo", "--seeds", "7..8", "-o", `${folder}/o`];
+  for (const more of [[], ["--quiet"]]) {
+    const refusal = () =>
+      assertRejects(() => runFakes([...training, ...more], open), InputError, "slwo");
+    const { err } = await captured(refusal);
+    assertEquals(err, more.length > 0 ? "" : "training range: seeds 7 to 8: no evaluation\n");
+  }
   await refused(["quick", "slow", set, "-o", `${folder}/o`, "--show", "10000"], "may be 100000");
   // Nothing is answered by the first where the second isn't there.
   const opened: Opened = new Map();

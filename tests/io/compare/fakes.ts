@@ -81,8 +81,11 @@ function traced(session: UnitSession, trace: Role["trace"]): UnitSession {
 }
 
 /** Runs the command with fakes. */
+export const runFakes = (args: string[], open: Openers) =>
+  run(args, { ...sources, judges: "none" }, open);
+
+/** The same; what it writes is given back. */
 export async function compared(args: string[], open: Openers) {
-  const handed = { ...sources, judges: "none" };
-  const { result, out, err } = await captured(() => run(args, handed, open));
+  const { result, out, err } = await captured(() => runFakes(args, open));
   return { code: result, text: out, said: err };
 }

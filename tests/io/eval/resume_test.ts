@@ -126,7 +126,7 @@ folderTest(
     // Fewer recordings than the file holds: the figures are about those, and nothing is lost.
     const fewer = await resumed(["--limit", "1", "--json", "--csv=false"], []);
     assertEquals(JSON.parse(fewer.text).recordings, 1);
-    assertStringIncludes(fewer.said, "1 of its results are of other recordings or seeds");
+    assertStringIncludes(fewer.said, "1 of its results is of other recordings or seeds");
     assertEquals((await resumed([], [])).opened, 0);
     // Another seed of the noise is another result.
     const seeds = await resumed(["--seed", "0..1", "--json", "--csv=false"], both);
