@@ -6,7 +6,7 @@
  * and needs no workgroup memory. x is read twice, which is cheaper than to keep a row, and where it is large
  * through a texture (kernels/gpu/texture.ts).
  */
-import { type Activation, activationCode, activationNumber } from "../gpu/activation.ts";
+import { type Activation, activationCode } from "../gpu/activation.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { textureSource } from "../gpu/texture.ts";
 import { dispatch, type Step } from "../gpu/plan.ts";
@@ -66,8 +66,7 @@ export function channelNorm(
     values,
     vector,
     normed: weight !== undefined,
-    activation: activationNumber(activation),
-    activate: activationCode(type),
+    activate: activationCode(type, activation),
     type,
     x: source.declaration,
     weight: scales?.declaration ?? "",

@@ -33,7 +33,7 @@
 #if normed
     v = v * scale * weight_at(sizes.weight + c);
 #end
-    v = activate(v, {{activation}}u);
+    v = activate(v);
     y[to + c] = v;
   }
 #end

@@ -194,14 +194,16 @@ function convLanes(gpu: Gpu, args: ConvArguments, { handed, ...variant }: ConvLa
     has_state: together && state !== undefined,
     reads_added: together && add !== undefined,
     owns: together ? 1 : tile,
-    texels: half ? 1 : 2,
     octets: columns / 8,
+    handed_weights: handed ? handedWeights(half, columns / 8, Math.min(8, subgroup)) : "",
     step_texels: half ? columns / 2 : columns,
     stores_vectors: storesVectors,
     shuffled,
     packs,
     y_type: packs ? "u32" : storesVectors ? "vec4f" : "f32",
-    activate: activationCode("vec4f"),
+    adds_first: add !== undefined && args.addsFirst === true,
+    adds_last: add !== undefined && args.addsFirst !== true,
+    activate: activationCode("vec4f", args.activation),
     x: xReader.declaration,
     weight: weightReader.declaration,
     readers: `${xReader.code}\n${weightReader.code}`,
@@ -224,6 +226,22 @@ function convLanes(gpu: Gpu, args: ConvArguments, { handed, ...variant }: ConvLa
       },
     ),
   ];
+}
+
+/** WGSL: the weights of four inputs, of which so many lanes read a texel each and hand it round. */
+function handedWeights(half: boolean, octets: number, lanes: number): string {
+  const names = [0, 1, 2, 3].flatMap((k) =>
+    Array.from({ length: octets }, (_, o) => half ? [`h${k}_${o}`] : [`p${k}_${o}`, `q${k}_${o}`])
+  ).flat();
+  const reach = Math.min(lanes, names.length);
+  const reads = Array.from(
+    { length: names.length / reach },
+    (_, i) => `let mine${i} = weight_at(w + ${i * reach}u + lane % ${reach}u);`,
+  );
+  const given = names.map((name, i) =>
+    `let ${name} = subgroupBroadcast(mine${Math.floor(i / reach)}, ${i % reach}u);`
+  );
+  return [...reads, ...given].join("\n");
 }
 
 /** The loads of conv.wgsl: neighbours take panels of channels, or (handed) positions. */

@@ -2,7 +2,7 @@
 //
 // Grid: one invocation per {{tile}} positions x {{octets}} x 8 output channels; neighbours take neighbouring
 // panels of channels. Where weights are handed round, neighbours take neighbouring positions of one panel
-// instead: each lane reads one texel of the weights and gives it to its subgroup. Offsets and strides into `x` are in texels: 4 values, or 1 where runs are no whole
+// instead: each lane reads a texel of a step's weights, the next one another, and gives it to its subgroup. Offsets and strides into `x` are in texels: 4 values, or 1 where runs are no whole
 // texels.
 //
 // Where positions are read together, a workgroup's lanes are panels of one tile: each reads one of its positions,
@@ -87,13 +87,13 @@ fn part_of(n: u32) -> u32 {
 // Ends four outputs from n on, which stand at an element of y.
 fn finish(at: u32, n: u32, sum: vec4f) {
   var v = sum;
-  if (shape.adds_first != 0u) {
-    v += added_at(at);
-  }
-  v = activate(v, shape.activation);
-  if (shape.adds_last != 0u) {
-    v += added_at(at);
-  }
+#if adds_first
+  v += added_at(at);
+#end
+  v = activate(v);
+#if adds_last
+  v += added_at(at);
+#end
 #if packs
   let bytes = vec4u(clamp((v + 1.0) * 127.5, vec4f(), vec4f(255.0)) + 0.5);
   y[shape.y_offset + at / 4u] = pack4xU8(bytes);
@@ -186,24 +186,17 @@ fn main(
             mine = values_at(at0, step);
           }
 #end
+{{handed_weights}}
 #for k < 4
-#if handed
-          let mine$k = weight_at(w + ($ku * {{octets}}u * {{texels}}u) + lane % ({{octets}}u * {{texels}}u));
-#end
 #for o < octets
 #if half
-#if handed
-          let h$k_$o = subgroupBroadcast(mine$k, $ou);
-#else
+#if !handed
           let h$k_$o = weight_at(w + $ku * {{octets}}u + $ou);
 #end
           let p$k_$o = vec4f(unpack2x16float(h$k_$o.x), unpack2x16float(h$k_$o.y));
           let q$k_$o = vec4f(unpack2x16float(h$k_$o.z), unpack2x16float(h$k_$o.w));
 #else
-#if handed
-          let p$k_$o = subgroupBroadcast(mine$k, 2u * $ou);
-          let q$k_$o = subgroupBroadcast(mine$k, 2u * $ou + 1u);
-#else
+#if !handed
           let p$k_$o = weight_at(w + ($ku * {{octets}}u + $ou) * 2u);
           let q$k_$o = weight_at(w + ($ku * {{octets}}u + $ou) * 2u + 1u);
 #end

@@ -103,7 +103,9 @@ export function convBlocks(
       stores_vectors: storesVectors,
       x_type: vector ? "vec4f" : "f32",
       y_type: !ends || storesVectors ? "vec4f" : "f32",
-      activate: activationCode("vec4f"),
+      adds_first: add !== undefined && args.addsFirst === true,
+      adds_last: add !== undefined && args.addsFirst !== true,
+      activate: activationCode("vec4f", args.activation),
     });
   };
   const tiles = Math.ceil(common.rows / rows) * Math.ceil(outputs / columns);

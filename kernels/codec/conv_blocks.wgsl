@@ -60,13 +60,13 @@ fn finish(m: u32, n: u32, sum: vec4f) {
   var v = sum + bitcast<vec4f>(weight_at(panel_at(n / columns) + n % columns / 4u));
   let at = m * shape.outputs + n;
   let count = min(4u, shape.outputs - n);
-  if (shape.adds_first != 0u) {
-    v += added_at(at, count);
-  }
-  v = activate(v, shape.activation);
-  if (shape.adds_last != 0u) {
-    v += added_at(at, count);
-  }
+#if adds_first
+  v += added_at(at, count);
+#end
+  v = activate(v);
+#if adds_last
+  v += added_at(at, count);
+#end
 #if stores_vectors
   y[shape.y_offset + at / 4u] = v;
 #else

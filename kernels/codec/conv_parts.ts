@@ -1,5 +1,5 @@
 /** What the forms of the convolution share: what they are asked, packed weights, their constants. */
-import { type Activation, activationNumber } from "../gpu/activation.ts";
+import type { Activation } from "../gpu/activation.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Dispatch } from "../gpu/plan.ts";
 import {
@@ -25,7 +25,7 @@ import { UniformStruct } from "../gpu/uniform_struct.ts";
  */
 export const convConstants = new UniformStruct("Shape", {
   u32: `rows panels outputs y_offset plane line height width dilation steps run frame_texels
-    line_texels position_texels origin add adds_first adds_last activation past x before parts
+    line_texels position_texels origin add past x before parts
     block_plane block_line block_run`,
   vec3u: "taps stride",
   vec2u: "pad upsample block",
@@ -262,7 +262,7 @@ export function freeConv(gpu: Gpu, { panels }: ConvWeight): void {
 }
 
 /** What a convolution's constants are by its shapes. `vector`: it can be read in whole vec4. */
-export function convMeasures({ x, state, weight, add, activation, addsFirst }: ConvArguments) {
+export function convMeasures({ x, state, weight, add }: ConvArguments) {
   const { kernel, stride, dilation, taps, run, columns, outputs, upsample = [1, 1] } = weight;
   const [, height = 1, width = 1, inputs = 1] = x.shape;
   const [frames, lines, positions] = outputGrid({ ...weight, x: x.shape });
@@ -297,9 +297,6 @@ export function convMeasures({ x, state, weight, add, activation, addsFirst }: C
       frame_texels: frameStep / values,
       line_texels: lineStep / values,
       position_texels: positionStep / values,
-      adds_first: add !== undefined && addsFirst === true,
-      adds_last: add !== undefined && addsFirst !== true,
-      activation: activationNumber(activation),
       taps,
       stride: [taps[0] > 1 ? stride[0] : 1, stride[1], taps[2] > 1 ? stride[2] : 1],
       pad: weight.zeros ?? [(kernel[1] - stride[1]) / 2, (kernel[2] - stride[2]) / 2],

@@ -14,15 +14,15 @@ fn norm_scale(squares: f32) -> f32 {
 // Ends one element or vec4 of y: bias, activation, factor, and y = or y +=.
 fn store(row: u32, column: u32, sum: {{y_type}}) {
   var value = sum;
-  if (sizes.has_bias != 0u) {
-    value += bias[sizes.bias + column];
-  }
-  value = activate(value, sizes.activation);
+#if has_bias
+  value += bias[sizes.bias + column];
+#end
+  value = activate(value);
   value *= sizes.factor;
   let at = sizes.y + row * sizes.stride + column;
-  if (sizes.accumulate != 0u) {
-    value += y[at];
-  }
+#if accumulate
+  value += y[at];
+#end
   y[at] = value;
 }
 
@@ -43,13 +43,14 @@ fn end_four(row: u32, column: u32, value: vec4f) {
 // of the code that ends a row, not one per row: compiling costs more than the array.
 fn end_tile(row: u32, panel: u32, sums: ptr<function, array<vec4f, {{sums}}>>) {
   let count = min({{sums}}u, (max(row, sizes.rows) - row) * 2u);
-  for (var j = 0u; j < count; j += 1u + sizes.gated) {
-    var column = panel * 8u + j % 2u * 4u;
-    var value = (*sums)[j];
-    if (sizes.gated != 0u) {
-      column = panel * 4u;
-      value = value / (1.0 + exp(-value)) * (*sums)[j + 1u];
-    }
-    end_four(row + j / 2u, column, value);
+#if gated
+  for (var j = 0u; j < count; j += 2u) {
+    let value = (*sums)[j];
+    end_four(row + j / 2u, panel * 4u, value / (1.0 + exp(-value)) * (*sums)[j + 1u]);
   }
+#else
+  for (var j = 0u; j < count; j++) {
+    end_four(row + j / 2u, panel * 8u + j % 2u * 4u, (*sums)[j]);
+  }
+#end
 }

@@ -6,7 +6,9 @@
 {{sizes}}
 @group(0) @binding(1) var<storage, read> partials: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<{{y_type}}>;
+#if has_bias
 @group(0) @binding(3) var<storage, read> bias: array<{{y_type}}>;
+#end
 
 {{end}}
 #items item < sizes.rows * sizes.panels

@@ -1,5 +1,5 @@
 /** What the forms of the matrix product share: what they are asked, their constants, text and cost. */
-import { type Activation, activationCode, activationNumber } from "../gpu/activation.ts";
+import { type Activation, activationCode } from "../gpu/activation.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { KernelFacts } from "../card/facts.ts";
 import { type Dispatch, dispatch } from "../gpu/plan.ts";
@@ -42,7 +42,7 @@ export interface MatmulArguments {
 /** `quads`: groups of four inputs; `outputs`: columns of y in this dispatch; x starts in texels, y and
  * bias start in elements or vec4, as does the length of y's rows, `stride`. */
 const sizes = new UniformStruct("Sizes", {
-  u32: "rows panels quads outputs x y stride bias has_bias accumulate activation gated parts",
+  u32: "rows panels quads outputs x y stride bias parts",
   f32: "eps factor",
 });
 
@@ -99,6 +99,14 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
   const reader = weightReader(weight, "weight");
   const quantized = isQuantized(dtype);
   const template = `${form.directives ?? ""}${partsCode}\n${endCode}\n${form.code}`;
+  const end = {
+    normed: norm !== undefined,
+    gated,
+    has_bias: bias !== undefined,
+    accumulate: accumulate ?? false,
+    y_type: yType,
+    activate: activationCode(yType, activation),
+  };
   const pipeline = gpu.pipeline(form.kernel, template, {
     ...form.texts,
     sizes,
@@ -106,7 +114,6 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
     quantized,
     half: dtype === "f16",
     int8: dtype === "int8",
-    normed: norm !== undefined,
     tile: form.tile,
     sums: form.sums,
     quad_texels: panelLayout(dtype).quadTexels,
@@ -114,8 +121,7 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
     x: form.x.declaration,
     weight: reader.declaration,
     readers: `${form.x.code}\n\n${reader.code}`,
-    y_type: yType,
-    activate: activationCode(yType),
+    ...end,
   });
   const { parts = 1 } = form;
   return weight.parts.flatMap((part) => {
@@ -130,10 +136,6 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
       y: (y.offset + first) / unit,
       stride: (y.shape[1] ?? 0) / unit,
       bias: ((bias?.offset ?? 0) + first) / unit,
-      has_bias: bias !== undefined,
-      accumulate: accumulate ?? false,
-      activation: activationNumber(activation),
-      gated,
       eps: norm?.eps ?? 0,
       factor: factor ?? 1,
       parts,
@@ -146,8 +148,10 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
       gpu,
       `matmul ${label}`,
       pipeline,
-      // Where there is no bias, something has to be bound.
-      [constants, form.x.binding, panelBinding(part.panels), partials ?? y, bias ?? x],
+      [
+        ...[constants, form.x.binding, panelBinding(part.panels), partials ?? y],
+        ...(bias && !partials ? [bias] : []),
+      ],
       { items: form.invocations(part.outputs), lanes: form.lanes },
       {
         flops: 2 * rows * part.outputs * inputs,
@@ -157,16 +161,20 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
       },
     );
     if (!partials) return [product];
-    const texts = { sizes, scalar, sums: 2, normed: norm !== undefined, y_type: yType };
-    const join = gpu.pipeline("matmul join", joinCode.replace("{{end}}", () => endCode), {
-      ...texts,
-      activate: activationCode(yType),
-    });
+    const texts = { sizes, scalar, sums: 2, ...end };
+    const join = gpu.pipeline("matmul join", joinCode.replace("{{end}}", () => endCode), texts);
     return [
       product,
-      dispatch(gpu, `matmul join ${label}`, join, [constants, partials, y, bias ?? x], {
-        items: rows * panels,
-      }, { bytes: 16 * parts * rows * (2 * panels + 1) + 4 * rows * width }),
+      dispatch(
+        gpu,
+        `matmul join ${label}`,
+        join,
+        [constants, partials, y, ...(bias ? [bias] : [])],
+        {
+          items: rows * panels,
+        },
+        { bytes: 16 * parts * rows * (2 * panels + 1) + 4 * rows * width },
+      ),
     ];
   });
 }

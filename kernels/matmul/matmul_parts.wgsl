@@ -4,13 +4,15 @@
 //   x         x_at(i): a texel, counted from `sizes.x` on (see the form)
 //   weight    panels of 8 outputs (packed_weight.ts)
 //   y         [rows][stride], from `sizes.y`, in vec4 where rows are whole ones
-//   bias      [outputs]; anything where `has_bias` is 0
+//   bias      [outputs]
 
 {{sizes}}
 @group(0) @binding(1) {{x}}
 @group(0) @binding(2) {{weight}}
 @group(0) @binding(3) var<storage, read_write> y: array<{{y_type}}>;
+#if has_bias
 @group(0) @binding(4) var<storage, read> bias: array<{{y_type}}>;
+#end
 
 {{readers}}
 
