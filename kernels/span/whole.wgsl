@@ -9,7 +9,8 @@
 //
 // rotation.wgsl stands before this text.
 //   x         [rows][hidden] in vec4: the residual stream
-//   work      by workgroup: the residual stream, q | k | v, heads and the gated activation of its rows
+//   work      by workgroup: the residual stream, q | k | v, heads, the gated activation, and latents or
+//             velocities of its rows
 //   keys      [layers][slots][kv_heads][head_dim] in vec4, or in pairs of words with two halves each;
 //             values likewise
 //   token_table [rows][8]: {slot, limit, own, time, height, width, 0, 0}
@@ -360,6 +361,8 @@ fn main(
 #if ends
       let medium = kind % 2u;
       if (kind > 7u) {
+        to += latents_at;
+        stride = widest;
         panels = channels[medium] / 2u;
         weights = vec4u({{ends_at}})[medium + 2u];
       } else if (kind > 5u) {
@@ -410,43 +413,58 @@ fn main(
         b$r *= scale$r;
 #end
         if (n * {{lanes}}u + lane < panels) {
+          // One place for all kinds: llvmpipe computes every branch, and stores lane by lane.
+          let gates = kind == 4u;
+          let adds = kind == 3u || kind == 5u;
+          let column = select(2u, 1u, gates) * panel;
+          let beside = select(1u, 0u, gates);
 #if ends
-          if (kind > 5u) {
+          let own_bias = select(sizes.sound_bias, sizes.picture_bias, medium == 1u) + 2u * panel;
+          let last_bias = {{norm_vectors}}u + medium * channels.x + 2u * panel;
+          let is_last = kind > 7u;
+          let plus_a = select(vec4f(), select(biases[own_bias], norms[last_bias], is_last), kind > 5u);
+          let plus_b = select(
+            vec4f(),
+            select(biases[own_bias + 1u], norms[last_bias + 1u], is_last),
+            kind > 5u,
+          );
+#else
+          let plus_a = vec4f();
+          let plus_b = vec4f();
+#end
 #for r < rows
-            let row$r = (first + $ru) % sizes.response;
-            if ($ru < count && (row$r < sizes.sound_rows) == (medium == 0u)) {
-              if (kind > 7u) {
-                let bias = {{norm_vectors}}u + medium * channels.x + 2u * panel;
-                let own_set = (first + $ru) / sizes.response * latent_at(sizes.response);
-                let to$r = sizes.x + own_set + latent_at(row$r) + 2u * panel;
-                x[to$r] = a$r + norms[bias];
-                x[to$r + 1u] = b$r + norms[bias + 1u];
-              } else {
-                let bias = select(sizes.sound_bias, sizes.picture_bias, medium == 1u) + 2u * panel;
-                let to$r = to + $ru * hidden + 2u * panel;
-                work[to$r] = a$r + biases[bias];
-                work[to$r + 1u] = b$r + biases[bias + 1u];
-              }
-            }
+          let to$r = to + $ru * stride + column;
+          let olda$r = work[to$r];
+          let oldb$r = work[to$r + beside];
+          let gated$r = a$r / (1.0 + exp(-a$r)) * b$r;
+          var newa$r = select(a$r + select(plus_a, olda$r, adds), gated$r, gates);
+          var newb$r = select(b$r + select(plus_b, oldb$r, adds), gated$r, gates);
+#if ends
+          // Latents of the other medium stay, and those of no row.
+          let is_sound$r = (first + $ru) % sizes.response < sizes.sound_rows;
+          let keeps$r = kind > 5u && !($ru < count && is_sound$r == (medium == 0u));
+          newa$r = select(newa$r, olda$r, keeps$r);
+          newb$r = select(newb$r, oldb$r, keeps$r);
 #end
-          } else
+          work[to$r] = newa$r;
+          work[to$r + beside] = newb$r;
 #end
-          if (kind == 4u) {
-#for r < rows
-            work[to + $ru * stride + panel] = a$r / (1.0 + exp(-a$r)) * b$r;
-#end
-          } else {
-            let adds = kind != 0u;
-#for r < rows
-            let to$r = to + $ru * stride + 2u * panel;
-            work[to$r] = a$r + select(vec4f(), work[to$r], adds);
-            work[to$r + 1u] = b$r + select(vec4f(), work[to$r + 1u], adds);
-#end
-          }
         }
       }
     }
   }
+#if ends
+  {{barrier}};
+  let velocities = select(0u, count * widest, sizes.end == {{layers}}u * 6u + 4u);
+  for (var i = lane; i < velocities; i += {{lanes}}u) {
+    let row = (first + i / widest) % sizes.response;
+    let own_set = (first + i / widest) / sizes.response * latent_at(sizes.response);
+    let j = i % widest;
+    if (j < channels[select(1u, 0u, row < sizes.sound_rows)]) {
+      x[sizes.x + own_set + latent_at(row) + j] = work[base + latents_at + i];
+    }
+  }
+#end
 #if !ends
   {{barrier}};
   for (var i = lane; i < count * hidden; i += {{lanes}}u) {
