@@ -370,6 +370,7 @@ function launch(
     scale: Math.LOG2E / Math.sqrt(headDim),
     norms: tensorBytes(weights.norms) / 16,
     work: tile * workWidth(sizes, weights) / 4,
+    longest: Math.max(hidden, inner, heads * headDim, ...weights.channels ?? []) / 4,
     quad_texels: dtype === "f16" ? 4 : 8,
     layer_texels: layerTexels,
     output_at: qkvTexels,

@@ -141,6 +141,7 @@ fn main(
     work[base + i] = x[sizes.x + (first + row) * hidden + i % hidden];
   }
 #end
+  var inputs: array<vec4f, {{longest}}>;
   for (var phase = sizes.start; phase < sizes.end; phase++) {
     {{barrier}};
     var kind = phase % 6u;
@@ -376,17 +377,22 @@ fn main(
       let norms_row = kind == 0u || kind == 4u;
 #end
       let mine = from_work + lane % {{rows}}u * length;
+      // Read once for all panels: llvmpipe reads buffers lane by lane.
+      var squares = 0.0;
+      for (var i = 0u; i < quads; i++) {
+        let u = work[mine + i];
+        squares += dot(u, u);
+        inputs[i] = u;
+      }
       for (var n = 0u; n * {{lanes}}u < panels; n++) {
         let panel = min(n * {{lanes}}u + lane, panels - 1u);
         var at = weights + panel * quads * {{quad_texels}}u;
-        var squares = 0.0;
 #for r < rows
         var a$r = vec4f();
         var b$r = vec4f();
 #end
         for (var i = 0u; i < quads; i++) {
-          let u = work[mine + i];
-          squares += dot(u, u);
+          let u = inputs[i];
 #for k < 4
 #if half_weights
           let w$k = weight_at(at + $ku);
