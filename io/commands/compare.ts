@@ -16,11 +16,12 @@ import {
   type Compared,
   comparedCsv,
   comparedTables,
+  verdictOf,
 } from "../compare/output.ts";
 import { paperWork } from "../compare/paper.ts";
 import { judgedFaults, pageSections, sweepTables } from "../compare/page.ts";
 import { sweepPlot } from "../compare/plots.ts";
-import { protocolOf } from "../compare/protocol.ts";
+import { inspectLines, protocolOf } from "../compare/protocol.ts";
 import { isJudged, jobsOf, shownOf } from "../compare/recordings.ts";
 import type { Answered } from "../compare/result.ts";
 import {
@@ -339,6 +340,9 @@ async function comparison(
       ...compared.flatMap(comparedTables),
       ...judgedFaults({ compared, pairs, unitMs }),
       ...(swept ? sweepTables(swept) : []),
+      ...compared.slice(0, 1).map((one) => ({
+        ...{ title: "In short", columns: [], rows: [], notes: verdictOf(one) },
+      })),
     ];
     await print(tables.map(options.markdown ? tableMarkdown : tableText).join("\n"));
   }
@@ -348,6 +352,7 @@ async function comparison(
   }
   if (options.report !== undefined) {
     tellStep(`making the page ${options.report}`);
+    const seedsText = seedRange(pairs[0]?.[0].map(({ live }) => live.truth.seed) ?? []);
     const benches = await pageSections({
       ...{ agents, compared, pairs, sweep: swept, unitMs, shown },
       sound: (agent, name) =>
@@ -357,7 +362,11 @@ async function comparison(
             : agentSound(output, agent, main, noiseSeed, name),
           ffmpeg,
         ),
-      protocol: protocolOf({ agents, compared, provenance, config, choice }),
+      protocol: protocolOf({ agents, compared, provenance, config, choice, seedsText }),
+      inspect: (at, name) => {
+        const condition = conditions[at];
+        return condition ? inspectLines(agents, condition, name, { ...choice, noiseSeed }) : [];
+      },
     });
     await writeReport(options.report, { provenance, model: { name: "Side by side" }, benches });
     written("report", options.report);

@@ -1,16 +1,25 @@
-/** The page of a comparison: protocol, the picture of turn-taking, figures, conversations to hear, and
- * what went wrong in each. */
+/** The page of a comparison: the answer, the picture of turn-taking, figures, what went wrong, the
+ * conversations, the protocol. */
 import { toPcm16 } from "../media/wav.ts";
 import { Resampler } from "../media/resample.ts";
 import type { Bench } from "../reports/report.ts";
 import { escape, tableHtml } from "../reports/report.ts";
-import { type Table, tableOf } from "../reports/table.ts";
-import { number } from "../eval/figures/table.ts";
+import { counted, type Table, tableOf } from "../reports/table.ts";
+import { enoughEvents } from "../eval/measures/outcomes.ts";
 import { soundRate } from "../score/activity.ts";
 import { timelinePlot } from "../score/timeline.ts";
 import { type Account, accounts, faultsTable } from "./faults.ts";
 import { waits } from "./latency.ts";
-import { type Agent, agentsTable, type Compared, comparedTables, letters } from "./output.ts";
+import {
+  type Agent,
+  agentsTable,
+  type Compared,
+  comparedTables,
+  fewNote,
+  letters,
+  tooFew,
+  verdictOf,
+} from "./output.ts";
 import { sweepPlot, waitPlot } from "./plots.ts";
 import { isJudged } from "./recordings.ts";
 import type { Answered } from "./result.ts";
@@ -32,37 +41,55 @@ export interface PageParts {
   /** The kept sound of a side at 16 kHz; null: the user's. */
   sound(agent: string | null, name: string): Promise<Float32Array>;
   /** Lines of the protocol: what was done on what. */
-  protocol: readonly (readonly [what: string, text: string])[];
+  protocol: readonly (readonly [what: string, text: string | readonly string[]])[];
+  /** What opens a recording of a condition in `inspect`: lines for a shell. */
+  inspect(condition: number, name: string): string[];
 }
 
-/** The sections, in their order. */
+/** The sections, in their order: the answer, what it rests on, what went wrong, how it was made. */
 export async function pageSections(parts: PageParts): Promise<Bench[]> {
   const { agents, compared, sweep, protocol } = parts;
   const none = { figures: {}, tables: [], plots: [] };
+  const [first] = compared;
+  const text = (text: string) => `<p>${escape(text)}</p>`;
+  const line = ([what, said]: PageParts["protocol"][number]) =>
+    `<dt>${escape(what)}</dt><dd>${
+      typeof said === "string"
+        ? escape(said)
+        : `<ul>${said.map((one) => `<li>${escape(one)}</li>`).join("\n")}</ul>`
+    }</dd>`;
+  const names = agents.map(({ name }, i) => `${letters[i]} is ${name}`).join(", ");
   return [
     {
-      ...{ name: "protocol", headline: "What was compared, and how" },
-      ...{ ...none, tables: [agentsTable(agents)] },
-      html: `<dl>${
-        protocol.map(([what, text]) => `<dt>${escape(what)}</dt><dd>${escape(text)}</dd>`).join(
-          "\n",
-        )
-      }</dl>`,
+      ...{ name: "verdict", label: "in short", headline: "In short", ...none },
+      html: [`${names}.`, ...(first ? verdictOf(first) : [])].map(text).join("\n"),
     },
     ...(sweep
       ? [{
         ...{ name: "turn-taking", headline: "When the agents take the turn" },
-        ...{ figures: {}, tables: sweepTables(sweep), plots: [sweepPlot(sweep.points)] },
+        ...{ figures: {}, tables: [], plots: [sweepPlot(sweep.points)] },
+        html: `<details><summary>these points in figures</summary>\n${
+          sweepTables(sweep).map(tableHtml).join("\n")
+        }</details>`,
       }]
       : []),
     ...compared.map((one, i): Bench => ({
-      ...{ name: `condition-${i + 1}`, headline: one.name, figures: {} },
+      ...{ name: `condition-${i + 1}`, label: one.name, headline: one.name, figures: {} },
       ...{ tables: comparedTables(one), plots: waitPlots(parts, one, i) },
     })),
+    {
+      ...{ name: "faults", label: "what went wrong", ...none, tables: judgedFaults(parts) },
+      ...{ headline: "Which module, which unit, which word", html: faultsHtml(parts) },
+    },
     await conversationsToHear(parts),
     {
-      ...{ name: "conversations", headline: "Every conversation: which module, unit and word" },
-      ...{ ...none, tables: judgedFaults(parts), html: everyConversation(parts) },
+      ...{ name: "conversations", headline: "Every conversation" },
+      ...{ ...none, html: everyConversation(parts) },
+    },
+    {
+      ...{ name: "protocol", headline: "What was compared, and how" },
+      ...{ ...none, tables: [agentsTable(agents)] },
+      html: `<dl>${protocol.map(line).join("\n")}</dl>`,
     },
   ];
 }
@@ -80,79 +107,88 @@ export function judgedFaults(
 
 /** Points, and how far decisions and full runs agree. */
 export function sweepTables({ points, agreements, notes }: Sweep): Table[] {
-  const known = ({ value, interval }: Known, percent: boolean) => {
-    const text = (x: number) => percent ? `${(100 * x).toFixed(1)} %` : x.toFixed(0);
-    if (value === null) return null;
-    return `${text(value)}${interval ? ` (${interval.map(text).join(" to ")})` : ""}`;
+  const known = ({ value, interval, events }: Known, percent: boolean) => {
+    const text = (x: number) => percent ? (100 * x).toFixed(1) : x.toFixed(0);
+    if (value === null || events < enoughEvents) return events > 0 ? tooFew(events) : null;
+    const ends = interval ? ` (${interval.map(text).join(" to ")})` : "";
+    return `${text(value)}${percent ? " %" : ""}${ends}`;
   };
   return [
     tableOf("Settings and agents", points, [
       ["", ({ name }) => name],
-      ["run", ({ kind }) => kind === "full" ? "full run" : "decisions only"],
+      ["run", ({ kind }) => kind === "full" ? "full run" : "decisions"],
       ["delay, mean, ms", ({ delay }) => known(delay, false)],
       ["p50, ms", ({ delayP50 }) => known(delayP50, false)],
       ["pauses broken", ({ brokenPauses }) => known(brokenPauses, true)],
       ["questions missed", ({ missed }) => known(missed, true)],
       ["turns, pauses", ({ delay, brokenPauses }) => `${delay.events}, ${brokenPauses.events}`],
     ], [
+      "decisions: turn logic alone over the same recordings; full run: an agent that answered them; " +
       "without network and compute time, to the beginning of the answer's first unit; intervals hold " +
       "95 % of draws of conversations",
+      ...(points.some(({ delay, brokenPauses, missed }) =>
+          [delay, brokenPauses, missed].some(({ events }) => events > 0 && events < enoughEvents)
+        )
+        ? [fewNote]
+        : []),
       ...notes,
     ]),
     tableOf("Full runs beside the decisions that they agree with most", agreements, [
       ["", ({ agent }) => agent],
       ["decisions", ({ decisions }) => decisions],
-      ["turns both answered", ({ turns }) => `${turns}`],
-      ["in the same unit", ({ turns, same }) => turns > 0 ? number(same / turns) : null],
+      ["in the same unit, of the turns both answered", ({ turns, same }) => `${same} of ${turns}`],
     ]),
   ];
 }
 
+/** What part of the turns was answered by when; of none where nothing was. */
 function waitPlots({ agents, pairs, unitMs }: PageParts, { networks }: Compared, at: number) {
-  const [a, b] = pairs[at] ?? [[], []];
-  return networks.flatMap(({ text, network }, i) =>
-    [false, true].map((withCompute) => {
-      const sides = [a, b].map((results, side) => ({
+  const pair = pairs[at] ?? [[], []];
+  const plots = networks.flatMap(({ text, network }, i) =>
+    [false, true].map((withCompute) => ({
+      sides: pair.map((results, side) => ({
         name: `${letters[side]}: ${agents[side]?.name}`,
         ms: results.filter(({ swap }) => swap === null).flatMap((one) =>
           waits(one, unitMs, network, withCompute).map(({ ms, early }) => early ? null : ms)
         ),
-      }));
-      const compute = withCompute ? "with this machine's compute time" : "without compute time";
-      const title = `Answers heard, network ${text}, ${compute}`;
-      return waitPlot(`waits-${at + 1}-${i + 1}-${withCompute ? 2 : 1}`, title, sides);
-    })
-  );
+      })),
+      title: `Answers heard, network ${text}, ` +
+        (withCompute ? "with this machine's compute time" : "without compute time"),
+      id: `waits-${at + 1}-${i + 1}-${withCompute ? 2 : 1}`,
+    }))
+  ).filter(({ sides }) => sides.some(({ ms }) => ms.some((one) => one !== null)));
+  return plots.map(({ id, title, sides }, i) => waitPlot(id, title, sides, i === 0));
 }
+
+/** The timelines of the page: of each conversation that is shown, of both agents. */
+const timelines = ({ pairs, shown }: PageParts) =>
+  shown.flatMap((name) =>
+    letters.flatMap((_, side) => {
+      const result = pairs.flatMap((pair) => pair[side] ?? []).find((one) => one.name === name);
+      return result ? [{ name, side, result }] : [];
+    })
+  ).map((one, i) => ({ ...one, id: `timeline-${i + 1}` }));
 
 /** Conversations as timelines, with both agents' sound. */
 async function conversationsToHear(parts: PageParts): Promise<Bench> {
-  const { agents, pairs, shown, unitMs, sound } = parts;
-  const section: Bench = {
-    ...{ name: "timelines", headline: "Conversations to hear", figures: {}, tables: [] },
-    plots: [],
-  };
+  const { agents, unitMs, sound } = parts;
   const html: string[] = [];
   const plots: Bench["plots"][number][] = [];
-  for (const name of shown) {
-    for (const [side, { name: agent }] of agents.entries()) {
-      const result = pairs.flatMap((pair) => pair[side] ?? []).find((one) => one.name === name);
-      if (!result) continue;
-      const plot = timelinePlot(
-        result.live.score,
-        `timeline-${plots.length + 1}`,
-        plots.length === 0,
-      );
-      plots.push({ ...plot, title: `${name}: ${letters[side]} ${agent}` });
-      const mixed = mix(await sound(null, name), await sound(agent, name), unitMs);
-      html.push(
-        `<p><audio controls preload="none" data-name="${escape(`${name} ${letters[side]}`)}" ` +
-          `src="data:audio/wav;base64,${wavOf(mixed).toBase64()}"></audio> ` +
-          `${escape(`${name}, user and ${letters[side]}`)}</p>`,
-      );
-    }
+  for (const { name, side, result, id } of timelines(parts)) {
+    const agent = agents[side]?.name ?? "";
+    const plot = timelinePlot(result.live.score, id, plots.length === 0);
+    plots.push({ ...plot, title: `${name}: ${letters[side]} ${agent}` });
+    const mixed = mix(await sound(null, name), await sound(agent, name), unitMs);
+    html.push(
+      `<p><audio controls preload="none" data-name="${escape(`${name} ${letters[side]}`)}" ` +
+        `src="data:audio/wav;base64,${wavOf(mixed).toBase64()}"></audio> ` +
+        `${escape(`${name}, user and ${letters[side]}`)}</p>`,
+    );
   }
-  return { ...section, plots, html: html.join("\n") };
+  return {
+    ...{ name: "timelines", headline: "Conversations to hear", figures: {}, tables: [] },
+    ...{ plots, html: html.join("\n") },
+  };
 }
 
 /** Both sides as they are heard, at the page's rate: the agent one unit after its stream. */
@@ -195,26 +231,84 @@ function wavOf(sound: Float32Array): Uint8Array {
   return file;
 }
 
+/** A conversation of a condition, as both answered it. */
+interface Talk {
+  condition: number;
+  name: string;
+  /** Names its place in the page. */
+  id: string;
+  sides: Account[][];
+}
+
+/** Those with something wrong first. */
+function talksOf({ compared, pairs, unitMs }: PageParts): Talk[][] {
+  return compared.map((_, condition) => {
+    const [a, b] = pairs[condition] ?? [[], []];
+    return a.map(({ name }, i): Talk => ({
+      ...{ condition, name, id: `talk-${condition + 1}-${i + 1}` },
+      sides: [a[i], b[i]].map((result) => result ? accounts(result, unitMs) : []),
+    })).sort((one, other) => Number(isWrong(other)) - Number(isWrong(one)));
+  });
+}
+
+const isWrong = ({ sides }: Talk) => sides.flat().some(({ fault }) => fault !== null);
+
+/** A line for each fault, with its places in the page. */
+function faultsHtml(parts: PageParts): string {
+  const shown = timelines(parts);
+  const rows = talksOf(parts).flat().flatMap(({ condition, name, id, sides }) =>
+    sides.flatMap((list, side) => {
+      const seen = shown.find((one) => one.name === name && one.side === side);
+      const timeline = seen && condition === 0 ? `<a href="#plot-${seen.id}">timeline</a>` : "";
+      return list.flatMap(({ question, fault }) => {
+        if (fault === null) return [];
+        const cells = [parts.compared[condition]?.name ?? "", letters[side] ?? "", question.text]
+          .concat(fault.module, `${fault.unit}`, fault.what);
+        return [
+          `<tr><td><a href="#${id}">${escape(name)}</a></td>${
+            cells.map((cell) => `<td>${escape(cell)}</td>`).join("")
+          }<td>${timeline}</td></tr>`,
+        ];
+      });
+    })
+  );
+  if (rows.length === 0) return "";
+  const columns = ["conversation", "condition", "agent", "question", "module", "unit", "what", ""];
+  return `<div class="table conversation"><table><thead><tr>${
+    columns.map((name) => `<th>${name}</th>`).join("")
+  }</tr></thead>\n<tbody>${rows.join("\n")}</tbody></table></div>`;
+}
+
 /** A fold for each conversation with its questions. */
-function everyConversation({ compared, pairs, unitMs }: PageParts): string {
-  return compared.map(({ name: condition }, at) => {
-    const [a, b] = pairs[at] ?? [[], []];
-    const folds = a.map((one, i) => {
-      const sides = [one, b[i]].map((result) => result ? accounts(result, unitMs) : []);
-      const summary = sides.map((list, side) => {
+function everyConversation(parts: PageParts): string {
+  return talksOf(parts).map((talks, condition) => {
+    const folds = talks.map((talk) => {
+      const summary = talk.sides.map((list, side) => {
         const judged = list.filter(({ isRight }) => isRight !== null);
         const right = judged.filter(({ isRight }) => isRight).length;
         const faults = list.filter(({ fault }) => fault !== null).length;
-        return `${letters[side]} ${right} of ${judged.length} right, ${faults} faults`;
+        return `${letters[side]} ${right} of ${judged.length} right, ${
+          faults === 0 ? "no fault" : counted(faults, "fault")
+        }`;
       });
-      return `<details class="conversation"><summary>${
-        escape(`${one.name}: ${summary.join("; ")}`)
+      // A link to what is inside opens the fold.
+      return `<details class="conversation${isWrong(talk) ? " wrong" : ""}"><summary>${
+        escape(`${talk.name}: ${summary.join("; ")}`)
       }</summary>
-${tableHtml(questionsTable(sides))}
-${decisions(sides)}
+<div id="${talk.id}">
+${tableHtml(questionsTable(talk.sides))}
+${decisions(talk.sides)}
+<pre>${escape(parts.inspect(condition, talk.name).join("\n"))}</pre>
+</div>
 </details>`;
     });
-    return `<h3>${escape(condition)}</h3>\n${folds.join("\n")}`;
+    const wrong = talks.filter(isWrong).length;
+    const first = wrong > 0
+      ? ` Those in which something went wrong stand first: ${wrong} of ${talks.length}.`
+      : "";
+    return `<h3>${escape(parts.compared[condition]?.name ?? "")}</h3>
+<p class="note">Each opens. The lines at its end let both agents answer it again, unit by unit (docs/inspect.md).${first}</p>
+${folds.join("\n")}`;
   }).join("\n");
 }
 
@@ -223,7 +317,7 @@ function questionsTable(sides: readonly Account[][]): Table {
   const fault = ({ fault }: Account) =>
     fault === null ? "" : `${fault.module}, unit ${fault.unit}: ${fault.what}`;
   const said = ({ said, delay }: Account) =>
-    `${said ?? "(not judged)"}${delay === null ? "" : `, ${delay} units after`}`;
+    `${said ?? "(not judged)"}${delay === null ? "" : `, ${counted(delay, "unit")} after`}`;
   const of = (one: (account: Account) => string) => (i: number, list: readonly Account[]) => {
     const account = list[i];
     return account ? one(account) : "";

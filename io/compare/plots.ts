@@ -200,11 +200,13 @@ export function placeLabels(
   return result;
 }
 
-/** What part of all turns had been answered after a time: turns without an answer never are. */
+/** What part of all turns had been answered after a time: turns without an answer never are.
+ * @param isFirst Of those in a section: it says what the lines are. */
 export function waitPlot(
   id: string,
   title: string,
   sides: readonly { name: string; ms: readonly (number | null)[] }[],
+  isFirst: boolean,
 ): Plot {
   const values = sides.flatMap(({ name, ms }) => {
     const known = ms.filter((value) => value !== null).sort((a, b) => a - b);
@@ -212,9 +214,11 @@ export function waitPlot(
   });
   return {
     ...{ id, title },
-    note: "The part of all spoken turns whose answer was heard so long after the turn's last " +
-      "sample. Answers that began before the turn was over, and turns without one, are missing from " +
-      "the lines' ends.",
+    note: isFirst
+      ? "The part of all spoken turns whose answer was heard so long after the turn's last sample. " +
+        "Answers that began before the turn was over, and turns without one, are missing from the " +
+        "lines' ends."
+      : "",
     spec: {
       ...{ width, height: 260, data: { values } },
       mark: { type: "line", interpolate: "step-after", strokeWidth: 2 },

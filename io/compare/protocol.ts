@@ -1,8 +1,10 @@
 /** The protocol of a comparison, as a referee asks for it. */
 import type { ModelConfig } from "../../engine/config/config.ts";
+import { basename } from "node:path";
 import { unitLayout } from "../../engine/checkpoint/unit.ts";
-import type { Provenance } from "../provenance/provenance.ts";
+import { type Provenance, quoted } from "../provenance/provenance.ts";
 import { number } from "../eval/figures/table.ts";
+import type { Condition } from "./conditions.ts";
 import { type Agent, type Compared, letters } from "./output.ts";
 
 /** What a cascade and the unified model don't have alike, whatever their settings; docs/settle.md says
@@ -19,21 +21,21 @@ const unequal = [
 ];
 
 /** Lines of the protocol. */
-export function protocolOf({ agents, compared, provenance, config, choice }: {
+export function protocolOf({ agents, compared, provenance, config, choice, seedsText }: {
   agents: readonly Agent[];
   compared: readonly Compared[];
   provenance: Provenance;
   config: ModelConfig;
   choice: { seeds: string | undefined; seconds: number; folder: string };
-}): [what: string, text: string][] {
+  /** What the seeds of its recordings are; null: they have none. */
+  seedsText: string | null;
+}): [what: string, text: string | string[]][] {
   const { machine, command, version, commit, deno, run, seeds } = provenance;
   const layout = unitLayout(config);
   const { user, agent } = layout;
   const memory = machine.memoryBytes === null
     ? "memory not known"
     : `${(machine.memoryBytes / 2 ** 30).toFixed(1)} GiB`;
-  const fields = (settings: Record<string, unknown>) =>
-    Object.entries(settings).map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ");
   return [
     ["question", "does one model that hears, sees and speaks take turns better than modules do?"],
     [
@@ -42,7 +44,9 @@ export function protocolOf({ agents, compared, provenance, config, choice }: {
         choice.seeds === undefined
           ? choice.folder
           : `made conversations of ${choice.seconds} s with seeds ${choice.seeds}`
-      }; ${compared.map(({ name, recordings }) => `${name}: ${recordings}`).join("; ")}`,
+      }; ${compared.map(({ name, recordings }) => `${name}: ${recordings}`).join("; ")}${
+        seedsText === null ? "" : `; ${seedsText}`
+      }`,
     ],
     [
       "scale",
@@ -65,9 +69,9 @@ export function protocolOf({ agents, compared, provenance, config, choice }: {
         number(layout.agentText * 1000 / config.unit_ms)
       } of agent text; a cascade has two sessions`,
     ],
-    ...agents.map(({ line, settings }, i): [string, string] => [
+    ...agents.map(({ line, settings }, i): [string, string[]] => [
       `configuration of ${letters[i]}`,
-      `${line}; ${fields(settings)}`,
+      [line, ...Object.entries(settings).map(([key, value]) => `${key}: ${inWords(value)}`)],
     ]),
     [
       "hardware",
@@ -96,6 +100,48 @@ export function protocolOf({ agents, compared, provenance, config, choice }: {
       "intervals",
       "95 % of draws of conversations with replacement; differences are paired by conversation",
     ],
-    ["what isn't equal", unequal.join("; ")],
+    ["what isn't equal", unequal],
   ];
+}
+
+/** A setting as people read it. */
+function inWords(value: unknown): string {
+  if (Array.isArray(value)) return value.map(inWords).join(", ");
+  if (value === null || typeof value !== "object") return String(value ?? "none");
+  return Object.entries(value).map(([key, inner]) => `${key} ${inWords(inner)}`).join(", ");
+}
+
+/** The lines that open a recording of the comparison in `inspect`, as a shell takes them: where a made
+ * one wasn't kept, first one that makes it again. */
+export function inspectLines(
+  agents: readonly Pick<Agent, "name">[],
+  { recordings, lossy }: Condition,
+  name: string,
+  { seeds, seconds, keep, folder, noiseSeed }: {
+    seeds: string | undefined;
+    seconds: number;
+    keep: string | undefined;
+    folder: string;
+    noiseSeed: number;
+  },
+): string[] {
+  const both = agents.map((one) => one.name);
+  const made = keep ?? "out/talks";
+  const [seed = "", swap = null] = [/^\d+/.exec(name)?.[0], /-(card|question)$/.exec(name)];
+  const again = [
+    ...["wanstream", "compare", ...both, "--seeds", seed, "--seconds", `${seconds}`],
+    ...(recordings === "quiet" ? [] : ["--conditions", recordings]),
+    ...(swap ? ["--swaps", "1"] : []),
+    ...["--keep", made, "--only", "A", "-o", `${made}/results`],
+  ];
+  const inFolder = basename(folder) === name ? folder : `${folder}/${name}`;
+  const inspect = [
+    ...["wanstream", "inspect", ...both, "--recording"],
+    seeds === undefined ? inFolder : `${made}/${name}`,
+    ...(lossy ? ["--network", lossy.text] : []),
+    ...(noiseSeed ? ["--seed", `${noiseSeed}`] : []),
+    ...["-o", `${name}.html`],
+  ];
+  const isMade = seeds !== undefined && keep === undefined;
+  return [...(isMade ? [again] : []), inspect].map((words) => words.map(quoted).join(" "));
 }

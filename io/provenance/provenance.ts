@@ -141,6 +141,6 @@ function machine(): Provenance["machine"] {
 }
 
 /** An argument as a shell takes it. */
-function quoted(argument: string): string {
+export function quoted(argument: string): string {
   return /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
 }

@@ -12,8 +12,10 @@ import type { Table } from "./table.ts";
 
 /** What one bench found. */
 export interface Bench {
-  /** "kernels", "tick", ... */
+  /** "kernels", "tick", ...: letters, digits, "-". */
   name: string;
+  /** What the page's list of sections says, where it isn't the name. */
+  label?: string;
   /** The schema of its JSON, where it isn't the command's, e.g. "bench-plan-check/1". */
   schema?: string;
   /** One line: what was measured, on what. */
@@ -175,7 +177,7 @@ ${bench.html ?? ""}
   const links = benches.length < 2
     ? ""
     : `<nav>${
-      benches.map(({ name }) => `<a href="#${name}">${name}</a>`).join(" ")
+      benches.map(({ name, label = name }) => `<a href="#${name}">${escape(label)}</a>`).join(" ")
     } <a href="#provenance">provenance</a></nav>`;
   return `<!doctype html>
 <html lang="en">
@@ -263,7 +265,7 @@ export const style = `
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
-header, main { max-width: 64rem; margin: 0 auto; padding: 0 1.5rem; }
+header, main { max-width: 76rem; margin: 0 auto; padding: 0 1.5rem; }
 header { padding-top: 2.5rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0; letter-spacing: -0.01em; }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 3rem 0 0.5rem; padding-top: 1.25rem; border-top: 1px solid var(--line); font-weight: 600; }
@@ -275,15 +277,18 @@ figure { margin: 0; }
 .plot, .table { overflow-x: auto; }
 .plot svg { display: block; max-width: 100%; height: auto; color: var(--ink); }
 table { border-collapse: collapse; font-size: 0.86rem; font-variant-numeric: tabular-nums; width: 100%; }
-th, td { padding: 0.28rem 0.6rem; text-align: right; white-space: nowrap; }
+th, td { padding: 0.28rem 0.6rem; text-align: right; }
 th:first-child { text-align: left; padding-left: 0; }
-thead th { color: var(--soft); font-weight: 500; border-bottom: 1px solid var(--line); }
+thead th { color: var(--soft); font-weight: 500; vertical-align: bottom; border-bottom: 1px solid var(--line); }
 tbody th { font-weight: 400; white-space: pre; }
 .conversation td, .conversation th { white-space: normal; text-align: left; }
 tbody tr:nth-child(even) { background: var(--tint); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.5rem; font-size: 0.92rem; }
 dt { color: var(--soft); }
-dd { margin: 0; overflow-wrap: anywhere; }
+dd { margin: 0; overflow-wrap: anywhere; max-width: 60rem; }
+dd ul { margin: 0; padding-left: 1.1rem; }
+section > p { max-width: 44rem; }
+.wrong > summary { font-weight: 600; }
 details { margin: 0.4rem 0; }
 summary { cursor: pointer; }
 pre { overflow-x: auto; padding: 1rem; background: var(--tint); border-radius: 6px; font-size: 0.82rem; line-height: 1.45; }

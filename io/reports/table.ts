@@ -86,7 +86,9 @@ export function tableMarkdown({ columns, rows, notes = [] }: Table): string {
   const line = (cells: readonly Cell[]) =>
     `| ${cells.map((cell) => (cell ?? "").trim().replaceAll("|", "\\|")).join(" | ")} |`;
   const rule = columns.map((_, i) => i === 0 ? "---" : "---:");
-  return [line(columns), line(rule), ...rows.map(line), ...notes.flatMap((note) => ["", note])]
+  // A table without columns is its notes.
+  const body = columns.length > 0 ? [line(columns), line(rule), ...rows.map(line)] : [];
+  return [...body, ...notes.flatMap((note) => ["", note])]
     .join("\n") + "\n";
 }
 

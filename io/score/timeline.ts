@@ -43,7 +43,9 @@ export function timelinePlot(
       ? []
       : parts(from - latency, from).map((part) => ({ ...part, side }))
   );
-  const y = { field: "side", type: "nominal", title: null, sort: ["user", "agent"] };
+  // Both have a row, also a side that says nothing.
+  const scale = { domain: ["user", "agent"] };
+  const y = { field: "side", type: "nominal", title: null, scale };
   const x = {
     field: "from",
     type: "quantitative",

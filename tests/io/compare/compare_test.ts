@@ -7,10 +7,12 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { InputError } from "../../../engine/config/errors.ts";
-import { chromium, rendered } from "../chromium.ts";
+import { chromium, rendered, Tab } from "../chromium.ts";
 import { folderTest } from "../media.ts";
-import { draw } from "../../../io/reports/report.ts";
+import { draw, writeReport } from "../../../io/reports/report.ts";
 import { assertSchema } from "../schemas.ts";
+import { comparedTables } from "../../../io/compare/output.ts";
+import { sweepTables } from "../../../io/compare/page.ts";
 import { heardTurns, waits } from "../../../io/compare/latency.ts";
 import type { Answered } from "../../../io/compare/result.ts";
 import { fileName, resultsPath } from "../../../io/compare/run.ts";
@@ -362,11 +364,110 @@ browserTest(
     assertEquals(dom.match(/<figure id="plot-/g)?.length, 1 + 4 + 4);
     assertEquals(dom.match(/<svg/g)?.length, 1 + 4 + 4);
     assertEquals(dom.match(/<audio [^>]*src="data:audio\/wav;base64,UklGR/g)?.length, 4);
-    assertEquals(dom.match(/<details class="conversation">/g)?.length, 2);
+    assertEquals(dom.match(/<details class="conversation( wrong)?">/g)?.length, 2);
     assertStringIncludes(dom, "what &lt;colour&gt;");
-    assertStringIncludes(dom, "what isn't equal");
+    // The answer first, the configuration last, as people read it.
+    const sections = [...dom.matchAll(/<section id="([^"]*)">/g)].map(([, id]) => id);
+    assertEquals(sections, [
+      ...["verdict", "turn-taking", "condition-1", "faults", "timelines", "conversations"],
+      ...["protocol", "provenance"],
+    ]);
+    assertStringIncludes(dom, '<a href="#condition-1">quiet</a>');
+    assertMatch(dom, /Too few events to tell how soon they answer/);
+    const protocol = dom.slice(
+      dom.indexOf('<section id="protocol">'),
+      dom.indexOf('id="provenance"'),
+    );
+    assertStringIncludes(protocol, "what isn't equal");
+    assertStringIncludes(protocol, "<li>late: 2</li>");
+    assert(!/[{}]/.test(protocol), protocol);
+    assertStringIncludes(
+      dom,
+      `wanstream inspect quick cascade:x --recording ${set}/${names[0]} -o ${names[0]}.html`,
+    );
+    // One caption for the lines, one for the timelines.
+    assertEquals(dom.match(/The part of all spoken turns/g)?.length, 1);
+    assertEquals(dom.match(/Bars: speech/g)?.length, 1);
   },
 );
+
+browserTest(
+  "conversations with faults stand first, faults lead to them, and no table is cut off",
+  async (folder) => {
+    const set = `${folder}/set`;
+    // Each with a question that leaves room for an answer. The second agent says nothing in one.
+    const units = 60;
+    for (const name of ["100000", "100001", "100002"]) await shortenSilent(name, set, units);
+    const both: Record<string, Role> = { quick: { late: 0 }, "cascade:x": { late: 2 } };
+    const open = openers(set, both, new Map());
+    const late = { ...open };
+    late.agent = async (spec, options) => {
+      const agent = await open.agent(spec, options);
+      if (spec.text === "quick") return agent;
+      const mute = () =>
+        play({
+          texts: new Array(units).fill(""),
+          media: Array.from({ length: units }, () => silence(config)),
+        });
+      return {
+        ...agent,
+        open: (given, seed) =>
+          given.name === "100001" ? Promise.resolve(mute()) : agent.open(given, seed),
+      };
+    };
+    const page = `${folder}/below/page.html`;
+    const args = ["quick", "cascade:x", set, "--quiet", "--draws", "20"];
+    args.push("--show", "100000,100001", "-o", `${folder}/out`);
+    await compared([...args, "--report", page], late);
+    const source = await Deno.readTextFile(page);
+    const faults = source.slice(
+      source.indexOf('<section id="faults">'),
+      source.indexOf('<section id="timelines">'),
+    );
+    const links = [...faults.matchAll(/href="#([^"]*)"/g)].map(([, id = ""]) => id);
+    assert(links.length > 0);
+    for (const id of links) assertStringIncludes(source, ` id="${id}"`);
+    assertStringIncludes(faults, '<a href="#plot-timeline-4">timeline</a>');
+    const folds = [...source.matchAll(/<details class="conversation( wrong)?"><summary>([^<]*)/g)];
+    const isFaulty = folds.map(([, wrong]) => wrong !== undefined);
+    assertEquals(isFaulty, [...isFaulty].sort((a, b) => Number(b) - Number(a)));
+    assert(isFaulty[0] && !isFaulty.at(-1), source);
+    for (const [, wrong, summary = ""] of folds) {
+      assertEquals(/[1-9]\d* faults?\b/.test(summary), wrong !== undefined, summary);
+      assert(!/\b1 faults|[02-9] fault\b/.test(summary), summary);
+    }
+    // A link opens the fold that it leads into.
+    const [first = ""] = links;
+    const dom = await rendered(`${page}#${first}`, folder);
+    assertMatch(dom, new RegExp(`<details class="conversation wrong" open="">[^§]*?id="${first}"`));
+    assertEquals(await cutTables(page, folder), []);
+    // With every figure and interval known, too.
+    const known = { value: 1234.5, interval: [1111.1, 2222.2] as [number, number], events: 1234 };
+    const part = { value: 0.5, interval: [0.123, 0.987] as [number, number], events: 1234 };
+    const all = JSON.parse((await compared([...args, "--json"], late)).text);
+    for (const { figures } of all.conditions) {
+      for (const one of figures) Object.assign(one, { a: known, b: known, differs: false });
+      for (const one of figures) one.difference = { value: -1234.5, interval: [-1111.1, 1234.5] };
+    }
+    for (const point of all.sweep.points) {
+      Object.assign(point, { delay: known, delayP50: known, brokenPauses: part, missed: part });
+    }
+    const tables = [...all.conditions.flatMap(comparedTables), ...sweepTables(all.sweep)];
+    const wide = `${folder}/wide.html`;
+    const bench = { name: "wide", headline: "wide", figures: {}, plots: [], tables };
+    await writeReport(wide, { provenance: all.provenance, model: null, benches: [bench] });
+    assertEquals(await cutTables(wide, folder), []);
+  },
+);
+
+/** The tables that a page cuts off in a window of 1200 pixels, every fold open. */
+async function cutTables(page: string, folder: string): Promise<unknown> {
+  await using tab = await Tab.open(page, folder, 1200);
+  await tab.until("document.querySelector('#provenance')");
+  await tab.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)");
+  return await tab.evaluate(`[...document.querySelectorAll('.table')]
+    .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)`);
+}
 
 folderTest("of a benchmark's folders turns are told by what is heard", async (folder) => {
   // The user speaks up to the end of a window of 32 ms, the agent from 2.4 s of its stream on, which is

@@ -1,6 +1,8 @@
 /** The picture of the sweep: labels beside their markers, agents on top, no bar for one colour. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { placeLabels, sweepPlot } from "../../../io/compare/plots.ts";
+import type { ConversationScore } from "../../../io/score/score.ts";
+import { timelinePlot } from "../../../io/score/timeline.ts";
 import type { SweepPoint } from "../../../io/compare/sweep.ts";
 
 interface Box {
@@ -41,6 +43,23 @@ Deno.test("labels cover neither markers nor one another, and those far off have 
     }));
     assertEquals(placeLabels(few).filter((label) => label === null), []);
   }
+});
+
+Deno.test("a timeline is as long as its conversation, both sides have a row, one has a caption", () => {
+  const speech = { user: [{ from: 1, to: 2 }], agent: [] };
+  const exchange = { turns: [], bargeIns: [], backchannels: [] };
+  const score = (seconds: number) =>
+    ({ name: "a", seconds, voice: { speech, exchange } }) as unknown as ConversationScore;
+  const domains = (seconds: number) => {
+    const text = JSON.stringify(timelinePlot(score(seconds), "t", false).spec);
+    return [...text.matchAll(/"domain":\[0,([\d.]+)\]/g)].map(([, end]) => Number(end));
+  };
+  assertEquals(new Set(domains(10.08)), new Set([10.08]));
+  assertEquals(new Set(domains(65)), new Set([30]));
+  const { note, spec } = timelinePlot(score(10), "t", false);
+  assertEquals(note, "");
+  assertStringIncludes(JSON.stringify(spec), '"scale":{"domain":["user","agent"]}');
+  assertStringIncludes(timelinePlot(score(10), "t", true).note, "Bars: speech");
 });
 
 const known = (value: number, events = 20) => ({ value, interval: null, events });
