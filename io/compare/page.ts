@@ -172,22 +172,20 @@ const timelines = ({ pairs, shown }: PageParts) =>
 /** Conversations as timelines, with both agents' sound. */
 async function conversationsToHear(parts: PageParts): Promise<Bench> {
   const { agents, unitMs, sound } = parts;
-  const html: string[] = [];
   const plots: Bench["plots"][number][] = [];
   for (const { name, side, result, id } of timelines(parts)) {
     const agent = agents[side]?.name ?? "";
-    const plot = timelinePlot(result.live.score, id, plots.length === 0);
-    plots.push({ ...plot, title: `${name}: ${letters[side]} ${agent}` });
     const mixed = mix(await sound(null, name), await sound(agent, name), unitMs);
-    html.push(
-      `<p><audio controls preload="none" data-name="${escape(`${name} ${letters[side]}`)}" ` +
-        `src="data:audio/wav;base64,${wavOf(mixed).toBase64()}"></audio> ` +
-        `${escape(`${name}, user and ${letters[side]}`)}</p>`,
-    );
+    const audio =
+      `<audio controls preload="none" data-name="${escape(`${name} ${letters[side]}`)}" ` +
+      `src="data:audio/wav;base64,${wavOf(mixed).toBase64()}"></audio>`;
+    plots.push({
+      ...timelinePlot(result.live.score, id, plots.length === 0),
+      ...{ title: `${name}: user and ${letters[side]}, ${agent}`, html: audio },
+    });
   }
   return {
-    ...{ name: "timelines", headline: "Conversations to hear", figures: {}, tables: [] },
-    ...{ plots, html: html.join("\n") },
+    ...{ name: "timelines", headline: "Conversations to hear", figures: {}, tables: [], plots },
   };
 }
 

@@ -223,7 +223,7 @@ export function waitPlot(
       ...{ width, height: 260, data: { values } },
       mark: { type: "line", interpolate: "step-after", strokeWidth: 2 },
       encoding: {
-        x: { field: "ms", type: "quantitative", title: "ms" },
+        x: { field: "ms", type: "quantitative", title: "ms", scale: { zero: true } },
         y: {
           ...{ field: "part", type: "quantitative", title: "turns answered" },
           ...{ axis: { format: ".0%" }, scale: { domain: [0, 1] } },

@@ -6,6 +6,8 @@ export interface Plot {
   title: string;
   /** What to see in it; empty: nothing is said. */
   note: string;
+  /** What stands below it, as HTML whose texts went through `escape`. */
+  html?: string;
   /** A Vega-Lite specification (vega.github.io/vega-lite); draw/ turns it into SVG. */
   spec: Record<string, unknown>;
 }

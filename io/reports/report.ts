@@ -167,6 +167,7 @@ ${
 <h3>${escape(plot.title)}</h3>
 ${plot.note && `<p>${escape(plot.note)}</p>`}
 <div class="plot">${svg.get(plot) ?? ""}</div>
+${plot.html ?? ""}
 </figure>`
       ).join("\n")
     }

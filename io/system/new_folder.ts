@@ -1,7 +1,6 @@
 /** Folders that appear whole or not at all. */
-import { errorText } from "../../engine/config/error_text.ts";
 import { InputError } from "../../engine/config/errors.ts";
-import { outputError } from "./errors.ts";
+import { osReason, outputError } from "./errors.ts";
 import { Interrupt, interruptedCode } from "./interrupt.ts";
 
 /**
@@ -47,7 +46,7 @@ export async function checkFree(folder: string, force: boolean): Promise<void> {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
     throw new InputError(
-      `${folder}: can't be used (${errorText(error)}); choose another folder with -o`,
+      `${folder}: can't be used (${osReason(error)}); choose another folder with -o`,
     );
   }
   if (!info.isDirectory) {

@@ -364,6 +364,11 @@ browserTest(
     assertEquals(dom.match(/<figure id="plot-/g)?.length, 1 + 4 + 4);
     assertEquals(dom.match(/<svg/g)?.length, 1 + 4 + 4);
     assertEquals(dom.match(/<audio [^>]*src="data:audio\/wav;base64,UklGR/g)?.length, 4);
+    // Each sound with its timeline.
+    assertEquals(
+      dom.match(/<figure id="plot-timeline-\d">[^§]*?<audio [^§]*?<\/figure>/g)?.length,
+      4,
+    );
     assertEquals(dom.match(/<details class="conversation( wrong)?">/g)?.length, 2);
     assertStringIncludes(dom, "what &lt;colour&gt;");
     // The answer first, the configuration last, as people read it.
@@ -532,6 +537,7 @@ folderTest("compare refuses what doesn't go together", async (folder) => {
   const set = await recordings(folder);
   await Deno.writeTextFile(`${folder}/file`, "");
   await refused(["quick", "slow", set, "-o", `${folder}/file`], "file: is a file");
+  await refused(["quick", "slow", set, "-o", "/proc/x"], "Deno keeps programs from");
   await refused(["quick", "slow", set, "--report", "/proc/x.html"], "Deno keeps programs from");
   const training = ["quick", "slwo", "--seeds", "7..8", "-o", `${folder}/o`];
   for (const more of [[], ["--quiet"]]) {
