@@ -109,7 +109,11 @@ export function comparedTables({ name, recordings, leftOut, figures }: Compared)
       ...(leftOut.length > 0 ? [`only one answered: ${leftOut.join(", ")}`] : []),
     ];
     return [tableOf(`${name}: ${titles[group]}`, rows, [
-      ["", ({ label, of }) => label.replace(/^ /, "  ") + (of === null ? "" : `, ${of}`)],
+      [
+        "",
+        ({ label, of }) =>
+          label.replace(/^ /, "  ") + (of === null || label.trim() === of ? "" : `, ${of}`),
+      ],
       ["A", (row) => shown(row.a, row)],
       ["95 %", ({ a }) => intervalText(a.interval)],
       ["B", (row) => shown(row.b, row)],

@@ -103,6 +103,12 @@ Deno.test("figures of too few events say so, counts stand as they are", () => {
   assertStringIncludes(score ?? "", "a figure needs 10");
   assertStringIncludes(score ?? "", "9 recordings that both answered");
 
+  const kinds = { ...figure("eval", "answersRightByKind", [1, 1]), label: " both", of: "both" };
+  assertMatch(
+    tableText(comparedTables(compared([kinds]))[0] ?? { title: "", columns: [], rows: [] }),
+    /^ {2}both +1 /m,
+  );
+
   const known = (value: number, events: number) => ({ value, interval: null, events });
   const [settings = "", agree = ""] = sweepTables({
     points: [{
