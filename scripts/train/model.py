@@ -24,8 +24,19 @@ TYPES = {"userText": 0, "userAudio": 1, "userVideo": 2, "agentText": 3, "agentAu
 CHUNK = 16  # units per attention chunk
 
 
+# Debian's PyTorch 1.13, which `bench peers` times ticks with, has neither.
+
+
 def rms_norm(x, weight, eps):
-    return F.rms_norm(x, weight.shape, weight, eps)
+    if hasattr(F, "rms_norm"):
+        return F.rms_norm(x, weight.shape, weight, eps)
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+def attention(q, k, v, attn_mask):
+    if hasattr(F, "scaled_dot_product_attention"):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+    return torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + attn_mask, -1) @ v
 
 
 class Model:
@@ -227,7 +238,7 @@ class Model:
                 for x, ahead in zip((k, v), [[part] for part in before] or [[], []])
             )
             bias = whole if rows == k.shape[2] else used
-            y = F.scaled_dot_product_attention(part.to(v.dtype), keys.to(v.dtype), values, attn_mask=bias)
+            y = attention(part.to(v.dtype), keys.to(v.dtype), values, attn_mask=bias)
             y = y.unflatten(2, (heads // kv, last - first, rows)).permute(0, 3, 4, 1, 2, 5)
             out.append(y.flatten(3, 4))
         return torch.cat(out, 1)
@@ -293,7 +304,7 @@ class Model:
         part = q.unflatten(2, (kv, -1)).permute(0, 2, 3, 1, 4).to(v.dtype)  # [B, KV, group, n, d]
         bias = sees.to(v.dtype).repeat(1, part.shape[2], 1)[:, None]
         keys, values = (x.to(v.dtype).transpose(1, 2) for x in (k, v))
-        z = F.scaled_dot_product_attention(part.flatten(2, 3), keys, values, attn_mask=bias)
+        z = attention(part.flatten(2, 3), keys, values, attn_mask=bias)
         return self.finish(i, y, z.unflatten(2, part.shape[2:4]).permute(0, 3, 1, 2, 4).flatten(2, 3)), (k, v)
 
     def observe(self, batch, units):
@@ -389,7 +400,7 @@ class Stream:
             q, k, v = m.qkv(i, x, turns)
             keys, values = (part[:, :, :end] for part in self.put(i, here, (k, v)))
             q = q.to(v.dtype).unflatten(2, (keys.shape[1], -1)).permute(0, 2, 3, 1, 4)  # [B, KV, group, n, d]
-            y = F.scaled_dot_product_attention(q.flatten(2, 3), keys, values, attn_mask=bias.to(v.dtype))
+            y = attention(q.flatten(2, 3), keys, values, attn_mask=bias.to(v.dtype))
             x = m.finish(i, x, y.unflatten(2, q.shape[2:4]).permute(0, 3, 1, 2, 4).flatten(2, 3))
         return m.final_norm(x)
 
