@@ -17,6 +17,7 @@ import { streamShapes } from "../media/stream_shape.ts";
 import { defaultTracks } from "../media/tracks.ts";
 import { WavWriter } from "../media/wav.ts";
 import { round } from "../pace/statistics.ts";
+import { counted } from "../reports/table.ts";
 import { valueDigest } from "../provenance/digests.ts";
 import { provenanceOf, type StartedRun } from "../provenance/provenance.ts";
 import { soundRate } from "../score/activity.ts";
@@ -314,7 +315,7 @@ export async function othersIn(
     const [, theirs] = paired(like, results.filter(isAnswered).filter(isLike));
     if (theirs.length < like.length) {
       notes.push(
-        `${name} isn't here: it answered ${theirs.length} of these ${like.length} recordings`,
+        `${name} isn't here: it answered ${theirs.length} of ${counted(like.length, "recording")}`,
       );
       continue;
     }

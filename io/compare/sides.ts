@@ -245,8 +245,11 @@ function evalRows([a, b]: Pair, unitMs: number, draws: number): SideBySide[] {
     ...judgedRows([a, b], unitMs, draws),
     ...[true, false].map((isWhole) => rightRow([a, b], draws, isWhole)),
   ]
-    .filter((one) => one.a.value !== null || one.b.value !== null);
+    .filter(({ key, a, b }) => a.events > 0 || b.events > 0 || mainRows.test(key));
 }
+
+/** Rows that stand in every table, also where nothing of the kind happened. */
+const mainRows = /^(answersRight|missed|falseStartsInPauses|rightWithRoom|rightAsFar)$/;
 
 /** Whether an answer is right to its end; or as far as it was said, where the user's next turn or the
  * recording's end cut it off: what an agent knows, apart from when it begins. Of spoken questions that

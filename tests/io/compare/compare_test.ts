@@ -247,7 +247,7 @@ folderTest(
       const full = points.filter(({ kind }: { kind: string }) => kind === "full");
       assertEquals(full.map(({ name }: { name: string }) => name), ["user", "cascade:x", "third"]);
       assertEquals(full[2].delay, full[0].delay);
-      assertStringIncludes(notes.join("\n"), "some isn't here: it answered 1 of these 2");
+      assertStringIncludes(notes.join("\n"), "some isn't here: it answered 1 of 2 recordings");
       assertStringIncludes(notes.join("\n"), "none.quiet.jsonl isn't here");
       assertStringIncludes(notes.join("\n"), "third was answered by another version");
       assertEquals(full[0], JSON.parse(first.text).sweep.points.at(-2));
