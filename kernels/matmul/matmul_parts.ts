@@ -150,7 +150,7 @@ export function productSteps(gpu: Gpu, args: MatmulArguments, form: ProductForm)
       pipeline,
       [
         ...[constants, form.x.binding, panelBinding(part.panels), partials ?? y],
-        ...(bias && !partials ? [bias] : []),
+        ...(bias ? [bias] : []),
       ],
       { items: form.invocations(part.outputs), lanes: form.lanes },
       {
