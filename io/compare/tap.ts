@@ -1,5 +1,6 @@
 /** A session as a comparison sees it: one unit after the other, through a network that may lose some,
  * with what the agent gives and needs kept. */
+import { concatSamples } from "../system/bytes.ts";
 import type { Observation, Response, StreamShape } from "../../engine/checkpoint/unit.ts";
 import { Resampler } from "../media/resample.ts";
 import { isActive, rms } from "../pace/activity.ts";
@@ -59,13 +60,7 @@ export class Tap implements UnitSession {
 
   /** The agent's side, as `score` takes it. */
   get listened(): Listened {
-    const sound = new Float32Array(this.#sound.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const part of this.#sound) {
-      sound.set(part, at);
-      at += part.length;
-    }
-    return { sound, motion: this.#motion.motion };
+    return { sound: concatSamples(this.#sound), motion: this.#motion.motion };
   }
 
   async push(observation: Observation): Promise<void> {

@@ -7,6 +7,7 @@ import { defaultTracks } from "../media/tracks.ts";
 import { soundRate, type Speech } from "../score/activity.ts";
 import type { AskedMore, JudgedMore } from "../score/judges.ts";
 import { listen } from "../score/listen.ts";
+import { concatSamples } from "../system/bytes.ts";
 import { unflag } from "./figures/recording_result.ts";
 import type { Measured, MeasuredUnit } from "./measurement.ts";
 import type { Outcome } from "./measures/outcomes.ts";
@@ -37,14 +38,7 @@ class Voice {
 
   /** Null when nothing was added. */
   get sound(): Float32Array | null {
-    if (this.#parts.length === 0) return null;
-    const sound = new Float32Array(this.#parts.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const part of this.#parts) {
-      sound.set(part, at);
-      at += part.length;
-    }
-    return sound;
+    return this.#parts.length === 0 ? null : concatSamples(this.#parts);
   }
 }
 

@@ -42,3 +42,9 @@ export async function fileDigest(path: string): Promise<string> {
   for (let read; (read = await file.read(piece));) hash.update(piece.subarray(0, read));
   return hash.digest("hex");
 }
+
+/** The samples of all parts, one after the other. */
+export function concatSamples(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  const bytes = parts.map((part) => new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+  return new Float32Array(concat(bytes).buffer);
+}

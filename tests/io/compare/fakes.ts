@@ -6,7 +6,15 @@ import { type Openers, run } from "../../../io/commands/compare.ts";
 import type { Traced } from "../../../io/compare/result.ts";
 import type { UnitSession } from "../../../io/pace/pump.ts";
 import { levelScores } from "../../../io/score/activity.ts";
-import { captured, oraclePart, type Part, play, silence, sources } from "../eval/players.ts";
+import {
+  captured,
+  oraclePart,
+  type Part,
+  play,
+  shortenSilent,
+  silence,
+  sources,
+} from "../eval/players.ts";
 
 export const config = await openConfig(new URL("../../../engine/models/nano-1", import.meta.url));
 
@@ -88,4 +96,18 @@ export const runFakes = (args: string[], open: Openers) =>
 export async function compared(args: string[], open: Openers) {
   const { result, out, err } = await captured(() => runFakes(args, open));
   return { code: result, text: out, said: err };
+}
+
+/** Recordings of the small set that tests shorten. */
+export const names = ["100000", "100001"];
+
+/** Units of a recording: its first question, the answer, and room for a late one. */
+export const units = 46;
+export const roles: Record<string, Role> = { quick: { late: 0 }, slow: { late: 2 } };
+
+/** A folder of them in a folder. */
+export async function recordings(folder: string): Promise<string> {
+  const set = `${folder}/set`;
+  for (const name of names) await shortenSilent(name, set, units);
+  return set;
 }
